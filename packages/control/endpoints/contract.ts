@@ -1,0 +1,46 @@
+/**
+ * What the control plane asks of the data path as a whole: a supervisor that owns the listening
+ * sockets and its workers. Implemented over `endpoint/control-protocol.ts`.
+ */
+import type { Counters, DatabaseView, Event } from '../../endpoint/control-protocol.ts';
+
+/** What the supervisor's dead-man watchdog may do when no lease renewal came for 10 s (engine rule 28). */
+export interface WatchdogTarget {
+  readonly socket: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+export interface FleetStatus {
+  readonly supervisor: number | null;
+  readonly workers: readonly {
+    readonly pid: number;
+    readonly epoch: number;
+    readonly state: string;
+  }[];
+}
+
+export interface EndpointFleet {
+  /** Finds a running supervisor and its workers, or starts them; replaces workers of another protocol. */
+  start(): Promise<void>;
+  /**
+   * Pushes to every worker and resolves when each has applied it. The epoch was stored before.
+   * Ports that cannot be bound are answered, not thrown.
+   */
+  publish(
+    epoch: number,
+    databases: readonly DatabaseView[],
+  ): Promise<readonly { readonly address: string; readonly reason: string }[]>;
+  /** Resolves when no worker has anything in flight on the shard; rejects at the deadline (and releases). */
+  hold(shard: string, deadlineMs: number): Promise<void>;
+  release(shard: string, epoch: number): Promise<void>;
+  counters(): Promise<Counters>;
+  /** Renews the lease and replaces the watchdog's targets; to be called at least each 3 s. */
+  renewLease(targets: readonly WatchdogTarget[]): void;
+  onEvent(listener: (event: Event) => void): void;
+  status(): FleetStatus;
+  /** The control process leaves; supervisor and workers stay. */
+  detach(): void;
+  /** Ends supervisor and workers in order (drain, then kill at the deadline). */
+  stop(deadlineMs: number): Promise<void>;
+}

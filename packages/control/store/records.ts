@@ -1,0 +1,282 @@
+/**
+ * What the control plane remembers. Explicit data: enums and reasons, never a handful of booleans
+ * (design, decision 13). Times are milliseconds since 1970.
+ */
+
+import type { Policy } from '../../endpoint/control-protocol.ts';
+import type { AclUser, ProcessRef, SlotRange } from '../../engine/contract.ts';
+
+export type ProvisioningState =
+  | 'Succeeded'
+  | 'Failed'
+  | 'Canceled'
+  | 'Creating'
+  | 'Updating'
+  | 'Deleting';
+
+export type ResourceState =
+  | 'Running'
+  | 'Creating'
+  | 'CreateFailed'
+  | 'Updating'
+  | 'UpdateFailed'
+  | 'Deleting'
+  | 'DeleteFailed'
+  | 'Enabling'
+  | 'EnableFailed'
+  | 'Disabling'
+  | 'DisableFailed'
+  | 'Disabled'
+  | 'Scaling'
+  | 'ScalingFailed'
+  | 'Moving';
+
+export interface GroupRecord {
+  readonly name: string;
+  readonly location: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly state: 'Succeeded' | 'Deleting';
+  readonly createdAt: number;
+}
+
+export interface ClusterRecord {
+  /** Ours, never reused; the ARM name may come back after a delete. */
+  readonly id: string;
+  readonly group: string;
+  readonly name: string;
+  readonly location: string;
+  readonly tags: Readonly<Record<string, string>> | null;
+  readonly sku: string;
+  readonly capacity: number | null;
+  readonly highAvailability: boolean;
+  /** Null: made with an api-version that did not know the field. */
+  readonly publicNetworkAccess: 'Enabled' | 'Disabled' | null;
+  readonly zones: readonly string[] | null;
+  /** Fields that are kept and echoed but mean nothing here yet: identity, encryption, ... */
+  readonly echoed: Readonly<Record<string, unknown>>;
+  readonly provisioningState: ProvisioningState;
+  readonly resourceState: ResourceState;
+  /** Named reason and a sentence, for the user. */
+  readonly reason: StateReason;
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly modifiedAt: number;
+  readonly modifiedBy: string;
+}
+
+export interface StateReason {
+  readonly code: string;
+  readonly message: string;
+}
+
+export type EvictionPolicy =
+  | 'AllKeysLFU'
+  | 'AllKeysLRU'
+  | 'AllKeysRandom'
+  | 'VolatileLRU'
+  | 'VolatileLFU'
+  | 'VolatileTTL'
+  | 'VolatileRandom'
+  | 'NoEviction';
+
+/** Writable settings of a database, as desired. */
+export interface DatabaseSettings {
+  readonly clientProtocol: 'Encrypted' | 'Plaintext';
+  readonly policy: Policy;
+  readonly evictionPolicy: EvictionPolicy;
+  readonly accessKeys: 'Enabled' | 'Disabled';
+  readonly deferUpgrade: 'Deferred' | 'NotDeferred';
+  readonly notifyKeyspaceEvents: string;
+  /** Extension: refuse Azure's whole list of blocked commands. */
+  readonly azureStrict: boolean;
+}
+
+export interface DatabaseRecord {
+  readonly id: string;
+  readonly clusterId: string;
+  /** Always `default`. */
+  readonly name: string;
+  readonly settings: DatabaseSettings;
+  /** The public port; recorded and stable. */
+  readonly port: number;
+  readonly sizing: Sizing;
+  readonly provisioningState: ProvisioningState;
+  readonly resourceState: ResourceState;
+  readonly reason: StateReason;
+  /** Grows with every accepted change of what is desired. */
+  readonly generation: number;
+  /** The generation that the running processes show. */
+  readonly observedGeneration: number;
+  readonly createdAt: number;
+  readonly modifiedAt: number;
+}
+
+/** What the SKU means on this machine: each figure is applied and read back by a test. */
+export interface Sizing {
+  readonly sku: string;
+  readonly shards: number;
+  readonly replicas: 0 | 1;
+  /** `maxmemory` of one shard, bytes. */
+  readonly maxMemoryBytes: number;
+  /** Client connections of the whole database. */
+  readonly maxConnections: number;
+  readonly ioThreads: number;
+  /** As in Valkey's client-output-buffer-limit for normal clients. */
+  readonly outputBufferBytes: number;
+  readonly bandwidthMbps: number;
+  /** Set when a miniature setting changed the catalogue's figures; shown wherever they are. */
+  readonly scaled: string | null;
+}
+
+/**
+ * - new: engines are being made for the first time; it never held data.
+ * - serving: `primary` serves. (Replicas may be missing: that shows on the instances.)
+ * - promoting: `successor` was committed as the next primary and may already serve.
+ * - down: nobody may serve; `reason` says why and what the user can do.
+ */
+export type ShardPhase = 'new' | 'serving' | 'promoting' | 'down';
+
+export interface ShardRecord {
+  readonly databaseId: string;
+  readonly index: number;
+  readonly slots: readonly SlotRange[];
+  readonly phase: ShardPhase;
+  readonly reason: StateReason;
+  /** Instance ids. */
+  readonly primary: string | null;
+  readonly successor: string | null;
+  /** Counts committed decisions about who is primary; never goes back (engine rule 3). */
+  readonly epoch: number;
+  /** Last sample of the stream that the primary wrote (engine rule 3d). */
+  readonly replicationId: string;
+  readonly offset: number;
+  readonly decidedAt: number;
+}
+
+/**
+ * - planned: ids, ports and folders are recorded; nothing runs, or what runs is not known to be fit.
+ * - running: its process was started by us with the role in `start`.
+ * - dead: its process is known to be gone; its files are untouched.
+ * - leaving: on its way out; killed, forgotten by its peers, then removed.
+ */
+export type InstancePhase = 'planned' | 'running' | 'dead' | 'leaving';
+
+/** Why an instance may be started and as what (engine rule 1). */
+export type StartKind = 'first-primary' | 'first-replica' | 'follow' | 'cold';
+
+export interface InstanceRecord {
+  /** 40 hexadecimal digits; the cluster node id. */
+  readonly id: string;
+  readonly databaseId: string;
+  readonly shard: number;
+  readonly node: string;
+  readonly phase: InstancePhase;
+  readonly start: StartKind;
+  readonly host: string;
+  readonly port: number;
+  readonly busPort: number;
+  readonly dataDir: string;
+  readonly socket: string;
+  readonly process: ProcessRef | null;
+  /** Was a complete copy of its shard at least once since its last start. */
+  readonly synced: boolean;
+  /** Last own sample: a candidate may not be behind it. */
+  readonly replicationId: string;
+  readonly offset: number;
+  readonly engine: string;
+  readonly startedAt: number;
+}
+
+export type OperationStatus = 'Pending' | 'InProgress' | 'Succeeded' | 'Failed' | 'Canceled';
+
+export type OperationKind =
+  | 'CreateCluster'
+  | 'UpdateCluster'
+  | 'DeleteCluster'
+  | 'CreateDatabase'
+  | 'UpdateDatabase'
+  | 'DeleteDatabase'
+  | 'RegenerateKey'
+  | 'Flush'
+  | 'DeleteGroup';
+
+export interface OperationStep {
+  readonly name: string;
+  readonly state: 'running' | 'done' | 'failed';
+  readonly startedAt: number;
+  readonly endedAt: number | null;
+  readonly detail: string;
+}
+
+export interface OperationRecord {
+  /** A GUID. */
+  readonly id: string;
+  readonly kind: OperationKind;
+  /** ARM id of the resource it works on. */
+  readonly resourceId: string;
+  readonly clusterId: string | null;
+  readonly databaseId: string | null;
+  readonly location: string;
+  readonly status: OperationStatus;
+  /** The generation of the database at which it is done; null where that does not decide. */
+  readonly generation: number | null;
+  readonly steps: readonly OperationStep[];
+  readonly error: StateReason | null;
+  readonly startedAt: number;
+  readonly endedAt: number | null;
+  /** What the operation needs to be resumed, by kind. */
+  readonly input: Readonly<Record<string, unknown>>;
+}
+
+export type EventSeverity = 'info' | 'warning' | 'error';
+
+/** One record type that logs, the activity log and alerts read. */
+export interface EventRecord {
+  readonly id: number;
+  readonly at: number;
+  /** Named reason, kebab case: 'engine-died', 'shard-promoted', 'false-alarm', ... */
+  readonly reason: string;
+  readonly severity: EventSeverity;
+  readonly message: string;
+  readonly clusterId: string | null;
+  readonly databaseId: string | null;
+  readonly shard: number | null;
+  readonly instance: string | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export type NewEvent = Omit<EventRecord, 'id' | 'at'>;
+
+/** One management call: who, what, result. Bodies are kept without secrets. */
+export interface AuditRecord {
+  readonly id: number;
+  readonly at: number;
+  readonly actor: string;
+  readonly method: string;
+  readonly path: string;
+  readonly apiVersion: string;
+  readonly status: number;
+  readonly code: string | null;
+  readonly requestId: string;
+  readonly correlationId: string;
+}
+
+export interface AccessKeys {
+  readonly primaryKey: string;
+  readonly secondaryKey: string;
+}
+
+/** Passwords of the users that only our own processes know; one set a database. */
+export interface InternalSecrets {
+  readonly admin: string;
+  readonly replication: string;
+  readonly endpoint: string;
+}
+
+export interface PortClaim {
+  readonly port: number;
+  readonly owner: string;
+  readonly purpose: 'endpoint' | 'shard' | 'bus' | 'api';
+}
+
+export type { AclUser };

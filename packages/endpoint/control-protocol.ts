@@ -1,0 +1,231 @@
+/**
+ * The contract between the control process and an endpoint worker: the only thing they share.
+ *
+ * Transport: one unix socket a worker (mode 0600), each message a 4-byte big-endian length and that
+ * many bytes of JSON. The first message both ways is `Hello`; a protocol that does not fit is
+ * refused by name, and that worker is replaced by draining. Control pushes whole snapshots, never
+ * patches. An epoch is stored before it is sent; a worker refuses an older one and answers with the
+ * epoch it runs.
+ */
+
+export const PROTOCOL = 1;
+/** A frame longer than this is a protocol error, not a message. */
+export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+
+export interface Hello {
+  readonly type: 'hello';
+  readonly protocol: number;
+  readonly build: string;
+  readonly pid: number;
+}
+
+export type Policy = 'OSSCluster' | 'EnterpriseCluster' | 'NoCluster';
+export type ShardState = 'serving' | 'held' | 'down';
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+}
+
+export interface InstanceView {
+  /** Instance id: 40 hexadecimal digits. */
+  readonly node: string;
+  /** Unix socket of the engine. */
+  readonly socket: string;
+  /** What cluster clients are told, for OSSCluster; null elsewhere. */
+  readonly announce: { readonly host: string; readonly port: number } | null;
+}
+
+export interface ShardView {
+  /** Stable over failovers: '<database id>/<shard index>'. */
+  readonly id: string;
+  readonly slots: readonly (readonly [first: number, last: number])[];
+  readonly state: ShardState;
+  /** Named reason of the state, e.g. 'running', 'promoting', 'no-candidate'. */
+  readonly reason: string;
+  readonly primary: InstanceView | null;
+  readonly replicas: readonly InstanceView[];
+}
+
+export interface UserView {
+  readonly name: string;
+  /** SHA-256 of each valid key, lower-case hexadecimal; empty: cannot log in. */
+  readonly secretHashes: readonly string[];
+  /** The engine user that lanes of this user log in as; no client knows its password. */
+  readonly twin: { readonly name: string; readonly password: string };
+}
+
+export interface Limits {
+  readonly maxConnections: number;
+  readonly idleTimeoutMs: number;
+  /** As in Valkey: a client with more unread reply bytes than this is disconnected. */
+  readonly outputBufferBytes: number;
+}
+
+export interface DatabaseView {
+  readonly id: string;
+  readonly policy: Policy;
+  readonly listen: readonly ListenAddress[];
+  /** Files of the served certificate; null for Plaintext. A new generation means: load it again. */
+  readonly certificate: {
+    readonly certFile: string;
+    readonly keyFile: string;
+    readonly generation: number;
+  } | null;
+  readonly users: readonly UserView[];
+  readonly limits: Limits;
+  readonly guard: readonly GuardRule[];
+  readonly azureStrict: boolean;
+  readonly readFrom: 'primary' | 'replica';
+  readonly shards: readonly ShardView[];
+}
+
+export interface GuardRule {
+  readonly command: string;
+  readonly action: 'allow' | 'warn' | 'refuse';
+  /** Elements or fields above which the rule applies; 0: always. */
+  readonly above: number;
+}
+
+export interface Snapshot {
+  readonly epoch: number;
+  readonly databases: readonly DatabaseView[];
+}
+
+/** Control to endpoint. Each carries an id; exactly one `Answer` with that id comes back. */
+export type Request =
+  | { readonly type: 'snapshot'; readonly id: number; readonly snapshot: Snapshot }
+  /** Answered when nothing is in flight on the shard; releases itself at the deadline. */
+  | {
+      readonly type: 'hold';
+      readonly id: number;
+      readonly shard: string;
+      readonly deadlineMs: number;
+    }
+  | {
+      readonly type: 'release';
+      readonly id: number;
+      readonly shard: string;
+      readonly epoch: number;
+    }
+  /** Stop accepting, finish what is in flight, exit. */
+  | { readonly type: 'drain'; readonly id: number; readonly deadlineMs: number }
+  | { readonly type: 'counters'; readonly id: number }
+  | { readonly type: 'log'; readonly id: number; readonly since: number }
+  | { readonly type: 'clients'; readonly id: number; readonly database: string }
+  | {
+      readonly type: 'kill';
+      readonly id: number;
+      readonly client: string;
+      readonly reason: string;
+    };
+
+export type Answer =
+  | { readonly type: 'done'; readonly id: number; readonly epoch: number; readonly result: unknown }
+  | {
+      readonly type: 'refused';
+      readonly id: number;
+      /** Epoch this worker runs: an older snapshot is refused with `stale-epoch`. */
+      readonly epoch: number;
+      readonly code: string;
+      readonly message: string;
+    };
+
+/** Endpoint to control, unasked. */
+export type Event =
+  | {
+      readonly type: 'event';
+      readonly at: number;
+      readonly kind: 'shard-lost' | 'shard-mute';
+      readonly shard: string;
+      readonly node: string;
+      readonly detail: string;
+    }
+  | {
+      readonly type: 'event';
+      readonly at: number;
+      readonly kind: 'login-failed';
+      readonly database: string;
+      readonly client: string;
+      readonly user: string;
+      readonly reason: string;
+    }
+  | {
+      readonly type: 'event';
+      readonly at: number;
+      readonly kind: 'opened' | 'closed' | 'refused';
+      readonly database: string;
+      readonly client: string;
+      readonly address: string;
+      readonly reason: string;
+    }
+  | {
+      readonly type: 'event';
+      readonly at: number;
+      readonly kind: 'limit';
+      readonly database: string;
+      readonly limit: string;
+      readonly detail: string;
+    }
+  | {
+      readonly type: 'event';
+      readonly at: number;
+      readonly kind: 'listen-failed';
+      readonly database: string;
+      readonly address: string;
+      readonly reason: string;
+    };
+
+export type FromControl = Hello | Request;
+export type FromEndpoint = Hello | Answer | Event;
+
+/**
+ * Log-linear histogram with fixed buckets, so that workers add up: value v falls in bucket
+ * `b = 16 * exponent + mantissa` where exponent = floor(log2(v)), mantissa = the next four bits.
+ * Sparse: [bucket, count] pairs.
+ */
+export interface Histogram {
+  readonly unit: 'us' | 'bytes';
+  readonly count: number;
+  readonly sum: number;
+  readonly buckets: readonly (readonly [bucket: number, count: number])[];
+}
+
+/** Cumulative since `since` (ms since 1970). */
+export interface Counters {
+  readonly since: number;
+  readonly epoch: number;
+  readonly databases: readonly DatabaseCounters[];
+}
+
+export interface DatabaseCounters {
+  readonly id: string;
+  readonly connections: number;
+  readonly opened: number;
+  /** By named reason. */
+  readonly closed: Readonly<Record<string, number>>;
+  readonly refused: Readonly<Record<string, number>>;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly commands: Readonly<Record<string, CommandCounters>>;
+}
+
+export interface CommandCounters {
+  readonly calls: number;
+  readonly failed: number;
+  readonly latency: Histogram;
+  readonly requestBytes: Histogram;
+  readonly replyBytes: Histogram;
+}
+
+export interface ClientView {
+  readonly id: string;
+  readonly database: string;
+  readonly address: string;
+  readonly name: string;
+  readonly user: string;
+  readonly openedAt: number;
+  readonly idleMs: number;
+  readonly state: string;
+}
