@@ -1,0 +1,103 @@
+/**
+ * What the parent of `cinnabar up` and the control process say to each other, over the IPC channel
+ * that `child_process` gives (JSON, one message each). Options come this way and not as arguments,
+ * because arguments are readable by every user of the machine.
+ *
+ * The order of a life: parent sends `start`; control answers with `step` messages, then exactly one
+ * of `ready` or `fatal`. After `ready` the parent may send `stop`; control sends `stopping`, more
+ * `step` messages, `stopped`, and exits 0. An exit without `stopped` or `fatal` is a crash, and the
+ * parent starts another one.
+ */
+import type { SystemStatus } from './service.ts';
+
+export interface StartOptions {
+  /** Data folder, absolute. */
+  readonly home: string;
+  /** Folder of sockets, absolute and short (a socket path has at most 107 bytes). */
+  readonly runDir: string;
+  /** Folder of provisioned engines, absolute; shared between data folders. */
+  readonly engineCache: string;
+  /** Addresses to listen on beside loopback, e.g. '0.0.0.0'. Empty: this machine only. */
+  readonly listen: readonly string[];
+  /** Null: names are `localhost`. */
+  readonly domain: string | null;
+  /** An engine binary that the user named; absent: found or fetched. */
+  readonly engine?: string;
+  /** Absent: the recorded ones, else the defaults; 0: any free port. */
+  readonly apiPort?: number;
+  readonly httpsPort?: number;
+  /** Endpoint workers; absent: one a core. */
+  readonly workers?: number;
+  /** Databases get ports from here up; absent: 10000. For tests that run beside others. */
+  readonly firstPort?: number;
+  /** Scales memory and caps shards, so that large SKUs run on a laptop. */
+  readonly miniature?: MiniatureOption;
+}
+
+export interface MiniatureOption {
+  /** Memory of each SKU is divided by this; at least 1. */
+  readonly memoryDivisor: number;
+  /** At most this many shards a database; at least 1. */
+  readonly maxShards: number;
+}
+
+export type ToControl =
+  | { readonly type: 'start'; readonly options: StartOptions }
+  /** `now`: do not wait for sessions, steps or saves that hang; data may be lost, and it is said. */
+  | { readonly type: 'stop'; readonly now: boolean };
+
+/** A step of the start or of the stop. The same id comes again when its state changes. */
+export interface BootStep {
+  readonly type: 'step';
+  /** Kebab case, stable: 'engine', 'store', 'adopt', 'certificates', 'endpoint', 'api', ... */
+  readonly id: string;
+  /** For people: 'Engine', 'Certificates', ... */
+  readonly title: string;
+  readonly state: 'running' | 'done' | 'failed';
+  /** For people: 'valkey 9.1.2 (debian-unstable)', '2 of 8.5 MB', '3 caches adopted', ... */
+  readonly detail?: string;
+  /** Set with `done` and `failed`. */
+  readonly ms?: number;
+}
+
+export type FromControl =
+  | BootStep
+  | {
+      readonly type: 'ready';
+      readonly status: SystemStatus;
+      /** True if this data folder had never been started before: the quick start hangs on it. */
+      readonly firstStart: boolean;
+    }
+  | {
+      readonly type: 'fatal';
+      /** Kebab case, stable: 'home-in-use', 'port-in-use', 'engine-missing', 'store-newer', ... */
+      readonly code: string;
+      readonly message: string;
+      /** What to do; a command where there is one. */
+      readonly remedy: string;
+    }
+  | { readonly type: 'stopping' }
+  | {
+      readonly type: 'stopped';
+      /** What the user should know: what was saved, what a crash would have lost. */
+      readonly notes: readonly string[];
+    };
+
+/** `<home>/control.json`, mode 0600, written when ready, removed at an orderly stop. */
+export interface ControlFile {
+  readonly pid: number;
+  /** Base URLs without a trailing slash; null when that listener is off. */
+  readonly http: string | null;
+  readonly https: string | null;
+  readonly build: string;
+  /** Installation root certificate, for the HTTPS API and the caches alike. */
+  readonly caFile: string;
+  readonly subscriptionId: string;
+}
+
+export const CONTROL_FILE = 'control.json';
+export const TOKEN_FILE = 'api-token';
+
+/** Exit codes of the control process, for the parent: a `fatal` is not tried again. */
+export const EXIT_STOPPED = 0;
+export const EXIT_FATAL = 78;
