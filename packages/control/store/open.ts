@@ -1,0 +1,73 @@
+/**
+ * Opening the store: lock, migrate, refuse what is newer.
+ *
+ * One control process a data folder: the lock is an exclusive transaction on a file of its own, so
+ * the operating system releases it when the process dies, however it dies. A pid file would lie
+ * after a crash; Node has no flock.
+ *
+ * Durability: write-ahead log with synchronous=FULL, so a call that was answered survives a power
+ * cut. The one exception is the commit of a promotion (`Store.decide`): it only has to survive the
+ * death of this process (a power cut ends the engines too), and an fsync there would be added to
+ * every failover. The commit that follows the promotion is full again.
+ */
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { ControlError } from '../errors.ts';
+import { BUSY_TIMEOUT_MS } from './limits.ts';
+import { MIGRATIONS } from './schema.ts';
+
+export interface FolderLock {
+  release(): void;
+}
+
+/** Takes the data folder for this process. Throws ControlError `home-in-use`, `home-not-writable`. */
+export function lockFolder(home: string): FolderLock {
+  try {
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+    const lock = new DatabaseSync(join(home, 'lock.db'), { timeout: 0 });
+    try {
+      lock.exec('PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE');
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
+    return { release: () => lock.close() };
+  } catch (error) {
+    if (String(error).includes('locked')) {
+      throw new ControlError(
+        'home-in-use',
+        409,
+        `Another control process is using ${home}. "cinnabar status" shows it; "cinnabar down" ends it; CINNABAR_HOME names another folder.`,
+      );
+    }
+    throw new ControlError(
+      'home-not-writable',
+      500,
+      `The data folder ${home} cannot be written (${error instanceof Error ? error.message : error}). Check its owner and free space, or set CINNABAR_HOME to another folder.`,
+    );
+  }
+}
+
+/** Opens and migrates the database file; ':memory:' for simulations. */
+export function openDatabase(file: string): DatabaseSync {
+  const db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+  const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+  if (version > MIGRATIONS.length) {
+    db.close();
+    throw new ControlError(
+      'store-too-new',
+      500,
+      `The store ${file} has schema ${version}; this build knows ${MIGRATIONS.length}. It was written by a newer Cinnabar: use that one.`,
+    );
+  }
+  if (version > 0 && version < MIGRATIONS.length && existsSync(file)) {
+    db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    copyFileSync(file, `${file}.schema-${version}`);
+  }
+  for (let step = version; step < MIGRATIONS.length; step++) {
+    db.exec(`BEGIN; ${MIGRATIONS[step]}; PRAGMA user_version = ${step + 1}; COMMIT`);
+  }
+  return db;
+}

@@ -1,0 +1,45 @@
+/**
+ * The store's schema, as the list of steps that led to it. A step is never changed once released:
+ * a new one is added. The number of steps is the schema version (`PRAGMA user_version`).
+ *
+ * Records are kept as JSON documents beside the few columns that queries need: one shape, the one
+ * of `records.ts`, and no second mapping to keep in step with it.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE groups (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE clusters (
+    id TEXT PRIMARY KEY, group_name TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
+    UNIQUE (group_name, name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE databases (
+    id TEXT PRIMARY KEY, cluster_id TEXT NOT NULL REFERENCES clusters (id), body TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX databases_by_cluster ON databases (cluster_id);
+  CREATE TABLE shards (
+    database_id TEXT NOT NULL REFERENCES databases (id), idx INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (database_id, idx)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE instances (
+    id TEXT PRIMARY KEY, database_id TEXT NOT NULL REFERENCES databases (id), body TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX instances_by_database ON instances (database_id);
+  CREATE TABLE operations (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, cluster_id TEXT, database_id TEXT,
+    open INTEGER NOT NULL, body TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX operations_open ON operations (open) WHERE open = 1;
+  CREATE INDEX operations_by_cluster ON operations (cluster_id, seq);
+  CREATE TABLE events (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, cluster_id TEXT, body TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX events_by_cluster ON events (cluster_id, id);
+  CREATE TABLE audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+  CREATE TABLE secrets (owner TEXT PRIMARY KEY, sealed TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE ports (
+    port INTEGER PRIMARY KEY, owner TEXT NOT NULL, purpose TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX ports_by_owner ON ports (owner);
+  `,
+];
