@@ -4,9 +4,14 @@
  * because arguments are readable by every user of the machine.
  *
  * The order of a life: parent sends `start`; control answers with `step` messages, then exactly one
- * of `ready` or `fatal`. After `ready` the parent may send `stop`; control sends `stopping`, more
- * `step` messages, `stopped`, and exits 0. An exit without `stopped` or `fatal` is a crash, and the
- * parent starts another one.
+ * of `ready` or `fatal`. The parent may send `stop` at any time after `start`, also before `ready`,
+ * and again with `now` when the user is out of patience; control sends `stopping`, more `step`
+ * messages, `stopped`, and exits 0. A stop that came over the API ends the same way, so the parent
+ * knows that it was meant. An exit without `stopped` or `fatal` is a crash, and the parent starts
+ * another one. When the channel closes without a `stop` the parent was killed: control goes on.
+ *
+ * Standard output and standard error of control are its log (JSON lines, and whatever Node prints
+ * when it dies): the parent appends both to `<home>/logs/control.log`, mode 0600, and rotates it.
  */
 import type { SystemStatus } from './service.ts';
 
@@ -28,8 +33,12 @@ export interface StartOptions {
   readonly httpsPort?: number;
   /** Endpoint workers; absent: one a core. */
   readonly workers?: number;
-  /** Databases get ports from here up; absent: 10000. For tests that run beside others. */
-  readonly firstPort?: number;
+  /** Where the search for free ports begins; absent: 10000, 8500, 20000. For tests that run beside others. */
+  readonly firstPorts?: {
+    readonly database: number;
+    readonly shard: number;
+    readonly internal: number;
+  };
   /** Scales memory and caps shards, so that large SKUs run on a laptop. */
   readonly miniature?: MiniatureOption;
 }
@@ -65,7 +74,7 @@ export type FromControl =
   | {
       readonly type: 'ready';
       readonly status: SystemStatus;
-      /** True if this data folder had never been started before: the quick start hangs on it. */
+      /** True if no cache was ever made in this data folder: the quick start hangs on it. */
       readonly firstStart: boolean;
     }
   | {
@@ -96,6 +105,8 @@ export interface ControlFile {
 }
 
 export const CONTROL_FILE = 'control.json';
+export const LOG_FOLDER = 'logs';
+export const LOG_FILE = 'control.log';
 export const TOKEN_FILE = 'api-token';
 
 /** Exit codes of the control process, for the parent: a `fatal` is not tried again. */
