@@ -1,0 +1,110 @@
+/**
+ * What serves the clients of one database inside one worker.
+ *
+ * A worker owns what every data path needs and what must not differ between them: listening,
+ * the connection limit, TLS, idle time-outs, counting opened, closed and refused connections, the
+ * conversation with the control process. A data path owns what happens to the bytes of a client
+ * that was let in. Two exist, interchangeable by database: the relay (one engine behind the
+ * address) and the proxy (commands routed to shards).
+ *
+ * The life of a client: the worker admits it and finishes TLS, then calls `accept` with a paused
+ * socket of which nothing was read. From then on only the data path reads and writes the socket.
+ * It ends a client by `client.end(reason, lastWords)`; when the client itself goes it does
+ * nothing. In both cases it hears of the end by the socket's `close` event, like everybody.
+ */
+import type { Socket } from 'node:net';
+import type {
+  ClientView,
+  CommandCounters,
+  DatabaseView,
+  Event,
+  Snapshot,
+} from './control-protocol.ts';
+
+/** A connection that was let in. Counted from `accept` until the socket's `close` event. */
+export interface AdmittedClient {
+  /** Unique over all workers of a supervisor and never reused: '<worker>-<number>'. */
+  readonly id: string;
+  /** The same as a number that a client may see as CLIENT ID; grows within a worker. */
+  readonly number: number;
+  /** A net.Socket or a tls.TLSSocket: handshake done, noDelay and keep-alive set, paused. */
+  readonly socket: Socket;
+  /** Remote 'host:port'; IPv6 hosts in brackets. */
+  readonly address: string;
+  readonly tls: boolean;
+  /** ms since 1970 */
+  readonly openedAt: number;
+  /**
+   * Ends the connection once, with the reason that counters, events and logs show. `lastWords`
+   * are written after what the data path has written before; then the socket is closed, at once
+   * when the peer does not read. Without last words the socket is destroyed at once.
+   */
+  end(reason: string, lastWords?: string | Uint8Array): void;
+}
+
+/** What a data path gets from its worker. */
+export interface DataPathHost {
+  /** Position of this worker, 0 up; and how many workers share each database. */
+  readonly worker: number;
+  readonly workers: number;
+  emit(event: Event): void;
+  /** ms since 1970 */
+  now(): number;
+}
+
+/** What the worker adds up into `DatabaseCounters`; everything cumulative. */
+export interface PathCounters {
+  readonly commands: Readonly<Record<string, CommandCounters>>;
+}
+
+export interface DataPath {
+  /**
+   * The database as it should be served from now on; never an older epoch than before. Called
+   * before the first `accept`. Must not throw for a state that the engine side does not match yet:
+   * a shard that cannot be reached is waited for within the path's limits.
+   */
+  apply(view: DatabaseView, epoch: number): void;
+  accept(client: AdmittedClient): void;
+  /**
+   * Sends nothing more to the shard and resolves when no command is in flight there (blocking
+   * ones are not waited for). Rejects with `HoldExpired` at `deadlineAt` (ms since 1970) after
+   * having released itself. A second hold of a held shard only moves its deadline.
+   */
+  hold(shard: string, deadlineAt: number): Promise<void>;
+  /** The shard goes on, as the last applied view says. No hold: nothing happens. */
+  release(shard: string, epoch: number): void;
+  counters(): PathCounters;
+  clients(): ClientView[];
+  /** Ends one client of this path; false when it is not here. */
+  kill(client: string, reason: string): boolean;
+  /** True while this client waits for a reply (a blocking command, say): it is not idle then. */
+  waiting(client: string): boolean;
+  /** Entries of the path's log after this sequence number (largest requests and the like). */
+  log(since: number): readonly unknown[];
+  /**
+   * Ends every client at a moment when nothing of it is in flight; resolves when all are gone.
+   * At `deadlineAt` those left are ended anyway.
+   */
+  drain(deadlineAt: number): Promise<void>;
+  /** Frees what is left. No method is called afterwards. */
+  close(): void;
+}
+
+export interface DataPathFactory {
+  /** Shown in logs: 'relay', 'proxy'. */
+  readonly kind: string;
+  create(host: DataPathHost, database: string): DataPath;
+}
+
+/** The hold ran out before the shard was quiet. The shard goes on as before. */
+export class HoldExpired extends Error {
+  override readonly name = 'HoldExpired';
+  readonly code = 'hold-expired';
+  constructor(shard: string, inFlight: number) {
+    super(
+      `shard ${shard} was not quiet at the deadline: ${inFlight} commands in flight; it was released`,
+    );
+  }
+}
+
+export type { Snapshot };
