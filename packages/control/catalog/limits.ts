@@ -1,0 +1,48 @@
+/** Bounds of the catalogue, each with its reason. */
+
+const MIB = 1024 * 1024;
+export const BYTES_PER_GB = 1e9;
+
+/** Azure keeps a fifth of the advertised size for replication, failover and buffers (12 GB: 9.6 usable). */
+export const USABLE_SHARE = 0.8;
+
+/** Azure offers NoCluster up to this advertised size: one engine is one thread and one fork. */
+export const NO_CLUSTER_MAX_GB = 25;
+
+/**
+ * The least `maxmemory` of a shard in miniature. An empty engine with its replication backlog and a
+ * few connections takes up to 12 MiB of it; below this a cache would evict without holding anything.
+ */
+export const MIN_SHARD_BYTES = 32 * MIB;
+
+/** More than eight I/O threads hardly help, says the engine's own configuration file. */
+export const MAX_IO_THREADS = 8;
+
+/**
+ * One client may hold replies up to its shard's reserve (a quarter of `maxmemory` is a fifth of the
+ * advertised size), within these bounds. Less than the lower one would cut clients that read a few
+ * large values at once; more than the upper one has no use, as a value is at most 512 MiB.
+ */
+export const OUTPUT_BUFFER_SHARE = 0.25;
+export const MIN_OUTPUT_BUFFER_BYTES = 32 * MIB;
+export const MAX_OUTPUT_BUFFER_BYTES = 1024 * MIB;
+
+/** What an engine takes without any data: code, heap, replication backlog, connections. */
+export const ENGINE_BASE_BYTES = 24 * MIB;
+
+/**
+ * Pages that are copied while a snapshot or a replica is being made, as a share of the shard. Under
+ * random writes it may approach 1; a quarter holds for a write rate that changes a quarter of the
+ * pages in the seconds that it takes. Engine rule 24 allows one child process a shard at a time.
+ */
+export const FORK_COPY_SHARE = 0.25;
+
+/** Kept free for the operating system, the control process and the endpoint. */
+export const MACHINE_RESERVE_SHARE = 0.05;
+export const MACHINE_RESERVE_BYTES = 256 * MIB;
+export const DISK_RESERVE_SHARE = 0.02;
+export const DISK_RESERVE_BYTES = 512 * MIB;
+
+/** Azure's name rule: 1 to 60 letters, digits and single hyphens. */
+export const MAX_NAME_LENGTH = 60;
+export const MAX_GROUP_NAME_LENGTH = 90;
