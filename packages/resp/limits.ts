@@ -1,0 +1,19 @@
+/** Bounds of the wire protocol. Each one turns a hostile or broken peer into a named error. */
+
+/** Simple strings, errors, numbers and headers end within this; engines stay far below. */
+export const MAX_LINE_BYTES = 64 * 1024;
+
+/** Largest single string; the engines' own default (`proto-max-bulk-len`). */
+export const MAX_BULK_BYTES = 512 * 1024 * 1024;
+
+/** Nesting of one reply. Real replies (COMMAND DOCS, CLUSTER SHARDS) need fewer than ten levels. */
+export const MAX_DEPTH = 64;
+
+/** Payload bytes and element headers of one whole reply, so that an aggregate cannot fill memory. */
+export const MAX_REPLY_BYTES = 1024 * 1024 * 1024;
+
+/** Charged for each element besides its payload: what an empty element costs us in memory. */
+export const ELEMENT_COST_BYTES = 16;
+
+/** Strings at least this long are handed out as views of the received chunk; shorter ones are copied, so that a small value does not keep a whole chunk alive. */
+export const VIEW_BYTES = 4096;
