@@ -1,0 +1,29 @@
+/** Bounds of what a user may ask for, and of the loop that finishes cluster operations. */
+
+/** Public ports that are given out when none is named: below the engines' own ports (from 20000). */
+export const AUTOMATIC_PORTS = 8_000;
+/** Ports below this need special rights on most systems. */
+export const LOWEST_PORT = 1_024;
+export const HIGHEST_PORT = 65_535;
+
+/** As in Azure: tags of one resource, and the length of their names and values. */
+export const MAX_TAGS = 50;
+export const MAX_TAG_NAME = 512;
+export const MAX_TAG_VALUE = 256;
+export const MAX_LOCATION = 64;
+
+/** Clusters a subscription can hold. Lists, capacity checks and name checks walk all of them. */
+export const MAX_CLUSTERS = 1_000;
+export const MAX_GROUPS = 980;
+
+/** How often memory and disk of the machine are read for capacity checks. */
+export const ROOM_INTERVAL_MS = 2_000;
+
+/** How often open cluster operations are looked at; the signals that normally come are faster. */
+export const SETTLE_INTERVAL_MS = 250;
+
+/**
+ * Shards that one address can serve now. The relay behind EnterpriseCluster follows one primary; a
+ * proxy that routes by key lifts this to Infinity.
+ */
+export const ENTERPRISE_CLUSTER_MAX_SHARDS = 1;

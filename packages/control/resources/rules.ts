@@ -1,0 +1,91 @@
+/** What may be written, one rule a function. Each throws the ControlError that the user reads. */
+import type { Policy } from '../../endpoint/control-protocol.ts';
+import type { Sku } from '../catalog/skus.ts';
+import { ControlError } from '../errors.ts';
+import type { Sizing } from '../store/records.ts';
+import {
+  ENTERPRISE_CLUSTER_MAX_SHARDS,
+  MAX_LOCATION,
+  MAX_TAG_NAME,
+  MAX_TAG_VALUE,
+  MAX_TAGS,
+} from './limits.ts';
+
+const LOCATION = /^[A-Za-z][A-Za-z0-9 _-]*$/;
+
+export function checkLocation(location: string): void {
+  if (location === '') {
+    throw new ControlError(
+      'LocationRequired',
+      400,
+      "The location property is required for this definition, for example 'local' or 'westeurope'.",
+      'location',
+    );
+  }
+  if (location.length <= MAX_LOCATION && LOCATION.test(location)) return;
+  throw new ControlError(
+    'LocationNotAvailableForResourceType',
+    400,
+    `'${location.slice(0, MAX_LOCATION)}' is not a location: use 'local' or the name of an Azure region.`,
+    'location',
+  );
+}
+
+export function checkTags(tags: Readonly<Record<string, string>>): void {
+  const names = Object.keys(tags);
+  const long = names.find(
+    (name) =>
+      name === '' || name.length > MAX_TAG_NAME || (tags[name] ?? '').length > MAX_TAG_VALUE,
+  );
+  if (names.length <= MAX_TAGS && long === undefined) return;
+  throw new ControlError(
+    'InvalidTags',
+    400,
+    long === undefined
+      ? `${names.length} tags are too many: a resource has at most ${MAX_TAGS}.`
+      : `Tag '${long.slice(0, MAX_TAG_NAME)}' is not valid: a name has 1 to ${MAX_TAG_NAME} characters, a value at most ${MAX_TAG_VALUE}.`,
+    'tags',
+  );
+}
+
+export function checkZones(sku: Sku, zones: readonly string[] | null): void {
+  if (zones === null || zones.length === 0) return;
+  if (sku.kind !== 'v1') {
+    throw new ControlError(
+      'InvalidParameter',
+      400,
+      `zones cannot be chosen for ${sku.name}: leave the property out.`,
+      'zones',
+    );
+  }
+  const odd = zones.find((zone) => !/^[123]$/.test(zone));
+  if (odd === undefined && new Set(zones).size === zones.length) return;
+  throw new ControlError(
+    'InvalidParameter',
+    400,
+    `zones are "1", "2" and "3", each at most once; got ${JSON.stringify(zones).slice(0, 100)}.`,
+    'zones',
+  );
+}
+
+/** What the catalogue allows (NoCluster up to 25 GB) and the data path cannot do yet. */
+export function checkPolicy(policy: Policy, sizing: Sizing): void {
+  if (policy !== 'EnterpriseCluster' || sizing.shards <= ENTERPRISE_CLUSTER_MAX_SHARDS) return;
+  throw new ControlError(
+    'NotImplemented',
+    501,
+    `EnterpriseCluster serves at most ${ENTERPRISE_CLUSTER_MAX_SHARDS} shard in this version and ${sizing.sku} has ${sizing.shards}: choose a SKU with one shard (Balanced_B0, Balanced_B1) or the policy OSSCluster.`,
+    'properties.clusteringPolicy',
+  );
+}
+
+/** Letters as in the engine's notify-keyspace-events; K or E must be among them. */
+export function checkNotify(flags: string): void {
+  if (flags === '' || (/^[KEg$lshzxetdmnoA]{1,32}$/.test(flags) && /[KE]/.test(flags))) return;
+  throw new ControlError(
+    'InvalidParameter',
+    400,
+    `notifyKeyspaceEvents '${flags.slice(0, 40)}' is not valid: letters of "KEg$lshzxetdmnoA", with K or E among them, or an empty string.`,
+    'properties.notifyKeyspaceEvents',
+  );
+}

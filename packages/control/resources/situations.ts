@@ -1,0 +1,105 @@
+/** Reads from the store what a decision needs to know. */
+import { ControlError } from '../errors.ts';
+import type {
+  ClusterRecord,
+  DatabaseRecord,
+  OperationRecord,
+  Sizing,
+  Store,
+} from '../store/index.ts';
+import type { ResourceDeps } from './contract.ts';
+import type { ClusterSituation } from './decide-cluster.ts';
+import type { DatabaseSituation } from './decide-database.ts';
+
+/** A database on which an action (keys, flush) is asked for. */
+export interface ActionSituation {
+  readonly subscriptionId: string;
+  readonly cluster: ClusterRecord;
+  readonly database: DatabaseRecord;
+  readonly open: readonly OperationRecord[];
+}
+
+export class Situations {
+  readonly #store: Store;
+  readonly #deps: ResourceDeps;
+
+  constructor(store: Store, deps: ResourceDeps) {
+    this.#store = store;
+    this.#deps = deps;
+  }
+
+  /** Unfinished operations of a cluster and its database. */
+  open(clusterId: string): OperationRecord[] {
+    return this.#store.openOperations().filter((each) => each.clusterId === clusterId);
+  }
+
+  cluster(group: string, name: string): ClusterSituation {
+    const current = this.#store.cluster(group, name);
+    const database = current === null ? null : (this.#store.databases(current.id)[0] ?? null);
+    const neighbours = this.#store.clusters().filter((each) => each.id !== current?.id);
+    return {
+      subscriptionId: this.#deps.subscriptionId,
+      catalogue: this.#deps.catalogue,
+      group: this.#store.group(group),
+      current,
+      database,
+      open: current === null ? [] : this.open(current.id),
+      neighbours,
+      others: neighbours.map((each) => this.promised(each)),
+      usedBytes: database === null ? null : this.#fullestShard(database),
+    };
+  }
+
+  database(clusterId: string): DatabaseSituation {
+    const cluster = this.#store.clusterById(clusterId);
+    if (cluster === null) throw gone(clusterId);
+    return {
+      subscriptionId: this.#deps.subscriptionId,
+      catalogue: this.#deps.catalogue,
+      cluster,
+      current: this.#store.databases(clusterId)[0] ?? null,
+      open: this.open(clusterId),
+      ports: {
+        claims: this.#store.ports(),
+        listening: this.#deps.ports.listening(),
+        firstPort: this.#deps.firstPort,
+        describe: this.#deps.ports.describe,
+        ownerName: (owner) => this.#ownerName(owner),
+      },
+    };
+  }
+
+  action(databaseId: string): ActionSituation {
+    const database = this.#store.databaseById(databaseId);
+    const cluster = database === null ? null : this.#store.clusterById(database.clusterId);
+    if (database === null || cluster === null) throw gone(databaseId);
+    const { subscriptionId } = this.#deps;
+    return { subscriptionId, cluster, database, open: this.open(cluster.id) };
+  }
+
+  /** What a cluster may use of this machine: its database's figures, or those it would get. */
+  promised(cluster: ClusterRecord): Sizing {
+    const database = this.#store.databases(cluster.id)[0];
+    if (database !== undefined) return database.sizing;
+    const { sku, capacity, highAvailability } = cluster;
+    return this.#deps.catalogue.sizing({ sku, capacity, highAvailability, policy: 'OSSCluster' });
+  }
+
+  #fullestShard(database: DatabaseRecord): number | null {
+    const used = this.#deps
+      .shards(database.id)
+      .flatMap((shard) => shard.instances.map((each) => each.usedMemoryBytes ?? 0));
+    return used.length === 0 ? null : Math.max(...used);
+  }
+
+  /** 'cache1' for the claims of its database; the raw owner for anything else. */
+  #ownerName(owner: string): string {
+    const database = this.#store.databaseById(owner.split('/')[0] ?? owner);
+    const cluster = database === null ? null : this.#store.clusterById(database.clusterId);
+    return cluster === null ? owner : `cluster '${cluster.name}'`;
+  }
+}
+
+function gone(id: string): ControlError {
+  return new ControlError('ResourceNotFound', 404, `The resource ${id} does not exist any more.`);
+}
