@@ -1,0 +1,11 @@
+/** Every benchmark by name, loaded when asked for: one that cannot load does not stop the others. */
+import type { Bench } from '../harness/result.ts';
+
+export const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  lifecycle: async () => (await import('./lifecycle.ts')).lifecycle,
+  endpoint: async () => (await import('./endpoint.ts')).endpoint,
+  isolation: async () => (await import('./isolation.ts')).isolation,
+  connections: async () => (await import('./connections.ts')).connections,
+  generator: async () => (await import('./generator.ts')).generator,
+  client: async () => (await import('./client.ts')).client,
+};
