@@ -150,7 +150,19 @@ export interface ShardRecord {
   /** Last sample of the stream that the primary wrote (engine rule 3d). */
   readonly replicationId: string;
   readonly offset: number;
+  /** Cluster mode: the engine's configuration epoch of the primary, as last sampled; else 0. */
+  readonly configEpoch: number;
+  /** The file of an orderly stop: valid once, for this instance (engine rule 11). */
+  readonly saved: SavedFile | null;
   readonly decidedAt: number;
+}
+
+export interface SavedFile {
+  readonly instance: string;
+  readonly epoch: number;
+  readonly sha256: string;
+  readonly bytes: number;
+  readonly at: number;
 }
 
 /**

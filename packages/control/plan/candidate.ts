@@ -1,0 +1,67 @@
+/**
+ * Who may become primary of a shard whose primary is known to be dead.
+ *
+ * The engine checks nothing: TAKEOVER on a replica that never synced answers OK and serves an empty
+ * shard. So a candidate has to prove that it holds what its dead primary acknowledged to it: it
+ * followed the very same stream (replication id), has read that stream to its end (its link is
+ * down, so nothing is left in a socket), and is not behind what it reported before (engine rule 3).
+ */
+import type { InstanceRecord, ShardRecord } from '../store/records.ts';
+import type { Sighting } from './model.ts';
+
+export type Fitness =
+  | { readonly fit: true; readonly offset: number }
+  /** `soon`: a later look may find it fit. `older`: a complete copy, but not provably the last. */
+  | { readonly fit: false; readonly kind: 'soon' | 'older' | 'empty'; readonly reason: string };
+
+export function fitness(shard: ShardRecord, instance: InstanceRecord, seen: Sighting): Fitness {
+  const not = (kind: 'soon' | 'older' | 'empty', reason: string): Fitness => ({
+    fit: false,
+    kind,
+    reason,
+  });
+  if (instance.phase !== 'running' || seen.process === 'gone') return not('empty', 'not-running');
+  if (seen.condition === 'unknown') return not('soon', 'not-asked-yet');
+  if (seen.condition === 'mute' || seen.condition === 'script') return not('soon', 'not-answering');
+  const facts = seen.facts;
+  if (facts === null) return not('soon', 'not-asked-yet');
+  if (facts.loading || facts.syncing) return not('empty', 'copy-incomplete');
+  if (!instance.synced) return not('empty', 'never-synced');
+  if (facts.role !== 'replica') return not('older', 'not-a-replica');
+  if (facts.replicationId !== shard.replicationId) return not('older', 'other-history');
+  if (facts.offset < instance.offset) return not('older', 'behind-its-own-report');
+  if (facts.link !== 'down') return not('soon', 'stream-not-read-to-end');
+  return { fit: true, offset: facts.offset };
+}
+
+export interface Candidates {
+  /** The best one that is fit; null when none is. */
+  readonly best: InstanceRecord | null;
+  /** Of those that are not: what a user or a later look can hope for. */
+  readonly soon: readonly InstanceRecord[];
+  readonly older: readonly InstanceRecord[];
+  readonly reasons: readonly string[];
+}
+
+/** Highest offset wins, then the lowest id. */
+export function candidates(
+  shard: ShardRecord,
+  instances: readonly InstanceRecord[],
+  seen: (id: string) => Sighting,
+): Candidates {
+  let best: { instance: InstanceRecord; offset: number } | null = null;
+  const soon: InstanceRecord[] = [];
+  const older: InstanceRecord[] = [];
+  const reasons: string[] = [];
+  for (const instance of instances) {
+    const result = fitness(shard, instance, seen(instance.id));
+    if (result.fit) {
+      if (best === null || result.offset > best.offset) best = { instance, offset: result.offset };
+    } else {
+      reasons.push(result.reason);
+      if (result.kind === 'soon') soon.push(instance);
+      if (result.kind === 'older') older.push(instance);
+    }
+  }
+  return { best: best?.instance ?? null, soon, older, reasons };
+}

@@ -1,0 +1,49 @@
+/**
+ * Hung or busy? One thread serves an engine, so a legal slow command looks like a hang from
+ * outside. Killing a healthy primary for it is worse than waiting: the same command then arrives at
+ * the next copy, and kills that one too. So an engine that does not answer is judged by its
+ * process: a stopped one, or one that uses no CPU, is hung; one that works is busy and gets long;
+ * one that says -BUSY runs a script and gets longest. And when this process itself was late, or
+ * several engines fell silent together, the machine is the suspect, not the engine.
+ */
+import {
+  BUSY_AFTER_MS,
+  DEADLINE_FAILOVER_GAP_MS,
+  HUNG_AFTER_MS,
+  OWN_DELAY_MS,
+  SCRIPT_AFTER_MS,
+} from './limits.ts';
+import type { FenceReason, Sighting } from './model.ts';
+
+export interface Surroundings {
+  readonly now: number;
+  readonly ownDelayMs: number;
+  /** Another engine of this machine fell silent too. */
+  readonly othersSilent: boolean;
+  /** When this shard last failed over because of a deadline; 0: never. */
+  readonly lastDeadlineAt: number;
+}
+
+/** Why it should be fenced now, or how long to wait before asking again. */
+export type Verdict =
+  | { readonly fence: Extract<FenceReason, 'hung' | 'busy' | 'script'> }
+  | { readonly waitMs: number; readonly suspect: string };
+
+export function judge(seen: Sighting, around: Surroundings): Verdict {
+  const age = around.now - seen.since;
+  const stopped = seen.process === 'stopped' || seen.process === 'uninterruptible';
+  const [fence, deadline] =
+    seen.condition === 'script'
+      ? (['script', SCRIPT_AFTER_MS] as const)
+      : !stopped && seen.cpuMoving
+        ? (['busy', BUSY_AFTER_MS] as const)
+        : (['hung', HUNG_AFTER_MS] as const);
+  if (age < deadline) return { waitMs: deadline - age, suspect: fence };
+  if (around.ownDelayMs > OWN_DELAY_MS) return { waitMs: HUNG_AFTER_MS, suspect: 'control-late' };
+  if (around.othersSilent && !stopped) return { waitMs: HUNG_AFTER_MS, suspect: 'machine-late' };
+  const gap = around.now - around.lastDeadlineAt;
+  if (around.lastDeadlineAt > 0 && gap < DEADLINE_FAILOVER_GAP_MS) {
+    return { waitMs: DEADLINE_FAILOVER_GAP_MS - gap, suspect: 'failed-over-lately' };
+  }
+  return { fence };
+}

@@ -1,0 +1,22 @@
+/** Deadlines and back-offs of the plan. Times in milliseconds. */
+
+/** A process that does not answer and uses no CPU is hung after this (engine rule 7). */
+export const HUNG_AFTER_MS = 1_000;
+/** One that does not answer but works (a legal slow command) is left alone this long. */
+export const BUSY_AFTER_MS = 15_000;
+/** A script says so itself (-BUSY); the user may end it long before. */
+export const SCRIPT_AFTER_MS = 30_000;
+/** At most one failover by deadline a shard in this time: the cause may travel with the command. */
+export const DEADLINE_FAILOVER_GAP_MS = 60_000;
+/** A stray primary is given this long to be demoted by gossip before it is fenced. */
+export const STRAY_GRACE_MS = 5_000;
+/** While a dying primary's stream is read to its end, replicas are asked this often. */
+export const DRAIN_POLL_MS = 1;
+/** How often a state that only time changes is looked at again. */
+export const WAIT_POLL_MS = 100;
+/** The control process itself was late by this much: its clocks prove nothing about others. */
+export const OWN_DELAY_MS = 250;
+/** A create that got nowhere in this time is rolled back and reported. */
+export const CREATE_DEADLINE_MS = 120_000;
+/** A primary that booted this long ago is past the engine's own two seconds of refusing. */
+export const BOOT_GRACE_MS = 2_500;

@@ -1,0 +1,104 @@
+/**
+ * What the plan reads and what it says. Plain data both ways: the plan never does anything.
+ */
+import type { EngineFacts, ProcessState } from '../../engine/contract.ts';
+import type { DatabaseRecord, InstanceRecord, ShardRecord, StartKind } from '../store/records.ts';
+
+/**
+ * How an engine answers now:
+ * - unknown: not asked yet since this control process started, or since the engine's start.
+ * - script: it answers -BUSY; a script runs.
+ * - mute: it does not answer.
+ */
+export type Condition = 'unknown' | 'answering' | 'loading' | 'script' | 'mute';
+
+/** One engine as it is seen now; volatile, never stored. */
+export interface Sighting {
+  readonly process: ProcessState | 'none';
+  readonly condition: Condition;
+  /** Since when the condition holds. */
+  readonly since: number;
+  /** Whether CPU time grew since it fell mute. */
+  readonly cpuMoving: boolean;
+  /** The last answer; null before the first. Stale unless the condition is `answering`. */
+  readonly facts: EngineFacts | null;
+  /** Generation of settings applied over its present connection; -1: none yet. */
+  readonly configured: number;
+  /** After failed starts: not before this time. */
+  readonly startNotBefore: number;
+}
+
+export const UNSEEN: Sighting = {
+  process: 'none',
+  condition: 'unknown',
+  since: 0,
+  cpuMoving: false,
+  facts: null,
+  configured: -1,
+  startNotBefore: 0,
+};
+
+export interface View {
+  readonly now: number;
+  /** By how much this process's own event loop was late lately. */
+  readonly ownDelayMs: number;
+  /** What is wanted of the database as a whole. */
+  readonly wanted: 'running' | 'nothing';
+  readonly database: DatabaseRecord;
+  readonly shards: readonly ShardRecord[];
+  readonly instances: readonly InstanceRecord[];
+  readonly seen: ReadonlyMap<string, Sighting>;
+  /** The endpoint serves the present view of this database. */
+  readonly published: boolean;
+}
+
+export type Action =
+  /** Record all shards and their first instances: ids, ports, folders. */
+  | { readonly kind: 'lay-out' }
+  /** Record one more replica of the shard. */
+  | { readonly kind: 'add-replica'; readonly shard: number }
+  | { readonly kind: 'start'; readonly instance: string; readonly as: StartKind }
+  /** Make sure that its process is gone, then record it dead. */
+  | { readonly kind: 'fence'; readonly instance: string; readonly reason: FenceReason }
+  /** Commit: this one is next; then tell it. Also repeats the telling after a lost reply. */
+  | { readonly kind: 'promote'; readonly shard: number; readonly instance: string }
+  /** Commit: the successor serves. */
+  | { readonly kind: 'crown'; readonly shard: number; readonly instance: string }
+  /** Commit: the engines chose this one while nobody looked. */
+  | { readonly kind: 'adopt'; readonly shard: number; readonly instance: string }
+  /** Commit: nobody may serve; why. */
+  | {
+      readonly kind: 'give-up';
+      readonly shard: number;
+      readonly code: string;
+      readonly message: string;
+    }
+  | { readonly kind: 'follow'; readonly instance: string; readonly primary: string }
+  | { readonly kind: 'meet'; readonly instance: string; readonly through: string }
+  | { readonly kind: 'configure'; readonly instance: string }
+  /** Record that a replica holds a whole copy, or that it is giving its copy up for a new one. */
+  | { readonly kind: 'note-copy'; readonly instance: string; readonly whole: boolean }
+  /** On its way out: recorded, then killed, forgotten by its peers, its files removed. */
+  | { readonly kind: 'dismiss'; readonly instance: string }
+  | { readonly kind: 'remove'; readonly instance: string }
+  | { readonly kind: 'remove-database' }
+  /** Everything desired is seen: record it, end the operations that waited for it. */
+  | { readonly kind: 'settle' };
+
+export type FenceReason = 'died' | 'hung' | 'busy' | 'script' | 'stray' | 'dismissed';
+
+/** A named "not yet". The user reads the reason. */
+export interface Wait {
+  readonly reason: string;
+  readonly shard: number | null;
+  /** Look again after this; null: an event will come. */
+  readonly recheckMs: number | null;
+  /** Ask these engines again first. */
+  readonly refresh: readonly string[];
+}
+
+export interface Plan {
+  /** Independent of each other: they may run at the same time. */
+  readonly actions: readonly Action[];
+  readonly waits: readonly Wait[];
+}

@@ -1,0 +1,65 @@
+/**
+ * A member of a shard whose primary answers and is not in doubt: bring it to where it should be.
+ */
+import type { EngineFacts } from '../../engine/contract.ts';
+import type { InstanceRecord } from '../store/records.ts';
+import { fenceIfHung, type ShardContext, startWhenDue } from './context.ts';
+import { STRAY_GRACE_MS } from './limits.ts';
+import type { Sighting } from './model.ts';
+
+export function planReplica(
+  context: ShardContext,
+  primary: InstanceRecord,
+  primaryFacts: EngineFacts,
+  replica: InstanceRecord,
+): void {
+  const { view, seen, act, wait } = context;
+  if (replica.phase === 'leaving') return act({ kind: 'remove', instance: replica.id });
+  if (view.database.sizing.replicas === 0) return act({ kind: 'dismiss', instance: replica.id });
+  if (replica.phase !== 'running') return startWhenDue(context, replica, 'follow');
+  const sight = seen(replica.id);
+  if (sight.condition === 'mute') return fenceIfHung(context, replica, sight);
+  if (sight.condition !== 'answering' || sight.facts === null)
+    return wait(`replica-${sight.condition}`);
+  const facts = sight.facts;
+  if (facts.loading || facts.syncing) {
+    if (replica.synced) act({ kind: 'note-copy', instance: replica.id, whole: false });
+    return wait('replica-syncing');
+  }
+  if (primaryFacts.cluster !== null) {
+    if (!primaryFacts.cluster.nodes.some((n) => n.id === replica.id)) {
+      return act({ kind: 'meet', instance: replica.id, through: primary.id });
+    }
+  }
+  if (facts.role === 'primary') return planStray(context, primary, replica, sight);
+  if (!follows(facts, primary)) {
+    return act({ kind: 'follow', instance: replica.id, primary: primary.id });
+  }
+  if (facts.link !== 'up') return wait('replica-link-down');
+  if (facts.replicationId !== primaryFacts.replicationId) return wait('replica-of-other-history');
+  if (!replica.synced) act({ kind: 'note-copy', instance: replica.id, whole: true });
+}
+
+function follows(facts: EngineFacts, primary: InstanceRecord): boolean {
+  return facts.primaryPort === primary.port;
+}
+
+/**
+ * It says it is a primary, and the store says otherwise. In a cluster the higher epoch demotes it
+ * by gossip; what gossip does not reach is fenced and starts again as a follower. A standalone one
+ * has nobody to tell it: it is told to follow.
+ */
+function planStray(
+  { view, act, wait }: ShardContext,
+  primary: InstanceRecord,
+  stray: InstanceRecord,
+  sight: Sighting,
+): void {
+  if (view.database.settings.policy === 'NoCluster') {
+    return act({ kind: 'follow', instance: stray.id, primary: primary.id });
+  }
+  if (view.now - Math.max(sight.since, stray.startedAt) > STRAY_GRACE_MS) {
+    return act({ kind: 'fence', instance: stray.id, reason: 'stray' });
+  }
+  wait('stray-primary');
+}

@@ -1,0 +1,211 @@
+/**
+ * One shard, by its phase. The order of the questions is the safety of the thing: first what is
+ * dead, then who may be primary, and only when a primary answers does anything else happen.
+ */
+import type { InstanceRecord, ShardRecord } from '../store/records.ts';
+import { candidates } from './candidate.ts';
+import { fenceIfHung, type ShardContext, startWhenDue } from './context.ts';
+import { BOOT_GRACE_MS, DRAIN_POLL_MS, WAIT_POLL_MS } from './limits.ts';
+import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
+import { planReplica } from './replica.ts';
+
+export interface ShardPlan {
+  readonly actions: Action[];
+  readonly waits: Wait[];
+}
+
+export function planShard(view: View, shard: ShardRecord): ShardPlan {
+  const actions: Action[] = [];
+  const waits: Wait[] = [];
+  const context: ShardContext = {
+    view,
+    shard,
+    members: view.instances.filter((i) => i.shard === shard.index),
+    clustered: view.database.settings.policy !== 'NoCluster',
+    seen: (id) => view.seen.get(id) ?? UNSEEN,
+    act: (action) => actions.push(action),
+    wait: (reason, recheckMs = WAIT_POLL_MS, refresh = []) =>
+      waits.push({ reason, shard: shard.index, recheckMs, refresh }),
+  };
+  fenceTheDead(context);
+  if (actions.length === 0) {
+    if (shard.phase === 'new') planNew(context);
+    else if (shard.phase === 'promoting') planPromoting(context);
+    else if (shard.phase === 'serving') planServing(context);
+    else planDown(context);
+  }
+  return { actions, waits };
+}
+
+/** A process that ended is recorded dead before anything else is asked: also by its fence. */
+function fenceTheDead({ members, seen, act }: ShardContext): void {
+  for (const instance of members) {
+    if (instance.phase === 'running' && seen(instance.id).process === 'gone') {
+      act({ kind: 'fence', instance: instance.id, reason: 'died' });
+    }
+  }
+}
+
+/**
+ * A new shard never held data, which allows what is forbidden later: TAKEOVER on an empty replica.
+ * A primary that boots refuses commands for 2 s, a replica does not (engine rule 14).
+ */
+function planNew(context: ShardContext): void {
+  const { shard, members, clustered, seen, act, wait } = context;
+  for (const instance of members) startWhenDue(context, instance, instance.start);
+  const first = members.find((i) => i.start === (clustered ? 'first-replica' : 'first-primary'));
+  if (first === undefined || first.phase !== 'running') return wait('starting');
+  const sight = seen(first.id);
+  if (sight.condition !== 'answering' || sight.facts === null) return wait('starting');
+  act({ kind: 'promote', shard: shard.index, instance: first.id });
+}
+
+function planPromoting(context: ShardContext): void {
+  const { shard, members, clustered, seen, act, wait } = context;
+  const successor = members.find((i) => i.id === shard.successor);
+  if (successor === undefined || successor.phase !== 'running') return replaceDead(context);
+  const sight = seen(successor.id);
+  if (sight.condition === 'mute' || sight.condition === 'script') {
+    return fenceIfHung(context, successor, sight);
+  }
+  if (sight.condition !== 'answering' || sight.facts === null) return wait('successor-not-asked');
+  const facts = sight.facts;
+  if (facts.role !== 'primary') {
+    return act({ kind: 'promote', shard: shard.index, instance: successor.id });
+  }
+  if (clustered && facts.cluster?.state !== 'ok' && facts.cluster?.slots.length === 0) {
+    return wait('successor-without-slots', DRAIN_POLL_MS, [successor.id]);
+  }
+  act({ kind: 'crown', shard: shard.index, instance: successor.id });
+}
+
+function planServing(context: ShardContext): void {
+  const { shard, members, seen, act, wait, clustered } = context;
+  const primary = members.find((i) => i.id === shard.primary);
+  const voted = clustered ? votedPrimary(context) : undefined;
+  if (primary === undefined || primary.phase !== 'running') {
+    if (voted !== undefined) {
+      return act({ kind: 'adopt', shard: shard.index, instance: voted.id });
+    }
+    return replaceDead(context);
+  }
+  const sight = seen(primary.id);
+  if (sight.condition === 'mute' || sight.condition === 'script') {
+    if (!wholeCopyBeside(context, primary)) return wait('mute-without-copy');
+    return fenceIfHung(context, primary, sight, lastDeadlineFailover(shard));
+  }
+  if (sight.condition === 'unknown' || sight.facts === null) return wait('primary-not-asked');
+  if (sight.condition === 'loading') return wait('primary-loading');
+  if (sight.facts.role !== 'primary') {
+    if (voted !== undefined) {
+      return act({ kind: 'adopt', shard: shard.index, instance: voted.id });
+    }
+    // Standalone has no epoch: the store is the judge, and it says this one is primary.
+    if (!clustered) return act({ kind: 'promote', shard: shard.index, instance: primary.id });
+    return wait(
+      'primary-demoted',
+      WAIT_POLL_MS,
+      members.map((i) => i.id),
+    );
+  }
+  for (const instance of members) {
+    if (instance.id !== primary.id) planReplica(context, primary, sight.facts, instance);
+  }
+  const staying = members.filter((i) => i.phase !== 'leaving').length;
+  if (staying < 1 + context.view.database.sizing.replicas) {
+    act({ kind: 'add-replica', shard: shard.index });
+  }
+}
+
+/** One that the engines elected while nobody looked: it has a newer epoch and the shard's slots. */
+function votedPrimary({ shard, members, seen }: ShardContext): InstanceRecord | undefined {
+  return members.find((instance) => {
+    const sight = seen(instance.id);
+    if (instance.id === shard.primary || sight.condition !== 'answering') return false;
+    const facts = sight.facts;
+    if (facts === null || facts.role !== 'primary' || facts.cluster === null) return false;
+    return (
+      facts.cluster.epoch > shard.configEpoch &&
+      shard.slots.every(([first, last]) =>
+        facts.cluster?.slots.some(([f, l]) => f <= first && l >= last),
+      )
+    );
+  });
+}
+
+/** The primary (or a successor) is known to be dead. */
+function replaceDead(context: ShardContext): void {
+  const { shard, members, seen, act, wait } = context;
+  const others = members.filter(
+    (i) => i.id !== shard.primary && i.id !== shard.successor && i.phase !== 'leaving',
+  );
+  const choice = candidates(shard, others, seen);
+  if (choice.best !== null) {
+    return act({ kind: 'promote', shard: shard.index, instance: choice.best.id });
+  }
+  if (choice.soon.length > 0) {
+    const draining = choice.reasons.includes('stream-not-read-to-end');
+    return wait(
+      draining ? 'stream-not-read-to-end' : (choice.reasons[0] ?? 'no-candidate'),
+      draining ? DRAIN_POLL_MS : WAIT_POLL_MS,
+      choice.soon.map((i) => i.id),
+    );
+  }
+  const older = choice.older.length > 0;
+  act({
+    kind: 'give-up',
+    shard: shard.index,
+    code: older ? 'only-older-copy' : 'no-copy-left',
+    message: older
+      ? `The primary died and the copy that is left is not provably the last one (${choice.reasons.join(', ')}). Nothing is promoted by itself.`
+      : 'The primary died and no whole copy is left. It starts again with what was persisted.',
+  });
+}
+
+/** A deadline never takes the last copy: without a replica in sync a mute primary is waited for. */
+function wholeCopyBeside({ members, seen }: ShardContext, primary: InstanceRecord): boolean {
+  return members.some((other) => {
+    const sight = seen(other.id);
+    const replica = sight.condition === 'answering' && sight.facts?.role === 'replica';
+    return other.id !== primary.id && other.synced && replica;
+  });
+}
+
+function lastDeadlineFailover(shard: ShardRecord): number {
+  return shard.reason.code === 'failed-over-by-deadline' ? shard.decidedAt : 0;
+}
+
+/**
+ * Nobody may serve. After an orderly stop, or when no copy is left in memory, the recorded primary
+ * starts alone with what the store calls current; the others follow once it serves. An older copy
+ * that is still alive is worth more than an empty start: that choice is the user's.
+ */
+function planDown(context: ShardContext): void {
+  const { shard, members, seen, act, wait } = context;
+  if (shard.reason.code === 'only-older-copy') return wait('only-older-copy', null);
+  const primary = members.find((i) => i.id === shard.primary);
+  if (primary === undefined) return wait('no-primary-recorded', null);
+  if (primary.phase !== 'running') {
+    startWhenDue(context, primary, 'cold');
+    return wait('cold-start');
+  }
+  const sight = seen(primary.id);
+  if (sight.condition === 'mute' || sight.condition === 'script') {
+    return fenceIfHung(context, primary, sight);
+  }
+  if (sight.condition !== 'answering' || sight.facts === null) return wait('cold-start');
+  const facts = sight.facts;
+  if (facts.loading || facts.role !== 'primary') return wait('loading');
+  if (facts.cluster !== null && facts.cluster.state !== 'ok') {
+    // A primary that boots refuses commands for two seconds; other shards may be down for longer.
+    if (bootedLongAgo(context, sight))
+      act({ kind: 'crown', shard: shard.index, instance: primary.id });
+    else wait('primary-booting', WAIT_POLL_MS, [primary.id]);
+    return;
+  }
+  act({ kind: 'crown', shard: shard.index, instance: primary.id });
+}
+
+function bootedLongAgo({ view }: ShardContext, sight: Sighting): boolean {
+  return view.now - sight.since > BOOT_GRACE_MS;
+}
