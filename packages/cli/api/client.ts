@@ -1,0 +1,288 @@
+/**
+ * The management API as the commands use it. Azure's scope (subscription, resource group, location)
+ * is filled in here and nowhere else, so that no user of the command line has to know it.
+ */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { CONTROL_FILE, type ControlFile, TOKEN_FILE } from '../../control/boot-protocol.ts';
+import type { ShardStatus, SystemStatus } from '../../control/service.ts';
+import type { EventRecord, OperationRecord } from '../../control/store/records.ts';
+import { CliError, errorCode, systemError } from '../errors.ts';
+import type { ExitName } from '../exit-codes.ts';
+import type { HttpAnswer, Target } from './http.ts';
+import { send } from './http.ts';
+import type { Cache, ClusterResource, DatabaseResource, Keys, Page } from './shapes.ts';
+
+export const API_VERSION = '2025-07-01';
+export const GROUP = 'default';
+export const LOCATION = 'local';
+const PROVIDER = 'providers/Microsoft.Cache/redisEnterprise';
+
+/** An accepted write: the resource as it is now, and the operation to wait for. */
+export interface Accepted<T> {
+  readonly resource: T;
+  readonly operation: string | null;
+  readonly created: boolean;
+}
+
+export class ApiClient {
+  readonly #target: Target;
+  readonly #subscription: string;
+  readonly control: ControlFile;
+
+  constructor(target: Target, control: ControlFile) {
+    this.#target = target;
+    this.#subscription = control.subscriptionId;
+    this.control = control;
+  }
+
+  /** The API of the Cinnabar that runs on this data folder. */
+  static forHome(home: string): ApiClient {
+    const control = readControlFile(home);
+    if (control === null) throw notRunning(home);
+    const url = control.http ?? control.https;
+    if (url === null) {
+      throw new CliError(
+        'failed',
+        'api-off',
+        'The running Cinnabar listens on no API address.',
+        'Stop it and start it again: cinnabar down && cinnabar up',
+      );
+    }
+    const ca = url.startsWith('https:')
+      ? readText(control.caFile, 'read the CA certificate')
+      : null;
+    const token = readText(path.join(home, TOKEN_FILE), 'read the API token').trim();
+    return new ApiClient({ url, token, ca }, control);
+  }
+
+  async #call(method: string, pathAndQuery: string, body?: unknown): Promise<HttpAnswer> {
+    const answer = await send(this.#target, method, pathAndQuery, body);
+    if (answer.status >= 400) throw refusal(answer, method, pathAndQuery);
+    return answer;
+  }
+
+  #groupPath(): string {
+    return `/subscriptions/${this.#subscription}/resourceGroups/${GROUP}`;
+  }
+
+  #clusterPath(name: string): string {
+    return `${this.#groupPath()}/${PROVIDER}/${encodeURIComponent(name)}`;
+  }
+
+  #databasePath(name: string): string {
+    return `${this.#clusterPath(name)}/databases/default`;
+  }
+
+  async #arm<T>(method: string, resource: string, body?: unknown): Promise<T> {
+    const answer = await this.#call(method, `${resource}?api-version=${API_VERSION}`, body);
+    return answer.body as T;
+  }
+
+  async #write<T>(method: string, resource: string, body?: unknown): Promise<Accepted<T>> {
+    const answer = await this.#call(method, `${resource}?api-version=${API_VERSION}`, body);
+    const link = answer.headers['azure-asyncoperation'] ?? '';
+    const operation = /\/operationsStatus\/([^/?]+)/i.exec(link)?.[1] ?? null;
+    return { resource: answer.body as T, operation, created: answer.status === 201 };
+  }
+
+  /** All pages of a list. */
+  async #list<T>(resource: string): Promise<T[]> {
+    const all: T[] = [];
+    let next = `${resource}${resource.includes('?') ? '&' : '?'}api-version=${API_VERSION}`;
+    for (;;) {
+      const page = (await this.#call('GET', next)).body as Page<T>;
+      all.push(...page.value);
+      if (page.nextLink === undefined) return all;
+      const url = new URL(page.nextLink);
+      next = url.pathname + url.search;
+    }
+  }
+
+  clusters(): Promise<ClusterResource[]> {
+    return this.#list(`/subscriptions/${this.#subscription}/${PROVIDER}`);
+  }
+
+  cluster(name: string): Promise<ClusterResource> {
+    return this.#arm('GET', this.#clusterPath(name));
+  }
+
+  async cache(name: string): Promise<Cache> {
+    const cluster = await this.cluster(name);
+    return { cluster, database: await this.database(name) };
+  }
+
+  async caches(): Promise<Cache[]> {
+    const clusters = await this.clusters();
+    return Promise.all(
+      clusters.map(async (cluster) => ({ cluster, database: await this.database(cluster.name) })),
+    );
+  }
+
+  /** Null when the cluster has none (yet). */
+  async database(name: string): Promise<DatabaseResource | null> {
+    try {
+      return await this.#arm<DatabaseResource>('GET', this.#databasePath(name));
+    } catch (error) {
+      if (error instanceof CliError && error.exit === 'notFound') return null;
+      throw error;
+    }
+  }
+
+  async putCluster(name: string, body: unknown): Promise<Accepted<ClusterResource>> {
+    try {
+      return await this.#write('PUT', this.#clusterPath(name), body);
+    } catch (error) {
+      if (!(error instanceof CliError) || error.code !== 'ResourceGroupNotFound') throw error;
+      // The first cache of this installation: the hidden resource group comes with it.
+      await this.#groupPut();
+      return this.#write('PUT', this.#clusterPath(name), body);
+    }
+  }
+
+  async #groupPut(): Promise<void> {
+    await this.#arm('PUT', this.#groupPath(), { location: LOCATION });
+  }
+
+  patchCluster(name: string, body: unknown): Promise<Accepted<ClusterResource>> {
+    return this.#write('PATCH', this.#clusterPath(name), body);
+  }
+
+  deleteCluster(name: string): Promise<Accepted<unknown>> {
+    return this.#write('DELETE', this.#clusterPath(name));
+  }
+
+  putDatabase(name: string, body: unknown): Promise<Accepted<DatabaseResource>> {
+    return this.#write('PUT', this.#databasePath(name), body);
+  }
+
+  patchDatabase(name: string, body: unknown): Promise<Accepted<DatabaseResource>> {
+    return this.#write('PATCH', this.#databasePath(name), body);
+  }
+
+  flush(name: string): Promise<Accepted<unknown>> {
+    return this.#write('POST', `${this.#databasePath(name)}/flush`, {});
+  }
+
+  keys(name: string): Promise<Keys> {
+    return this.#arm('POST', `${this.#databasePath(name)}/listKeys`);
+  }
+
+  regenerateKey(name: string, keyType: string, disconnect: boolean): Promise<Keys> {
+    return this.#arm('POST', `${this.#databasePath(name)}/regenerateKey`, {
+      keyType,
+      ...(disconnect ? { disconnect: true } : {}),
+    });
+  }
+
+  async skusForScaling(name: string): Promise<{ name: string; sizeInGB: number }[]> {
+    const answer = await this.#arm<{ skus: { name: string; sizeInGB: number }[] }>(
+      'POST',
+      `${this.#clusterPath(name)}/listSkusForScaling`,
+    );
+    return answer.skus;
+  }
+
+  // Extensions: what Azure has no route for.
+
+  status(): Promise<SystemStatus> {
+    return this.#arm('GET', '/cinnabar/status');
+  }
+
+  skus(): Promise<Record<string, unknown>[]> {
+    return this.#list('/cinnabar/skus');
+  }
+
+  operation(id: string): Promise<OperationRecord> {
+    return this.#arm('GET', `/cinnabar/operations/${encodeURIComponent(id)}`);
+  }
+
+  operations(limit: number): Promise<OperationRecord[]> {
+    return this.#list(`/cinnabar/operations?limit=${limit}`);
+  }
+
+  events(filter: { since?: number; limit: number }): Promise<EventRecord[]> {
+    const since = filter.since === undefined ? '' : `&since=${filter.since}`;
+    return this.#list(`/cinnabar/events?limit=${filter.limit}${since}`);
+  }
+
+  shards(name: string): Promise<ShardStatus[]> {
+    return this.#list(`${this.#databasePath(name)}/shards`);
+  }
+
+  async stop(now: boolean): Promise<void> {
+    await this.#call('POST', `/cinnabar/stop?api-version=${API_VERSION}`, { now });
+  }
+}
+
+/** Null when there is none: not running, or stopped in order. */
+export function readControlFile(home: string): ControlFile | null {
+  const file = path.join(home, CONTROL_FILE);
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as ControlFile;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return null;
+    if (error instanceof SyntaxError) {
+      throw new CliError(
+        'failed',
+        'control-file-broken',
+        `${file} is not readable: ${error.message}.`,
+        'Remove it and start again: cinnabar up',
+      );
+    }
+    throw systemError(error, 'read', file);
+  }
+}
+
+export function notRunning(home: string): CliError {
+  return new CliError(
+    'notRunning',
+    'not-running',
+    `No Cinnabar runs on ${home}.`,
+    'Start it: cinnabar up   (another data folder: --home, or CINNABAR_HOME)',
+  );
+}
+
+function readText(file: string, doing: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw systemError(error, doing, file);
+  }
+}
+
+const EXITS: Readonly<Record<number, ExitName>> = {
+  400: 'refused',
+  401: 'denied',
+  403: 'denied',
+  404: 'notFound',
+  409: 'conflict',
+  413: 'refused',
+  415: 'refused',
+  422: 'refused',
+  501: 'unsupported',
+};
+
+const REMEDIES: Partial<Record<ExitName, string>> = {
+  denied: 'The token is read from the data folder: is --home the folder that `cinnabar up` uses?',
+  notFound: 'See what there is: cinnabar list',
+  conflict: 'See what is running: cinnabar operations',
+  refused: 'Sizes and policies: cinnabar sku list, cinnabar create --help',
+};
+
+/** An ARM error as the user reads it. The message says what to do where the server knows. */
+function refusal(answer: HttpAnswer, method: string, pathAndQuery: string): CliError {
+  const exit = EXITS[answer.status] ?? 'failed';
+  const body = answer.body;
+  const error =
+    typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
+  if (typeof error === 'object' && error !== null && 'code' in error && 'message' in error) {
+    return new CliError(exit, String(error.code), String(error.message), REMEDIES[exit] ?? '');
+  }
+  return new CliError(
+    exit,
+    `http-${answer.status}`,
+    `${method} ${pathAndQuery.split('?')[0]} answered HTTP ${answer.status} without saying why.`,
+    'See the log: cinnabar logs',
+  );
+}

@@ -1,0 +1,93 @@
+/** Waiting for an operation, with its steps shown as the control process records them. */
+import type { OperationRecord } from '../../control/store/records.ts';
+import { CliError } from '../errors.ts';
+import { POLL_MS } from '../limits.ts';
+import type { Output } from '../output/output.ts';
+import { Steps } from '../output/steps.ts';
+import type { ApiClient } from './client.ts';
+
+export interface WaitOptions {
+  readonly timeoutMs: number;
+  /** False: `--no-wait`; the operation's id is printed. */
+  readonly wait: boolean;
+}
+
+const ENDED = new Set(['Succeeded', 'Failed', 'Canceled']);
+
+/** Resolves when it succeeded; otherwise throws what the operation says. Null id: nothing to wait for. */
+export async function waitFor(
+  api: ApiClient,
+  output: Output,
+  id: string | null,
+  options: WaitOptions,
+): Promise<OperationRecord | null> {
+  if (id === null) return null;
+  if (!options.wait) {
+    output.note(`Accepted. Follow it: cinnabar operations show ${id}`);
+    return null;
+  }
+  const steps = new Steps(output);
+  const deadline = Date.now() + options.timeoutMs;
+  try {
+    for (;;) {
+      const record = await patiently(() => api.operation(id), deadline);
+      showSteps(steps, record);
+      if (ENDED.has(record.status)) return finished(record);
+      if (Date.now() > deadline) throw late(record, options.timeoutMs);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  } finally {
+    steps.end();
+  }
+}
+
+/** The control process may be replaced while an operation runs; it resumes, and so does the wait. */
+async function patiently<T>(ask: () => Promise<T>, deadline: number): Promise<T> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      const away = error instanceof CliError && error.exit === 'notRunning';
+      if (!away || Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+}
+
+function showSteps(steps: Steps, record: OperationRecord): void {
+  for (const [index, step] of record.steps.entries()) {
+    steps.show({
+      id: `${record.id}/${index}/${step.name}`,
+      title: sentence(step.name),
+      state: step.state,
+      detail: step.detail,
+      ms: step.endedAt === null ? undefined : step.endedAt - step.startedAt,
+    });
+  }
+}
+
+/** 'start-engines' -> 'Start engines'. */
+export function sentence(name: string): string {
+  const words = name.replaceAll('-', ' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function finished(record: OperationRecord): OperationRecord {
+  if (record.status === 'Succeeded') return record;
+  throw new CliError(
+    'operationFailed',
+    record.error?.code ?? record.status,
+    record.error?.message ?? `The operation ended as ${record.status}.`,
+    `What it did: cinnabar operations show ${record.id}`,
+  );
+}
+
+function late(record: OperationRecord, timeoutMs: number): CliError {
+  const running = record.steps.find((step) => step.state === 'running');
+  return new CliError(
+    'timeout',
+    'still-running',
+    `Not done after ${timeoutMs / 1000} s (${running === undefined ? record.status : sentence(running.name)}). It goes on.`,
+    `Follow it: cinnabar operations show ${record.id}`,
+  );
+}

@@ -1,0 +1,52 @@
+/**
+ * The parts of ARM's shapes that the command line reads. Only what is used; everything else in an
+ * answer is left alone and shown by `--json`.
+ */
+
+export interface ClusterResource {
+  readonly id: string;
+  readonly name: string;
+  readonly location: string;
+  readonly tags?: Readonly<Record<string, string>> | null;
+  readonly sku: { readonly name: string; readonly capacity?: number };
+  readonly properties: {
+    readonly provisioningState: string;
+    readonly resourceState: string;
+    readonly hostName: string;
+    readonly highAvailability?: 'Enabled' | 'Disabled';
+    readonly publicNetworkAccess?: string | null;
+    readonly redundancyMode?: string;
+  };
+}
+
+export interface DatabaseResource {
+  readonly id: string;
+  readonly name: string;
+  readonly properties: {
+    readonly provisioningState: string;
+    readonly resourceState: string;
+    readonly port: number;
+    readonly clientProtocol: 'Encrypted' | 'Plaintext';
+    readonly clusteringPolicy: 'OSSCluster' | 'EnterpriseCluster' | 'NoCluster';
+    readonly evictionPolicy: string;
+    readonly accessKeysAuthentication?: 'Enabled' | 'Disabled';
+    readonly redisVersion?: string;
+    readonly notifyKeyspaceEvents?: string;
+    readonly azureStrict?: boolean;
+  };
+}
+
+export interface Keys {
+  readonly primaryKey: string;
+  readonly secondaryKey: string;
+}
+
+export interface Page<T> {
+  readonly value: readonly T[];
+  readonly nextLink?: string;
+}
+
+export interface Cache {
+  readonly cluster: ClusterResource;
+  readonly database: DatabaseResource | null;
+}

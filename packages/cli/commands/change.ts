@@ -1,0 +1,157 @@
+/** `cinnabar update`, `delete` and `flush`. */
+import { Command, Option } from 'commander';
+import { waitFor } from '../api/operations.ts';
+import type { Context } from '../context.ts';
+import { action } from '../context.ts';
+import { CliError } from '../errors.ts';
+import { confirmed } from '../output/confirm.ts';
+import { whole } from '../up/options.ts';
+import { tags } from './create.ts';
+import { EVICTION, POLICIES, type WaitFlags, waitFlags, waitOptions } from './options.ts';
+import { showCache } from './show.ts';
+
+interface UpdateFlags extends WaitFlags {
+  readonly sku?: string;
+  readonly ha?: string;
+  readonly policy?: string;
+  readonly accessKeys?: string;
+  readonly eviction?: string;
+  readonly protocol?: string;
+  readonly azureStrict?: string;
+  readonly notify?: string;
+  readonly tag?: readonly string[];
+  readonly port?: string;
+}
+
+export function updateCommand(): Command {
+  const onOff = ['Enabled', 'Disabled'];
+  const command = new Command('update')
+    .summary('change a cache')
+    .description('Changes only what is named. Waits until the running processes show it.')
+    .argument('<name>')
+    .option('--sku <name>', 'scale; see: cinnabar sku list --for <name>')
+    .addOption(new Option('--ha <state>', 'high availability').choices(onOff))
+    .addOption(new Option('--access-keys <state>', 'log in with access keys').choices(onOff))
+    .addOption(
+      new Option('--eviction <policy>', 'what goes when memory is full').choices([...EVICTION]),
+    )
+    .addOption(new Option('--policy <policy>', 'only from NoCluster').choices([...POLICIES]))
+    .addOption(
+      new Option('--protocol <protocol>', 'TLS or not').choices(['Encrypted', 'Plaintext']),
+    )
+    .addOption(new Option('--azure-strict <state>', "Azure's blocked commands").choices(onOff))
+    .option('--notify <letters>', 'keyspace notifications, as in Redis; empty: off')
+    .option('--port <port>', 'move to another port')
+    .option(
+      '--tag <name=value>',
+      'replace all tags (repeatable)',
+      (v: string, all: readonly string[] = []) => [...all, v],
+    );
+  return waitFlags(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  cinnabar update sessions --sku Balanced_B3
+  cinnabar update sessions --eviction AllKeysLRU --access-keys Enabled`,
+    )
+    .action(action(update));
+}
+
+async function update(context: Context, name: string, flags: UpdateFlags): Promise<void> {
+  const cluster = clusterChange(flags);
+  const database = databaseChange(flags);
+  if (cluster === null && database === null) {
+    throw new CliError(
+      'usage',
+      'nothing-to-change',
+      'No change was named.',
+      'See: cinnabar update --help',
+    );
+  }
+  const api = context.api();
+  const wait = waitOptions(flags);
+  if (cluster !== null) {
+    const accepted = await api.patchCluster(name, cluster);
+    await waitFor(
+      api,
+      context.output,
+      accepted.operation,
+      database === null ? wait : { ...wait, wait: true },
+    );
+  }
+  if (database !== null) {
+    const accepted = await api.patchDatabase(name, database);
+    await waitFor(api, context.output, accepted.operation, wait);
+  }
+  if (wait.wait) await showCache(context, await api.cache(name));
+}
+
+function clusterChange(flags: UpdateFlags): Record<string, unknown> | null {
+  const change = {
+    ...(flags.sku === undefined ? {} : { sku: { name: flags.sku } }),
+    ...(flags.tag === undefined ? {} : { tags: tags(flags.tag) }),
+    ...(flags.ha === undefined ? {} : { properties: { highAvailability: flags.ha } }),
+  };
+  return Object.keys(change).length === 0 ? null : change;
+}
+
+function databaseChange(flags: UpdateFlags): Record<string, unknown> | null {
+  const properties = {
+    ...(flags.accessKeys === undefined ? {} : { accessKeysAuthentication: flags.accessKeys }),
+    ...(flags.eviction === undefined ? {} : { evictionPolicy: flags.eviction }),
+    ...(flags.policy === undefined ? {} : { clusteringPolicy: flags.policy }),
+    ...(flags.protocol === undefined ? {} : { clientProtocol: flags.protocol }),
+    ...(flags.notify === undefined ? {} : { notifyKeyspaceEvents: flags.notify }),
+    ...(flags.azureStrict === undefined ? {} : { azureStrict: flags.azureStrict === 'Enabled' }),
+    ...(flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) }),
+  };
+  return Object.keys(properties).length === 0 ? null : { properties };
+}
+
+interface YesFlags extends WaitFlags {
+  readonly yes?: boolean;
+}
+
+export function deleteCommand(): Command {
+  const command = new Command('delete')
+    .summary('delete a cache and its data')
+    .argument('<name>')
+    .option('-y, --yes', 'do not ask');
+  return waitFlags(command)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  cinnabar delete sessions\n  cinnabar delete sessions --yes',
+    )
+    .action(
+      action(async (context: Context, name: string, flags: YesFlags) => {
+        const api = context.api();
+        await api.cluster(name);
+        await confirmed(context, flags.yes, `Delete the cache '${name}' and all its data?`);
+        const accepted = await api.deleteCluster(name);
+        const wait = waitOptions(flags);
+        await waitFor(api, context.output, accepted.operation, wait);
+        if (context.output.json) context.output.data({ deleted: name });
+        else if (wait.wait) context.output.note(`Deleted '${name}'.`);
+      }),
+    );
+}
+
+export function flushCommand(): Command {
+  const command = new Command('flush')
+    .summary('remove all keys of a cache')
+    .argument('<name>')
+    .option('-y, --yes', 'do not ask');
+  return waitFlags(command)
+    .addHelpText('after', '\nExamples:\n  cinnabar flush sessions --yes')
+    .action(
+      action(async (context: Context, name: string, flags: YesFlags) => {
+        const api = context.api();
+        await api.cluster(name);
+        await confirmed(context, flags.yes, `Remove all keys of '${name}'?`);
+        const accepted = await api.flush(name);
+        await waitFor(api, context.output, accepted.operation, waitOptions(flags));
+        if (context.output.json) context.output.data({ flushed: name });
+      }),
+    );
+}

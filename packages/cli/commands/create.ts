@@ -1,0 +1,158 @@
+/** `cinnabar create`: cluster and database in one go, with the choices that let any client connect. */
+import { Command, Option } from 'commander';
+import { LOCATION } from '../api/client.ts';
+import { type WaitOptions, waitFor } from '../api/operations.ts';
+import type { Cache } from '../api/shapes.ts';
+import type { Context } from '../context.ts';
+import { action } from '../context.ts';
+import { CliError } from '../errors.ts';
+import { whole } from '../up/options.ts';
+import { EVICTION, POLICIES, type WaitFlags, waitFlags, waitOptions } from './options.ts';
+import { showCache } from './show.ts';
+
+export interface CreateFlags extends WaitFlags {
+  readonly sku?: string;
+  readonly policy?: string;
+  readonly ha?: boolean;
+  readonly accessKeys?: string;
+  readonly eviction?: string;
+  readonly port?: string;
+  readonly plaintext?: boolean;
+  readonly azureStrict?: boolean;
+  readonly capacity?: string;
+  readonly location?: string;
+  readonly tag?: readonly string[];
+}
+
+const NAME = /^(?=.{1,60}$)[A-Za-z0-9]+(-[A-Za-z0-9]+)*$/;
+
+export function createCommand(): Command {
+  const command = new Command('create')
+    .summary('make a cache')
+    .description(
+      'Makes a cache and waits until it serves. Unlike Azure, access keys are on and the policy is\n' +
+        'EnterpriseCluster unless you say otherwise, so that any client can connect at once.',
+    )
+    .argument('<name>', 'letters, digits and single hyphens, at most 60')
+    .option('--sku <name>', 'size and tier; see: cinnabar sku list', 'Balanced_B1')
+    .addOption(
+      new Option('--policy <policy>', 'how clients see the shards')
+        .choices([...POLICIES])
+        .default('EnterpriseCluster'),
+    )
+    .option('--no-ha', 'one process a shard, without a replica')
+    .addOption(
+      new Option('--access-keys <state>', 'log in with access keys')
+        .choices(['Enabled', 'Disabled'])
+        .default('Enabled'),
+    )
+    .addOption(
+      new Option('--eviction <policy>', 'what goes when memory is full').choices([...EVICTION]),
+    )
+    .option('--port <port>', 'default: the first free one from 10000 up')
+    .option('--plaintext', 'no TLS between clients and the cache')
+    .option('--azure-strict', "refuse Azure's whole list of blocked commands")
+    .option('--capacity <n>', 'for Enterprise_ SKUs only')
+    .option('--location <name>', 'any name; it is echoed', LOCATION)
+    .option(
+      '--tag <name=value>',
+      'a tag (repeatable)',
+      (value: string, all: readonly string[] = []) => [...all, value],
+    );
+  return waitFlags(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  cinnabar create sessions
+  cinnabar create catalogue --sku MemoryOptimized_M10 --policy OSSCluster
+  cinnabar create jobs --policy NoCluster --eviction NoEviction --port 10100`,
+    )
+    .action(
+      action(async (context: Context, name: string, flags: CreateFlags) => {
+        const cache = await createCache(context, name, flags, waitOptions(flags));
+        if (cache !== null) await showCache(context, cache);
+      }),
+    );
+}
+
+/** Null when it was not waited for. */
+export async function createCache(
+  context: Context,
+  name: string,
+  flags: CreateFlags,
+  wait: WaitOptions,
+): Promise<Cache | null> {
+  if (!NAME.test(name)) {
+    throw new CliError(
+      'usage',
+      'bad-name',
+      `'${name}' is not a name for a cache.`,
+      'Use letters, digits and single hyphens between them, at most 60 characters.',
+    );
+  }
+  const api = context.api();
+  await refuseExisting(context, name);
+  const cluster = await api.putCluster(name, {
+    location: flags.location ?? LOCATION,
+    ...(flags.tag === undefined ? {} : { tags: tags(flags.tag) }),
+    sku: {
+      name: flags.sku ?? 'Balanced_B1',
+      ...(flags.capacity === undefined
+        ? {}
+        : { capacity: whole('--capacity', flags.capacity, 1, 1000) }),
+    },
+    properties: {
+      highAvailability: flags.ha === false ? 'Disabled' : 'Enabled',
+      minimumTlsVersion: '1.2',
+      publicNetworkAccess: 'Enabled',
+    },
+  });
+  // The database cannot be asked for before its cluster is there, so this wait is not optional.
+  await waitFor(api, context.output, cluster.operation, { ...wait, wait: true });
+  const database = await api.putDatabase(name, {
+    properties: {
+      clientProtocol: flags.plaintext === true ? 'Plaintext' : 'Encrypted',
+      clusteringPolicy: flags.policy ?? 'EnterpriseCluster',
+      accessKeysAuthentication: flags.accessKeys ?? 'Enabled',
+      ...(flags.eviction === undefined ? {} : { evictionPolicy: flags.eviction }),
+      ...(flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) }),
+      ...(flags.azureStrict === true ? { azureStrict: true } : {}),
+    },
+  });
+  const done = await waitFor(api, context.output, database.operation, wait);
+  return done === null && !wait.wait ? null : api.cache(name);
+}
+
+/** A PUT of ARM on an existing cache changes it; `create` on the command line never does. */
+async function refuseExisting(context: Context, name: string): Promise<void> {
+  try {
+    await context.api().cluster(name);
+  } catch (error) {
+    if (error instanceof CliError && error.exit === 'notFound') return;
+    throw error;
+  }
+  throw new CliError(
+    'conflict',
+    'name-taken',
+    `There is a cache named '${name}' already; nothing was changed.`,
+    `See it: cinnabar show ${name}. Change it: cinnabar update ${name} ...`,
+  );
+}
+
+export function tags(pairs: readonly string[]): Record<string, string> {
+  const all: Record<string, string> = {};
+  for (const pair of pairs) {
+    const at = pair.indexOf('=');
+    if (at < 1) {
+      throw new CliError(
+        'usage',
+        'bad-option',
+        `--tag: '${pair}' is not name=value.`,
+        '--tag team=shop',
+      );
+    }
+    all[pair.slice(0, at)] = pair.slice(at + 1);
+  }
+  return all;
+}

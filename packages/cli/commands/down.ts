@@ -1,0 +1,132 @@
+/**
+ * `cinnabar down`: stops everything in order. When the control process is gone but engines or the
+ * endpoint go on, control is started once more and told to stop: it knows how to save and end them.
+ * `--now` ends them without saving.
+ */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { Command } from 'commander';
+import { CONTROL_FILE } from '../../control/boot-protocol.ts';
+import { readControlFile } from '../api/client.ts';
+import type { Context } from '../context.ts';
+import { action } from '../context.ts';
+import { CliError } from '../errors.ts';
+import type { Folders } from '../folders.ts';
+import { makeFolders } from '../folders.ts';
+import { DOWN_TIMEOUT_MS, GONE_POLL_MS, KILL_TIMEOUT_MS } from '../limits.ts';
+import { isAlive, processesOf } from '../orphans.ts';
+import { plural } from '../output/text.ts';
+import { startOptions } from '../up/options.ts';
+import { runParent } from '../up/parent.ts';
+import { render } from '../up/render.ts';
+
+export function downCommand(): Command {
+  return new Command('down')
+    .summary('stop Cinnabar; the data is kept')
+    .option('--now', 'do not save: data without persistence is lost')
+    .addHelpText('after', '\nExamples:\n  cinnabar down\n  cinnabar down --now')
+    .action(
+      action(async (context: Context, flags: { now?: boolean }) => {
+        const stopped = await down(context, flags.now === true);
+        if (context.output.json) context.output.data({ stopped });
+        else context.output.note(stopped === 'nothing' ? 'Nothing runs here.' : 'Stopped.');
+      }),
+    );
+}
+
+export async function down(
+  context: Context,
+  now: boolean,
+): Promise<'nothing' | 'order' | 'killed'> {
+  const { folders, output } = context;
+  const control = readControlFile(folders.home);
+  const running = control !== null && isAlive(control.pid);
+  if (running) {
+    try {
+      output.note(now ? 'Stopping at once.' : 'Stopping in order.');
+      await context.api().stop(now);
+      await gone(() => isAlive(control.pid), DOWN_TIMEOUT_MS, `control process ${control.pid}`);
+    } catch (error) {
+      if (!now) throw error;
+      output.warn(`it did not stop by itself: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  const left = processesOf(folders);
+  if (left.length === 0) return running ? 'order' : 'nothing';
+  if (now) {
+    await kill(folders);
+    return 'killed';
+  }
+  output.note(
+    `${plural(left.length, 'process', 'processes')} left by a control process that was killed.`,
+  );
+  await stopLeftovers(context);
+  const rest = processesOf(folders);
+  if (rest.length === 0) return 'order';
+  throw new CliError(
+    'failed',
+    'still-running',
+    `Still running: ${rest.map((p) => p.pid).join(', ')}.`,
+    'End them without saving: cinnabar down --now',
+  );
+}
+
+/** Starts control and has it stop in order as soon as it can. */
+async function stopLeftovers(context: Context): Promise<void> {
+  makeFolders(context.folders);
+  const ready = new AbortController();
+  const code = await runParent({
+    start: startOptions({ apiPort: '0', httpsPort: '0' }, context.folders),
+    ignoreHangup: false,
+    report: render(context.output, () => ready.abort()),
+    stop: ready.signal,
+  });
+  if (code !== 0) {
+    throw new CliError(
+      'failed',
+      'stop-failed',
+      'What was left could not be stopped in order.',
+      'End it without saving: cinnabar down --now',
+    );
+  }
+}
+
+/** Engines first may be restarted by what watches them, so again until nothing is found. */
+async function kill(folders: Folders): Promise<void> {
+  await gone(
+    () => {
+      const left = processesOf(folders);
+      for (const { pid } of left) {
+        try {
+          process.kill(pid, 'SIGKILL');
+        } catch {
+          // It ended between the look and the signal.
+        }
+      }
+      return left.length > 0;
+    },
+    KILL_TIMEOUT_MS,
+    'some process',
+  );
+}
+
+async function gone(there: () => boolean, timeoutMs: number, what: string): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (there()) {
+    if (Date.now() > deadline) {
+      throw new CliError(
+        'timeout',
+        'still-stopping',
+        `The ${what} is still there after ${timeoutMs / 1000} s.`,
+        'See what it does: cinnabar logs. End it without saving: cinnabar down --now',
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
+  }
+}
+
+export function isRunning(folders: Folders): boolean {
+  if (!existsSync(path.join(folders.home, CONTROL_FILE))) return false;
+  const control = readControlFile(folders.home);
+  return control !== null && isAlive(control.pid);
+}

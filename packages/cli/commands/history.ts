@@ -1,0 +1,122 @@
+/** What happened and what is happening: `operations`, `events`. */
+import { Command } from 'commander';
+import type { EventRecord, OperationRecord } from '../../control/store/records.ts';
+import { sentence, waitFor } from '../api/operations.ts';
+import type { Context } from '../context.ts';
+import { action } from '../context.ts';
+import { FOLLOW_MS } from '../limits.ts';
+import type { Output } from '../output/output.ts';
+import type { Column } from '../output/table.ts';
+import { duration, printable, when } from '../output/text.ts';
+import { whole } from '../up/options.ts';
+import { type WaitFlags, waitFlags, waitOptions } from './options.ts';
+
+const last = (resourceId: string): string => {
+  const parts = resourceId.split('/').filter((part) => part !== '');
+  const at = parts.findIndex((part) => part.toLowerCase() === 'redisenterprise');
+  return parts[at + 1] ?? parts.at(-1) ?? '-';
+};
+
+const COLUMNS: readonly Column<OperationRecord>[] = [
+  { title: 'STARTED', value: (o) => when(o.startedAt) },
+  { title: 'KIND', value: (o) => o.kind },
+  { title: 'CACHE', value: (o) => last(o.resourceId), shrinkTo: 8 },
+  { title: 'STATUS', value: (o) => o.status },
+  { title: 'TOOK', value: took, align: 'right' },
+  { title: 'ID', value: (o) => o.id, shrinkTo: 9 },
+];
+
+function took(operation: OperationRecord): string {
+  return operation.endedAt === null ? '-' : duration(operation.endedAt - operation.startedAt);
+}
+
+const MOST = 1000;
+
+export function operationsCommand(): Command {
+  const operations = new Command('operations')
+    .summary('what was asked for, and how far it is')
+    .addHelpText('after', '\nExamples:\n  cinnabar operations\n  cinnabar operations show <id>');
+  operations
+    .command('list', { isDefault: true })
+    .summary('the newest first')
+    .option('-n, --last <count>', 'at most this many', '20')
+    .action(
+      action(async (context: Context, flags: { last: string }) => {
+        const list = await context.api().operations(whole('--last', flags.last, 1, MOST));
+        context.output.rows(list, COLUMNS, 'No operation yet.');
+      }),
+    );
+  waitFlags(
+    operations
+      .command('show')
+      .summary('one operation and its steps; waits until it ended')
+      .argument('<id>'),
+  ).action(
+    action(async (context: Context, id: string, flags: WaitFlags) => {
+      const api = context.api();
+      const record = await api.operation(id);
+      if (context.output.json) return context.output.data(record);
+      context.output.pairs([
+        ['Operation', record.id],
+        ['Kind', record.kind],
+        ['Resource', record.resourceId],
+        ['Started', when(record.startedAt)],
+        ['Status', record.status],
+      ]);
+      const wait = waitOptions(flags);
+      // Also when it has ended: waiting shows the steps, and throws what a failed one says.
+      if (wait.wait) await waitFor(api, context.output, id, wait);
+    }),
+  );
+  return operations;
+}
+
+const EVENT_COLUMNS: readonly Column<EventRecord>[] = [
+  { title: 'TIME', value: (e) => when(e.at) },
+  { title: 'SEVERITY', value: (e) => e.severity },
+  { title: 'REASON', value: (e) => e.reason, shrinkTo: 12 },
+  { title: 'MESSAGE', value: (e) => sentence(e.message), shrinkTo: 20 },
+];
+
+export function eventsCommand(): Command {
+  return new Command('events')
+    .summary('what happened by itself: failovers, restarts, refusals')
+    .option('-n, --last <count>', 'at most this many', '30')
+    .option('-f, --follow', 'and everything new, until Ctrl-C')
+    .addHelpText('after', '\nExamples:\n  cinnabar events\n  cinnabar events --follow --json')
+    .action(
+      action(async (context: Context, flags: { last: string; follow?: boolean }) => {
+        const api = context.api();
+        const limit = whole('--last', flags.last, 1, MOST);
+        const events = inOrder(await api.events({ limit }));
+        if (flags.follow !== true) {
+          context.output.rows(events, EVENT_COLUMNS, 'No event yet.');
+          return;
+        }
+        let seen = 0;
+        let fresh = events;
+        for (;;) {
+          for (const event of fresh) {
+            seen = Math.max(seen, event.id);
+            print(context.output, event);
+          }
+          await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
+          const newer = await api.events({ since: seen, limit: MOST });
+          fresh = inOrder(newer).filter((event) => event.id > seen);
+        }
+      }),
+    );
+}
+
+function inOrder(events: readonly EventRecord[]): EventRecord[] {
+  return events.toSorted((a, b) => a.id - b.id);
+}
+
+/** One line an event: a stream has no table. */
+function print(output: Output, event: EventRecord): void {
+  output.line(
+    output.json
+      ? JSON.stringify(event)
+      : `${when(event.at)}  ${event.severity.padEnd(7)}  ${printable(event.reason)}: ${printable(event.message)}`,
+  );
+}

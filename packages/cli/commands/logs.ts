@@ -1,0 +1,147 @@
+/** `cinnabar logs`: the control process's log, or the engines' logs of one cache. */
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import path from 'node:path';
+import { Command } from 'commander';
+import type { Context } from '../context.ts';
+import { action } from '../context.ts';
+import { CliError } from '../errors.ts';
+import { FOLLOW_MS } from '../limits.ts';
+import { printable, when } from '../output/text.ts';
+import { logFile } from '../up/log.ts';
+import { whole } from '../up/options.ts';
+
+const MOST_LINES = 100_000;
+const READ_BYTES = 4 * 1024 * 1024;
+
+export function logsCommand(): Command {
+  return new Command('logs')
+    .summary('the log of Cinnabar, or of the engines of one cache')
+    .argument('[name]', 'a cache: the logs of its engines')
+    .option('-n, --last <lines>', 'this many lines of each log', '50')
+    .option('-f, --follow', 'and everything new, until Ctrl-C')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  cinnabar logs --follow\n  cinnabar logs quickstart -n 200',
+    )
+    .action(
+      action(async (context: Context, name: string | undefined, flags: LogFlags) => {
+        const files = name === undefined ? [ownLog(context)] : await engineLogs(context, name);
+        const lines = whole('--last', flags.last, 1, MOST_LINES);
+        const at = files.map((file) => {
+          if (files.length > 1 && !context.output.json) context.output.note(`== ${file}`);
+          return tail(context, file, lines);
+        });
+        if (flags.follow !== true) return;
+        for (;;) {
+          await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
+          for (const [i, file] of files.entries()) at[i] = more(context, file, at[i] ?? 0);
+        }
+      }),
+    );
+}
+
+interface LogFlags {
+  readonly last: string;
+  readonly follow?: boolean;
+}
+
+function ownLog(context: Context): string {
+  const file = logFile(context.folders.home);
+  if (existsSync(file)) return file;
+  throw new CliError(
+    'notFound',
+    'no-log',
+    `There is no log at ${file}.`,
+    'Was Cinnabar ever started on this data folder? cinnabar up',
+  );
+}
+
+async function engineLogs(context: Context, name: string): Promise<string[]> {
+  const shards = await context.api().shards(name);
+  const files = shards
+    .flatMap((shard) => shard.instances)
+    .map(({ instance }) => path.join(instance.dataDir, ENGINE_LOG))
+    .filter((file) => existsSync(file));
+  if (files.length > 0) return files;
+  throw new CliError(
+    'notFound',
+    'no-log',
+    `No engine of '${name}' has a log yet.`,
+    `cinnabar show ${name}`,
+  );
+}
+
+const ENGINE_LOG = 'engine.log';
+
+/** Prints the last lines; answers how far the file was read. */
+function tail(context: Context, file: string, lines: number): number {
+  const fd = openSync(file, 'r');
+  try {
+    const { size } = fstatSync(fd);
+    const from = Math.max(0, size - READ_BYTES);
+    const buffer = Buffer.alloc(size - from);
+    const read = readSync(fd, buffer, 0, buffer.length, from);
+    const all = buffer.subarray(0, read).toString('utf8').split('\n');
+    if (all.at(-1) === '') all.pop();
+    for (const line of all.slice(-lines)) print(context, line);
+    return from + read;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function more(context: Context, file: string, from: number): number {
+  const fd = openSync(file, 'r');
+  try {
+    const { size } = fstatSync(fd);
+    // Smaller than before: it was rotated, so everything in it is new.
+    const start = size < from ? 0 : from;
+    const buffer = Buffer.alloc(Math.min(size - start, READ_BYTES));
+    const read = readSync(fd, buffer, 0, buffer.length, start);
+    const end = buffer.subarray(0, read).lastIndexOf('\n') + 1;
+    for (const line of buffer.subarray(0, end).toString('utf8').split('\n')) {
+      if (line !== '') print(context, line);
+    }
+    return start + end;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const LEVELS: Readonly<Record<number, string>> = {
+  10: 'trace',
+  20: 'debug',
+  30: 'info',
+  40: 'warn',
+  50: 'error',
+  60: 'fatal',
+};
+
+/** JSON lines are made readable; anything else (a stack trace) is shown as it is. */
+function print(context: Context, line: string): void {
+  context.output.line(context.output.json ? line : readable(line));
+}
+
+export function readable(line: string): string {
+  if (!line.startsWith('{')) return printable(line);
+  try {
+    const {
+      time,
+      level,
+      msg,
+      pid: _pid,
+      hostname: _host,
+      ...rest
+    } = JSON.parse(line) as Record<string, unknown>;
+    if (typeof msg !== 'string') return printable(line);
+    const at = typeof time === 'number' ? when(time) : '-';
+    const extra = Object.entries(rest)
+      .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+      .join(' ');
+    return printable(
+      `${at}  ${(LEVELS[Number(level)] ?? String(level)).padEnd(5)}  ${msg}  ${extra}`.trimEnd(),
+    );
+  } catch {
+    return printable(line);
+  }
+}

@@ -1,0 +1,162 @@
+/** `cinnabar list` and `cinnabar show`. */
+import { Command } from 'commander';
+import type { ShardStatus } from '../../control/service.ts';
+import type { Cache } from '../api/shapes.ts';
+import type { Context } from '../context.ts';
+import { action } from '../context.ts';
+import type { Column } from '../output/table.ts';
+import { bytes } from '../output/text.ts';
+
+interface Row {
+  readonly name: string;
+  readonly sku: string;
+  readonly policy: string;
+  readonly state: string;
+  readonly host: string;
+  readonly port: number | null;
+  readonly highAvailability: boolean;
+  readonly id: string;
+}
+
+export function row(cache: Cache): Row {
+  const { cluster, database } = cache;
+  const settled = cluster.properties.resourceState === 'Running';
+  return {
+    name: cluster.name,
+    sku: cluster.sku.name,
+    policy: database?.properties.clusteringPolicy ?? '-',
+    state: settled
+      ? (database?.properties.resourceState ?? 'NoDatabase')
+      : cluster.properties.resourceState,
+    host: cluster.properties.hostName,
+    port: database?.properties.port ?? null,
+    highAvailability: cluster.properties.highAvailability !== 'Disabled',
+    id: cluster.id,
+  };
+}
+
+const COLUMNS: readonly Column<Row>[] = [
+  { title: 'NAME', value: (r) => r.name, shrinkTo: 12 },
+  { title: 'SKU', value: (r) => r.sku, shrinkTo: 14 },
+  { title: 'POLICY', value: (r) => r.policy, shrinkTo: 10 },
+  { title: 'HA', value: (r) => (r.highAvailability ? 'on' : 'off') },
+  { title: 'STATE', value: (r) => r.state, shrinkTo: 8 },
+  { title: 'ADDRESS', value: (r) => (r.port === null ? '-' : `${r.host}:${r.port}`), shrinkTo: 15 },
+];
+
+export function listCommand(): Command {
+  return new Command('list')
+    .summary('all caches')
+    .addHelpText('after', '\nExamples:\n  cinnabar list\n  cinnabar list --json')
+    .action(
+      action(async (context: Context) => {
+        const rows = (await context.api().caches()).map(row);
+        context.output.rows(rows, COLUMNS, 'No cache yet. Make one: cinnabar create my-cache');
+      }),
+    );
+}
+
+export function showCommand(): Command {
+  return new Command('show')
+    .summary('one cache: settings, state and shards')
+    .argument('<name>')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  cinnabar show quickstart\n  cinnabar show quickstart --json',
+    )
+    .action(
+      action(async (context: Context, name: string) => {
+        await showCache(context, await context.api().cache(name));
+      }),
+    );
+}
+
+export async function showCache(context: Context, cache: Cache): Promise<void> {
+  const { output } = context;
+  const { cluster, database } = cache;
+  const shards = database === null ? [] : await context.api().shards(cluster.name);
+  if (output.json) {
+    output.data({ cluster, database, shards });
+    return;
+  }
+  const items: [string, string][] = [
+    ['Name', cluster.name],
+    [
+      'SKU',
+      cluster.sku.name + (cluster.sku.capacity === undefined ? '' : ` x${cluster.sku.capacity}`),
+    ],
+    ['State', row(cache).state],
+    ['High availability', cluster.properties.highAvailability ?? 'Enabled'],
+  ];
+  if (database === null) items.push(['Database', 'none yet']);
+  else {
+    const p = database.properties;
+    items.push(
+      ['Policy', p.clusteringPolicy],
+      ['Address', `${cluster.properties.hostName}:${p.port}`],
+      ['TLS', p.clientProtocol === 'Plaintext' ? 'off' : `on, CA: ${context.api().control.caFile}`],
+      ['Access keys', p.accessKeysAuthentication ?? 'Enabled'],
+      ['Eviction', p.evictionPolicy],
+    );
+    if (p.redisVersion !== undefined) items.push(['Redis version', p.redisVersion]);
+    if (p.azureStrict === true) items.push(['Azure strict', 'on']);
+  }
+  const labels = Object.entries(cluster.tags ?? {});
+  if (labels.length > 0) items.push(['Tags', labels.map(([k, v]) => `${k}=${v}`).join(', ')]);
+  output.pairs(items);
+  if (database?.properties.accessKeysAuthentication === 'Disabled') {
+    output.warn(
+      `nobody can log in. Turn keys on: cinnabar update ${cluster.name} --access-keys Enabled`,
+    );
+  }
+  if (shards.length > 0) {
+    output.line();
+    showShards(context, shards);
+  }
+}
+
+interface ShardRow {
+  readonly shard: string;
+  readonly role: string;
+  readonly condition: string;
+  readonly pid: string;
+  readonly port: string;
+  readonly memory: string;
+  readonly keys: string;
+  readonly lag: string;
+}
+
+const SHARD_COLUMNS: readonly Column<ShardRow>[] = [
+  { title: 'SHARD', value: (r) => r.shard },
+  { title: 'ROLE', value: (r) => r.role },
+  { title: 'CONDITION', value: (r) => r.condition, shrinkTo: 10 },
+  { title: 'PID', value: (r) => r.pid, align: 'right' },
+  { title: 'PORT', value: (r) => r.port, align: 'right' },
+  { title: 'MEMORY', value: (r) => r.memory, align: 'right' },
+  { title: 'KEYS', value: (r) => r.keys, align: 'right' },
+  { title: 'LAG', value: (r) => r.lag, align: 'right' },
+];
+
+export function showShards(context: Context, shards: readonly ShardStatus[]): void {
+  const rows = shards.flatMap(({ shard, instances }) =>
+    instances.length === 0
+      ? [shardRow(String(shard.index), shard.phase, shard.reason.message)]
+      : instances.map((status) => ({
+          ...shardRow(String(shard.index), status.role, status.condition),
+          pid: String(status.instance.process?.pid ?? '-'),
+          port: String(status.instance.port),
+          memory: status.usedMemoryBytes === null ? '-' : bytes(status.usedMemoryBytes),
+          keys: status.keys === null ? '-' : String(status.keys),
+          lag: status.lagBytes === null ? '-' : bytes(status.lagBytes),
+        })),
+  );
+  context.output.rows(rows, SHARD_COLUMNS, 'No shards.');
+  for (const { shard } of shards) {
+    if (shard.phase === 'down')
+      context.output.warn(`shard ${shard.index} is down: ${shard.reason.message}`);
+  }
+}
+
+function shardRow(shard: string, role: string, condition: string): ShardRow {
+  return { shard, role, condition, pid: '-', port: '-', memory: '-', keys: '-', lag: '-' };
+}

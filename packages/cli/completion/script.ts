@@ -1,0 +1,118 @@
+/**
+ * Completion scripts. The words are fixed when the script is made (commands and options do not depend
+ * on what runs); names of caches are asked for, and nothing is completed when Cinnabar does not run.
+ */
+import type { Command } from 'commander';
+
+interface Node {
+  /** 'cinnabar keys list' */
+  readonly path: string;
+  readonly words: readonly { readonly word: string; readonly text: string }[];
+  /** Its first argument is the name of a cache. */
+  readonly takesName: boolean;
+}
+
+function walk(command: Command, path: string, globals: Node['words']): Node[] {
+  const options = command.options
+    .filter((option) => !option.hidden && option.long !== undefined)
+    .map((option) => ({ word: option.long ?? '', text: option.description }));
+  const children = command.commands.map((child) => ({ word: child.name(), text: child.summary() }));
+  const first = command.registeredArguments[0]?.name();
+  const own: Node = {
+    path,
+    words: [
+      ...children,
+      ...options,
+      ...(path.includes(' ') ? globals : []),
+      { word: '--help', text: 'how to use it' },
+    ],
+    takesName: first === 'name' && command.name() !== 'create',
+  };
+  return [
+    own,
+    ...command.commands.flatMap((child) => walk(child, `${path} ${child.name()}`, globals)),
+  ];
+}
+
+export function script(shell: 'bash' | 'zsh' | 'fish', root: Command): string {
+  const globals = root.options
+    .filter((option) => option.long === '--home' || option.long === '--json')
+    .map((option) => ({ word: option.long ?? '', text: option.description }));
+  const nodes = walk(root, root.name(), globals);
+  return shell === 'fish' ? fish(nodes) : shell === 'zsh' ? zsh(nodes) : bash(nodes);
+}
+
+const NAMES = `cinnabar list --json 2>/dev/null | sed -n 's/^    "name": "\\(.*\\)",$/\\1/p'`;
+
+function cases(nodes: readonly Node[]): string {
+  return nodes
+    .map(
+      (node) =>
+        `    '${node.path}') words='${node.words.map((w) => w.word).join(' ')}'; names=${node.takesName ? 1 : 0} ;;`,
+    )
+    .join('\n');
+}
+
+/** Walks the words typed so far down the tree; options do not count. */
+function bash(nodes: readonly Node[]): string {
+  return `# cinnabar completion for bash
+_cinnabar() {
+  local cur path word words names candidate
+  cur="\${COMP_WORDS[COMP_CWORD]}"
+  path=cinnabar
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    candidate="$path $word"
+    case "$candidate" in
+${nodes
+  .slice(1)
+  .map((node) => `      '${node.path}')`)
+  .join('\n')
+  .replaceAll(/\)\n\s+'/g, "|'")} path="$candidate" ;;
+    esac
+  done
+  words='' names=0
+  case "$path" in
+${cases(nodes)}
+  esac
+  if [ "$names" = 1 ] && [ "\${cur#-}" = "$cur" ]; then words="$words $(${NAMES})"; fi
+  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+complete -o default -F _cinnabar cinnabar
+`;
+}
+
+function zsh(nodes: readonly Node[]): string {
+  return `#compdef cinnabar
+# cinnabar completion for zsh: through the one for bash
+autoload -Uz bashcompinit && bashcompinit
+${bash(nodes)}
+`;
+}
+
+function fish(nodes: readonly Node[]): string {
+  const lines = ['# cinnabar completion for fish', 'complete -c cinnabar -f'];
+  for (const node of nodes) {
+    const parts = node.path.split(' ').slice(1);
+    const children = nodes
+      .filter((other) => other.path.startsWith(`${node.path} `))
+      .map((other) => other.path.split(' ')[parts.length + 1] ?? '');
+    const condition =
+      parts.length === 0
+        ? '__fish_use_subcommand'
+        : [
+            ...parts.map((part) => `__fish_seen_subcommand_from ${part}`),
+            ...(children.length > 0
+              ? [`not __fish_seen_subcommand_from ${[...new Set(children)].join(' ')}`]
+              : []),
+          ].join('; and ');
+    for (const { word, text } of node.words) {
+      const what = word.startsWith('--') ? `-l ${word.slice(2)}` : `-a ${word}`;
+      lines.push(
+        `complete -c cinnabar -n '${condition}' ${what} -d '${text.replaceAll("'", '’')}'`,
+      );
+    }
+    if (node.takesName)
+      lines.push(`complete -c cinnabar -n '${condition}' -a '(${NAMES.replaceAll("'", '"')})'`);
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,28 @@
+/** Asks before something is lost. Without a terminal there is nobody to ask, and that is an error. */
+import type { Context } from '../context.ts';
+import { CliError } from '../errors.ts';
+
+export async function confirmed(
+  context: Context,
+  yes: boolean | undefined,
+  question: string,
+): Promise<void> {
+  if (yes === true) return;
+  if (process.stdin.isTTY !== true || context.output.err.isTTY !== true || context.output.json) {
+    throw new CliError(
+      'usage',
+      'not-confirmed',
+      `${question} Nobody can be asked here.`,
+      'Add --yes to do it without being asked.',
+    );
+  }
+  const { confirm, isCancel } = await import('@clack/prompts');
+  const answer = await confirm({
+    message: question,
+    initialValue: false,
+    output: process.stderr,
+  });
+  if (isCancel(answer) || !answer) {
+    throw new CliError('interrupted', 'not-confirmed', 'Nothing was changed.', '');
+  }
+}

@@ -1,0 +1,91 @@
+/** The tree of commands. Each file under commands/ makes one branch. */
+import { Command } from 'commander';
+import { deleteCommand, flushCommand, updateCommand } from './commands/change.ts';
+import { completionCommand } from './commands/completion.ts';
+import { connectCommand } from './commands/connect.ts';
+import { createCommand } from './commands/create.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { downCommand } from './commands/down.ts';
+import { engineCommand } from './commands/engine.ts';
+import { eventsCommand, operationsCommand } from './commands/history.ts';
+import { keysCommand } from './commands/keys.ts';
+import { logsCommand } from './commands/logs.ts';
+import { serviceCommand } from './commands/service.ts';
+import { listCommand, showCommand } from './commands/show.ts';
+import { skuCommand } from './commands/sku.ts';
+import { statusCommand } from './commands/status.ts';
+import { uninstallCommand } from './commands/uninstall.ts';
+import { versionText } from './commands/version.ts';
+import type { Output } from './output/output.ts';
+import { upCommand } from './up/command.ts';
+
+const GROUPS: readonly (readonly [string, () => Command[]])[] = [
+  ['Start and stop:', () => [upCommand(), downCommand(), statusCommand()]],
+  [
+    'Caches:',
+    () => [
+      createCommand(),
+      listCommand(),
+      showCommand(),
+      updateCommand(),
+      deleteCommand(),
+      flushCommand(),
+      keysCommand(),
+      skuCommand(),
+      connectCommand(),
+    ],
+  ],
+  ['What happens:', () => [operationsCommand(), eventsCommand(), logsCommand(), doctorCommand()]],
+  [
+    'This installation:',
+    () => [engineCommand(), serviceCommand(), uninstallCommand(), completionCommand()],
+  ],
+];
+
+export function buildProgram(output: Output): Command {
+  const program = new Command('cinnabar')
+    .description('Azure Managed Redis that you run yourself.')
+    .option('--home <folder>', 'data folder (default: $CINNABAR_HOME, ~/.local/share/cinnabar)')
+    .option('--json', 'machine-readable results and errors')
+    .version(versionText(), '-V, --version', 'build, Node and engine')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  cinnabar up --quickstart      a running cache in a minute
+  cinnabar create sessions      another one
+  cinnabar connect sessions     a prompt on it
+Exit codes: docs/exit-codes.md`,
+    );
+  for (const [title, commands] of GROUPS) {
+    for (const command of commands()) program.addCommand(command.helpGroup(title));
+  }
+  configure(program, output);
+  return program;
+}
+
+/** The same manners for each command: errors in our form, help after a mistake, nothing ignored. */
+function configure(command: Command, output: Output): void {
+  command
+    .exitOverride()
+    .allowExcessArguments(false)
+    .showSuggestionAfterError(true)
+    .configureHelp({ helpWidth: 80, showGlobalOptions: command.parent !== null })
+    .configureOutput({
+      outputError: (text, write) => {
+        const message = text.replace(/^error: /, '').trimEnd();
+        if (output.json) {
+          write(`${JSON.stringify({ error: { code: 'bad-usage', message, remedy: '--help' } })}\n`);
+          return;
+        }
+        write(
+          `${output.paint('red', 'error:')} ${message} (bad-usage)\n  See: ${pathOf(command)} --help\n`,
+        );
+      },
+    });
+  for (const child of command.commands) configure(child, output);
+}
+
+export function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}

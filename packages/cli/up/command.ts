@@ -1,0 +1,92 @@
+/** `cinnabar up`: in the foreground, or with --detach in the background. */
+import { Command } from 'commander';
+import type { FromControl } from '../../control/boot-protocol.ts';
+import type { Context } from '../context.ts';
+import { action } from '../context.ts';
+import { makeFolders } from '../folders.ts';
+import { plural } from '../output/text.ts';
+import { version } from '../self.ts';
+import { INNER, launch, reportToLauncher } from './detach.ts';
+import type { UpFlags } from './options.ts';
+import { startOptions } from './options.ts';
+import { runParent } from './parent.ts';
+import { quickstart } from './quickstart.ts';
+import { render } from './render.ts';
+
+const collect = (value: string, all: readonly string[] = []): readonly string[] => [...all, value];
+
+export function upCommand(): Command {
+  return new Command('up')
+    .summary('start Cinnabar')
+    .description(
+      'Starts Cinnabar on the data folder, in the foreground: Ctrl-C stops it in order and keeps the data.\n' +
+        'Nothing listens beyond this machine unless --listen says so.',
+    )
+    .option('-d, --detach', 'in the background; stop it with: cinnabar down')
+    .option('--quickstart', 'on the first start ever, make a cache named quickstart')
+    .option('--listen <address>', 'also listen on this address (repeatable)', collect)
+    .option('--domain <name>', 'caches are <name>.<location>.<domain>; it must resolve')
+    .option('--engine <file>', 'use this valkey-server or redis-server')
+    .option('--api-port <port>', 'management API over HTTP on loopback (0: any free one)')
+    .option('--https-port <port>', 'management API over HTTPS (0: any free one)')
+    .option('--workers <n>', 'endpoint workers (default: one a core)')
+    .option('--miniature <d[/s]>', 'divide the memory of each SKU by d, at most s shards')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  cinnabar up --quickstart           first cache in a minute
+  cinnabar up --detach               in the background
+  cinnabar up --miniature 256/3      a Balanced_B1000 on a laptop
+  cinnabar up --listen 0.0.0.0 --domain caches.example.org`,
+    )
+    .action(
+      action(async (context: Context, flags: UpFlags) => {
+        makeFolders(context.folders);
+        const options = startOptions(flags, context.folders);
+        if (flags.detach === true && context.env[INNER] === undefined) {
+          process.exitCode = await launch(context);
+          return;
+        }
+        const inner = context.env[INNER] !== undefined;
+        const { output } = context;
+        if (!inner) output.note(`Cinnabar ${version()}\n`);
+        const report = inner
+          ? reportToLauncher()
+          : render(output, (ready) => {
+              welcome(context, flags, ready).catch((error: unknown) => {
+                output.error(output.unexpected(error));
+              });
+            });
+        const code = await runParent({ start: options, ignoreHangup: inner, report });
+        report.ended(code);
+        process.exitCode = code;
+      }),
+    );
+}
+
+async function welcome(
+  context: Context,
+  flags: UpFlags,
+  ready: Extract<FromControl, { type: 'ready' }>,
+): Promise<void> {
+  for (const warning of ready.status.warnings) context.output.warn(warning);
+  if (flags.quickstart === true) {
+    await quickstart(context, ready);
+    return;
+  }
+  await found(context);
+}
+
+/** What is there, in one line; says no secret. */
+export async function found(context: Context): Promise<void> {
+  const caches = await context.api().caches();
+  context.output.note('');
+  if (caches.length === 0) {
+    context.output.note('No cache yet. Make one: cinnabar create my-cache');
+    return;
+  }
+  const names = caches.map((cache) => cache.cluster.name);
+  const shown = names.slice(0, 5).join(', ') + (names.length > 5 ? ', ...' : '');
+  context.output.note(`${plural(caches.length, 'cache')}: ${shown}. See: cinnabar list`);
+}

@@ -1,0 +1,150 @@
+/**
+ * What the parent of the control process does next, as a function of what happened.
+ *
+ * The parent exists because databases of one or two shards do not heal while control is away: so
+ * something must always start it again. It must be simpler than what it watches, hence a table of
+ * five states and no effect in this file.
+ *
+ * Two things are easy to get wrong. A Ctrl-C arrives two or three times (the terminal signals the
+ * whole process group, npm and the `bin` shim pass theirs on), so a second signal within two seconds
+ * is the same one, and only a later one means "at once". And a stop that is asked for while control
+ * is down between two starts must still stop the engines, which go on without it: so control is
+ * started once more, in order to be stopped.
+ */
+import {
+  HEALTHY_AFTER_MS,
+  MAX_BOOT_CRASHES,
+  RESTART_FIRST_MS,
+  RESTART_LAST_MS,
+  SAME_SIGNAL_MS,
+} from '../limits.ts';
+
+export type Phase =
+  /** Control runs and has not said `ready`. */
+  | 'booting'
+  /** Control runs and serves. */
+  | 'serving'
+  /** Control crashed; the next start is due after the pause. */
+  | 'pausing'
+  /** Control was told to stop, or said that it does. */
+  | 'stopping'
+  /** A fatal error was reported; its exit is awaited. */
+  | 'failing'
+  | 'ended';
+
+export interface Life {
+  readonly phase: Phase;
+  /** Crashes in a row, without a healthy run between them. */
+  readonly crashes: number;
+  /** True once any start of this parent reached `ready`: after that it never gives up. */
+  readonly served: boolean;
+  readonly spawnedAt: number;
+  /** When the first stop signal came. */
+  readonly stopAt: number | null;
+}
+
+export type Happening =
+  | { readonly type: 'signal' }
+  | { readonly type: 'ready' }
+  | { readonly type: 'fatal' }
+  /** Control stops because the API told it so. */
+  | { readonly type: 'stopping' }
+  | { readonly type: 'pause-over' }
+  | { readonly type: 'exit'; readonly code: number | null; readonly stopped: boolean };
+
+export type Act =
+  | { readonly act: 'spawn' }
+  | { readonly act: 'pause'; readonly ms: number }
+  | { readonly act: 'stop'; readonly now: boolean }
+  /** Kill control after a grace, if it is still there. */
+  | { readonly act: 'kill-later' }
+  | { readonly act: 'say-crashed'; readonly pauseMs: number; readonly code: number | null }
+  | { readonly act: 'say-gave-up' }
+  | { readonly act: 'exit'; readonly how: 'stopped' | 'fatal' | 'gave-up' | 'unclean' };
+
+export const BORN: Life = {
+  phase: 'booting',
+  crashes: 0,
+  served: false,
+  spawnedAt: 0,
+  stopAt: null,
+};
+
+export function begin(now: number): { life: Life; acts: readonly Act[] } {
+  return { life: { ...BORN, spawnedAt: now }, acts: [{ act: 'spawn' }] };
+}
+
+export function next(
+  life: Life,
+  happening: Happening,
+  now: number,
+): { life: Life; acts: readonly Act[] } {
+  switch (happening.type) {
+    case 'signal':
+      return signalled(life, now);
+    case 'ready':
+      // A stop that came during the boot was already sent; only the phase of a live one changes.
+      return life.phase === 'booting'
+        ? { life: { ...life, phase: 'serving', served: true }, acts: [] }
+        : { life, acts: [] };
+    case 'fatal':
+      return { life: { ...life, phase: 'failing' }, acts: [] };
+    case 'stopping':
+      return { life: { ...life, phase: 'stopping' }, acts: [] };
+    case 'pause-over':
+      return life.phase === 'pausing'
+        ? { life: { ...life, phase: 'booting', spawnedAt: now }, acts: [{ act: 'spawn' }] }
+        : { life, acts: [] };
+    case 'exit':
+      return exited(life, happening, now);
+  }
+}
+
+function signalled(life: Life, now: number): { life: Life; acts: readonly Act[] } {
+  if (life.phase === 'ended') return { life, acts: [] };
+  // It reported a fatal error and is on its way out; should it hang there, it is killed.
+  if (life.phase === 'failing') return { life, acts: [{ act: 'kill-later' }] };
+  if (life.stopAt !== null) {
+    if (now - life.stopAt < SAME_SIGNAL_MS) return { life, acts: [] };
+    return { life, acts: [{ act: 'stop', now: true }, { act: 'kill-later' }] };
+  }
+  const stopping: Life = { ...life, phase: 'stopping', stopAt: now };
+  if (life.phase === 'pausing') {
+    return {
+      life: { ...stopping, spawnedAt: now },
+      acts: [{ act: 'spawn' }, { act: 'stop', now: false }],
+    };
+  }
+  // The API may have asked for the stop already; a second order of the same kind changes nothing.
+  return { life: stopping, acts: [{ act: 'stop', now: false }] };
+}
+
+function exited(
+  life: Life,
+  exit: { readonly code: number | null; readonly stopped: boolean },
+  now: number,
+): { life: Life; acts: readonly Act[] } {
+  const ended: Life = { ...life, phase: 'ended' };
+  if (exit.stopped) return { life: ended, acts: [{ act: 'exit', how: 'stopped' }] };
+  if (life.phase === 'failing') return { life: ended, acts: [{ act: 'exit', how: 'fatal' }] };
+  // Crashed or killed while stopping: what it had not ended yet still runs.
+  if (life.phase === 'stopping') return { life: ended, acts: [{ act: 'exit', how: 'unclean' }] };
+  const healthy = now - life.spawnedAt >= HEALTHY_AFTER_MS;
+  const crashes = healthy ? 1 : life.crashes + 1;
+  if (!life.served && crashes >= MAX_BOOT_CRASHES) {
+    return { life: ended, acts: [{ act: 'say-gave-up' }, { act: 'exit', how: 'gave-up' }] };
+  }
+  const ms = pauseBefore(crashes);
+  return {
+    life: { ...life, phase: 'pausing', crashes },
+    acts: [
+      { act: 'say-crashed', pauseMs: ms, code: exit.code },
+      { act: 'pause', ms },
+    ],
+  };
+}
+
+/** 0.2, 0.4, 0.8, ... 10 s. */
+export function pauseBefore(crashes: number): number {
+  return Math.min(RESTART_LAST_MS, RESTART_FIRST_MS * 2 ** (crashes - 1));
+}

@@ -1,0 +1,182 @@
+/**
+ * The parent of the control process: starts it, tells it the options, passes on what it reports,
+ * starts it again when it crashes, and stops it when it is told to. What to do when is decided in
+ * lifecycle.ts; this file only does it.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import {
+  EXIT_FATAL,
+  type FromControl,
+  type StartOptions,
+  type ToControl,
+} from '../../control/boot-protocol.ts';
+import { EXIT } from '../exit-codes.ts';
+import { STOP_NOW_GRACE_MS } from '../limits.ts';
+import { moduleFile } from '../self.ts';
+import type { Act, Happening, Life } from './lifecycle.ts';
+import { begin, next } from './lifecycle.ts';
+import type { ControlLog } from './log.ts';
+import { openControlLog } from './log.ts';
+
+export interface ParentReport {
+  message(message: FromControl): void;
+  /** Control crashed and will be started again after the pause. */
+  crashed(code: number | null, pauseMs: number, logFile: string): void;
+  gaveUp(logFile: string): void;
+  /** It ended before it had stopped everything. */
+  unclean(): void;
+}
+
+export interface ParentOptions {
+  readonly start: StartOptions;
+  /** In the background a closed terminal means nothing; in the foreground it means stop. */
+  readonly ignoreHangup: boolean;
+  readonly report: ParentReport;
+  /** Stops in order, as a signal does. */
+  readonly stop?: AbortSignal;
+  /** The program to run; for tests. Absent: the control process. */
+  readonly program?: string;
+}
+
+/** Runs until control is stopped for good; answers the exit code. */
+export async function runParent(options: ParentOptions): Promise<number> {
+  const log = openControlLog(options.start.home);
+  const parent = new Parent(options, log);
+  try {
+    return await parent.run();
+  } finally {
+    log.close();
+  }
+}
+
+class Parent {
+  readonly #options: ParentOptions;
+  readonly #log: ControlLog;
+  readonly #done = Promise.withResolvers<number>();
+  #life: Life;
+  #child: ChildProcess | null = null;
+  #stopped = false;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: ParentOptions, log: ControlLog) {
+    this.#options = options;
+    this.#log = log;
+    this.#life = begin(Date.now()).life;
+  }
+
+  async run(): Promise<number> {
+    const onSignal = (): void => this.#happened({ type: 'signal' });
+    const onHangup = this.#options.ignoreHangup ? (): void => {} : onSignal;
+    process.on('SIGINT', onSignal);
+    process.on('SIGTERM', onSignal);
+    process.on('SIGHUP', onHangup);
+    this.#options.stop?.addEventListener('abort', onSignal);
+    try {
+      this.#do(begin(Date.now()).acts);
+      return await this.#done.promise;
+    } finally {
+      process.off('SIGINT', onSignal);
+      process.off('SIGTERM', onSignal);
+      process.off('SIGHUP', onHangup);
+      this.#options.stop?.removeEventListener('abort', onSignal);
+      if (this.#timer !== null) clearTimeout(this.#timer);
+    }
+  }
+
+  #happened(happening: Happening): void {
+    const { life, acts } = next(this.#life, happening, Date.now());
+    this.#life = life;
+    this.#do(acts);
+  }
+
+  #do(acts: readonly Act[]): void {
+    const report = this.#options.report;
+    for (const act of acts) {
+      switch (act.act) {
+        case 'spawn':
+          this.#spawn();
+          break;
+        case 'pause':
+          this.#timer = setTimeout(() => this.#happened({ type: 'pause-over' }), act.ms);
+          break;
+        case 'stop':
+          this.#tell({ type: 'stop', now: act.now });
+          break;
+        case 'kill-later':
+          this.#timer = setTimeout(() => this.#child?.kill('SIGKILL'), STOP_NOW_GRACE_MS);
+          break;
+        case 'say-crashed':
+          report.crashed(act.code, act.pauseMs, this.#log.file);
+          break;
+        case 'say-gave-up':
+          report.gaveUp(this.#log.file);
+          break;
+        case 'exit':
+          if (act.how === 'unclean') report.unclean();
+          this.#done.resolve(CODES[act.how]);
+          break;
+      }
+    }
+  }
+
+  #spawn(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#stopped = false;
+    // Its own session: a Ctrl-C in the terminal must reach it as one order, not as a signal.
+    const child = spawn(
+      process.execPath,
+      [...NODE_FLAGS, this.#options.program ?? moduleFile('control/main')],
+      {
+        detached: true,
+        stdio: ['ignore', this.#log.fd, this.#log.fd, 'ipc'],
+        cwd: this.#options.start.home,
+      },
+    );
+    this.#child = child;
+    child.on('message', (message: FromControl) => this.#heard(message));
+    // A channel that breaks is followed by the exit, which decides.
+    child.on('error', (error) => this.#log.write(`parent: control process: ${error.message}\n`));
+    child.once('exit', (code) => {
+      // Its last messages may still be in the channel: they say whether this end was meant.
+      if (child.connected) child.once('disconnect', () => this.#left(child, code));
+      else this.#left(child, code);
+    });
+    this.#tell({ type: 'start', options: this.#options.start });
+  }
+
+  #left(child: ChildProcess, code: number | null): void {
+    if (this.#child !== child) return;
+    this.#child = null;
+    if (code === EXIT_FATAL && this.#life.phase === 'booting') this.#happened({ type: 'fatal' });
+    this.#happened({ type: 'exit', code, stopped: this.#stopped });
+  }
+
+  #heard(message: FromControl): void {
+    this.#options.report.message(message);
+    if (message.type === 'ready') this.#happened({ type: 'ready' });
+    else if (message.type === 'fatal') this.#happened({ type: 'fatal' });
+    else if (message.type === 'stopping') this.#happened({ type: 'stopping' });
+    else if (message.type === 'stopped') this.#stopped = true;
+  }
+
+  #tell(message: ToControl): void {
+    const child = this.#child;
+    if (child?.connected !== true) return;
+    // Fails only when the process is dying; its exit is handled.
+    child.send(message, (error) => {
+      if (error !== null) this.#log.write(`parent: ${message.type} not sent: ${error.message}\n`);
+    });
+  }
+}
+
+/** `node:sqlite` announces itself as experimental; that line is of no use in a log. */
+const NODE_FLAGS = ['--disable-warning=ExperimentalWarning'];
+
+const CODES = {
+  stopped: EXIT.ok,
+  fatal: EXIT.cannotStart,
+  'gave-up': EXIT.cannotStart,
+  unclean: EXIT.failed,
+} as const;

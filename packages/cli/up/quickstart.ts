@@ -1,0 +1,82 @@
+/**
+ * The first minute: on the first start ever a cache named `quickstart` is made, and the terminal shows
+ * how to connect to it. Later starts find it and say so; a user who deleted it does not get it back.
+ *
+ * The connection string holds the access key. It goes to the standard output of this foreground
+ * process and nowhere else: not to a journal (systemd sets JOURNAL_STREAM), not to a log, not to a
+ * child's arguments.
+ */
+import type { FromControl } from '../../control/boot-protocol.ts';
+import type { Cache } from '../api/shapes.ts';
+import { createCache } from '../commands/create.ts';
+import type { Context } from '../context.ts';
+import { OPERATION_TIMEOUT_S } from '../limits.ts';
+import { connectionString } from '../output/connection.ts';
+import { duration, plural } from '../output/text.ts';
+
+export const QUICKSTART = 'quickstart';
+
+type Ready = Extract<FromControl, { type: 'ready' }>;
+
+/** Makes it on the first start; answers it if it is there. */
+export async function makeQuickstart(context: Context, ready: Ready): Promise<Cache | null> {
+  const api = context.api();
+  if (ready.firstStart) {
+    const started = performance.now();
+    await createCache(
+      context,
+      QUICKSTART,
+      {},
+      { wait: true, timeoutMs: OPERATION_TIMEOUT_S * 1000 },
+    );
+    context.output.note(`  Cache ready in ${duration(performance.now() - started)}`);
+  }
+  const caches = await api.caches();
+  const others = caches.filter((cache) => cache.cluster.name !== QUICKSTART).length;
+  if (!ready.firstStart) {
+    context.output.note(`\nFound ${plural(caches.length, 'cache')} as left.`);
+  } else if (others > 0) context.output.note(`\n${plural(others, 'other cache')}.`);
+  return caches.find((cache) => cache.cluster.name === QUICKSTART) ?? null;
+}
+
+export async function quickstart(context: Context, ready: Ready): Promise<void> {
+  const { output } = context;
+  const cache = await makeQuickstart(context, ready);
+  if (cache?.database == null) {
+    output.note('There is no cache named quickstart. See: cinnabar list, cinnabar create --help');
+    return;
+  }
+  const { database, cluster } = cache;
+  if (database.properties.accessKeysAuthentication === 'Disabled') {
+    output.note('Its access keys are off: cinnabar update quickstart --access-keys Enabled');
+    return;
+  }
+  if ((context.env['JOURNAL_STREAM'] ?? '') !== '') {
+    tellHowToConnect(context);
+    return;
+  }
+  const keys = await context.api().keys(QUICKSTART);
+  const { engine, api, caFile, home } = ready.status;
+  output.line();
+  output.line(connectionString(cluster, database, keys.primaryKey));
+  output.line();
+  output.pairs([
+    ['Engine', `${engine.name} ${engine.version} (${engine.origin})`],
+    ['API', `${api.http ?? api.https ?? 'off'}   token: ${home}/api-token`],
+    ['CA certificate', caFile],
+    ['Try', 'npx cinnabar connect quickstart'],
+    ['After Ctrl-C', 'the data is saved and there again at the next start'],
+    [
+      'After a crash',
+      'of one process: kept by the replica. Of this machine: lost, it is in memory only',
+    ],
+  ]);
+  output.line();
+  output.note('Ctrl-C stops it.');
+}
+
+export function tellHowToConnect(context: Context): void {
+  context.output.note(
+    'Connect: cinnabar connect quickstart. Its keys: cinnabar keys list quickstart',
+  );
+}

@@ -1,0 +1,80 @@
+/** What the parent's reports look like to a person. */
+import type { FromControl } from '../../control/boot-protocol.ts';
+import { CliError } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import type { Output } from '../output/output.ts';
+import { Steps } from '../output/steps.ts';
+import { duration } from '../output/text.ts';
+import type { ParentReport } from './parent.ts';
+
+export interface Rendered extends ParentReport {
+  /** The end of `up`, in words. */
+  ended(code: number): void;
+}
+
+/** `onReady` is called at the first `ready` only: a control process that came back needs no welcome. */
+export function render(
+  output: Output,
+  onReady: (ready: Extract<FromControl, { type: 'ready' }>) => void,
+): Rendered {
+  const steps = new Steps(output);
+  let welcomed = false;
+  return {
+    message(message) {
+      switch (message.type) {
+        case 'step':
+          // A restart shows nothing: the parent said that it crashed, the log has the rest.
+          if (!welcomed || message.state === 'failed' || message.id.startsWith('stop')) {
+            steps.show(message);
+          }
+          break;
+        case 'ready':
+          steps.end();
+          if (welcomed) output.note('The control process is back.');
+          else {
+            welcomed = true;
+            onReady(message);
+          }
+          break;
+        case 'fatal':
+          steps.end();
+          output.error(new CliError('cannotStart', message.code, message.message, message.remedy));
+          break;
+        case 'stopping':
+          steps.end();
+          output.note('Stopping in order. Ctrl-C once more (after 2 s) stops at once.');
+          break;
+        case 'stopped':
+          steps.end();
+          for (const note of message.notes) output.note(note);
+          break;
+      }
+    },
+    crashed(code, pauseMs, logFile) {
+      steps.end();
+      const how = code === null ? 'was killed' : `ended with code ${code}`;
+      output.warn(
+        `The control process ${how}; caches go on. Starting it again in ${duration(pauseMs)}. Log: ${logFile}`,
+      );
+    },
+    gaveUp(logFile) {
+      steps.end();
+      output.error(
+        new CliError(
+          'cannotStart',
+          'control-keeps-crashing',
+          'The control process crashed at each of its starts.',
+          `The reason is at the end of the log: tail ${logFile}`,
+        ),
+      );
+    },
+    unclean() {
+      steps.end();
+      output.warn('The control process ended before everything was stopped. Run: cinnabar down');
+    },
+    ended(code) {
+      steps.end();
+      if (code === EXIT.ok) output.note('Stopped.');
+    },
+  };
+}

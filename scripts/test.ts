@@ -1,0 +1,112 @@
+/**
+ * `npm test`: finds or fetches an engine first (with progress, so that the first run does not look
+ * hung), then runs every test file, two at a time, and fails if anything is left running.
+ *
+ * All tests of a run get one temporary folder of their own (TMPDIR), so what they started can be told
+ * from anything else on the machine: it has that folder in its arguments, its working folder or its
+ * environment.
+ *
+ * Arguments are passed on: `npm test -- packages/resp`, `npm test -- --test-name-pattern=slots`.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { filesUnder } from './files.ts';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+/** The smallest machines that run this have two cores, and tests start real processes. */
+const CONCURRENCY = 2;
+/** A test that takes longer than this hangs. */
+const TEST_TIMEOUT_MS = 180_000;
+/** Processes that were told to end may take this long to do so. */
+const SETTLE_MS = 5_000;
+const SETTLE_POLL_MS = 50;
+
+// Short: unix socket paths have at most 107 bytes, and tests put them under here.
+const scratch = path.join(tmpdir(), `ct${process.pid}`);
+
+async function main(): Promise<number> {
+  mkdirSync(scratch, { mode: 0o700 });
+  try {
+    const code = (await provision()) || (await runTests(process.argv.slice(2)));
+    const left = await settled();
+    for (const line of left) process.stderr.write(`left running by the tests: ${line}\n`);
+    return left.length > 0 ? 1 : code;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function provision(): Promise<number> {
+  return run([path.join(root, 'scripts/engine-for-tests.ts')], {});
+}
+
+function runTests(args: readonly string[]): Promise<number> {
+  const places = args.filter((arg) => !arg.startsWith('-') && existsSync(path.resolve(root, arg)));
+  const options = args.filter((arg) => !places.includes(arg));
+  const files = (places.length > 0 ? places : ['packages', 'scripts', 'examples', 'docs'])
+    .map((name) => path.resolve(root, name))
+    .flatMap((name) => (name.endsWith('.ts') ? [name] : filesUnder(name)))
+    .filter((name) => name.endsWith('.test.ts') && !name.includes('node_modules'));
+  if (files.length === 0) {
+    process.stderr.write('No test file there.\n');
+    return Promise.resolve(1);
+  }
+  return run(
+    [
+      '--disable-warning=ExperimentalWarning',
+      '--test',
+      `--test-concurrency=${CONCURRENCY}`,
+      `--test-timeout=${TEST_TIMEOUT_MS}`,
+      '--test-reporter=spec',
+      ...options,
+      ...files,
+    ],
+    { TMPDIR: scratch },
+  );
+}
+
+function run(args: readonly string[], more: Record<string, string>): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...more },
+  });
+  child.once('error', reject);
+  child.once('exit', (code) => resolve(code ?? 1));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  return promise;
+}
+
+async function settled(): Promise<string[]> {
+  const deadline = Date.now() + SETTLE_MS;
+  for (;;) {
+    const left = ours();
+    if (left.length === 0 || Date.now() > deadline) return left;
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS));
+  }
+}
+
+/** `pid command` of every living process that names the folder of this run. */
+function ours(): string[] {
+  const found: string[] = [];
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) continue;
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ').trim();
+      const where = readlinkSync(`/proc/${pid}/cwd`);
+      const environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
+      if ([command, where, environment].some((text) => text.includes(scratch))) {
+        found.push(`${pid} ${command}`);
+      }
+    } catch {
+      // It ended meanwhile, or is another user's.
+    }
+  }
+  return found;
+}
+
+process.exitCode = await main();
