@@ -36,8 +36,9 @@ export interface AdmittedClient {
   readonly openedAt: number;
   /**
    * Ends the connection once, with the reason that counters, events and logs show. `lastWords`
-   * are written after what the data path has written before; then the socket is closed, at once
-   * when the peer does not read. Without last words the socket is destroyed at once.
+   * are written after what the data path has written before; then the socket is closed, cut
+   * when the peer does not read for LINGER_MS. Empty last words: the same, nothing is added. Without
+   * last words the socket is destroyed at once, and what was not sent yet is lost.
    */
   end(reason: string, lastWords?: string | Uint8Array): void;
 }
@@ -74,6 +75,7 @@ export interface DataPath {
   /** The shard goes on, as the last applied view says. No hold: nothing happens. */
   release(shard: string, epoch: number): void;
   counters(): PathCounters;
+  /** `idleMs` is filled in by the worker. */
   clients(): ClientView[];
   /** Ends one client of this path; false when it is not here. */
   kill(client: string, reason: string): boolean;

@@ -1,0 +1,97 @@
+/**
+ * Every bound of the endpoint, with its reason. Sizes in bytes, times in milliseconds unless the
+ * name says otherwise. What a SKU or a user sets comes with the snapshot, not from here.
+ */
+
+/** Accept queue of one listening socket: a reconnect storm waits here while a worker is replaced. */
+export const LISTEN_BACKLOG = 4096;
+
+/** TLS handshakes of one database and worker that run at the same time; more wait their turn, so
+ * that a storm of new clients leaves the thread to those that are connected. */
+export const HANDSHAKES_RUNNING = 128;
+/** Accepted sockets that wait for their handshake; each holds a descriptor and about 5 KB. */
+export const HANDSHAKES_WAITING = 8192;
+/** From accept to the end of the handshake, waiting included. Clients give up after 5 to 15 s. */
+export const HANDSHAKE_TIMEOUT_MS = 15_000;
+
+/** Idle clients are looked for this often, or ten times within the idle time if that is shorter. */
+export const IDLE_SWEEP_MS = 10_000;
+/** TCP keep-alive: how long a silent peer goes unprobed. Finds half-open connections of hosts that
+ * went away; Valkey uses 300 s, load balancers forget flows after 240. */
+export const KEEP_ALIVE_MS = 60_000;
+/** How long a client that is being ended may take to read its last words. */
+export const LINGER_MS = 2000;
+
+/** Part of the connection limit that a worker asks for at once: 1/SHARE of it for each worker. A
+ * larger part means fewer questions, a smaller one fewer recalls near the limit. */
+export const PERMIT_SHARE = 8;
+/** A worker that does not answer a recall in this time is taken to have nothing to give back. */
+export const PERMIT_RECALL_MS = 500;
+/** How long an accepted connection waits for a permit before it is refused. */
+export const PERMIT_WAIT_MS = 2000;
+/** Connections of one database and worker that wait for a permit. */
+export const PERMITS_WAITING = 4096;
+
+/** Events that wait for a control process that reads slowly or is away; older ones are dropped. */
+export const EVENTS_KEPT = 4096;
+/** Unread bytes towards a control connection above which events wait in the ring. */
+export const EVENT_BACKPRESSURE_BYTES = 1024 * 1024;
+/** Control connections a worker or supervisor serves at once: one, and its successor. */
+export const CONTROL_CONNECTIONS = 4;
+/** A peer on a control socket that does not say hello in this time is cut off. */
+export const HELLO_TIMEOUT_MS = 5000;
+
+/** A worker waits this long for a listening socket that its snapshot names. */
+export const LISTENER_WAIT_MS = 3000;
+/** From spawn to ready; a worker that takes longer is killed and counted as a crash. */
+export const WORKER_START_MS = 15_000;
+/** Back-off between restarts of a worker that dies: first at once, then doubling. */
+export const RESTART_FIRST_MS = 25;
+export const RESTART_LONGEST_MS = 5000;
+/** A worker that lived this long starts the back-off anew. */
+export const RESTART_FORGIVEN_MS = 10_000;
+/** How long replaced workers may take to finish what is in flight. */
+export const DRAIN_MS = 30_000;
+/** After the drain's deadline: time to exit before SIGKILL. */
+export const EXIT_GRACE_MS = 2000;
+export const MOST_WORKERS = 64;
+
+/** Engine rule 28: no renewal for this long and the engines may vote for themselves. */
+export const LEASE_MS = 10_000;
+export const LEASE_CHECK_MS = 500;
+/** One engine's CONFIG SET by the watchdog, connect included. */
+export const WATCHDOG_COMMAND_MS = 2000;
+/** TLS session tickets are valid on every worker until the key changes. */
+export const TICKET_KEY_ROTATION_MS = 12 * 3600 * 1000;
+
+/** A client without a shard: how long it may wait for one before it is told and closed. A failover
+ * takes milliseconds, a cold start seconds; most clients' own limit is 5 to 15 s. */
+export const SHARD_WAIT_MS = 10_000;
+/** Clients of one database and worker that may wait at once. */
+export const SHARD_WAITERS = 10_000;
+/** What one waiting client may send ahead, and all of them together. Beyond: not read. */
+export const WAITING_BYTES_EACH = 64 * 1024;
+export const WAITING_BYTES_ALL = 32 * 1024 * 1024;
+/** Waiting clients try the engine again this often (the snapshot may not have changed: an engine
+ * that restarts in place, or one whose socket was not there yet). */
+export const SHARD_RETRY_MS = 50;
+/** Engine connections being opened at once, per database and worker: the engine's own accept loop
+ * takes a thousand a turn, its unix backlog is 511. */
+export const UPSTREAM_CONNECTS = 256;
+/** Connecting to a unix socket takes microseconds; a full backlog or a stopped engine does not. */
+export const UPSTREAM_CONNECT_MS = 5000;
+/** After a change of primary: how long a reply under way may take before the client is cut. */
+export const BOUNDARY_WAIT_MS = 1000;
+/** Error lines written for commands whose outcome is unknown; more than this and only the close says it. */
+export const UNKNOWN_OUTCOME_LINES = 10_000;
+/** A closed engine connection: this long decides whether the engine is gone or only dropped one. */
+export const PROBE_MS = 50;
+/** An inline command longer than this is a protocol error in Valkey too. */
+export const INLINE_BYTES = 64 * 1024;
+/** Marked commands (those whose replies are not one for one) remembered per client. */
+export const MARKS_KEPT = 1024;
+/** Nesting of a reply; Valkey's own reply code never passes 7. */
+export const REPLY_DEPTH = 32;
+/** A draining worker ends its idle clients over this time, in so many steps. */
+export const DRAIN_SPREAD_MS = 5000;
+export const DRAIN_STEPS = 100;

@@ -1,0 +1,246 @@
+/**
+ * The endpoint supervisor: owns the listening sockets, keeps workers running, and outlives the
+ * control process. It decides nothing about data: what to serve comes from the control process and
+ * is only kept (in memory) for workers that start while control is away.
+ */
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Counters, Snapshot } from '../control-protocol.ts';
+import { ControlSocket } from '../control-socket.ts';
+import { mergeCounters, withoutGauges } from '../counters.ts';
+import type { FrameConnection } from '../frame-connection.ts';
+import type { Message } from '../frames.ts';
+import { DRAIN_MS, MOST_WORKERS, PERMIT_RECALL_MS, TICKET_KEY_ROTATION_MS } from '../limits.ts';
+import { messageOf, say } from '../say.ts';
+import {
+  type LeaseResult,
+  type ListenFailure,
+  type PublishResult,
+  SUPERVISOR_PROTOCOL,
+  SUPERVISOR_SOCKET,
+  type SupervisorRequest,
+  type WorkersEvent,
+} from '../supervisor-protocol.ts';
+import { addressOf, type FromWorker } from '../worker-ipc.ts';
+import { type Address, Listening } from './listening.ts';
+import { PermitBook } from './permit-book.ts';
+import { Watchdog } from './watchdog.ts';
+import { WorkerPool } from './worker-pool.ts';
+import type { WorkerProcess } from './worker-process.ts';
+
+export class Supervisor {
+  readonly #listening = new Listening();
+  readonly #watchdog = new Watchdog();
+  readonly #permits: PermitBook;
+  readonly #pool: WorkerPool;
+  readonly #control: ControlSocket;
+  readonly #rotation: NodeJS.Timeout;
+  readonly #exit: () => void;
+  #ticketSecret = randomBytes(48).toString('base64');
+  #snapshot: Snapshot | null = null;
+  #failures: readonly ListenFailure[] = [];
+  #retired: Counters | null = null;
+  #build = 'unknown';
+
+  constructor(folder: string, exit: () => void) {
+    this.#exit = exit;
+    this.#permits = new PermitBook({
+      grant: (pid, database, granted) =>
+        this.#worker(pid)?.send({ type: 'permits', database, granted }),
+      recall: (pid, database) => this.#worker(pid)?.send({ type: 'recall', database }),
+    });
+    this.#pool = new WorkerPool(folder, {
+      started: (worker) => this.#equip(worker),
+      message: (worker, message) => this.#fromWorker(worker, message),
+      gone: (worker, detail, expected) => this.#gone(worker, detail, expected),
+      changed: () => this.#announce(),
+    });
+    this.#control = new ControlSocket({
+      path: join(folder, SUPERVISOR_SOCKET),
+      protocol: SUPERVISOR_PROTOCOL,
+      build: () => this.#build,
+      opened: (connection) => connection.send(this.#workersEvent()),
+      message: (connection, message) => void this.#request(connection, message),
+      misfit: (protocol) => ({
+        type: 'refused',
+        id: 0,
+        code: 'protocol-mismatch',
+        message: `this supervisor speaks protocol ${SUPERVISOR_PROTOCOL}, not ${String(protocol)}`,
+      }),
+    });
+    this.#rotation = setInterval(() => {
+      this.#ticketSecret = randomBytes(48).toString('base64');
+      for (const worker of this.#pool.workers()) {
+        worker.send({ type: 'ticket-secret', ticketSecret: this.#ticketSecret });
+      }
+    }, TICKET_KEY_ROTATION_MS);
+  }
+
+  listen(): Promise<void> {
+    return this.#control.listen();
+  }
+
+  /** Drains the workers, closes everything, then exits. */
+  async stop(deadlineMs: number): Promise<void> {
+    say('supervisor', 'stopping');
+    clearInterval(this.#rotation);
+    this.#watchdog.close();
+    // Nobody accepts any more, so nobody should wait in a queue.
+    this.#listening.close();
+    await this.#pool.stop(deadlineMs);
+    this.#control.close();
+    this.#exit();
+  }
+
+  async #request(connection: FrameConnection, message: Message): Promise<void> {
+    const request = message as unknown as SupervisorRequest;
+    try {
+      const result = await this.#answer(request);
+      connection.send({ type: 'done', id: request.id, result } as { type: string });
+    } catch (error) {
+      const code = error instanceof Refused ? error.code : 'failed';
+      connection.send({ type: 'refused', id: request.id, code, message: messageOf(error) } as {
+        type: string;
+      });
+    }
+  }
+
+  async #answer(request: SupervisorRequest): Promise<unknown> {
+    switch (request.type) {
+      case 'publish':
+        return this.#publish(request);
+      case 'lease': {
+        if (request.end) {
+          await this.#watchdog.end(request.targets);
+          return { expired: true } satisfies LeaseResult;
+        }
+        return { expired: this.#watchdog.renew(request.targets) } satisfies LeaseResult;
+      }
+      case 'replace':
+        await this.#pool.replace(request.pid, request.deadlineMs);
+        return null;
+      case 'stop':
+        // Answered first: the other side also sees the socket close when all is done.
+        setImmediate(() => void this.stop(request.deadlineMs));
+        return null;
+      default:
+        throw new Refused('unknown-request', `'${String((request as Message).type)}' is unknown`);
+    }
+  }
+
+  #publish(request: Extract<SupervisorRequest, { type: 'publish' }>): PublishResult {
+    const { plan, snapshot } = request;
+    if (!Number.isInteger(plan.count) || plan.count < 1 || plan.count > MOST_WORKERS) {
+      throw new Refused(
+        'bad-worker-count',
+        `${plan.count} workers: 1 to ${MOST_WORKERS} are possible`,
+      );
+    }
+    if (this.#snapshot !== null && snapshot.epoch < this.#snapshot.epoch) {
+      throw new Refused(
+        'stale-epoch',
+        `epoch ${snapshot.epoch} is older than ${this.#snapshot.epoch}, which is being served`,
+      );
+    }
+    this.#snapshot = snapshot;
+    this.#build = plan.build;
+    const wanted = new Map<string, Address>();
+    const limits = new Map<string, number>();
+    for (const database of snapshot.databases) {
+      limits.set(database.id, database.limits.maxConnections);
+      for (const listen of database.listen) wanted.set(addressOf(listen), listen);
+    }
+    this.#permits.limits(limits);
+    const before = this.#listening.names();
+    // Sockets that nobody wants any more are released by the workers too, then the port is free.
+    for (const address of before) {
+      if (wanted.has(address)) continue;
+      for (const worker of this.#pool.workers()) worker.send({ type: 'unlisten', address });
+    }
+    this.#failures = this.#listening.reconcile(wanted, plan.count);
+    const running = this.#pool.workers();
+    const known = new Set(before);
+    for (const worker of running) {
+      worker.send({ type: 'workers', workers: plan.count });
+      if (worker.state !== 'draining') this.#lend(worker, (address) => !known.has(address));
+    }
+    this.#pool.setPlan(plan, DRAIN_MS);
+    return { failed: this.#failures };
+  }
+
+  /** Everything a new worker needs, in one go: control may be away. */
+  #equip(worker: WorkerProcess): void {
+    worker.send({
+      type: 'start',
+      slot: worker.slot,
+      workers: this.#pool.slots,
+      socket: worker.socket,
+      build: this.#build,
+      ticketSecret: this.#ticketSecret,
+      snapshot: this.#snapshot,
+    });
+    this.#lend(worker, () => true);
+  }
+
+  #lend(worker: WorkerProcess, which: (address: string) => boolean): void {
+    for (const address of this.#listening.names()) {
+      if (!which(address)) continue;
+      const handle = this.#listening.handle(address, worker.slot);
+      if (handle !== null) worker.send({ type: 'listener', address, failure: null }, handle);
+    }
+    for (const { address, reason } of this.#failures) {
+      worker.send({ type: 'listener', address, failure: reason });
+    }
+  }
+
+  #fromWorker(worker: WorkerProcess, message: FromWorker): void {
+    if (message.type === 'want') {
+      const { database, count } = message;
+      const others = this.#pool.workers().map((other) => other.pid);
+      this.#permits.want(worker.pid, database, count, others);
+      setTimeout(() => this.#permits.stopWaiting(worker.pid, database), PERMIT_RECALL_MS);
+    } else if (message.type === 'return') {
+      this.#permits.giveBack(worker.pid, message.database, message.count, message.answer);
+    } else if (message.type === 'draining') this.#announce();
+  }
+
+  #gone(worker: WorkerProcess, detail: string, expected: boolean): void {
+    this.#permits.gone(worker.pid);
+    rmSync(worker.socket, { force: true });
+    if (worker.retired !== null) {
+      const counted = withoutGauges(worker.retired);
+      this.#retired = this.#retired === null ? counted : mergeCounters([this.#retired, counted]);
+    }
+    if (!expected)
+      this.#control.broadcast({ type: 'worker-died', pid: worker.pid, detail } as never);
+  }
+
+  #worker(pid: number): WorkerProcess | undefined {
+    return this.#pool.workers().find((worker) => worker.pid === pid);
+  }
+
+  #announce(): void {
+    this.#control.broadcast(this.#workersEvent());
+  }
+
+  #workersEvent(): WorkersEvent {
+    return {
+      type: 'workers',
+      retired: this.#retired,
+      workers: this.#pool
+        .workers()
+        .flatMap(({ slot, pid, socket, state }) =>
+          state === 'gone' ? [] : [{ slot, pid, socket, state }],
+        ),
+    };
+  }
+}
+
+class Refused extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Between the supervisor and its workers: Node's own channel, which can carry descriptors. Secrets
+ * (the snapshot, ticket keys) travel here, so that nothing secret is in an argument or environment.
+ */
+import type { Counters, Snapshot } from './control-protocol.ts';
+
+export type ToWorker =
+  | {
+      readonly type: 'start';
+      readonly slot: number;
+      readonly workers: number;
+      readonly socket: string;
+      readonly build: string;
+      /** Base64 of the keys from which each database's TLS ticket keys are derived. */
+      readonly ticketSecret: string;
+      readonly snapshot: Snapshot | null;
+    }
+  /** Comes with a bound socket, or with the reason why there is none. */
+  | { readonly type: 'listener'; readonly address: string; readonly failure: string | null }
+  | { readonly type: 'unlisten'; readonly address: string }
+  | { readonly type: 'workers'; readonly workers: number }
+  | { readonly type: 'ticket-secret'; readonly ticketSecret: string }
+  /** Answer to `want`: zero means the database is full. */
+  | { readonly type: 'permits'; readonly database: string; readonly granted: number }
+  | { readonly type: 'recall'; readonly database: string }
+  | { readonly type: 'drain'; readonly deadlineMs: number };
+
+export type FromWorker =
+  | { readonly type: 'ready'; readonly epoch: number }
+  | { readonly type: 'want'; readonly database: string; readonly count: number }
+  /** Unused permits; `answer` when it answers a recall. */
+  | {
+      readonly type: 'return';
+      readonly database: string;
+      readonly count: number;
+      readonly answer: boolean;
+    }
+  | { readonly type: 'draining' }
+  /** Last message of a worker that leaves in order. */
+  | { readonly type: 'retired'; readonly counters: Counters };
+
+export function addressOf(listen: { readonly host: string; readonly port: number }): string {
+  return listen.host.includes(':')
+    ? `[${listen.host}]:${listen.port}`
+    : `${listen.host}:${listen.port}`;
+}
