@@ -1,0 +1,63 @@
+/** All users of a database: those of its engines, and those that the endpoint lets in. */
+import type { Policy, UserView } from '../../endpoint/control-protocol.ts';
+import type { AclUser } from '../../engine/contract.ts';
+import type { InternalSecrets } from '../store/records.ts';
+import { type CommandNames, clientRules, clientUser, disabledUser } from './acl.ts';
+import { secretHash } from './keys.ts';
+
+/** The user of Azure's access keys: what a connection string without a user name means. */
+export const CLIENT_USER = 'default';
+
+/** Names of internal users. No client can log in as one: nobody knows their passwords. */
+export const INTERNAL_USERS = {
+  /** The control process. */
+  admin: 'admin',
+  /** Replicas at their primary, slot moves. It executes what they send, so it may run everything. */
+  replication: 'replication',
+  /** The endpoint's lanes: the twin of the client user, with exactly its rights. */
+  endpoint: 'endpoint',
+} as const;
+
+export interface DatabaseUsers {
+  readonly policy: Policy;
+  readonly accessKeys: 'Enabled' | 'Disabled';
+  readonly azureStrict: boolean;
+  /** SHA-256 of each access key, lower-case hexadecimal. */
+  readonly keyHashes: readonly string[];
+  readonly secrets: InternalSecrets;
+}
+
+/**
+ * The users of each engine of a database, complete: whoever is not in it has no business there.
+ * Clients of `OSSCluster` reach engines directly and log in with their keys; elsewhere the client
+ * user is off in the engine, so that a key opens nothing behind the endpoint's back.
+ */
+export function engineUsers(database: DatabaseUsers, commands: CommandNames): AclUser[] {
+  const { policy, accessKeys, azureStrict, keyHashes, secrets } = database;
+  const rules = clientRules(policy, azureStrict, commands);
+  const everything = ['~*', '&*', '+@all'];
+  return [
+    policy === 'OSSCluster'
+      ? clientUser(CLIENT_USER, accessKeys, keyHashes, rules)
+      : disabledUser(CLIENT_USER),
+    internal(INTERNAL_USERS.endpoint, secrets.endpoint, rules),
+    internal(INTERNAL_USERS.admin, secrets.admin, everything),
+    internal(INTERNAL_USERS.replication, secrets.replication, everything),
+  ];
+}
+
+function internal(name: string, password: string, rules: readonly string[]): AclUser {
+  return { name, enabled: true, passwordHashes: [secretHash(password)], rules };
+}
+
+/** Whom the endpoint lets in, and as whom it speaks to the engines. With keys disabled: nobody. */
+export function endpointUsers(database: DatabaseUsers): UserView[] {
+  const { accessKeys, keyHashes, secrets } = database;
+  return [
+    {
+      name: CLIENT_USER,
+      secretHashes: accessKeys === 'Enabled' ? keyHashes : [],
+      twin: { name: INTERNAL_USERS.endpoint, password: secrets.endpoint },
+    },
+  ];
+}
