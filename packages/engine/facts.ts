@@ -1,0 +1,176 @@
+/** INFO and CLUSTER NODES as typed facts. Pure; tolerant of fields that come and go between versions. */
+import { productOf } from './capabilities.ts';
+import type { ClusterFacts, EngineFacts, SlotRange } from './contract.ts';
+import { EngineError } from './errors.ts';
+
+export type Info = ReadonlyMap<string, string>;
+
+/** `name:value` lines; headers and blank lines are skipped. The last one of a name counts. */
+export function parseInfo(text: string): Info {
+  const info = new Map<string, string>();
+  for (const line of text.split(/\r?\n/)) {
+    const colon = line.indexOf(':');
+    if (colon > 0 && !line.startsWith('#')) info.set(line.slice(0, colon), line.slice(colon + 1));
+  }
+  return info;
+}
+
+/** `cluster`: the texts of CLUSTER INFO and CLUSTER NODES, null outside of cluster mode. */
+export function factsFrom(
+  infoText: string,
+  cluster: { readonly info: string; readonly nodes: string } | null,
+): EngineFacts {
+  const info = parseInfo(infoText);
+  const role = info.get('role');
+  if (role !== 'master' && role !== 'slave') {
+    throw new EngineError('bad-reply', `INFO of the engine names no role (${role ?? 'absent'})`);
+  }
+  const replica = role === 'slave';
+  const product = productOf(infoText);
+  return {
+    role: replica ? 'replica' : 'primary',
+    replicationId: info.get('master_replid') ?? '',
+    offset: integer(info, 'master_repl_offset'),
+    link: !replica || info.get('master_link_status') === 'up' ? 'up' : 'down',
+    syncing: replica && info.get('master_sync_in_progress') === '1',
+    loading: info.get('loading') !== undefined && info.get('loading') !== '0',
+    primaryHost: replica ? (info.get('master_host') ?? '') : '',
+    primaryPort: replica ? integer(info, 'master_port') : 0,
+    followers: replica ? [] : followersOf(info),
+    cluster: cluster === null ? null : clusterFacts(cluster.info, cluster.nodes),
+    keys: keysOf(info),
+    usedMemoryBytes: integer(info, 'used_memory'),
+    version: `${product.name} ${product.version}`,
+  };
+}
+
+function followersOf(info: Info): { port: number; offset: number }[] {
+  const found: { port: number; offset: number }[] = [];
+  for (const [name, value] of info) {
+    if (!/^(?:slave|replica)\d+$/.test(name)) continue;
+    const fields = commaFields(value);
+    if (fields.get('state') !== 'online') continue;
+    found.push({
+      port: wholeNumber(fields.get('port')),
+      offset: wholeNumber(fields.get('offset')),
+    });
+  }
+  return found;
+}
+
+function keysOf(info: Info): number {
+  let keys = 0;
+  for (const [name, value] of info) {
+    if (/^db\d+$/.test(name)) keys += wholeNumber(commaFields(value).get('keys'));
+  }
+  return keys;
+}
+
+function commaFields(text: string): Map<string, string> {
+  const fields = new Map<string, string>();
+  for (const part of text.split(',')) {
+    const equals = part.indexOf('=');
+    if (equals > 0) fields.set(part.slice(0, equals), part.slice(equals + 1));
+  }
+  return fields;
+}
+
+function integer(info: Info, name: string): number {
+  return wholeNumber(info.get(name));
+}
+
+function wholeNumber(text: string | undefined): number {
+  if (text === undefined || !/^-?\d{1,16}$/.test(text)) return 0;
+  return Number(text);
+}
+
+interface NodeLine {
+  readonly id: string;
+  readonly flags: ReadonlySet<string>;
+  readonly primaryId: string | null;
+  readonly epoch: number;
+  readonly slots: readonly SlotRange[];
+}
+
+export function clusterFacts(infoText: string, nodesText: string): ClusterFacts {
+  const info = parseInfo(infoText);
+  const nodes = parseNodes(nodesText);
+  const myself = nodes.find((node) => node.flags.has('myself'));
+  if (myself === undefined) {
+    throw new EngineError(
+      'bad-reply',
+      'CLUSTER NODES of the engine does not name the engine itself',
+    );
+  }
+  return {
+    myId: myself.id,
+    state: info.get('cluster_state') === 'ok' ? 'ok' : 'fail',
+    epoch: integer(info, 'cluster_my_epoch'),
+    slots: myself.slots,
+    nodes: nodes
+      // A node in handshake bears a made-up id until it has answered.
+      .filter((node) => !node.flags.has('handshake'))
+      .map((node) => ({
+        id: node.id,
+        primaryId: node.primaryId,
+        epoch: node.epoch,
+        slots: node.slots,
+        failed: node.flags.has('fail'),
+      })),
+  };
+}
+
+/** Lines of CLUSTER NODES: id, address, flags, primary, ping, pong, epoch, link, slots... */
+export function parseNodes(text: string): NodeLine[] {
+  const nodes: NodeLine[] = [];
+  for (const line of text.split('\n')) {
+    const fields = line.trim().split(' ');
+    const [id = '', , flags, primary, , , epoch, , ...slots] = fields;
+    if (!/^[0-9a-f]{40}$/.test(id) || epoch === undefined) continue;
+    nodes.push({
+      id,
+      flags: new Set((flags ?? '').split(',')),
+      primaryId: primary === undefined || primary === '-' ? null : primary,
+      epoch: wholeNumber(epoch),
+      slots: slots.flatMap(slotRange),
+    });
+  }
+  return nodes;
+}
+
+/** '5' or '0-8191'; '[5->-id]' and '[5-<-id]' are moves under way and no ownership. */
+function slotRange(text: string): SlotRange[] {
+  const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
+  if (match === null) return [];
+  const first = Number(match[1]);
+  const last = match[2] === undefined ? first : Number(match[2]);
+  return first <= last && last < 16384 ? [[first, last]] : [];
+}
+
+export interface ClientLine {
+  readonly id: string;
+  readonly user: string;
+  readonly flags: string;
+  readonly name: string;
+}
+
+/** Lines of CLIENT LIST. Names cannot hold blanks or line breaks; the engine refuses those. */
+export function parseClients(text: string): ClientLine[] {
+  const clients: ClientLine[] = [];
+  for (const line of text.split('\n')) {
+    const fields = new Map<string, string>();
+    for (const part of line.trim().split(' ')) {
+      const equals = part.indexOf('=');
+      if (equals > 0) fields.set(part.slice(0, equals), part.slice(equals + 1));
+    }
+    const id = fields.get('id');
+    if (id === undefined || !/^\d+$/.test(id)) continue;
+    clients.push({
+      id,
+      user: fields.get('user') ?? '',
+      flags: fields.get('flags') ?? '',
+      name: fields.get('name') ?? '',
+    });
+  }
+  return clients;
+}

@@ -1,0 +1,21 @@
+/** One engine process: find a build, configure it, start it, talk to it, end it. */
+export { type EngineCapabilities, knownRules, versionAtLeast } from './capabilities.ts';
+export { FILES, type LaunchFiles, launchFiles, settingName } from './config.ts';
+export type * from './contract.ts';
+export { engineLogTail } from './data-folder.ts';
+export { EngineError } from './errors.ts';
+export { clusterFacts, factsFrom, parseClients, parseInfo } from './facts.ts';
+export { INTERNAL_USERS, openLink } from './link.ts';
+export { LocalNode, type LocalNodeOptions } from './local-node.ts';
+export { fence, type Program, startDetached } from './process.ts';
+export { inspectProcess, refOf } from './procfs.ts';
+export {
+  type Bundle,
+  engineCacheDir,
+  type Progress,
+  type ProvisionedEngine,
+  type ProvisionOptions,
+  programOf,
+  provisionEngine,
+  provisionPackages,
+} from './provision/index.ts';

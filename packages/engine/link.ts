@@ -1,0 +1,267 @@
+/**
+ * The control process's own connection to one engine: typed verbs over `connection.ts`.
+ *
+ * It speaks RESP2, because INFO, CLUSTER NODES and CONFIG GET are the same in every version there.
+ * It says who it is, is exempt from client eviction, and does not touch the age of keys. When the
+ * engine is busy with a script or loading just then, that is made up for at the next ping.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Reply, RespError } from '../resp/index.ts';
+import { userTokens } from './acl.ts';
+import { CAPABILITY_COMMANDS, fromReplies, fromStored } from './capabilities.ts';
+import { EngineConnection, refusal } from './connection.ts';
+import type { AclUser, EngineFacts, EngineLink, EngineLogin } from './contract.ts';
+import { EngineError } from './errors.ts';
+import { factsFrom, parseClients, parseInfo } from './facts.ts';
+import { KILL_BATCH, SAVE_RETRY_MS } from './limits.ts';
+
+/** Users that only our own processes log in as; `disconnect` never ends their connections. */
+export const INTERNAL_USERS: ReadonlySet<string> = new Set(['admin', 'replication', 'endpoint']);
+
+const INTRODUCTION = [
+  ['CLIENT', 'SETNAME', 'cinnabar-control'],
+  ['CLIENT', 'NO-EVICT', 'ON'],
+  ['CLIENT', 'NO-TOUCH', 'ON'],
+] as const;
+
+const FACT_SECTIONS = ['server', 'replication', 'persistence', 'memory', 'keyspace', 'cluster'];
+
+export async function openLink(
+  socket: string,
+  login: EngineLogin,
+  deadlineMs: number,
+): Promise<EngineLink> {
+  const deadline = performance.now() + deadlineMs;
+  const connection = await EngineConnection.open(socket, deadlineMs);
+  try {
+    const left = Math.max(1, deadline - performance.now());
+    const [auth, ...introduction] = await connection.send(
+      [['AUTH', login.user, login.password], ...INTRODUCTION],
+      left,
+    );
+    if (auth instanceof RespError) throw refusal(`AUTH as ${login.user}`, auth);
+    return new SocketLink(connection, !introduction.some(postponed));
+  } catch (error) {
+    connection.close('the login failed');
+    throw error;
+  }
+}
+
+function postponed(reply: Reply): boolean {
+  return reply instanceof RespError && (reply.code === 'BUSY' || reply.code === 'LOADING');
+}
+
+class SocketLink implements EngineLink {
+  readonly #connection: EngineConnection;
+  #introduced: boolean;
+  #clusterMode: boolean | null = null;
+
+  constructor(connection: EngineConnection, introduced: boolean) {
+    this.#connection = connection;
+    this.#introduced = introduced;
+  }
+
+  get closed(): boolean {
+    return this.#connection.closed;
+  }
+
+  onClose(listener: (reason: string) => void): void {
+    this.#connection.onClose(listener);
+  }
+
+  close(): void {
+    this.#connection.close('closed by us');
+  }
+
+  async ping(deadlineMs: number): Promise<'pong' | 'busy' | 'loading'> {
+    const commands = this.#introduced ? [['PING']] : [['PING'], ...INTRODUCTION];
+    const [reply, ...introduction] = await this.#connection.send(commands, deadlineMs);
+    if (!this.#introduced) this.#introduced = !introduction.some(postponed);
+    if (!(reply instanceof RespError)) return 'pong';
+    if (reply.code === 'BUSY') return 'busy';
+    if (reply.code === 'LOADING') return 'loading';
+    // A fenced engine answers everything so: it is alive, and that is what a ping asks.
+    if (reply.code === 'MASTERDOWN') return 'pong';
+    throw refusal('PING', reply);
+  }
+
+  async facts(deadlineMs: number): Promise<EngineFacts> {
+    const [info, clusterInfo, clusterNodes] = await this.#connection.send(
+      [
+        ['INFO', ...FACT_SECTIONS],
+        ['CLUSTER', 'INFO'],
+        ['CLUSTER', 'NODES'],
+      ],
+      deadlineMs,
+    );
+    const text = textOf('INFO', info);
+    this.#clusterMode = parseInfo(text).get('cluster_enabled') === '1';
+    // While it loads, an engine answers INFO but not CLUSTER.
+    const cluster =
+      this.#clusterMode && !postponed(clusterInfo ?? null) && !postponed(clusterNodes ?? null)
+        ? {
+            info: textOf('CLUSTER INFO', clusterInfo),
+            nodes: textOf('CLUSTER NODES', clusterNodes),
+          }
+        : null;
+    return factsFrom(text, cluster);
+  }
+
+  async takeover(deadlineMs: number): Promise<void> {
+    await this.#run('CLUSTER FAILOVER', ['CLUSTER', 'FAILOVER', 'TAKEOVER'], deadlineMs);
+  }
+
+  async follow(
+    primary: { id: string; host: string; port: number },
+    deadlineMs: number,
+  ): Promise<void> {
+    if (await this.#inCluster(deadlineMs)) {
+      await this.#run('CLUSTER REPLICATE', ['CLUSTER', 'REPLICATE', primary.id], deadlineMs);
+    } else {
+      await this.#run('REPLICAOF', ['REPLICAOF', primary.host, String(primary.port)], deadlineMs);
+    }
+  }
+
+  async becomePrimary(deadlineMs: number): Promise<void> {
+    await this.#run('REPLICAOF', ['REPLICAOF', 'NO', 'ONE'], deadlineMs);
+  }
+
+  async meet(host: string, port: number, busPort: number, deadlineMs: number): Promise<void> {
+    const address = [host, String(port), String(busPort)];
+    await this.#run('CLUSTER MEET', ['CLUSTER', 'MEET', ...address], deadlineMs);
+  }
+
+  async forget(id: string, deadlineMs: number): Promise<void> {
+    const [reply] = await this.#connection.send([['CLUSTER', 'FORGET', id]], deadlineMs);
+    if (!(reply instanceof RespError) || /unknown node/i.test(reply.message)) return;
+    throw refusal('CLUSTER FORGET', reply);
+  }
+
+  async configure(settings: Readonly<Record<string, string>>, deadlineMs: number): Promise<void> {
+    const pairs = Object.entries(settings).flat();
+    if (pairs.length > 0) await this.#run('CONFIG SET', ['CONFIG', 'SET', ...pairs], deadlineMs);
+  }
+
+  async readSettings(
+    names: readonly string[],
+    deadlineMs: number,
+  ): Promise<Record<string, string>> {
+    if (names.length === 0) return {};
+    const reply = await this.#run('CONFIG GET', ['CONFIG', 'GET', ...names], deadlineMs);
+    if (!Array.isArray(reply)) throw unexpected('CONFIG GET');
+    const settings: Record<string, string> = {};
+    for (let i = 0; i + 1 < reply.length; i += 2) settings[String(reply[i])] = String(reply[i + 1]);
+    return settings;
+  }
+
+  async setUser(user: AclUser, deadlineMs: number): Promise<void> {
+    const set = (tokens: readonly string[]): Promise<Reply[]> =>
+      this.#connection.send([['ACL', 'SETUSER', user.name, ...tokens]], deadlineMs);
+    const [first] = await set(userTokens(user, null));
+    if (!(first instanceof RespError)) return;
+    if (!/unknown command/i.test(first.message)) throw refusal('ACL SETUSER', first);
+    // A rule names a command that this version has not. One such name fails the whole user.
+    const replies = await this.#connection.send(CAPABILITY_COMMANDS, deadlineMs);
+    const [second] = await set(userTokens(user, fromStored(fromReplies(replies))));
+    if (second instanceof RespError) throw refusal('ACL SETUSER', second);
+  }
+
+  async removeUser(name: string, deadlineMs: number): Promise<void> {
+    await this.#run('ACL DELUSER', ['ACL', 'DELUSER', name], deadlineMs);
+  }
+
+  async pauseWrites(ms: number, deadlineMs: number): Promise<void> {
+    await this.#run('CLIENT PAUSE', ['CLIENT', 'PAUSE', String(ms), 'WRITE'], deadlineMs);
+  }
+
+  async unpause(deadlineMs: number): Promise<void> {
+    await this.#run('CLIENT UNPAUSE', ['CLIENT', 'UNPAUSE'], deadlineMs);
+  }
+
+  async flush(deadlineMs: number): Promise<void> {
+    await this.#run('FLUSHALL', ['FLUSHALL', 'ASYNC'], deadlineMs);
+  }
+
+  async disconnect(user: string | null, deadlineMs: number): Promise<number> {
+    if (user !== null && INTERNAL_USERS.has(user)) {
+      throw new EngineError(
+        'internal-user',
+        `connections of ${user} are our own; they are not ended`,
+      );
+    }
+    if (user !== null) {
+      const ended = await this.#run('CLIENT KILL', ['CLIENT', 'KILL', 'USER', user], deadlineMs);
+      return Number(ended);
+    }
+    const lists = await this.#connection.send(
+      [
+        ['CLIENT', 'LIST', 'TYPE', 'normal'],
+        ['CLIENT', 'LIST', 'TYPE', 'pubsub'],
+      ],
+      deadlineMs,
+    );
+    const victims = lists
+      .flatMap((list) => parseClients(textOf('CLIENT LIST', list)))
+      .filter((client) => !INTERNAL_USERS.has(client.user));
+    let ended = 0;
+    for (let i = 0; i < victims.length; i += KILL_BATCH) {
+      const batch = victims.slice(i, i + KILL_BATCH);
+      const replies = await this.#connection.send(
+        batch.map((client) => ['CLIENT', 'KILL', 'ID', client.id]),
+        deadlineMs,
+      );
+      for (const reply of replies) {
+        if (reply instanceof RespError) throw refusal('CLIENT KILL', reply);
+        ended += Number(reply);
+      }
+    }
+    return ended;
+  }
+
+  async save(deadlineMs: number): Promise<void> {
+    const deadline = performance.now() + deadlineMs;
+    for (;;) {
+      const left = Math.max(1, deadline - performance.now());
+      const [reply] = await this.#connection.send([['SAVE']], left);
+      if (!(reply instanceof RespError)) return;
+      // A background save or a replica's sync holds the one place for a child; it ends by itself.
+      if (!/in progress/i.test(reply.message) || performance.now() + SAVE_RETRY_MS > deadline) {
+        throw refusal('SAVE', reply);
+      }
+      await sleep(SAVE_RETRY_MS);
+    }
+  }
+
+  async command(args: readonly (string | Buffer)[], deadlineMs: number): Promise<unknown> {
+    const [reply] = await this.#connection.send([args], deadlineMs);
+    return reply;
+  }
+
+  async #inCluster(deadlineMs: number): Promise<boolean> {
+    if (this.#clusterMode === null) {
+      const info = textOf('INFO', await this.#run('INFO', ['INFO', 'cluster'], deadlineMs));
+      this.#clusterMode = parseInfo(info).get('cluster_enabled') === '1';
+    }
+    return this.#clusterMode;
+  }
+
+  async #run(what: string, args: readonly string[], deadlineMs: number): Promise<Reply> {
+    const [reply] = await this.#connection.send([args], deadlineMs);
+    if (reply instanceof RespError) throw refusal(what, reply);
+    return reply ?? null;
+  }
+}
+
+function textOf(what: string, reply: Reply | undefined): string {
+  if (reply instanceof RespError) throw refusal(what, reply);
+  if (Buffer.isBuffer(reply)) return reply.toString();
+  if (typeof reply === 'string') return reply;
+  throw unexpected(what);
+}
+
+function unexpected(what: string): EngineError {
+  return new EngineError(
+    'bad-reply',
+    `the engine answered ${what} with something else than expected`,
+  );
+}

@@ -1,0 +1,128 @@
+/** The machine we run on, as a place for engines. */
+import { createServer } from 'node:net';
+import { join, sep } from 'node:path';
+import { FILES, launchFiles } from './config.ts';
+import type {
+  EngineBuild,
+  EngineLaunch,
+  EngineLink,
+  EngineLogin,
+  EngineNode,
+  ProcessFacts,
+  ProcessRef,
+} from './contract.ts';
+import {
+  consumeFile,
+  type DataFile,
+  dropFoldersAside,
+  findDataFile,
+  prepareFolder,
+  removeFolder,
+  setFolderAside,
+} from './data-folder.ts';
+import { openLink } from './link.ts';
+import { fence, startDetached } from './process.ts';
+import { allProcesses, inspectProcess, placeOf } from './procfs.ts';
+import type { ProvisionedEngine } from './provision/index.ts';
+
+export interface LocalNodeOptions {
+  readonly id: string;
+  /** Every data folder of this node is below it. */
+  readonly dataRoot: string;
+  readonly engine: ProvisionedEngine;
+}
+
+/** The loader, or the engine itself where it was not started through one. */
+const ENGINE_EXECUTABLE = /\/(?:ld-linux[^/]*|(?:valkey|redis)-(?:server|check-rdb|check-aof))$/;
+const ENGINE_TITLE = /^(?:valkey|redis)-server$/;
+const LOADER_TITLE = /^ld-linux/;
+
+export class LocalNode implements EngineNode {
+  readonly id: string;
+  readonly engine: EngineBuild;
+  readonly #dataRoot: string;
+  readonly #provisioned: ProvisionedEngine;
+
+  constructor(options: LocalNodeOptions) {
+    this.id = options.id;
+    this.engine = options.engine.build;
+    this.#dataRoot = options.dataRoot;
+    this.#provisioned = options.engine;
+  }
+
+  async start(launch: EngineLaunch): Promise<ProcessRef> {
+    const files = launchFiles(launch, this.#provisioned.capabilities);
+    await prepareFolder(launch, files);
+    return startDetached(
+      this.#provisioned.server,
+      [join(launch.dataDir, FILES.config)],
+      launch.dataDir,
+      join(launch.dataDir, FILES.log),
+    );
+  }
+
+  /**
+   * An engine stands in its data folder from its first instruction on (we start it there), and the
+   * kernel follows the folder when it is renamed. Its command line tells it from a shell that was
+   * opened there, and from its own children, which carry other titles.
+   */
+  async find(): Promise<readonly { readonly dataDir: string; readonly process: ProcessRef }[]> {
+    const found: { dataDir: string; process: ProcessRef }[] = [];
+    const uid = process.getuid?.();
+    for (const stat of allProcesses()) {
+      const place = placeOf(stat.pid);
+      if (place === null || place.uid !== uid) continue;
+      if (!place.workingDirectory.startsWith(this.#dataRoot + sep)) continue;
+      if (!ENGINE_EXECUTABLE.test(place.executable)) continue;
+      if (!ENGINE_TITLE.test(place.title) && !LOADER_TITLE.test(place.title)) continue;
+      // A child that forked this instant still bears the engine's own title; its group is the engine's.
+      if (stat.group !== stat.pid) continue;
+      found.push({
+        dataDir: place.workingDirectory,
+        process: { pid: stat.pid, startTicks: stat.startTicks },
+      });
+    }
+    return found;
+  }
+
+  inspect(process: ProcessRef): ProcessFacts {
+    return inspectProcess(process);
+  }
+
+  kill(process: ProcessRef, deadlineMs: number): Promise<void> {
+    return fence(process, deadlineMs);
+  }
+
+  link(socket: string, login: EngineLogin, deadlineMs: number): Promise<EngineLink> {
+    return openLink(socket, login, deadlineMs);
+  }
+
+  setAside(dataDir: string, label: string): Promise<void> {
+    return setFolderAside(dataDir, label);
+  }
+
+  dropAside(dataDir: string): Promise<void> {
+    return dropFoldersAside(dataDir);
+  }
+
+  removeData(dataDir: string, socket: string): Promise<void> {
+    return removeFolder(dataDir, socket);
+  }
+
+  dataFile(dataDir: string): Promise<DataFile | null> {
+    return findDataFile(dataDir);
+  }
+
+  consumeDataFile(dataDir: string): Promise<void> {
+    return consumeFile(dataDir);
+  }
+
+  portIsFree(host: string, port: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const server = createServer();
+      server.once('error', () => resolve(false));
+      // exclusive: our own cluster workers, if any, must not share it either.
+      server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+    });
+  }
+}
