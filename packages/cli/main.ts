@@ -1,5 +1,6 @@
 /** The `cinnabar` command: reads the line, runs one command, says how it ended by the exit code. */
 import { CommanderError } from 'commander';
+import { versionText } from './commands/version.ts';
 import { CliError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 import { Output } from './output/output.ts';
@@ -13,6 +14,10 @@ export async function main(argv: readonly string[]): Promise<void> {
   const json = argv.includes('--json');
   const output = new Output(process.stdout, process.stderr, process.env, json);
   try {
+    if (argv[0] === '--version' || argv[0] === '-V') {
+      output.line(await versionText());
+      return;
+    }
     await buildProgram(output).parseAsync([...argv], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) {

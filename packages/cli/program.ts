@@ -15,7 +15,6 @@ import { listCommand, showCommand } from './commands/show.ts';
 import { skuCommand } from './commands/sku.ts';
 import { statusCommand } from './commands/status.ts';
 import { uninstallCommand } from './commands/uninstall.ts';
-import { versionText } from './commands/version.ts';
 import type { Output } from './output/output.ts';
 import { upCommand } from './up/command.ts';
 
@@ -47,7 +46,7 @@ export function buildProgram(output: Output): Command {
     .description('Azure Managed Redis that you run yourself.')
     .option('--home <folder>', 'data folder (default: $CINNABAR_HOME, ~/.local/share/cinnabar)')
     .option('--json', 'machine-readable results and errors')
-    .version(versionText(), '-V, --version', 'build, Node and engine')
+    .option('-V, --version', 'build, Node and engine')
     .addHelpText(
       'after',
       `
@@ -70,7 +69,7 @@ function configure(command: Command, output: Output): void {
     .exitOverride()
     .allowExcessArguments(false)
     .showSuggestionAfterError(true)
-    .configureHelp({ helpWidth: 80, showGlobalOptions: command.parent !== null })
+    .configureHelp({ helpWidth: 80, showGlobalOptions: true })
     .configureOutput({
       outputError: (text, write) => {
         const message = text.replace(/^error: /, '').trimEnd();

@@ -79,8 +79,13 @@ export class ApiClient {
     return answer.body as T;
   }
 
-  async #write<T>(method: string, resource: string, body?: unknown): Promise<Accepted<T>> {
-    const answer = await this.#call(method, `${resource}?api-version=${API_VERSION}`, body);
+  async #write<T>(
+    method: string,
+    resource: string,
+    body?: unknown,
+    version: string = API_VERSION,
+  ): Promise<Accepted<T>> {
+    const answer = await this.#call(method, `${resource}?api-version=${version}`, body);
     const link = answer.headers['azure-asyncoperation'] ?? '';
     const operation = /\/operationsStatus\/([^/?]+)/i.exec(link)?.[1] ?? null;
     return { resource: answer.body as T, operation, created: answer.status === 201 };
@@ -156,8 +161,13 @@ export class ApiClient {
     return this.#write('PUT', this.#databasePath(name), body);
   }
 
-  patchDatabase(name: string, body: unknown): Promise<Accepted<DatabaseResource>> {
-    return this.#write('PATCH', this.#databasePath(name), body);
+  /** `version`: for fields that the base version does not know. */
+  patchDatabase(
+    name: string,
+    body: unknown,
+    version: string = API_VERSION,
+  ): Promise<Accepted<DatabaseResource>> {
+    return this.#write('PATCH', this.#databasePath(name), body, version);
   }
 
   flush(name: string): Promise<Accepted<unknown>> {

@@ -14,8 +14,7 @@ export interface ClusterResource {
     readonly resourceState: string;
     readonly hostName: string;
     readonly highAvailability?: 'Enabled' | 'Disabled';
-    readonly publicNetworkAccess?: string | null;
-    readonly redundancyMode?: string;
+    readonly cinnabar?: Extension;
   };
 }
 
@@ -31,9 +30,14 @@ export interface DatabaseResource {
     readonly evictionPolicy: string;
     readonly accessKeysAuthentication?: 'Enabled' | 'Disabled';
     readonly redisVersion?: string;
-    readonly notifyKeyspaceEvents?: string;
-    readonly azureStrict?: boolean;
+    readonly cinnabar?: Extension & { readonly azureStrict?: boolean };
   };
+}
+
+/** What Azure has no field for. */
+export interface Extension {
+  readonly reason?: { readonly code: string; readonly message: string };
+  readonly warnings?: readonly { readonly code: string; readonly message: string }[];
 }
 
 export interface Keys {

@@ -1,5 +1,6 @@
 /** `cinnabar update`, `delete` and `flush`. */
 import { Command, Option } from 'commander';
+import { API_VERSION } from '../api/client.ts';
 import { waitFor } from '../api/operations.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
@@ -7,7 +8,15 @@ import { CliError } from '../errors.ts';
 import { confirmed } from '../output/confirm.ts';
 import { whole } from '../up/options.ts';
 import { tags } from './create.ts';
-import { EVICTION, POLICIES, type WaitFlags, waitFlags, waitOptions } from './options.ts';
+import {
+  EVICTION,
+  NOTIFY_VERSION,
+  POLICIES,
+  state,
+  type WaitFlags,
+  waitFlags,
+  waitOptions,
+} from './options.ts';
 import { showCache } from './show.ts';
 
 interface UpdateFlags extends WaitFlags {
@@ -24,14 +33,13 @@ interface UpdateFlags extends WaitFlags {
 }
 
 export function updateCommand(): Command {
-  const onOff = ['Enabled', 'Disabled'];
   const command = new Command('update')
     .summary('change a cache')
     .description('Changes only what is named. Waits until the running processes show it.')
     .argument('<name>')
     .option('--sku <name>', 'scale; see: cinnabar sku list --for <name>')
-    .addOption(new Option('--ha <state>', 'high availability').choices(onOff))
-    .addOption(new Option('--access-keys <state>', 'log in with access keys').choices(onOff))
+    .option('--ha <on|off>', 'high availability', state('--ha'))
+    .option('--access-keys <on|off>', 'log in with access keys', state('--access-keys'))
     .addOption(
       new Option('--eviction <policy>', 'what goes when memory is full').choices([...EVICTION]),
     )
@@ -39,7 +47,7 @@ export function updateCommand(): Command {
     .addOption(
       new Option('--protocol <protocol>', 'TLS or not').choices(['Encrypted', 'Plaintext']),
     )
-    .addOption(new Option('--azure-strict <state>', "Azure's blocked commands").choices(onOff))
+    .option('--azure-strict <on|off>', "refuse Azure's blocked commands", state('--azure-strict'))
     .option('--notify <letters>', 'keyspace notifications, as in Redis; empty: off')
     .option('--port <port>', 'move to another port')
     .option(
@@ -53,7 +61,7 @@ export function updateCommand(): Command {
       `
 Examples:
   cinnabar update sessions --sku Balanced_B3
-  cinnabar update sessions --eviction AllKeysLRU --access-keys Enabled`,
+  cinnabar update sessions --eviction AllKeysLRU --access-keys on`,
     )
     .action(action(update));
 }
@@ -81,7 +89,11 @@ async function update(context: Context, name: string, flags: UpdateFlags): Promi
     );
   }
   if (database !== null) {
-    const accepted = await api.patchDatabase(name, database);
+    const accepted = await api.patchDatabase(
+      name,
+      database,
+      flags.notify === undefined ? API_VERSION : NOTIFY_VERSION,
+    );
     await waitFor(api, context.output, accepted.operation, wait);
   }
   if (wait.wait) await showCache(context, await api.cache(name));
@@ -103,7 +115,9 @@ function databaseChange(flags: UpdateFlags): Record<string, unknown> | null {
     ...(flags.policy === undefined ? {} : { clusteringPolicy: flags.policy }),
     ...(flags.protocol === undefined ? {} : { clientProtocol: flags.protocol }),
     ...(flags.notify === undefined ? {} : { notifyKeyspaceEvents: flags.notify }),
-    ...(flags.azureStrict === undefined ? {} : { azureStrict: flags.azureStrict === 'Enabled' }),
+    ...(flags.azureStrict === undefined
+      ? {}
+      : { cinnabar: { azureStrict: flags.azureStrict === 'Enabled' } }),
     ...(flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) }),
   };
   return Object.keys(properties).length === 0 ? null : { properties };

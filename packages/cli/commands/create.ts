@@ -7,13 +7,13 @@ import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
 import { whole } from '../up/options.ts';
-import { EVICTION, POLICIES, type WaitFlags, waitFlags, waitOptions } from './options.ts';
+import { EVICTION, POLICIES, state, type WaitFlags, waitFlags, waitOptions } from './options.ts';
 import { showCache } from './show.ts';
 
 export interface CreateFlags extends WaitFlags {
   readonly sku?: string;
   readonly policy?: string;
-  readonly ha?: boolean;
+  readonly ha?: string;
   readonly accessKeys?: string;
   readonly eviction?: string;
   readonly port?: string;
@@ -30,8 +30,7 @@ export function createCommand(): Command {
   const command = new Command('create')
     .summary('make a cache')
     .description(
-      'Makes a cache and waits until it serves. Unlike Azure, access keys are on and the policy is\n' +
-        'EnterpriseCluster unless you say otherwise, so that any client can connect at once.',
+      'Makes a cache and waits until it serves. Unlike in Azure, access keys are on and the policy is EnterpriseCluster unless you say otherwise, so that any client can connect.',
     )
     .argument('<name>', 'letters, digits and single hyphens, at most 60')
     .option('--sku <name>', 'size and tier; see: cinnabar sku list', 'Balanced_B1')
@@ -40,11 +39,11 @@ export function createCommand(): Command {
         .choices([...POLICIES])
         .default('EnterpriseCluster'),
     )
-    .option('--no-ha', 'one process a shard, without a replica')
-    .addOption(
-      new Option('--access-keys <state>', 'log in with access keys')
-        .choices(['Enabled', 'Disabled'])
-        .default('Enabled'),
+    .option('--ha <on|off>', 'a replica for each shard (default: on)', state('--ha'))
+    .option(
+      '--access-keys <on|off>',
+      'log in with access keys (default: on)',
+      state('--access-keys'),
     )
     .addOption(
       new Option('--eviction <policy>', 'what goes when memory is full').choices([...EVICTION]),
@@ -103,7 +102,7 @@ export async function createCache(
         : { capacity: whole('--capacity', flags.capacity, 1, 1000) }),
     },
     properties: {
-      highAvailability: flags.ha === false ? 'Disabled' : 'Enabled',
+      highAvailability: flags.ha ?? 'Enabled',
       minimumTlsVersion: '1.2',
       publicNetworkAccess: 'Enabled',
     },
@@ -117,7 +116,7 @@ export async function createCache(
       accessKeysAuthentication: flags.accessKeys ?? 'Enabled',
       ...(flags.eviction === undefined ? {} : { evictionPolicy: flags.eviction }),
       ...(flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) }),
-      ...(flags.azureStrict === true ? { azureStrict: true } : {}),
+      ...(flags.azureStrict === true ? { cinnabar: { azureStrict: true } } : {}),
     },
   });
   const done = await waitFor(api, context.output, database.operation, wait);

@@ -32,7 +32,7 @@ export function keysCommand(): Command {
         }
         if (database.properties.accessKeysAuthentication === 'Disabled') {
           context.output.warn(
-            `access keys are off, so these do not log in. Turn them on: cinnabar update ${name} --access-keys Enabled`,
+            `access keys are off, so these do not log in. Turn them on: cinnabar update ${name} --access-keys on`,
           );
         }
       }),

@@ -1,6 +1,7 @@
 /** Options that several commands share. */
 import type { Command } from 'commander';
 import type { WaitOptions } from '../api/operations.ts';
+import { CliError } from '../errors.ts';
 import { OPERATION_TIMEOUT_S } from '../limits.ts';
 import { whole } from '../up/options.ts';
 
@@ -15,6 +16,24 @@ export const EVICTION = [
   'VolatileRandom',
   'NoEviction',
 ] as const;
+
+/** Takes `on` and `off` as well as Azure's words. */
+export function state(option: string): (value: string) => 'Enabled' | 'Disabled' {
+  return (value) => {
+    const word = value.toLowerCase();
+    if (word === 'on' || word === 'enabled') return 'Enabled';
+    if (word === 'off' || word === 'disabled') return 'Disabled';
+    throw new CliError(
+      'usage',
+      'bad-option',
+      `${option}: '${value}' is neither on nor off.`,
+      `For example: ${option} on`,
+    );
+  };
+}
+
+/** Since when the API knows keyspace notifications. */
+export const NOTIFY_VERSION = '2026-02-01-preview';
 
 export interface WaitFlags {
   readonly wait?: boolean;

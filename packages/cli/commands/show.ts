@@ -99,15 +99,13 @@ export async function showCache(context: Context, cache: Cache): Promise<void> {
       ['Eviction', p.evictionPolicy],
     );
     if (p.redisVersion !== undefined) items.push(['Redis version', p.redisVersion]);
-    if (p.azureStrict === true) items.push(['Azure strict', 'on']);
+    if (p.cinnabar?.azureStrict === true) items.push(['Azure strict', 'on']);
   }
   const labels = Object.entries(cluster.tags ?? {});
   if (labels.length > 0) items.push(['Tags', labels.map(([k, v]) => `${k}=${v}`).join(', ')]);
   output.pairs(items);
-  if (database?.properties.accessKeysAuthentication === 'Disabled') {
-    output.warn(
-      `nobody can log in. Turn keys on: cinnabar update ${cluster.name} --access-keys Enabled`,
-    );
+  for (const resource of [cluster, database]) {
+    for (const { message } of resource?.properties.cinnabar?.warnings ?? []) output.warn(message);
   }
   if (shards.length > 0) {
     output.line();

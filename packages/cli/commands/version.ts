@@ -2,10 +2,26 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { engineAtHand } from '../engines.ts';
+import { foldersFrom } from '../folders.ts';
 import { packageRoot, version } from '../self.ts';
 
-export function versionText(): string {
-  return `cinnabar ${version()} (${build()})\nnode ${process.version}`;
+export async function versionText(): Promise<string> {
+  const engine = await engineAtHand(foldersFrom(process.env).engineCache);
+  const {
+    name,
+    version: number,
+    origin,
+  } = engine?.build ?? {
+    name: 'engine',
+    version: 'none at hand',
+    origin: 'cinnabar engine install',
+  };
+  return [
+    `cinnabar ${version()} (build ${build()})`,
+    `node ${process.versions.node}`,
+    `${name} ${number} (${origin})`,
+  ].join('\n');
 }
 
 /** The commit in a checkout; `release` in an installed package. */

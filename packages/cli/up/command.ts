@@ -19,7 +19,7 @@ export function upCommand(): Command {
   return new Command('up')
     .summary('start Cinnabar')
     .description(
-      'Starts Cinnabar on the data folder, in the foreground: Ctrl-C stops it in order and keeps the data.\n' +
+      'Starts Cinnabar on the data folder, in the foreground: Ctrl-C stops it in order and keeps the data. ' +
         'Nothing listens beyond this machine unless --listen says so.',
     )
     .option('-d, --detach', 'in the background; stop it with: cinnabar down')
@@ -42,8 +42,8 @@ Examples:
     )
     .action(
       action(async (context: Context, flags: UpFlags) => {
-        makeFolders(context.folders);
         const options = startOptions(flags, context.folders);
+        makeFolders(context.folders);
         if (flags.detach === true && context.env[INNER] === undefined) {
           process.exitCode = await launch(context);
           return;

@@ -48,7 +48,7 @@ export async function quickstart(context: Context, ready: Ready): Promise<void> 
   }
   const { database, cluster } = cache;
   if (database.properties.accessKeysAuthentication === 'Disabled') {
-    output.note('Its access keys are off: cinnabar update quickstart --access-keys Enabled');
+    output.note('Its access keys are off: cinnabar update quickstart --access-keys on');
     return;
   }
   if ((context.env['JOURNAL_STREAM'] ?? '') !== '') {

@@ -1,0 +1,108 @@
+/**
+ * `cinnabar connect`: the engine's own command line, with the right address, CA and key. The key goes
+ * by the environment, because arguments can be read by every user of the machine.
+ */
+import { spawn } from 'node:child_process';
+import { Command, Option } from 'commander';
+import type { Cache } from '../api/shapes.ts';
+import type { Context } from '../context.ts';
+import { action } from '../context.ts';
+import { provide } from '../engines.ts';
+import { CliError } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { noDatabase } from './keys.ts';
+
+interface ConnectFlags {
+  readonly key: 'Primary' | 'Secondary';
+}
+
+export function connectCommand(): Command {
+  return new Command('connect')
+    .summary('a prompt on a cache, or one command')
+    .argument('<name>')
+    .argument('[command...]', 'run this and leave; options for valkey-cli go after --')
+    .addOption(
+      new Option('--key <which>', 'log in with')
+        .choices(['Primary', 'Secondary'])
+        .default('Primary'),
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  cinnabar connect quickstart
+  cinnabar connect quickstart SET greeting hello
+  cinnabar connect quickstart -- --scan --pattern 'user:*'`,
+    )
+    .action(
+      action(
+        async (context: Context, name: string, words: readonly string[], flags: ConnectFlags) => {
+          const api = context.api();
+          const cache = await api.cache(name);
+          if (cache.database === null) throw noDatabase(name);
+          if (cache.database.properties.accessKeysAuthentication === 'Disabled') {
+            throw new CliError(
+              'refused',
+              'nobody-can-log-in',
+              `Access keys of '${name}' are off, so nobody can log in.`,
+              `Turn them on: cinnabar update ${name} --access-keys on`,
+            );
+          }
+          const keys = await api.keys(name);
+          const engine = await provide({ cacheDir: context.folders.engineCache });
+          const { cli } = engine.tools;
+          if (cli === null) {
+            throw new CliError(
+              'failed',
+              'no-valkey-cli',
+              `The engine in use (${engine.server.file}) came without ${engine.build.name}-cli.`,
+              "Install it beside the server, or fetch Debian's: cinnabar engine install --refresh",
+            );
+          }
+          const args = [...cli.argsBefore, ...cliArguments(cache, api.control.caFile), ...words];
+          const key = flags.key === 'Primary' ? keys.primaryKey : keys.secondaryKey;
+          process.exitCode = await run(cli.file, args, {
+            ...process.env,
+            REDISCLI_AUTH: key,
+            VALKEYCLI_AUTH: key,
+          });
+        },
+      ),
+    );
+}
+
+export function cliArguments(cache: Cache, caFile: string): string[] {
+  const { cluster, database } = cache;
+  if (database === null) return [];
+  const { port, clientProtocol, clusteringPolicy } = database.properties;
+  const host = cluster.properties.hostName;
+  return [
+    '-h',
+    host,
+    '-p',
+    String(port),
+    ...(clientProtocol === 'Plaintext' ? [] : ['--tls', '--cacert', caFile, '--sni', host]),
+    ...(clusteringPolicy === 'OSSCluster' ? ['-c'] : []),
+  ];
+}
+
+/** In the same process group, so that Ctrl-C reaches the prompt; we only wait. */
+function run(file: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const child = spawn(file, args, { stdio: 'inherit', env });
+  const ignore = (): void => {};
+  process.on('SIGINT', ignore);
+  const end = (): void => {
+    child.kill('SIGTERM');
+  };
+  process.on('SIGTERM', end);
+  process.on('SIGHUP', end);
+  child.once('error', (error) => reject(error));
+  child.once('exit', (code) => {
+    process.off('SIGINT', ignore);
+    process.off('SIGTERM', end);
+    process.off('SIGHUP', end);
+    resolve(code ?? EXIT.failed);
+  });
+  return promise;
+}
