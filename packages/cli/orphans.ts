@@ -13,7 +13,7 @@ export interface FoundProcess {
   readonly command: string;
 }
 
-export function processesOf(folders: Folders): FoundProcess[] {
+export function processesOf(folders: Pick<Folders, 'home' | 'runDir'>): FoundProcess[] {
   const found: FoundProcess[] = [];
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
@@ -27,7 +27,7 @@ export function processesOf(folders: Folders): FoundProcess[] {
 }
 
 /** A path in an argument, alone or after '=' or a scheme. */
-function within(text: string, folders: Folders): boolean {
+function within(text: string, folders: Pick<Folders, 'home' | 'runDir'>): boolean {
   return [folders.home, folders.runDir].some((folder) => {
     const at = text.indexOf(folder);
     if (at < 0) return false;

@@ -10,10 +10,11 @@ import { CONTROL_FILE } from '../../control/boot-protocol.ts';
 import { readControlFile } from '../api/client.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
+import { gone, killAll } from '../ending.ts';
 import { CliError } from '../errors.ts';
 import type { Folders } from '../folders.ts';
 import { makeFolders } from '../folders.ts';
-import { DOWN_TIMEOUT_MS, GONE_POLL_MS, KILL_TIMEOUT_MS } from '../limits.ts';
+import { DOWN_TIMEOUT_MS } from '../limits.ts';
 import { isAlive, processesOf } from '../orphans.ts';
 import { plural } from '../output/text.ts';
 import { startOptions } from '../up/options.ts';
@@ -54,7 +55,7 @@ export async function down(
   const left = processesOf(folders);
   if (left.length === 0) return running ? 'order' : 'nothing';
   if (now) {
-    await kill(folders);
+    await killAll(folders);
     return 'killed';
   }
   output.note(
@@ -88,40 +89,6 @@ async function stopLeftovers(context: Context): Promise<void> {
       'What was left could not be stopped in order.',
       'End it without saving: cinnabar down --now',
     );
-  }
-}
-
-/** Engines first may be restarted by what watches them, so again until nothing is found. */
-async function kill(folders: Folders): Promise<void> {
-  await gone(
-    () => {
-      const left = processesOf(folders);
-      for (const { pid } of left) {
-        try {
-          process.kill(pid, 'SIGKILL');
-        } catch {
-          // It ended between the look and the signal.
-        }
-      }
-      return left.length > 0;
-    },
-    KILL_TIMEOUT_MS,
-    'some process',
-  );
-}
-
-async function gone(there: () => boolean, timeoutMs: number, what: string): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (there()) {
-    if (Date.now() > deadline) {
-      throw new CliError(
-        'timeout',
-        'still-stopping',
-        `The ${what} is still there after ${timeoutMs / 1000} s.`,
-        'See what it does: cinnabar logs. End it without saving: cinnabar down --now',
-      );
-    }
-    await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
   }
 }
 
