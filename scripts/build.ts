@@ -29,6 +29,7 @@ function build(): void {
   });
   const emitted = filesUnder(dist).filter((file) => file.endsWith('.js'));
   for (const file of emitted) rewrite(file);
+  for (const file of filesUnder(dist).filter((name) => name.endsWith('.d.ts'))) declaration(file);
   for (const file of filesUnder(path.join(root, 'packages'))) {
     const name = path.relative(root, file);
     if (LEFT_OUT.some((pattern) => pattern.test(name))) continue;
@@ -38,6 +39,9 @@ function build(): void {
   writeFileSync(path.join(dist, 'package.json'), '{ "type": "module" }\n');
   process.stdout.write(`dist: ${emitted.length} modules\n`);
 }
+
+/** Packages that users import from. */
+const PUBLIC = /^packages\/(testing|client)\//;
 
 const MODULE_URL = /(new URL\(\s*(['"`])\.{1,2}\/[^'"`]*)\.ts(\2\s*,\s*import\.meta\.url)/g;
 const LEFT = /(['"`])[./\w-]+\.ts\1/;
@@ -53,6 +57,16 @@ function rewrite(file: string): void {
         'or by the extension of import.meta.url, so that it is right in the package, too.',
     );
   }
+}
+
+/** Types are shipped of what users import, and there in the spelling that compilers resolve. */
+function declaration(file: string): void {
+  if (!PUBLIC.test(path.relative(dist, file))) {
+    rmSync(file);
+    return;
+  }
+  const text = readFileSync(file, 'utf8');
+  writeFileSync(file, text.replaceAll(/(from ['"]\.{1,2}\/[^'"]*)\.ts(['"])/g, '$1.js$2'));
 }
 
 build();
