@@ -4,12 +4,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { TOKEN_FILE } from '../boot-protocol.ts';
 import { ControlError } from '../errors.ts';
 import { matchSecret, secretHash } from './keys.ts';
 import { SECRET_BYTES } from './limits.ts';
 import { createPrivate, privateFolder, readPrivate } from './private-file.ts';
 
-export const TOKEN_FILE = 'api.token';
 /** The prefix lets secret scanners find a token that was committed by mistake. */
 const TOKEN = /^cinnabar_[A-Za-z0-9_-]{43}$/;
 

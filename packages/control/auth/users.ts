@@ -2,7 +2,7 @@
 import type { Policy, UserView } from '../../endpoint/control-protocol.ts';
 import type { AclUser } from '../../engine/contract.ts';
 import type { InternalSecrets } from '../store/records.ts';
-import { type CommandNames, clientRules, clientUser, disabledUser } from './acl.ts';
+import { type CommandNames, clientRules, clientUser } from './acl.ts';
 import { secretHash } from './keys.ts';
 
 /** The user of Azure's access keys: what a connection string without a user name means. */
@@ -29,17 +29,15 @@ export interface DatabaseUsers {
 
 /**
  * The users of each engine of a database, complete: whoever is not in it has no business there.
- * Clients of `OSSCluster` reach engines directly and log in with their keys; elsewhere the client
- * user is off in the engine, so that a key opens nothing behind the endpoint's back.
+ * The client user is a user of the engine too: clients of `OSSCluster` reach engines directly, and
+ * the endpoint's relay passes logins on to the engine.
  */
 export function engineUsers(database: DatabaseUsers, commands: CommandNames): AclUser[] {
   const { policy, accessKeys, azureStrict, keyHashes, secrets } = database;
   const rules = clientRules(policy, azureStrict, commands);
   const everything = ['~*', '&*', '+@all'];
   return [
-    policy === 'OSSCluster'
-      ? clientUser(CLIENT_USER, accessKeys, keyHashes, rules)
-      : disabledUser(CLIENT_USER),
+    clientUser(CLIENT_USER, accessKeys, keyHashes, rules),
     internal(INTERNAL_USERS.endpoint, secrets.endpoint, rules),
     internal(INTERNAL_USERS.admin, secrets.admin, everything),
     internal(INTERNAL_USERS.replication, secrets.replication, everything),

@@ -1,0 +1,78 @@
+/** The records of one database, read fresh each time; one that must be there and is not is an error. */
+import type {
+  ClusterRecord,
+  DatabaseRecord,
+  EventSeverity,
+  InstanceRecord,
+  InternalSecrets,
+  ShardRecord,
+} from '../store/records.ts';
+import type { ExecutorDeps } from './deps.ts';
+
+export class DatabaseRecords {
+  readonly id: string;
+  readonly deps: ExecutorDeps;
+
+  constructor(deps: ExecutorDeps, id: string) {
+    this.deps = deps;
+    this.id = id;
+  }
+
+  database(): DatabaseRecord {
+    const record = this.deps.store.databaseById(this.id);
+    if (record === null) throw new Error(`database ${this.id} is gone`);
+    return record;
+  }
+
+  cluster(): ClusterRecord {
+    const record = this.deps.store.clusterById(this.database().clusterId);
+    if (record === null) throw new Error(`the cluster of database ${this.id} is gone`);
+    return record;
+  }
+
+  shards(): ShardRecord[] {
+    return this.deps.store.shards(this.id);
+  }
+
+  shard(index: number): ShardRecord {
+    const record = this.deps.store.shard(this.id, index);
+    if (record === null) throw new Error(`shard ${index} of database ${this.id} is gone`);
+    return record;
+  }
+
+  instances(): InstanceRecord[] {
+    return this.deps.store.instances(this.id);
+  }
+
+  instance(id: string): InstanceRecord {
+    const record = this.deps.store.instance(id);
+    if (record === null) throw new Error(`instance ${id} is gone`);
+    return record;
+  }
+
+  secrets(): InternalSecrets {
+    const secrets = this.deps.store.secret<InternalSecrets>(this.id);
+    if (secrets === null) throw new Error(`database ${this.id} has no internal passwords`);
+    return secrets;
+  }
+
+  /** Adds an event about this database; inside a transaction. */
+  event(
+    reason: string,
+    severity: EventSeverity,
+    message: string,
+    about: { shard?: number; instance?: string; data?: Record<string, unknown> } = {},
+  ): void {
+    const database = this.deps.store.databaseById(this.id);
+    this.deps.store.addEvent({
+      reason,
+      severity,
+      message,
+      clusterId: database?.clusterId ?? null,
+      databaseId: this.id,
+      shard: about.shard ?? null,
+      instance: about.instance ?? null,
+      data: about.data ?? {},
+    });
+  }
+}

@@ -1,0 +1,36 @@
+/** What the executor works with. The simulator gives other ones for node, clock and endpoint. */
+
+import type { AclUser, EngineNode, EngineTls } from '../../engine/contract.ts';
+import type { DatabaseUsers } from '../auth/users.ts';
+import type { ClusterRecord } from '../store/records.ts';
+import type { Store } from '../store/store.ts';
+import type { Clock } from './clock.ts';
+
+export interface ExecutorDeps {
+  readonly store: Store;
+  readonly node: EngineNode;
+  readonly clock: Clock;
+  /** All users of an engine of this database. */
+  users(database: DatabaseUsers): readonly AclUser[];
+  /** Data folders of instances are made below this one. */
+  readonly dataRoot: string;
+  /** Sockets are made in this one; short. */
+  readonly socketRoot: string;
+  /** First ports to try for shards of OSSCluster and for internal use. */
+  readonly shardPorts: number;
+  readonly internalPorts: number;
+  /** What engines bind. */
+  readonly engineHost: string;
+  tls(cluster: ClusterRecord): Promise<EngineTls>;
+  hostName(cluster: ClusterRecord): string;
+  /** The records of this database changed in a way that clients see: tell the endpoint. */
+  publish(databaseId: string): void;
+  /** Whether the endpoint serves what the records of this database say now. */
+  published(databaseId: string): boolean;
+  randomHex(bytes: number): string;
+  log(
+    level: 'debug' | 'info' | 'warn' | 'error',
+    message: string,
+    data: Record<string, unknown>,
+  ): void;
+}

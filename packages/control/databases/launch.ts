@@ -1,0 +1,152 @@
+/** From records to what an engine is started with. Pure. */
+import type {
+  AclUser,
+  ClusterMember,
+  EngineLaunch,
+  EngineTls,
+  StartRole,
+} from '../../engine/contract.ts';
+import type {
+  DatabaseRecord,
+  EvictionPolicy,
+  InstanceRecord,
+  InternalSecrets,
+  ShardRecord,
+  StartKind,
+} from '../store/records.ts';
+import { CONNECTION_RESERVE } from './limits.ts';
+
+const EVICTION: Readonly<Record<EvictionPolicy, string>> = {
+  AllKeysLFU: 'allkeys-lfu',
+  AllKeysLRU: 'allkeys-lru',
+  AllKeysRandom: 'allkeys-random',
+  VolatileLRU: 'volatile-lru',
+  VolatileLFU: 'volatile-lfu',
+  VolatileTTL: 'volatile-ttl',
+  VolatileRandom: 'volatile-random',
+  NoEviction: 'noeviction',
+};
+
+/** Majority of primaries exists from three on: only then the engines' own vote can help (engine rule 9). */
+const VOTE_TIMEOUT_MS = 15_000;
+const NO_VOTE_TIMEOUT_MS = 600_000;
+const FEWEST_VOTERS = 3;
+/** Part of a shard's memory that holds the stream for replicas that were away for a moment. */
+const BACKLOG_PART = 20;
+const BACKLOG_MIN_BYTES = 1_048_576;
+const BACKLOG_MAX_BYTES = 268_435_456;
+
+export function isClustered(database: DatabaseRecord): boolean {
+  return database.settings.policy !== 'NoCluster';
+}
+
+/** Settings that can change while it runs; applied at start and again by `configure`. */
+export function liveSettings(database: DatabaseRecord): Record<string, string> {
+  const { sizing, settings } = database;
+  return {
+    maxmemory: String(sizing.maxMemoryBytes),
+    'maxmemory-policy': EVICTION[settings.evictionPolicy],
+    maxclients: String(sizing.maxConnections + CONNECTION_RESERVE),
+    'notify-keyspace-events': settings.notifyKeyspaceEvents,
+    'client-output-buffer-limit': `normal ${sizing.outputBufferBytes} 0 0`,
+    'repl-backlog-size': String(backlogBytes(sizing.maxMemoryBytes)),
+    // A backlog that is freed takes the replication id with it, and that id proves candidates fit.
+    'repl-backlog-ttl': '0',
+    ...(isClustered(database)
+      ? {
+          'cluster-node-timeout': String(
+            sizing.shards >= FEWEST_VOTERS ? VOTE_TIMEOUT_MS : NO_VOTE_TIMEOUT_MS,
+          ),
+        }
+      : {}),
+  };
+}
+
+function backlogBytes(maxMemoryBytes: number): number {
+  const part = Math.floor(maxMemoryBytes / BACKLOG_PART);
+  return Math.min(BACKLOG_MAX_BYTES, Math.max(BACKLOG_MIN_BYTES, part));
+}
+
+/** While a control process holds its lease the engines do not vote (engine rule 28). */
+export function votingOff(database: DatabaseRecord): Record<string, string> {
+  return isClustered(database) ? { 'cluster-replica-no-failover': 'yes' } : {};
+}
+
+export interface LaunchInput {
+  readonly database: DatabaseRecord;
+  readonly shards: readonly ShardRecord[];
+  readonly instances: readonly InstanceRecord[];
+  readonly instance: InstanceRecord;
+  readonly as: StartKind;
+  readonly load: 'nothing' | 'files';
+  readonly tls: EngineTls;
+  readonly users: readonly AclUser[];
+  readonly secrets: InternalSecrets;
+  readonly announceHost: string;
+}
+
+export function launchOf(input: LaunchInput): EngineLaunch {
+  const { database, instance } = input;
+  return {
+    instance: instance.id,
+    dataDir: instance.dataDir,
+    socket: instance.socket,
+    host: instance.host,
+    port: instance.port,
+    busPort: instance.busPort,
+    announceHost: input.announceHost,
+    role: roleOf(input),
+    load: input.load,
+    tls: input.tls,
+    users: input.users,
+    replicationPassword: input.secrets.replication,
+    settings: {
+      ...liveSettings(database),
+      ...votingOff(database),
+      'io-threads': String(database.sizing.ioThreads),
+    },
+  };
+}
+
+function roleOf({ database, shards, instances, instance, as }: LaunchInput): StartRole {
+  if (!isClustered(database)) {
+    return { kind: as === 'first-primary' || as === 'cold' ? 'alone' : 'fenced' };
+  }
+  const newest = Math.max(0, ...shards.map((s) => s.configEpoch));
+  const members: ClusterMember[] = [];
+  for (const shard of shards) {
+    const own = instances.filter((i) => i.shard === shard.index && i.phase !== 'leaving');
+    const primary = primaryOf(shard, own, instance, as);
+    for (const member of own) {
+      const isPrimary = member.id === primary;
+      const cold = isPrimary && as === 'cold' && member.id === instance.id;
+      members.push({
+        id: member.id,
+        host: member.host,
+        port: member.port,
+        busPort: member.busPort,
+        primaryId: isPrimary ? null : primary,
+        // Whoever starts cold must be believed over what the others remember of it.
+        epoch: cold ? newest + 1 + shard.index : isPrimary ? configEpochOf(shard) : 0,
+        slots: isPrimary ? shard.slots : [],
+      });
+    }
+  }
+  return { kind: 'cluster', members, myself: instance.id };
+}
+
+/** Each primary of a new cluster has an epoch of its own. */
+function configEpochOf(shard: ShardRecord): number {
+  return shard.configEpoch > 0 ? shard.configEpoch : shard.index + 1;
+}
+
+function primaryOf(
+  shard: ShardRecord,
+  own: readonly InstanceRecord[],
+  instance: InstanceRecord,
+  as: StartKind,
+): string | null {
+  if (as === 'cold' && instance.shard === shard.index) return instance.id;
+  if (shard.phase === 'new') return own.find((i) => i.start === 'first-primary')?.id ?? null;
+  return shard.successor ?? shard.primary;
+}

@@ -1,0 +1,102 @@
+/** Where new instances go: ids, ports, folders. Ports are looked for outside the transaction that claims them. */
+import { join } from 'node:path';
+import type { SlotRange } from '../../engine/contract.ts';
+import { ControlError } from '../errors.ts';
+import type {
+  DatabaseRecord,
+  InstanceRecord,
+  PortClaim,
+  ShardRecord,
+  StartKind,
+} from '../store/records.ts';
+import type { ExecutorDeps } from './deps.ts';
+import { isClustered } from './launch.ts';
+
+const SLOTS = 16_384;
+const HIGHEST_PORT = 65_535;
+/** Hexadecimal digits of an instance's id that name its folder and socket: short paths, no clash. */
+const NAME_DIGITS = 12;
+
+/** Equal contiguous ranges, the first ones longer by one where it does not divide. */
+export function slotRanges(shards: number): SlotRange[] {
+  return Array.from({ length: shards }, (_, i) => [
+    Math.ceil((i * SLOTS) / shards),
+    Math.ceil(((i + 1) * SLOTS) / shards) - 1,
+  ]);
+}
+
+export function newShards(database: DatabaseRecord, now: number): ShardRecord[] {
+  return slotRanges(database.sizing.shards).map((range, index) => ({
+    databaseId: database.id,
+    index,
+    slots: [range],
+    phase: 'new',
+    reason: { code: 'starting', message: 'Its engines are being started.' },
+    primary: null,
+    successor: null,
+    epoch: 0,
+    replicationId: '',
+    offset: 0,
+    configEpoch: 0,
+    saved: null,
+    decidedAt: now,
+  }));
+}
+
+export interface PlannedInstance {
+  readonly record: InstanceRecord;
+  readonly claims: readonly PortClaim[];
+}
+
+/** A new instance with two free ports, none of `taken`. Adds them to `taken`. */
+export async function planInstance(
+  deps: ExecutorDeps,
+  database: DatabaseRecord,
+  shard: number,
+  start: StartKind,
+  taken: Set<number>,
+): Promise<PlannedInstance> {
+  const id = deps.randomHex(20);
+  const direct = database.settings.policy === 'OSSCluster';
+  const port = await freePort(deps, direct ? deps.shardPorts : deps.internalPorts, taken);
+  const busPort = isClustered(database) ? await freePort(deps, deps.internalPorts, taken) : 0;
+  const short = id.slice(0, NAME_DIGITS);
+  const owner = `${database.id}/${id}`;
+  const claims: PortClaim[] = [{ port, owner, purpose: 'shard' }];
+  if (busPort > 0) claims.push({ port: busPort, owner, purpose: 'bus' });
+  return {
+    claims,
+    record: {
+      id,
+      databaseId: database.id,
+      shard,
+      node: deps.node.id,
+      phase: 'planned',
+      start,
+      host: deps.engineHost,
+      port,
+      busPort,
+      dataDir: join(deps.dataRoot, database.id, short),
+      socket: join(deps.socketRoot, `${short}.sock`),
+      process: null,
+      synced: false,
+      replicationId: '',
+      offset: 0,
+      engine: `${deps.node.engine.name} ${deps.node.engine.version}`,
+      startedAt: 0,
+    },
+  };
+}
+
+async function freePort(deps: ExecutorDeps, from: number, taken: Set<number>): Promise<number> {
+  for (let port = from; port <= HIGHEST_PORT; port++) {
+    if (taken.has(port)) continue;
+    taken.add(port);
+    if (await deps.node.portIsFree(deps.engineHost, port)) return port;
+  }
+  throw new ControlError(
+    'NoFreePort',
+    409,
+    `No port from ${from} up is free on ${deps.engineHost}. Stop what uses them, or delete a cache.`,
+  );
+}

@@ -1,0 +1,47 @@
+/** Deadlines and rates of the executor. Times in milliseconds. */
+
+/** Each engine is asked this often whether it lives (engine rule 2). */
+export const PING_EVERY_MS = 200;
+/** An answer later than this makes an engine mute; judged further by the plan. */
+export const PING_DEADLINE_MS = 300;
+/** Every so many pings the stream position is sampled into the store (engine rule 3). */
+export const PINGS_PER_SAMPLE = 5;
+/** A closed connection is a false alarm if another one answers within this. */
+export const SECOND_OPINION_MS = 50;
+/** Logging in to a living engine on this machine takes a few ms. */
+export const LINK_DEADLINE_MS = 1_000;
+/** While a process starts, its socket is tried this often. */
+export const LINK_RETRY_MS = 10;
+export const LINK_RETRY_SLOW_MS = 200;
+/** Tries at the quick rate before the slow one. */
+export const LINK_QUICK_TRIES = 300;
+export const FACTS_DEADLINE_MS = 1_000;
+/** A single verb on an engine that answers. */
+export const VERB_DEADLINE_MS = 2_000;
+/** SIGKILL to gone; a process in uninterruptible sleep may take longer, and then nothing is promoted. */
+export const FENCE_DEADLINE_MS = 2_000;
+/** Writing the file of an orderly stop. */
+export const SAVE_DEADLINE_MS = 120_000;
+/** A client user's own FLUSHALL on a large database. */
+export const FLUSH_DEADLINE_MS = 60_000;
+/** After a failed start: 200 ms, doubled each time, at most this. */
+export const START_BACKOFF_MS = 200;
+export const START_BACKOFF_MAX_MS = 30_000;
+/** An engine that lived this long had a good start: its back-off is forgotten. */
+export const GOOD_START_MS = 10_000;
+/** An action that failed is tried again after this. */
+export const RETRY_MS = 250;
+/** Connections kept free for our own processes above the SKU's limit. */
+export const CONNECTION_RESERVE = 128;
+/** Lease of the dead-man rule is renewed this often (it ends after 10 s, engine rule 28). */
+export const LEASE_EVERY_MS = 2_000;
+/** How late this process's own timers are is measured this often. */
+export const DELAY_PROBE_MS = 100;
+/** Keys that a client may ask the control process to push to all engines. */
+export const APPLY_DEADLINE_MS = 10_000;
+/** The last waits of a create that failed, kept for its error. */
+export const WAITS_SHOWN = 5;
+/** As Azure: an idle client is disconnected after ten minutes. */
+export const IDLE_TIMEOUT_MS = 600_000;
+/** A publication that failed (no endpoint yet) is tried again after this. */
+export const PUBLISH_RETRY_MS = 500;

@@ -1,0 +1,253 @@
+/**
+ * One database: gather what is recorded and seen, ask the plan, do what it says, again.
+ *
+ * Actions run side by side; each names what it works on (a shard or an instance) and nothing else
+ * starts on that until it ended, so a slow start never delays a failover beside it. The loop never
+ * waits for an action: its end wakes the loop like any other event.
+ */
+import type { EngineFacts } from '../../engine/contract.ts';
+import type { Action, Plan, View, Wait } from '../plan/model.ts';
+import { plan } from '../plan/plan.ts';
+import type { DatabaseRecord, InstanceRecord } from '../store/records.ts';
+import { DatabaseRecords } from './database-records.ts';
+import type { ExecutorDeps } from './deps.ts';
+import { votingOff } from './launch.ts';
+import { RETRY_MS } from './limits.ts';
+import { perform } from './perform.ts';
+import { followOperations } from './progress.ts';
+import { Watch } from './watch.ts';
+
+export class DatabaseLoop extends DatabaseRecords {
+  /** Generation of the lock on the data folder: checked in the transaction of each promotion. */
+  readonly lease: () => void;
+  readonly ownDelayMs: () => number;
+  readonly #gone: () => void;
+  readonly #watches = new Map<string, Watch>();
+  readonly #busy = new Map<string, Promise<void>>();
+  #waits: readonly Wait[] = [];
+  #timer: { cancel(): void } | null = null;
+  #scheduled = false;
+  #refreshing = false;
+  #stopped = false;
+  /** The last step that failed, until one succeeds. */
+  #failure: { code: string; message: string } | null = null;
+
+  constructor(
+    deps: ExecutorDeps,
+    id: string,
+    lease: () => void,
+    ownDelayMs: () => number,
+    gone: () => void,
+  ) {
+    super(deps, id);
+    this.lease = lease;
+    this.ownDelayMs = ownDelayMs;
+    this.#gone = gone;
+  }
+
+  /** Something changed: look soon, once for many calls. */
+  wake(): void {
+    if (this.#scheduled || this.#stopped) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      if (!this.#stopped) this.#turn();
+    });
+  }
+
+  /** Stops looking; what runs in the background is awaited. Processes stay. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    for (const watch of this.#watches.values()) watch.stop();
+    await Promise.allSettled(this.#busy.values());
+  }
+
+  get waits(): readonly Wait[] {
+    return this.#waits;
+  }
+
+  get failure(): { code: string; message: string } | null {
+    return this.#failure;
+  }
+
+  watch(id: string): Watch {
+    const watch = this.#watches.get(id);
+    if (watch === undefined) throw new Error(`instance ${id} is not watched`);
+    return watch;
+  }
+
+  // --- the turn ------------------------------------------------------------------------------------
+
+  #turn(): void {
+    const database = this.deps.store.databaseById(this.id);
+    if (database === null) {
+      this.#stopped = true;
+      for (const watch of this.#watches.values()) watch.stop();
+      return this.#gone();
+    }
+    if (!this.#isOurs(database)) return;
+    const view = this.#gather(database);
+    const planned = plan(view);
+    this.#waits = planned.waits;
+    for (const action of planned.actions) this.#begin(action);
+    followOperations(this, view, planned);
+    this.#schedule(planned);
+  }
+
+  /** Not while it is queued behind its cluster, nor when it was rolled back and is only shown. */
+  #isOurs(database: DatabaseRecord): boolean {
+    const open = this.deps.store.openOperations(this.id);
+    if (open.some((o) => o.kind === 'CreateDatabase' && o.status === 'Pending')) return false;
+    const rolledBack =
+      database.resourceState === 'CreateFailed' && database.provisioningState !== 'Deleting';
+    return !rolledBack || this.shards().length > 0 || this.instances().length > 0;
+  }
+
+  #gather(database: DatabaseRecord): View {
+    const instances = this.instances();
+    this.#syncWatches(database, instances);
+    const seen = new Map(instances.map((i) => [i.id, this.watch(i.id).sighting()]));
+    return {
+      now: this.deps.clock.now(),
+      ownDelayMs: this.ownDelayMs(),
+      wanted: wantedOf(database),
+      database,
+      shards: this.shards(),
+      instances,
+      seen,
+      published: this.deps.published(this.id),
+    };
+  }
+
+  #syncWatches(database: DatabaseRecord, instances: readonly InstanceRecord[]): void {
+    for (const instance of instances) {
+      const watch = this.#watches.get(instance.id);
+      if (watch === undefined) this.#watches.set(instance.id, this.#newWatch(database, instance));
+      else watch.update(instance);
+      if (instance.phase === 'running') this.watch(instance.id).inspect();
+    }
+    const known = new Set(instances.map((i) => i.id));
+    for (const [id, watch] of this.#watches) {
+      if (known.has(id)) continue;
+      watch.stop();
+      this.#watches.delete(id);
+    }
+  }
+
+  #newWatch(database: DatabaseRecord, instance: InstanceRecord): Watch {
+    const login = { user: 'admin', password: this.secrets().admin };
+    return new Watch(this.deps, instance, login, votingOff(database), {
+      changed: () => this.wake(),
+      sampled: (facts) => this.#sample(instance.id, facts),
+      falseAlarm: (reason) =>
+        this.deps.store.write(() =>
+          this.event(
+            'false-alarm',
+            'info',
+            `A control connection was closed (${reason}), but the engine lives.`,
+            {
+              shard: instance.shard,
+              instance: instance.id,
+            },
+          ),
+        ),
+    });
+  }
+
+  /** Keeps what each engine last said of its stream: it proves candidates fit (engine rule 3). */
+  #sample(id: string, facts: EngineFacts): void {
+    const instance = this.deps.store.instance(id);
+    if (instance === null || instance.phase !== 'running' || facts.syncing || facts.loading) return;
+    const shard = this.shard(instance.shard);
+    const primary = shard.phase === 'serving' && shard.primary === id && facts.role === 'primary';
+    const moved =
+      instance.offset !== facts.offset || instance.replicationId !== facts.replicationId;
+    if (!moved) return;
+    this.deps.store.decide(() => {
+      this.deps.store.putInstance({
+        ...instance,
+        replicationId: facts.replicationId,
+        offset: facts.offset,
+      });
+      if (primary) {
+        this.deps.store.putShard({
+          ...shard,
+          replicationId: facts.replicationId,
+          offset: facts.offset,
+          configEpoch: facts.cluster?.epoch ?? 0,
+        });
+      }
+    });
+  }
+
+  #begin(action: Action): void {
+    this.once(subjectOf(action), () => perform(this, action), action);
+  }
+
+  /** Runs `work` unless something runs under this key; its end wakes the loop. */
+  once(key: string, work: () => Promise<void>, about: object = { kind: key }): void {
+    if (this.#busy.has(key)) return;
+    const running = work()
+      .then(
+        () => {
+          this.#failure = null;
+        },
+        (error: unknown) => this.#failed(about, error),
+      )
+      .finally(() => {
+        this.#busy.delete(key);
+        this.wake();
+      });
+    this.#busy.set(key, running);
+  }
+
+  async #failed(about: object, error: unknown): Promise<void> {
+    const message = error instanceof Error ? error.message : String(error);
+    const code = hasCode(error) ? error.code : 'action-failed';
+    this.#failure = { code, message };
+    this.deps.log('warn', 'a step failed', { database: this.id, ...about, code, message });
+    // The same state gives the same plan: without a pause a broken machine would spin.
+    if (!this.#stopped) await this.deps.clock.sleep(RETRY_MS);
+  }
+
+  #schedule(planned: Plan): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    const soonest = Math.min(
+      ...planned.waits.map((w) => (w.recheckMs === null ? Infinity : w.recheckMs)),
+      Infinity,
+    );
+    if (soonest === Infinity) return;
+    const refresh = [...new Set(planned.waits.flatMap((w) => w.refresh))];
+    this.#timer = this.deps.clock.later(soonest, () => void this.#recheck(refresh));
+  }
+
+  async #recheck(refresh: readonly string[]): Promise<void> {
+    if (this.#refreshing || this.#stopped) return;
+    this.#refreshing = true;
+    try {
+      await Promise.all(refresh.map((id) => this.#watches.get(id)?.refresh()));
+    } finally {
+      this.#refreshing = false;
+      this.wake();
+    }
+  }
+}
+
+function subjectOf(action: Action): string {
+  if ('shard' in action) return `shard ${action.shard}`;
+  if ('instance' in action) return `instance ${action.instance}`;
+  return 'database';
+}
+
+function hasCode(error: unknown): error is { code: string } {
+  return (
+    typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+  );
+}
+
+export function wantedOf(database: DatabaseRecord): View['wanted'] {
+  const going = database.provisioningState === 'Deleting';
+  return going || database.resourceState === 'CreateFailed' ? 'nothing' : 'running';
+}

@@ -1,0 +1,46 @@
+/** From an action's name to the step that does it. */
+import type { Action } from '../plan/model.ts';
+import type { DatabaseLoop } from './loop.ts';
+import { addReplica, layOut } from './steps/allocate.ts';
+import { configure, follow, meet, noteCopy } from './steps/converge.ts';
+import { dismiss, removeDatabase, removeInstance } from './steps/remove.ts';
+import { adopt, crown, giveUp, promote } from './steps/roles.ts';
+import { settle } from './steps/settle.ts';
+import { fence, start } from './steps/start.ts';
+
+export function perform(loop: DatabaseLoop, action: Action): Promise<void> {
+  switch (action.kind) {
+    case 'lay-out':
+      return layOut(loop);
+    case 'add-replica':
+      return addReplica(loop, action.shard);
+    case 'start':
+      return start(loop, action.instance, action.as);
+    case 'fence':
+      return fence(loop, action.instance, action.reason);
+    case 'promote':
+      return promote(loop, action.shard, action.instance);
+    case 'crown':
+      return crown(loop, action.shard, action.instance);
+    case 'adopt':
+      return adopt(loop, action.shard, action.instance);
+    case 'give-up':
+      return giveUp(loop, action.shard, action.code, action.message);
+    case 'follow':
+      return follow(loop, action.instance, action.primary);
+    case 'meet':
+      return meet(loop, action.instance, action.through);
+    case 'configure':
+      return configure(loop, action.instance);
+    case 'note-copy':
+      return noteCopy(loop, action.instance, action.whole);
+    case 'dismiss':
+      return dismiss(loop, action.instance);
+    case 'remove':
+      return removeInstance(loop, action.instance);
+    case 'remove-database':
+      return removeDatabase(loop);
+    case 'settle':
+      return settle(loop);
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * What an operation's record shows while it runs, and its end.
+ *
+ * Steps are derived from the records and sightings, never kept by the code that does the work: so
+ * they are right after a restart too, and a step that became undone shows it.
+ */
+import { CREATE_DEADLINE_MS } from '../plan/limits.ts';
+import type { Plan, View } from '../plan/model.ts';
+import type { OperationRecord, OperationStep, StateReason } from '../store/records.ts';
+import { FLUSH_DEADLINE_MS, WAITS_SHOWN } from './limits.ts';
+import type { DatabaseLoop } from './loop.ts';
+
+interface StepState {
+  readonly name: string;
+  readonly done: boolean;
+  readonly detail: string;
+}
+
+/** Called after each plan: updates open operations, does what is theirs alone, ends the hopeless. */
+export function followOperations(loop: DatabaseLoop, view: View, planned: Plan): void {
+  const { store, clock } = loop.deps;
+  for (const operation of store.openOperations(loop.id)) {
+    if (operation.kind === 'Flush') {
+      loop.once(`flush ${operation.id}`, () => flush(loop, operation, view));
+      continue;
+    }
+    if (operation.kind === 'RegenerateKey') continue; // ended by whoever applies the key
+    const states = operation.kind === 'DeleteDatabase' ? removalSteps(view) : runningSteps(view);
+    const steps = advance(operation.steps, states, clock.now());
+    if (steps !== operation.steps) {
+      store.write(() => store.putOperation({ ...operation, status: 'InProgress', steps }));
+    }
+    const age = clock.now() - operation.startedAt;
+    if (operation.kind === 'CreateDatabase' && age > CREATE_DEADLINE_MS) {
+      failCreate(loop, planned);
+    }
+  }
+}
+
+function runningSteps(view: View): StepState[] {
+  const wantedEngines = view.shards.length * (1 + view.database.sizing.replicas);
+  const running = view.instances.filter((i) => i.phase === 'running').length;
+  const serving = view.shards.filter((s) => s.phase === 'serving').length;
+  const replicas = view.instances.filter(
+    (i) => i.synced && view.shards.every((s) => s.primary !== i.id),
+  ).length;
+  const wantedReplicas = view.shards.length * view.database.sizing.replicas;
+  const count = (n: number, of: number) => `${Math.min(n, of)} of ${of}`;
+  const laidOut = view.shards.length > 0;
+  const steps: StepState[] = [
+    { name: 'Choose ports and folders', done: laidOut, detail: '' },
+    {
+      name: 'Start engines',
+      done: laidOut && running >= wantedEngines,
+      detail: count(running, wantedEngines),
+    },
+    {
+      name: 'Elect primaries',
+      done: laidOut && serving === view.shards.length,
+      detail: count(serving, view.shards.length),
+    },
+  ];
+  if (wantedReplicas > 0 || !laidOut) {
+    steps.push({
+      name: 'Synchronise replicas',
+      done: laidOut && replicas >= wantedReplicas,
+      detail: count(replicas, wantedReplicas),
+    });
+  }
+  steps.push({
+    name: 'Open the endpoint',
+    done: laidOut && serving === view.shards.length && view.published,
+    detail: `port ${view.database.port}`,
+  });
+  return steps;
+}
+
+function removalSteps(view: View): StepState[] {
+  const left = view.instances.length;
+  return [
+    { name: 'Close the endpoint', done: view.published, detail: `port ${view.database.port}` },
+    {
+      name: 'End engines and remove files',
+      done: left === 0,
+      detail: left === 0 ? '' : `${left} left`,
+    },
+  ];
+}
+
+/** The steps as they should be recorded now; the same array when nothing changed. */
+export function advance(
+  before: readonly OperationStep[],
+  states: readonly StepState[],
+  now: number,
+): readonly OperationStep[] {
+  const steps = states.map((state, i): OperationStep => {
+    const old = before.find((s) => s.name === state.name);
+    const earlierDone = states.slice(0, i).every((s) => s.done);
+    const startedAt = old?.startedAt || (earlierDone ? now : 0);
+    return {
+      name: state.name,
+      state: state.done ? 'done' : 'running',
+      startedAt: state.done && startedAt === 0 ? now : startedAt,
+      endedAt: state.done ? (old?.endedAt ?? now) : null,
+      detail: state.detail,
+    };
+  });
+  return JSON.stringify(steps) === JSON.stringify(before) ? before : steps;
+}
+
+/** In a transaction: ends the open operations of this database that match. */
+export function endOperations(
+  loop: DatabaseLoop,
+  which: (operation: OperationRecord) => boolean,
+  error: StateReason | null,
+): void {
+  const { store, clock } = loop.deps;
+  const now = clock.now();
+  for (const operation of store.openOperations(loop.id)) {
+    if (!which(operation)) continue;
+    store.putOperation({
+      ...operation,
+      status: error === null ? 'Succeeded' : 'Failed',
+      error,
+      endedAt: now,
+      steps: operation.steps.map((step) =>
+        step.endedAt !== null
+          ? step
+          : { ...step, state: error === null ? 'done' : 'failed', endedAt: now },
+      ),
+    });
+  }
+}
+
+function failCreate(loop: DatabaseLoop, planned: Plan): void {
+  const { store } = loop.deps;
+  const reasons = [...new Set(planned.waits.map((w) => w.reason))].slice(0, WAITS_SHOWN);
+  const failure = loop.failure;
+  const error: StateReason = {
+    code: failure?.code ?? 'CreateTimedOut',
+    message: `The database did not come up within ${CREATE_DEADLINE_MS / 1000} s (${failure?.message ?? `waiting for: ${reasons.join(', ')}`}). What was started is removed; delete it or send the request again.`,
+  };
+  store.write(() => {
+    const database = loop.database();
+    store.putDatabase({
+      ...database,
+      provisioningState: 'Failed',
+      resourceState: 'CreateFailed',
+      reason: error,
+    });
+    endOperations(loop, (o) => o.kind === 'CreateDatabase' || o.kind === 'UpdateDatabase', error);
+    loop.event('create-failed', 'error', error.message);
+  });
+  loop.deps.publish(loop.id);
+  loop.wake();
+}
+
+/** FLUSHALL on every primary. Repeating it after a crash empties what came in between: it is said. */
+async function flush(loop: DatabaseLoop, operation: OperationRecord, view: View): Promise<void> {
+  const { store } = loop.deps;
+  if (view.shards.some((shard) => shard.phase !== 'serving' || shard.primary === null)) return;
+  if (operation.status === 'Pending') {
+    store.write(() => store.putOperation({ ...operation, status: 'InProgress' }));
+  }
+  await Promise.all(
+    view.shards.map((shard) => loop.watch(shard.primary ?? '').link.flush(FLUSH_DEADLINE_MS)),
+  );
+  store.write(() => {
+    endOperations(loop, (o) => o.id === operation.id, null);
+    loop.event('flushed', 'warning', 'All keys were deleted on request.');
+  });
+}

@@ -1,0 +1,105 @@
+/**
+ * Keeps the endpoint told. Whole snapshots, one at a time; what changed while one was on its way
+ * goes with the next. The epoch is stored before it is sent, so an endpoint that outlived us never
+ * hears a number twice with two meanings.
+ */
+import type { DatabaseView } from '../../endpoint/control-protocol.ts';
+import type { EndpointFleet } from '../endpoints/contract.ts';
+import type { Store } from '../store/store.ts';
+import type { Clock } from './clock.ts';
+import { PUBLISH_RETRY_MS } from './limits.ts';
+import { fingerprint } from './view.ts';
+
+const EPOCH = 'endpoint-epoch';
+
+export interface PublisherDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly fleet: Pick<EndpointFleet, 'publish'>;
+  /** Null: not to be served. Rejects when it cannot be said now (a certificate is missing). */
+  view(databaseId: string): Promise<DatabaseView | null>;
+  databaseIds(): readonly string[];
+  /** What every worker applied changed for this database. */
+  published(databaseId: string): void;
+  unreachable(problems: readonly { readonly address: string; readonly reason: string }[]): void;
+  log(level: 'warn' | 'debug', message: string, data: Record<string, unknown>): void;
+}
+
+export class Publisher {
+  readonly #deps: PublisherDeps;
+  /** By database: what every worker serves now. */
+  #served = new Map<string, string>();
+  #epoch: number;
+  #running: Promise<void> | null = null;
+  #dirty = false;
+  #stopped = false;
+
+  constructor(deps: PublisherDeps) {
+    this.#deps = deps;
+    this.#epoch = Number(deps.store.meta(EPOCH) ?? 0);
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Something that clients see changed. Many calls are one publication. */
+  publish(): void {
+    this.#dirty = true;
+    if (this.#stopped) return;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null;
+      if (this.#dirty && !this.#stopped) this.publish();
+    });
+  }
+
+  /** Whether what is served is this view. */
+  serves(databaseId: string, view: DatabaseView | null): boolean {
+    return (this.#served.get(databaseId) ?? fingerprint(null)) === fingerprint(view);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#dirty && !this.#stopped) {
+      this.#dirty = false;
+      try {
+        await this.#send();
+      } catch (error) {
+        this.#deps.log('warn', 'the endpoint could not be told', { error: String(error) });
+        this.#dirty = true;
+        await this.#deps.clock.sleep(PUBLISH_RETRY_MS);
+      }
+    }
+  }
+
+  async #send(): Promise<void> {
+    const { store, fleet } = this.#deps;
+    const views: DatabaseView[] = [];
+    const next = new Map<string, string>();
+    for (const id of this.#deps.databaseIds()) {
+      const view = await this.#deps.view(id);
+      if (view === null) continue;
+      views.push(view);
+      next.set(id, fingerprint(view));
+    }
+    if (this.#epoch > 0 && same(next, this.#served)) return;
+    const epoch = this.#epoch + 1;
+    store.decide(() => store.setMeta(EPOCH, String(epoch)));
+    this.#epoch = epoch;
+    const problems = await fleet.publish(epoch, views);
+    const before = this.#served;
+    this.#served = next;
+    if (problems.length > 0) this.#deps.unreachable(problems);
+    for (const id of new Set([...before.keys(), ...next.keys()])) {
+      if (before.get(id) !== next.get(id)) this.#deps.published(id);
+    }
+  }
+}
+
+function same(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value);
+}

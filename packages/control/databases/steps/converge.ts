@@ -1,0 +1,61 @@
+/** Bringing a running engine to where it should be: whom it follows, whom it knows, its settings. */
+import { liveSettings, votingOff } from '../launch.ts';
+import { VERB_DEADLINE_MS } from '../limits.ts';
+import type { DatabaseLoop } from '../loop.ts';
+import { usersOf } from '../users.ts';
+
+export async function follow(loop: DatabaseLoop, id: string, primaryId: string): Promise<void> {
+  const { id: node, host, port } = loop.instance(primaryId);
+  await loop.watch(id).link.follow({ id: node, host, port }, VERB_DEADLINE_MS);
+  await loop.watch(id).refresh();
+}
+
+/** An engine that the cluster does not know yet is introduced by a member. */
+export async function meet(loop: DatabaseLoop, id: string, through: string): Promise<void> {
+  const { host, port, busPort } = loop.instance(id);
+  await loop.watch(through).link.meet(host, port, busPort, VERB_DEADLINE_MS);
+  await Promise.all([loop.watch(through).refresh(), loop.watch(id).refresh()]);
+}
+
+export async function configure(loop: DatabaseLoop, id: string): Promise<void> {
+  await applySettings(loop, id);
+}
+
+/** Settings and users as recorded now; every one of them, so it does not matter what was before. */
+export async function applySettings(loop: DatabaseLoop, id: string): Promise<void> {
+  const database = loop.database();
+  const watch = loop.watch(id);
+  await watch.link.configure(
+    { ...liveSettings(database), ...votingOff(database) },
+    VERB_DEADLINE_MS,
+  );
+  for (const user of usersOf(loop, true)) await watch.link.setUser(user, VERB_DEADLINE_MS);
+  watch.configuredAt(database.generation);
+}
+
+export async function noteCopy(loop: DatabaseLoop, id: string, whole: boolean): Promise<void> {
+  const { store, node } = loop.deps;
+  const facts = loop.watch(id).sighting().facts;
+  store.write(() => {
+    const instance = loop.instance(id);
+    if (instance.phase !== 'running' || facts === null) return;
+    store.putInstance({
+      ...instance,
+      synced: whole,
+      replicationId: facts.replicationId,
+      offset: facts.offset,
+    });
+    if (whole) {
+      loop.event(
+        'replica-in-sync',
+        'info',
+        `A replica of shard ${instance.shard} holds a whole copy.`,
+        {
+          shard: instance.shard,
+          instance: id,
+        },
+      );
+    }
+  });
+  if (whole) await node.dropAside(loop.instance(id).dataDir);
+}

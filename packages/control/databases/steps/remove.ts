@@ -1,0 +1,47 @@
+/** Taking things away, each step so that it can be repeated: record, process, peers, files, record. */
+import { FENCE_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
+import type { DatabaseLoop } from '../loop.ts';
+import { endOperations } from '../progress.ts';
+
+export async function dismiss(loop: DatabaseLoop, id: string): Promise<void> {
+  const { store } = loop.deps;
+  store.write(() => store.putInstance({ ...loop.instance(id), phase: 'leaving' }));
+  loop.deps.publish(loop.id);
+}
+
+export async function removeInstance(loop: DatabaseLoop, id: string): Promise<void> {
+  const { store, node } = loop.deps;
+  const instance = loop.instance(id);
+  if (instance.process !== null) await node.kill(instance.process, FENCE_DEADLINE_MS);
+  for (const stray of await node.find()) {
+    if (stray.dataDir === instance.dataDir) await node.kill(stray.process, FENCE_DEADLINE_MS);
+  }
+  for (const peer of loop.instances()) {
+    if (peer.id === id || peer.phase !== 'running') continue;
+    const sight = loop.watch(peer.id).sighting();
+    if (sight.facts?.cluster?.nodes.some((n) => n.id === id)) {
+      await loop.watch(peer.id).link.forget(id, VERB_DEADLINE_MS);
+    }
+  }
+  await node.removeData(instance.dataDir, instance.socket);
+  store.write(() => {
+    store.removeInstance(id);
+    store.freePorts(`${loop.id}/${id}`);
+  });
+}
+
+export async function removeDatabase(loop: DatabaseLoop): Promise<void> {
+  const { store } = loop.deps;
+  const database = loop.database();
+  store.write(() => {
+    if (database.resourceState === 'CreateFailed' && database.provisioningState !== 'Deleting') {
+      // Rolled back: the record stays, so that the user sees why and can try again or delete it.
+      for (const shard of loop.shards()) store.removeShard(loop.id, shard.index);
+      loop.event('create-rolled-back', 'info', 'What a failed create had started was removed.');
+      return;
+    }
+    endOperations(loop, (operation) => operation.databaseId === loop.id, null);
+    loop.event('database-deleted', 'info', 'The database was deleted.');
+    store.removeDatabase(loop.id);
+  });
+}

@@ -1,0 +1,155 @@
+/**
+ * Who is primary. Each change is committed before an engine hears of it, so that a control process
+ * that comes after this one asks the same engine again and never a second one (engine rule 3).
+ */
+import type { EngineFacts } from '../../../engine/contract.ts';
+import type { ShardRecord, StateReason } from '../../store/records.ts';
+import { isClustered } from '../launch.ts';
+import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
+import type { DatabaseLoop } from '../loop.ts';
+import { applySettings } from './converge.ts';
+
+export async function promote(loop: DatabaseLoop, index: number, id: string): Promise<void> {
+  const { store, clock } = loop.deps;
+  const clustered = isClustered(loop.database());
+  const before = loop.shard(index);
+  if (before.phase !== 'promoting' || before.successor !== id) {
+    store.decide(() => {
+      loop.lease();
+      const shard = loop.shard(index);
+      store.putShard({
+        ...shard,
+        phase: 'promoting',
+        successor: id,
+        epoch: shard.epoch + 1,
+        reason: promotionReason(shard),
+        decidedAt: clock.now(),
+      });
+    });
+  }
+  const link = loop.watch(id).link;
+  const facts = await link.facts(FACTS_DEADLINE_MS);
+  if (facts.role !== 'primary') {
+    if (clustered) await link.takeover(VERB_DEADLINE_MS);
+    else await link.becomePrimary(VERB_DEADLINE_MS);
+  }
+  await loop.watch(id).refresh();
+}
+
+function promotionReason(shard: ShardRecord): StateReason {
+  if (shard.phase === 'new') return { code: 'electing', message: 'Its first primary takes over.' };
+  return shard.reason.code === 'fenced-by-deadline'
+    ? { code: 'promoting-after-deadline', message: shard.reason.message }
+    : { code: 'promoting', message: 'Its primary died; the replica takes over.' };
+}
+
+/** The successor says it is primary: settle it, let clients in, and record that it serves. */
+export async function crown(loop: DatabaseLoop, index: number, id: string): Promise<void> {
+  const { store, clock, node } = loop.deps;
+  const before = loop.shard(index);
+  const failover = before.phase === 'promoting' && before.primary !== null;
+  // In a failover the new primary has its settings and users since it followed.
+  if (!failover) {
+    if (before.saved !== null) await node.consumeDataFile(loop.instance(id).dataDir);
+    await applySettings(loop, id);
+  }
+  const facts = await loop.watch(id).link.facts(FACTS_DEADLINE_MS);
+  if (facts.role !== 'primary') throw new Error(`instance ${id} is not primary any more`);
+  const deadline = before.reason.code === 'promoting-after-deadline';
+  store.write(() => {
+    const shard = loop.shard(index);
+    store.putShard({
+      ...serving(shard, id, facts),
+      epoch: shard.phase === 'down' ? shard.epoch + 1 : shard.epoch,
+      reason: {
+        code: deadline ? 'failed-over-by-deadline' : 'running',
+        message: deadline ? shard.reason.message : '',
+      },
+      decidedAt: clock.now(),
+    });
+    noteStream(loop, id, facts);
+    if (failover) {
+      const tookMs = clock.now() - shard.decidedAt;
+      loop.event('shard-promoted', 'warning', `The replica of shard ${index} is primary now.`, {
+        shard: index,
+        instance: id,
+        data: { epoch: shard.epoch, tookMs },
+      });
+    }
+  });
+  loop.deps.publish(loop.id);
+}
+
+/** The engines elected one while no control process was there. */
+export async function adopt(loop: DatabaseLoop, index: number, id: string): Promise<void> {
+  const { store, clock } = loop.deps;
+  const facts = await loop.watch(id).link.facts(FACTS_DEADLINE_MS);
+  store.write(() => {
+    loop.lease();
+    const shard = loop.shard(index);
+    if (facts.cluster === null || facts.cluster.epoch <= shard.configEpoch) return;
+    store.putShard({
+      ...serving(shard, id, facts),
+      epoch: shard.epoch + 1,
+      reason: { code: 'running', message: '' },
+      decidedAt: clock.now(),
+    });
+    noteStream(loop, id, facts);
+    loop.event(
+      'vote-adopted',
+      'warning',
+      `The engines elected a primary for shard ${index} by themselves.`,
+      {
+        shard: index,
+        instance: id,
+        data: { configEpoch: facts.cluster.epoch },
+      },
+    );
+  });
+  loop.deps.publish(loop.id);
+}
+
+function serving(shard: ShardRecord, id: string, facts: EngineFacts): ShardRecord {
+  return {
+    ...shard,
+    phase: 'serving',
+    primary: id,
+    successor: null,
+    replicationId: facts.replicationId,
+    offset: facts.offset,
+    configEpoch: facts.cluster?.epoch ?? 0,
+    saved: null,
+  };
+}
+
+function noteStream(loop: DatabaseLoop, id: string, facts: EngineFacts): void {
+  loop.deps.store.putInstance({
+    ...loop.instance(id),
+    synced: true,
+    replicationId: facts.replicationId,
+    offset: facts.offset,
+  });
+}
+
+export async function giveUp(
+  loop: DatabaseLoop,
+  index: number,
+  code: string,
+  message: string,
+): Promise<void> {
+  const { store, clock } = loop.deps;
+  store.write(() => {
+    const shard = loop.shard(index);
+    store.putShard({
+      ...shard,
+      phase: 'down',
+      // A successor that was committed may have served: its files are the newer ones.
+      primary: shard.successor ?? shard.primary,
+      successor: null,
+      reason: { code, message },
+      decidedAt: clock.now(),
+    });
+    loop.event(code, 'error', `Shard ${index}: ${message}`, { shard: index });
+  });
+  loop.deps.publish(loop.id);
+}

@@ -1,0 +1,162 @@
+/**
+ * Starting and fencing: the only two places where a process of an engine begins or ends.
+ *
+ * Before a start, whatever runs in the instance's folder unrecorded is killed: a crash between fork
+ * and record leaves such a process, and two on one folder would destroy it. Before a dead one
+ * follows anybody its files are set aside, and kept until it is a whole copy again (engine rule 1).
+ */
+import type { FenceReason } from '../../plan/model.ts';
+import type { InstanceRecord, ShardRecord, StartKind } from '../../store/records.ts';
+import { launchOf } from '../launch.ts';
+import { FENCE_DEADLINE_MS } from '../limits.ts';
+import type { DatabaseLoop } from '../loop.ts';
+import { usersOf } from '../users.ts';
+
+export async function start(loop: DatabaseLoop, id: string, as: StartKind): Promise<void> {
+  const { store, node, clock } = loop.deps;
+  const instance = loop.instance(id);
+  const shard = loop.shard(instance.shard);
+  refuseUnfit(shard, instance, as);
+  try {
+    await killUnrecorded(loop, instance);
+    if (as === 'follow' && instance.phase === 'dead') {
+      await node.setAside(instance.dataDir, String(shard.epoch));
+    }
+    const load = as === 'cold' ? await coldFile(loop, shard, instance) : 'nothing';
+    const database = loop.database();
+    const cluster = loop.cluster();
+    const process = await node.start(
+      launchOf({
+        database,
+        shards: loop.shards(),
+        instances: loop.instances(),
+        instance,
+        as,
+        load,
+        tls: await loop.deps.tls(cluster),
+        // Nobody but us gets in before the shard's role is decided and settled.
+        users: usersOf(loop, as === 'follow'),
+        secrets: loop.secrets(),
+        announceHost: loop.deps.hostName(cluster),
+      }),
+    );
+    store.write(() =>
+      store.putInstance({
+        ...loop.instance(id),
+        phase: 'running',
+        start: as,
+        process,
+        synced: false,
+        engine: `${node.engine.name} ${node.engine.version}`,
+        startedAt: clock.now(),
+      }),
+    );
+    loop.watch(id).startSucceeded();
+  } catch (error) {
+    loop.watch(id).startFailed();
+    throw error;
+  }
+}
+
+/** What engine rule 30 forbids is checked where it would happen, not only where it is planned. */
+function refuseUnfit(shard: ShardRecord, instance: InstanceRecord, as: StartKind): void {
+  const first = as === 'first-primary' || as === 'first-replica';
+  if (first && shard.phase !== 'new') {
+    throw new Error(`shard ${shard.index} held data: no first start`);
+  }
+  if (as === 'cold' && (shard.phase !== 'down' || shard.primary !== instance.id)) {
+    throw new Error(`shard ${shard.index} is not to be started from ${instance.id}`);
+  }
+  if (as === 'follow' && (shard.primary === null || shard.primary === instance.id)) {
+    throw new Error(`shard ${shard.index} has nobody for ${instance.id} to follow`);
+  }
+  if (instance.process !== null) throw new Error(`instance ${instance.id} has a process`);
+}
+
+async function killUnrecorded(loop: DatabaseLoop, instance: InstanceRecord): Promise<void> {
+  const { node, store } = loop.deps;
+  for (const found of await node.find()) {
+    if (found.dataDir !== instance.dataDir) continue;
+    await node.kill(found.process, FENCE_DEADLINE_MS);
+    store.write(() =>
+      loop.event('stray-killed', 'warning', 'An engine that nobody had recorded was ended.', {
+        shard: instance.shard,
+        instance: instance.id,
+      }),
+    );
+  }
+}
+
+/** Only the file that the store calls current counts; anything else stays where it is, unread. */
+async function coldFile(
+  loop: DatabaseLoop,
+  shard: ShardRecord,
+  instance: InstanceRecord,
+): Promise<'nothing' | 'files'> {
+  const { saved } = shard;
+  if (saved !== null && saved.instance === instance.id) {
+    const file = await loop.deps.node.dataFile(instance.dataDir);
+    if (file !== null && file.sha256 === saved.sha256) return 'files';
+  }
+  if (saved === null && shard.epoch === 0) return 'nothing';
+  if (shard.reason.code === 'starting-empty') return 'nothing';
+  const { store } = loop.deps;
+  const why =
+    saved === null
+      ? 'nothing of it was persisted'
+      : 'the file of the last stop is missing or damaged';
+  store.write(() => {
+    store.putShard({
+      ...loop.shard(shard.index),
+      reason: { code: 'starting-empty', message: `It starts empty: ${why}.` },
+    });
+    loop.event('data-lost', 'error', `Shard ${shard.index} starts empty: ${why}.`, {
+      shard: shard.index,
+      instance: instance.id,
+    });
+  });
+  return 'nothing';
+}
+
+const WORDS: Readonly<Record<FenceReason, string>> = {
+  died: 'ended by itself',
+  hung: 'did not answer and used no CPU: it was ended',
+  busy: 'did not answer for too long although it worked: it was ended',
+  script: 'was blocked by a script for too long: it was ended',
+  stray: 'called itself primary against the records: it was ended',
+  dismissed: 'is not needed any more: it was ended',
+};
+
+/** Resolves only when the process is known to be gone; what follows may rely on it. */
+export async function fence(loop: DatabaseLoop, id: string, reason: FenceReason): Promise<void> {
+  const { store, node } = loop.deps;
+  const instance = loop.instance(id);
+  if (instance.process !== null) await node.kill(instance.process, FENCE_DEADLINE_MS);
+  store.decide(() => {
+    const now = loop.instance(id);
+    store.putInstance({
+      ...now,
+      phase: now.phase === 'running' ? 'dead' : now.phase,
+      process: null,
+      synced: false,
+    });
+    const shard = loop.shard(instance.shard);
+    const role = roleOf(shard, instance);
+    if (role === 'primary' && reason !== 'died' && shard.phase === 'serving') {
+      store.putShard({
+        ...shard,
+        reason: { code: 'fenced-by-deadline', message: `Its primary ${WORDS[reason]}.` },
+      });
+    }
+    loop.event(
+      reason === 'died' ? 'engine-died' : `engine-fenced-${reason}`,
+      role === 'primary' ? 'error' : 'warning',
+      `The ${role} of shard ${shard.index} ${WORDS[reason]}.`,
+      { shard: shard.index, instance: id, data: { pid: instance.process?.pid ?? null } },
+    );
+  });
+}
+
+function roleOf(shard: ShardRecord, instance: InstanceRecord): string {
+  return shard.primary === instance.id || shard.successor === instance.id ? 'primary' : 'replica';
+}

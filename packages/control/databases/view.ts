@@ -1,0 +1,79 @@
+/** What the endpoint is told of a database. Pure. */
+import { createHash } from 'node:crypto';
+import type {
+  DatabaseView,
+  InstanceView,
+  ShardView,
+  UserView,
+} from '../../endpoint/control-protocol.ts';
+import type { DatabaseRecord, InstanceRecord, ShardRecord } from '../store/records.ts';
+import { IDLE_TIMEOUT_MS } from './limits.ts';
+
+export interface ViewInput {
+  readonly database: DatabaseRecord;
+  readonly shards: readonly ShardRecord[];
+  readonly instances: readonly InstanceRecord[];
+  readonly hosts: readonly string[];
+  readonly hostName: string;
+  readonly certificate: {
+    readonly certFile: string;
+    readonly keyFile: string;
+    readonly generation: number;
+  };
+  readonly users: readonly UserView[];
+}
+
+/** Null: the endpoint has nothing to do with it (not laid out yet, failed, or being deleted). */
+export function viewOf(input: ViewInput): DatabaseView | null {
+  const { database, shards } = input;
+  if (database.provisioningState === 'Deleting' || database.resourceState === 'CreateFailed')
+    return null;
+  if (shards.length === 0 || shards.every((shard) => shard.phase === 'new')) return null;
+  const tls = database.settings.clientProtocol === 'Encrypted';
+  return {
+    id: database.id,
+    policy: database.settings.policy,
+    listen: input.hosts.map((host) => ({ host, port: database.port, tls })),
+    certificate: tls ? input.certificate : null,
+    users: input.users,
+    limits: {
+      maxConnections: database.sizing.maxConnections,
+      idleTimeoutMs: IDLE_TIMEOUT_MS,
+      outputBufferBytes: database.sizing.outputBufferBytes,
+    },
+    guard: [],
+    azureStrict: database.settings.azureStrict,
+    readFrom: 'primary',
+    shards: shards.map((shard) => shardView(input, shard)),
+  };
+}
+
+function shardView(input: ViewInput, shard: ShardRecord): ShardView {
+  const members = input.instances.filter((i) => i.shard === shard.index && i.phase === 'running');
+  const primary = members.find((i) => i.id === shard.primary);
+  const serving = shard.phase === 'serving' && primary !== undefined;
+  return {
+    id: `${shard.databaseId}/${shard.index}`,
+    slots: shard.slots,
+    state: serving ? 'serving' : 'down',
+    reason: shard.reason.code,
+    primary: serving ? instanceView(input, primary) : null,
+    replicas: members
+      .filter((i) => i.synced && i.id !== shard.primary)
+      .map((i) => instanceView(input, i)),
+  };
+}
+
+function instanceView(input: ViewInput, instance: InstanceRecord): InstanceView {
+  const direct = input.database.settings.policy === 'OSSCluster';
+  return {
+    node: instance.id,
+    socket: instance.socket,
+    announce: direct ? { host: input.hostName, port: instance.port } : null,
+  };
+}
+
+/** Equal exactly if the endpoint would be told the same. */
+export function fingerprint(view: DatabaseView | null): string {
+  return view === null ? 'absent' : createHash('sha256').update(JSON.stringify(view)).digest('hex');
+}

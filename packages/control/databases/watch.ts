@@ -1,0 +1,297 @@
+/**
+ * Watching one engine: two open connections, a ping five times a second, the stream position once a
+ * second, and what follows from silence.
+ *
+ * A closed connection is not a death: an application may close it (CLIENT KILL), a limit may. So
+ * the close of the first connection asks the process table and then the second connection; an
+ * answer there is a false alarm, said and forgotten (engine rule 2). Silence is only reported here,
+ * with what tells hung from busy: the process state, and whether CPU time still grows. The verdict
+ * is the plan's.
+ */
+import type { EngineFacts, EngineLink, EngineLogin, ProcessFacts } from '../../engine/contract.ts';
+import type { Condition, Sighting } from '../plan/model.ts';
+import type { InstanceRecord } from '../store/records.ts';
+import type { ExecutorDeps } from './deps.ts';
+import {
+  FACTS_DEADLINE_MS,
+  LINK_DEADLINE_MS,
+  LINK_QUICK_TRIES,
+  LINK_RETRY_MS,
+  LINK_RETRY_SLOW_MS,
+  PING_DEADLINE_MS,
+  PING_EVERY_MS,
+  PINGS_PER_SAMPLE,
+  SECOND_OPINION_MS,
+  START_BACKOFF_MAX_MS,
+  START_BACKOFF_MS,
+} from './limits.ts';
+
+export interface WatchEvents {
+  /** Something that the plan may care about changed. */
+  changed(): void;
+  /** A fresh look at the stream, once a second. */
+  sampled(facts: EngineFacts): void;
+  falseAlarm(reason: string): void;
+}
+
+export class Watch {
+  readonly #deps: ExecutorDeps;
+  readonly #events: WatchEvents;
+  readonly #login: EngineLogin;
+  /** Settings that must hold before anything is read (engine rule 28). */
+  readonly #first: Readonly<Record<string, string>>;
+  #instance: InstanceRecord;
+  #main: EngineLink | null = null;
+  #spare: EngineLink | null = null;
+  #condition: Condition = 'unknown';
+  #since: number;
+  #process: ProcessFacts | null = null;
+  #cpuWhenMute = 0;
+  #facts: EngineFacts | null = null;
+  #configured = -1;
+  #failures = 0;
+  #startNotBefore = 0;
+  #pings = 0;
+  #stopped = false;
+  /** Grows when the process changes: answers that belong to an older one are dropped. */
+  #round = 0;
+  #timer: { cancel(): void } | null = null;
+
+  constructor(
+    deps: ExecutorDeps,
+    instance: InstanceRecord,
+    login: EngineLogin,
+    first: Readonly<Record<string, string>>,
+    events: WatchEvents,
+  ) {
+    this.#deps = deps;
+    this.#instance = instance;
+    this.#login = login;
+    this.#first = first;
+    this.#events = events;
+    this.#since = deps.clock.now();
+    if (instance.phase === 'running') void this.#connect(this.#round, 0);
+  }
+
+  /** The connection for commands of the control process; throws when there is none now. */
+  get link(): EngineLink {
+    if (this.#main === null || this.#main.closed) {
+      throw new Error(`no connection to instance ${this.#instance.id.slice(0, 8)} now`);
+    }
+    return this.#main;
+  }
+
+  sighting(): Sighting {
+    return {
+      process: this.#process === null ? 'none' : this.#process.state,
+      condition: this.#condition,
+      since: this.#since,
+      cpuMoving: this.#process !== null && this.#process.cpuTicks > this.#cpuWhenMute,
+      facts: this.#facts,
+      configured: this.#configured,
+      startNotBefore: this.#startNotBefore,
+    };
+  }
+
+  get memory(): number {
+    return this.#process?.rssBytes ?? 0;
+  }
+
+  /** The record changed: another process, or none. */
+  update(instance: InstanceRecord): void {
+    const before = this.#instance.process;
+    this.#instance = instance;
+    const now = instance.process;
+    if (before?.pid === now?.pid && before?.startTicks === now?.startTicks) return;
+    this.#forget();
+    if (instance.phase === 'running') void this.#connect(this.#round, 0);
+  }
+
+  /** Looks at the process table again; cheap. */
+  inspect(): void {
+    const process = this.#instance.process;
+    this.#process = process === null ? null : this.#deps.node.inspect(process);
+  }
+
+  /** Asks for fresh facts now; failures show as the condition. */
+  async refresh(): Promise<void> {
+    const round = this.#round;
+    this.inspect();
+    const link = this.#main;
+    if (link === null || link.closed) return;
+    try {
+      const facts = await link.facts(FACTS_DEADLINE_MS);
+      if (round === this.#round) this.#learn(facts);
+    } catch {
+      // The ping beside this one decides what the silence means.
+    }
+  }
+
+  configuredAt(generation: number): void {
+    this.#configured = generation;
+  }
+
+  startFailed(): void {
+    const delay = Math.min(START_BACKOFF_MS * 2 ** this.#failures, START_BACKOFF_MAX_MS);
+    this.#failures++;
+    this.#startNotBefore = this.#deps.clock.now() + delay;
+  }
+
+  startSucceeded(): void {
+    this.#failures = 0;
+    this.#startNotBefore = 0;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#round++;
+    this.#timer?.cancel();
+    this.#main?.close();
+    this.#spare?.close();
+    this.#main = null;
+    this.#spare = null;
+    this.#facts = null;
+    this.#configured = -1;
+    this.#process = null;
+    this.#set('unknown');
+  }
+
+  #set(condition: Condition): void {
+    if (condition === this.#condition) return;
+    this.#condition = condition;
+    this.#since = this.#deps.clock.now();
+    if (condition === 'mute') {
+      this.inspect();
+      this.#cpuWhenMute = this.#process?.cpuTicks ?? 0;
+    }
+  }
+
+  #isGone(): boolean {
+    this.inspect();
+    return this.#process?.state === 'gone';
+  }
+
+  #current(round: number): boolean {
+    return round === this.#round && !this.#stopped;
+  }
+
+  #learn(facts: EngineFacts): void {
+    this.#facts = facts;
+    this.#set(facts.loading ? 'loading' : 'answering');
+  }
+
+  async #connect(round: number, attempt: number): Promise<void> {
+    if (!this.#current(round)) return;
+    if (this.#isGone()) return this.#events.changed();
+    try {
+      const link = await this.#deps.node.link(this.#instance.socket, this.#login, LINK_DEADLINE_MS);
+      if (!this.#current(round)) return link.close();
+      if (Object.keys(this.#first).length > 0) await link.configure(this.#first, LINK_DEADLINE_MS);
+      const facts = await link.facts(FACTS_DEADLINE_MS);
+      if (!this.#current(round)) return link.close();
+      this.#main = link;
+      this.#configured = -1;
+      this.#learn(facts);
+      link.onClose((reason) => void this.#lost(round, link, reason));
+      this.#beat(round);
+      void this.#openSpare(round);
+      this.#events.changed();
+    } catch {
+      if (!this.#current(round)) return;
+      // No socket yet, or an engine that does not answer: the same question again.
+      if (attempt >= LINK_QUICK_TRIES) this.#set('mute');
+      const delay = attempt < LINK_QUICK_TRIES ? LINK_RETRY_MS : LINK_RETRY_SLOW_MS;
+      this.#timer = this.#deps.clock.later(delay, () => void this.#connect(round, attempt + 1));
+      if (this.#condition === 'mute') this.#events.changed();
+    }
+  }
+
+  async #openSpare(round: number): Promise<void> {
+    try {
+      const link = await this.#deps.node.link(this.#instance.socket, this.#login, LINK_DEADLINE_MS);
+      if (!this.#current(round)) return link.close();
+      this.#spare = link;
+    } catch {
+      this.#spare = null; // one connection must do; the next reconnect tries again
+    }
+  }
+
+  /** The alarm: the first connection is closed. */
+  async #lost(round: number, link: EngineLink, reason: string): Promise<void> {
+    if (!this.#current(round) || this.#main !== link) return;
+    this.#main = null;
+    this.#timer?.cancel();
+    if (this.#isGone()) return this.#events.changed();
+    const spare = this.#spare;
+    this.#spare = null;
+    try {
+      if (spare === null) throw new Error('no second connection');
+      await spare.ping(SECOND_OPINION_MS);
+      if (!this.#current(round)) return spare.close();
+      this.#main = spare;
+      spare.onClose((why) => void this.#lost(round, spare, why));
+      this.#events.falseAlarm(reason);
+      this.#beat(round);
+      void this.#openSpare(round);
+    } catch {
+      if (!this.#current(round)) return;
+      spare?.close();
+      if (!this.#isGone()) this.#set('mute');
+      this.#events.changed();
+      void this.#connect(round, 0);
+    }
+  }
+
+  #beat(round: number): void {
+    this.#timer = this.#deps.clock.later(PING_EVERY_MS, () => void this.#ping(round));
+  }
+
+  async #ping(round: number): Promise<void> {
+    const link = this.#main;
+    if (!this.#current(round) || link === null) return;
+    const before = this.#condition;
+    try {
+      if (++this.#pings % PINGS_PER_SAMPLE === 0) {
+        const facts = await link.facts(PING_DEADLINE_MS);
+        if (!this.#current(round)) return;
+        const changed = differs(this.#facts, facts);
+        this.#learn(facts);
+        this.#events.sampled(facts);
+        if (changed) this.#events.changed();
+      } else {
+        const answer = await link.ping(PING_DEADLINE_MS);
+        if (!this.#current(round)) return;
+        if (answer === 'pong' && before !== 'answering')
+          this.#learn(await link.facts(FACTS_DEADLINE_MS));
+        else if (answer !== 'pong') this.#set(answer === 'busy' ? 'script' : 'loading');
+      }
+    } catch {
+      if (!this.#current(round) || this.#main !== link) return;
+      this.#set('mute');
+      this.inspect();
+    }
+    if (!this.#current(round)) return;
+    if (before !== this.#condition || this.#condition === 'mute') this.#events.changed();
+    if (this.#main === link && !link.closed) this.#beat(round);
+  }
+}
+
+/** What the plan reads of the facts; offsets and memory move all the time and decide nothing here. */
+function differs(a: EngineFacts | null, b: EngineFacts): boolean {
+  if (a === null) return true;
+  return (
+    a.role !== b.role ||
+    a.link !== b.link ||
+    a.syncing !== b.syncing ||
+    a.loading !== b.loading ||
+    a.replicationId !== b.replicationId ||
+    a.primaryPort !== b.primaryPort ||
+    a.cluster?.state !== b.cluster?.state ||
+    a.cluster?.epoch !== b.cluster?.epoch ||
+    a.cluster?.nodes.length !== b.cluster?.nodes.length
+  );
+}
