@@ -3,7 +3,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Policy } from '../../endpoint/control-protocol.ts';
-import { engineCacheDir, type ProvisionedEngine, provisionEngine } from '../../engine/index.ts';
+import {
+  engineCacheDir,
+  openLink,
+  type ProvisionedEngine,
+  provisionEngine,
+} from '../../engine/index.ts';
 import { RespError } from '../../resp/index.ts';
 import { Authority } from '../tls/authority.ts';
 import {
@@ -125,7 +130,6 @@ async function as(
   password: string,
   command: readonly string[],
 ): Promise<string> {
-  const { openLink } = await import('../../engine/index.ts');
   const link = await openLink(running.launch.socket, { user, password }, DEADLINE_MS).catch(
     (error: unknown) => String(error),
   );
