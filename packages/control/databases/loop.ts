@@ -6,7 +6,7 @@
  * waits for an action: its end wakes the loop like any other event.
  */
 import type { EngineFacts } from '../../engine/contract.ts';
-import type { Action, Plan, View, Wait } from '../plan/model.ts';
+import type { Action, Plan, Sighting, View, Wait } from '../plan/model.ts';
 import { plan } from '../plan/plan.ts';
 import type { DatabaseRecord, InstanceRecord } from '../store/records.ts';
 import { DatabaseRecords } from './database-records.ts';
@@ -55,6 +55,12 @@ export class DatabaseLoop extends DatabaseRecords {
     });
   }
 
+  /** Applies settings and users to every engine again: certificates or keys changed. */
+  reconfigure(): void {
+    for (const watch of this.#watches.values()) watch.configuredAt(-1);
+    this.wake();
+  }
+
   /** Stops looking; what runs in the background is awaited. Processes stay. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -69,6 +75,11 @@ export class DatabaseLoop extends DatabaseRecords {
 
   get failure(): { code: string; message: string } | null {
     return this.#failure;
+  }
+
+  /** How it is seen now; null when it is not watched. */
+  sighting(id: string): Sighting | null {
+    return this.#watches.get(id)?.sighting() ?? null;
   }
 
   watch(id: string): Watch {

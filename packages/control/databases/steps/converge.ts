@@ -25,8 +25,15 @@ export async function configure(loop: DatabaseLoop, id: string): Promise<void> {
 export async function applySettings(loop: DatabaseLoop, id: string): Promise<void> {
   const database = loop.database();
   const watch = loop.watch(id);
+  const tls = await loop.deps.tls(loop.cluster());
   await watch.link.configure(
-    { ...liveSettings(database), ...votingOff(database) },
+    {
+      ...liveSettings(database),
+      ...votingOff(database),
+      'tls-cert-file': tls.certFile,
+      'tls-key-file': tls.keyFile,
+      'tls-ca-cert-file': tls.caFile,
+    },
     VERB_DEADLINE_MS,
   );
   for (const user of usersOf(loop, true)) await watch.link.setUser(user, VERB_DEADLINE_MS);

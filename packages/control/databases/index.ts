@@ -1,0 +1,3 @@
+export { type Clock, systemClock } from './clock.ts';
+export { Databases, type ManagerDeps } from './manager.ts';
+export type { StopReport } from './stop.ts';

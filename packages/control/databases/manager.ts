@@ -1,0 +1,282 @@
+/**
+ * All databases of this installation: their loops, the endpoint's knowledge of them, the lease that
+ * keeps engines from voting while somebody is here to decide.
+ */
+import type { DatabaseView } from '../../endpoint/control-protocol.ts';
+import { endpointUsers } from '../auth/users.ts';
+import type { EndpointFleet, WatchdogTarget } from '../endpoints/contract.ts';
+import { ControlError } from '../errors.ts';
+import type { ShardStatus } from '../service.ts';
+import type { ClusterRecord } from '../store/records.ts';
+import type { ServedCertificate } from '../tls/contract.ts';
+import { DatabaseRecords } from './database-records.ts';
+import type { ExecutorDeps } from './deps.ts';
+import { isClustered } from './launch.ts';
+import {
+  APPLY_DEADLINE_MS,
+  DELAY_PROBE_MS,
+  FENCE_DEADLINE_MS,
+  LEASE_EVERY_MS,
+  VERB_DEADLINE_MS,
+} from './limits.ts';
+import { DatabaseLoop } from './loop.ts';
+import { Publisher } from './publisher.ts';
+import { shardStatus } from './status.ts';
+import { type StopReport, stopDatabase } from './stop.ts';
+import { databaseUsers, usersOf } from './users.ts';
+import { viewOf } from './view.ts';
+
+export interface ManagerDeps extends Omit<ExecutorDeps, 'publish' | 'published'> {
+  readonly fleet: Pick<EndpointFleet, 'publish' | 'renewLease'>;
+  /** Addresses that the endpoint listens on for every database. */
+  readonly hosts: readonly string[];
+  served(cluster: ClusterRecord): Promise<ServedCertificate>;
+}
+
+const GENERATION = 'control-generation';
+
+export class Databases {
+  readonly #deps: ManagerDeps;
+  readonly #executor: ExecutorDeps;
+  readonly #loops = new Map<string, DatabaseLoop>();
+  readonly #publisher: Publisher;
+  readonly #certificates = new Map<string, ServedCertificate>();
+  readonly #generation: string;
+  #probe: { cancel(): void } | null = null;
+  #lease: { cancel(): void } | null = null;
+  #delayMs = 0;
+  #stopped = false;
+
+  constructor(deps: ManagerDeps) {
+    this.#deps = deps;
+    this.#executor = {
+      ...deps,
+      publish: () => this.#publisher.publish(),
+      published: (id) => this.#published(id),
+    };
+    const { store } = deps;
+    this.#generation = String(Number(store.meta(GENERATION) ?? 0) + 1);
+    store.write(() => store.setMeta(GENERATION, this.#generation));
+    this.#publisher = new Publisher({
+      ...deps,
+      databaseIds: () => store.databases().map((each) => each.id),
+      view: (id) => this.#loadView(id),
+      published: (id) => this.wake(id),
+      unreachable: (problems) => this.#unreachable(problems),
+    });
+  }
+
+  /** Ends what nobody recorded, then looks after every database there is. Answers how many run. */
+  async start(): Promise<{ readonly adopted: number }> {
+    const { store, node } = this.#deps;
+    const recorded = new Set<string>();
+    for (const database of store.databases()) {
+      for (const { process } of store.instances(database.id)) {
+        if (process !== null) recorded.add(`${process.pid} ${process.startTicks}`);
+      }
+    }
+    let adopted = 0;
+    for (const { process } of await node.find()) {
+      if (recorded.has(`${process.pid} ${process.startTicks}`)) adopted++;
+      else await node.kill(process, FENCE_DEADLINE_MS);
+    }
+    for (const database of store.databases()) this.wake(database.id);
+    this.#publisher.publish();
+    this.#probeDelay();
+    this.#renewLease();
+    return { adopted };
+  }
+
+  wake(id: string): void {
+    if (this.#stopped) return;
+    let loop = this.#loops.get(id);
+    if (loop === undefined) {
+      loop = new DatabaseLoop(
+        this.#executor,
+        id,
+        () => this.#checkLease(),
+        () => this.#delayMs,
+        () => this.#forget(id),
+      );
+      this.#loops.set(id, loop);
+    }
+    loop.wake();
+  }
+
+  /** What runs in the background about this database; for `show` and for tests. */
+  waits(id: string): readonly string[] {
+    return this.#loops.get(id)?.waits.map((wait) => wait.reason) ?? [];
+  }
+
+  shards(id: string): ShardStatus[] {
+    const { store } = this.#deps;
+    const loop = this.#loops.get(id);
+    const instances = store.instances(id);
+    return store
+      .shards(id)
+      .map((shard) => shardStatus(shard, instances, (each) => loop?.sighting(each) ?? null));
+  }
+
+  /** Users and keys as recorded, on every running engine and at the endpoint, before it resolves. */
+  async applyUsers(id: string, options: { readonly disconnect: boolean }): Promise<void> {
+    const loop = this.#loops.get(id);
+    if (loop === undefined) return;
+    const users = usersOf(loop, true);
+    const missed: string[] = [];
+    await Promise.all(
+      loop
+        .instances()
+        .filter((instance) => instance.phase === 'running')
+        .map(async (instance) => {
+          try {
+            const { link } = loop.watch(instance.id);
+            for (const user of users) await link.setUser(user, VERB_DEADLINE_MS);
+            if (options.disconnect) await link.disconnect('default', APPLY_DEADLINE_MS);
+          } catch {
+            missed.push(instance.id.slice(0, 8));
+          }
+        }),
+    );
+    this.#publisher.publish();
+    if (missed.length > 0) {
+      loop.reconfigure();
+      throw new ControlError(
+        'EnginesNotAnswering',
+        409,
+        `These engines did not answer: ${missed.join(', ')}.`,
+      );
+    }
+  }
+
+  /** Certificates were renewed or replaced: the endpoint and the engines load them. */
+  certificatesChanged(clusterId: string | null): void {
+    for (const loop of this.#loops.values()) {
+      const cluster = this.#deps.store.databaseById(loop.id)?.clusterId ?? null;
+      if (clusterId !== null && cluster !== clusterId) continue;
+      if (cluster !== null) this.#certificates.delete(cluster);
+      loop.reconfigure();
+    }
+    this.#publisher.publish();
+  }
+
+  /** The control process leaves; engines stay as they are. */
+  async detach(): Promise<void> {
+    this.#stopped = true;
+    this.#probe?.cancel();
+    this.#lease?.cancel();
+    await this.#publisher.stop();
+    await Promise.all([...this.#loops.values()].map((loop) => loop.stop()));
+  }
+
+  /** Saves and ends every database. The endpoint must be closed before. */
+  async stop(save: boolean, onStopped: (name: string) => void): Promise<StopReport> {
+    this.#stopped = true;
+    this.#probe?.cancel();
+    this.#lease?.cancel();
+    await this.#publisher.stop();
+    const reports = await Promise.all(
+      [...this.#loops.values()].map(async (loop) => {
+        const report = await stopDatabase(loop, save);
+        onStopped(loop.cluster().name);
+        return report;
+      }),
+    );
+    return {
+      saved: reports.reduce((sum, report) => sum + report.saved, 0),
+      notes: reports.flatMap((report) => report.notes),
+    };
+  }
+
+  #forget(id: string): void {
+    this.#loops.delete(id);
+    this.#publisher.publish();
+  }
+
+  /** One control process a data folder: a later one has raised the number. */
+  #checkLease(): void {
+    if (this.#deps.store.meta(GENERATION) === this.#generation) return;
+    throw new ControlError('lease-lost', 409, 'Another control process has taken over.');
+  }
+
+  #published(id: string): boolean {
+    const view = this.#view(id);
+    if (view !== undefined && this.#publisher.serves(id, view)) return true;
+    this.#publisher.publish();
+    return false;
+  }
+
+  /** Undefined: its certificate is not loaded yet. */
+  #view(id: string): DatabaseView | null | undefined {
+    const { store } = this.#deps;
+    const database = store.databaseById(id);
+    const cluster = database === null ? null : store.clusterById(database.clusterId);
+    if (database === null || cluster === null) return null;
+    const certificate = this.#certificates.get(cluster.id);
+    if (certificate === undefined) return undefined;
+    return viewOf({
+      database,
+      shards: store.shards(id),
+      instances: store.instances(id),
+      hosts: this.#deps.hosts,
+      hostName: this.#deps.hostName(cluster),
+      certificate: {
+        certFile: certificate.certFile,
+        keyFile: certificate.keyFile,
+        generation: certificate.generation,
+      },
+      users: endpointUsers(databaseUsers(new DatabaseRecords(this.#executor, id))),
+    });
+  }
+
+  async #loadView(id: string): Promise<DatabaseView | null> {
+    const { store } = this.#deps;
+    const database = store.databaseById(id);
+    const cluster = database === null ? null : store.clusterById(database.clusterId);
+    if (cluster !== null && !this.#certificates.has(cluster.id)) {
+      this.#certificates.set(cluster.id, await this.#deps.served(cluster));
+    }
+    return this.#view(id) ?? null;
+  }
+
+  #unreachable(problems: readonly { readonly address: string; readonly reason: string }[]): void {
+    const { store } = this.#deps;
+    store.write(() => {
+      for (const { address, reason } of problems) {
+        store.addEvent({
+          reason: 'listen-failed',
+          severity: 'error',
+          message: `The endpoint cannot listen on ${address}: ${reason}`,
+          clusterId: null,
+          databaseId: null,
+          shard: null,
+          instance: null,
+          data: { address, reason },
+        });
+      }
+    });
+  }
+
+  /** How late our own timers are: silence seen while we were late proves nothing (engine rule 7). */
+  #probeDelay(): void {
+    const { clock } = this.#deps;
+    const asked = clock.now();
+    this.#probe = clock.later(DELAY_PROBE_MS, () => {
+      this.#delayMs = Math.max(0, clock.now() - asked - DELAY_PROBE_MS);
+      this.#probeDelay();
+    });
+  }
+
+  #renewLease(): void {
+    const targets: WatchdogTarget[] = [];
+    for (const loop of this.#loops.values()) {
+      const database = this.#deps.store.databaseById(loop.id);
+      if (database === null || !isClustered(database)) continue;
+      const { admin } = loop.secrets();
+      for (const { phase, socket } of loop.instances()) {
+        if (phase === 'running') targets.push({ socket, user: 'admin', password: admin });
+      }
+    }
+    this.#deps.fleet.renewLease(targets);
+    this.#lease = this.#deps.clock.later(LEASE_EVERY_MS, () => this.#renewLease());
+  }
+}
