@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { CliError } from '../errors.ts';
+import { connectionString } from './connection.ts';
+import type { Sink } from './output.ts';
+import { Output } from './output.ts';
+import { Steps } from './steps.ts';
+import type { Column } from './table.ts';
+import { pairs, table } from './table.ts';
+import { bytes, duration, printable } from './text.ts';
+
+class Memory implements Sink {
+  text = '';
+  readonly isTTY: boolean;
+  readonly columns: number;
+  constructor(isTTY: boolean, columns = 80) {
+    this.isTTY = isTTY;
+    this.columns = columns;
+  }
+  write(text: string): void {
+    this.text += text;
+  }
+}
+
+test('bytes and durations read well', () => {
+  assert.deepEqual([0, 1023, 1024, 1536, 157_286_400, 1024 ** 4].map(bytes), [
+    '0 B',
+    '1023 B',
+    '1 KB',
+    '1.5 KB',
+    '150 MB',
+    '1 TB',
+  ]);
+  assert.deepEqual([0.4, 42, 1234, 61_000, 3_661_000, 200_000_000].map(duration), [
+    '0.4 ms',
+    '42 ms',
+    '1.2 s',
+    '1 min 1 s',
+    '1 h 1 min',
+    '2 d 7 h',
+  ]);
+});
+
+const COLUMNS: readonly Column<readonly string[]>[] = [
+  { title: 'NAME', value: (r) => r[0] ?? '', shrinkTo: 8 },
+  { title: 'STATE', value: (r) => r[1] ?? '' },
+  { title: 'ADDRESS', value: (r) => r[2] ?? '', shrinkTo: 10 },
+];
+
+test('a table fits its terminal and is whole in a pipe', () => {
+  const row = [
+    'a-very-long-name-of-a-cache-that-goes-on-and-on-for-ever',
+    'Running',
+    'some.host.example.org:10000',
+  ];
+  const wide = table(COLUMNS, [row], null);
+  assert.ok(wide[1]?.includes(row[0] ?? '-') && wide[1].includes(row[2] ?? '-'));
+  const narrow = table(COLUMNS, [row], 50);
+  for (const line of narrow) assert.ok(line.length <= 50, line);
+  assert.match(narrow[1] ?? '', /… {2}Running {2}/);
+});
+
+test('any table of any text fits 80 columns', () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.tuple(
+          fc.string({ maxLength: 90 }),
+          fc.string({ maxLength: 20 }),
+          fc.string({ maxLength: 90 }),
+        ),
+      ),
+      (rows) => {
+        for (const line of table(COLUMNS, rows, 80)) assert.ok(line.length <= 80);
+      },
+    ),
+  );
+});
+
+test('names cannot write to the terminal', () => {
+  assert.equal(printable('a\u001b[2Jb\u0007'), 'a\u{fffd}[2Jb\u{fffd}');
+  assert.equal(pairs([['Name', '\u009b31m']]).join(), 'Name  \u{fffd}31m');
+});
+
+test('colours only on a terminal, and never with NO_COLOR', () => {
+  const paint = (tty: boolean, env: NodeJS.ProcessEnv): string =>
+    new Output(new Memory(tty), new Memory(tty), env, false).paint('red', 'x');
+  assert.equal(paint(true, {}), '\u001b[31mx\u001b[39m');
+  assert.equal(paint(false, {}), 'x');
+  assert.equal(paint(true, { NO_COLOR: '1' }), 'x');
+  assert.equal(paint(true, { NO_COLOR: '' }), '\u001b[31mx\u001b[39m');
+  assert.equal(paint(true, { TERM: 'dumb' }), 'x');
+});
+
+test('errors: code, what, what to do; JSON when asked', () => {
+  const error = new CliError('refused', 'no-room', 'It does not fit.', 'Take a smaller one.');
+  const plain = new Memory(false);
+  new Output(plain, plain, {}, false).error(error);
+  assert.equal(plain.text, 'error: It does not fit. (no-room)\n  Take a smaller one.\n');
+  const json = new Memory(false);
+  new Output(json, json, {}, true).error(error);
+  assert.deepEqual(JSON.parse(json.text), {
+    error: { code: 'no-room', message: 'It does not fit.', remedy: 'Take a smaller one.' },
+  });
+});
+
+test('steps: one line each in a pipe, no spinner, each end once', () => {
+  const err = new Memory(false);
+  const steps = new Steps(new Output(new Memory(false), err, {}, false));
+  steps.show({ id: 'a', title: 'Engine', state: 'running', detail: '1 of 8 MB' });
+  steps.show({ id: 'a', title: 'Engine', state: 'done', detail: 'valkey 9.1.2', ms: 1234 });
+  steps.show({ id: 'a', title: 'Engine', state: 'done', detail: 'valkey 9.1.2', ms: 1234 });
+  steps.show({ id: 'b', title: 'Ports', state: 'failed', detail: 'taken', ms: 3 });
+  steps.end();
+  const lines = err.text.split('\n');
+  assert.equal(lines.length, 3, err.text);
+  assert.match(lines[0] ?? '', /✓ Engine +valkey 9\.1\.2 +1\.2 s$/);
+  assert.match(lines[1] ?? '', /✗ Ports +taken +3\.0 ms$/);
+  assert.ok(!err.text.includes('\u001b') && !err.text.includes('\r'));
+});
+
+test('steps on a terminal keep within its width', () => {
+  const err = new Memory(true, 60);
+  const steps = new Steps(new Output(err, err, { NO_COLOR: '1' }, false));
+  steps.show({ id: 'a', title: 'Engine', state: 'done', detail: 'x'.repeat(200), ms: 5 });
+  steps.end();
+  assert.ok(err.text.trimEnd().length <= 60, err.text);
+});
+
+test('the key in a connection string is percent-encoded', () => {
+  const cluster = { properties: { hostName: 'localhost' } } as never;
+  const database = { properties: { port: 10000, clientProtocol: 'Encrypted' } } as never;
+  const url = connectionString(cluster, database, 'a+b/c=');
+  assert.equal(url, 'rediss://default:a%2Bb%2Fc%3D@localhost:10000');
+  assert.equal(decodeURIComponent(new URL(url).password), 'a+b/c=');
+});

@@ -1,0 +1,240 @@
+/** The command line as a whole: every command, its help, its mistakes; without a running Cinnabar. */
+import assert from 'node:assert/strict';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import type { Command } from 'commander';
+import { script } from './completion/script.ts';
+import { EXIT } from './exit-codes.ts';
+import { foldersFrom } from './folders.ts';
+import { Output } from './output/output.ts';
+import { buildProgram, pathOf } from './program.ts';
+import { moduleFile, packageRoot } from './self.ts';
+
+const scratch = mkdtempSync(path.join(tmpdir(), 'cli-'));
+after(() => rmSync(scratch, { recursive: true, force: true }));
+const env = {
+  PATH: process.env['PATH'],
+  HOME: scratch,
+  CINNABAR_HOME: path.join(scratch, 'home'),
+  XDG_RUNTIME_DIR: path.join(scratch, 'run'),
+  NO_COLOR: '1',
+};
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+function cinnabar(args: readonly string[], more: Record<string, string> = {}): Promise<Ran> {
+  const { promise, resolve } = Promise.withResolvers<Ran>();
+  execFile(
+    process.execPath,
+    [moduleFile('cli/main'), ...args],
+    { env: { ...env, ...more } },
+    (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }),
+  );
+  return promise;
+}
+
+const silent = { write: () => true };
+const tree = buildProgram(new Output(silent, silent, {}, false));
+
+function all(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(all)];
+}
+
+test('every command has a summary, and every leaf that a user types has an example in its help', () => {
+  for (const command of all(tree).slice(1)) {
+    assert.notEqual(command.summary(), '', pathOf(command));
+  }
+  const leaves = all(tree).filter(
+    (c) => c.commands.length === 0 && pathOf(c).split(' ').length === 2,
+  );
+  for (const command of leaves) {
+    let help = '';
+    command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+    assert.match(help, /Examples:\n {2}(sudo )?cinnabar /, pathOf(command));
+    for (const line of help.split('\n'))
+      assert.ok(line.length <= 100, `${pathOf(command)}: ${line}`);
+  }
+});
+
+test('examples in the help name commands and options that exist', () => {
+  for (const command of all(tree)) {
+    let help = '';
+    command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+    for (const [, words = ''] of help.matchAll(/^ {2}(?:sudo )?cinnabar ([^\n#>|]+)/gm)) {
+      const parts = words.trim().split(/\s+/);
+      let at: Command = tree;
+      for (const part of parts) {
+        const child = at.commands.find((c) => c.name() === part);
+        if (child === undefined) break;
+        at = child;
+      }
+      assert.notEqual(at, tree, words);
+      const ending = parts.indexOf('--');
+      for (const part of ending < 0 ? parts : parts.slice(0, ending)) {
+        if (!part.startsWith('-')) continue;
+        const known = [...at.options, ...tree.options].some(
+          (o) => o.long === part || o.short === part,
+        );
+        assert.ok(known, `${words}: ${part}`);
+      }
+    }
+  }
+});
+
+test('mistakes on the command line are refused with code 2, and nothing is made', async () => {
+  for (const args of [
+    ['no-such-command'],
+    ['list', '--no-such-option'],
+    ['list', 'extra'],
+    ['create'],
+    ['create', 'x', '--policy', 'Wrong'],
+    ['up', '--api-port', '70000'],
+    ['up', '--listen', 'example.org'],
+    ['up', '--domain', 'not a domain'],
+    ['up', '--miniature', '0'],
+    ['up', '--engine', '/no/such/file'],
+    ['keys', 'regenerate', 'x'],
+    ['keys', 'regenerate', 'x', '--key', 'Third'],
+    ['completion', 'tcsh'],
+  ]) {
+    const { code, err, out } = await cinnabar(args);
+    assert.equal(code, EXIT.usage, `${args.join(' ')}: ${err}`);
+    assert.equal(out, '');
+    assert.match(err, /^error: .+ \([a-z-]+\)\n {2}\S/, args.join(' '));
+  }
+  assert.throws(() => readFileSync(path.join(scratch, 'home')), /ENOENT/);
+});
+
+test('without a running Cinnabar: code 6, and what to type', async () => {
+  for (const args of [
+    ['list'],
+    ['show', 'x'],
+    ['status'],
+    ['create', 'x'],
+    ['events'],
+    ['sku', 'list'],
+  ]) {
+    const { code, err } = await cinnabar(args);
+    assert.equal(code, EXIT.notRunning, args.join(' '));
+    assert.match(err, /Start it: cinnabar up/);
+  }
+  const json = await cinnabar(['list', '--json']);
+  assert.equal(JSON.parse(json.err).error.code, 'not-running');
+});
+
+test('a dead control process is told from a running one', async () => {
+  const home = path.join(scratch, 'dead');
+  mkdirSync(home, { mode: 0o700 });
+  const gone = spawnSync('true').pid;
+  writeFileSync(
+    path.join(home, 'control.json'),
+    JSON.stringify({
+      pid: gone,
+      http: 'http://127.0.0.1:1',
+      https: null,
+      build: 'x',
+      caFile: '/none',
+      subscriptionId: 's',
+    }),
+    { mode: 0o600 },
+  );
+  writeFileSync(path.join(home, 'api-token'), 'secret', { mode: 0o600 });
+  const list = await cinnabar(['list', '--home', home]);
+  assert.equal(list.code, EXIT.notRunning);
+  assert.doesNotMatch(list.err, /secret/);
+  const down = await cinnabar(['down', '--home', home]);
+  assert.equal(down.code, 0);
+  assert.match(down.err, /Nothing runs here/);
+});
+
+test('doctor finds an open data folder and says the command', async () => {
+  const home = path.join(scratch, 'open');
+  mkdirSync(home);
+  execFileSync('chmod', ['755', home]);
+  const { code, out } = await cinnabar(['doctor', '--json', '--home', home]);
+  const findings = JSON.parse(out) as { id: string; state: string; remedy?: string }[];
+  const finding = findings.find((f) => f.id === 'home');
+  assert.deepEqual([finding?.state, finding?.remedy], ['fail', `Type: chmod 700 '${home}'`]);
+  assert.equal(code, EXIT.unhealthy);
+  for (const f of findings) assert.ok(f.state === 'ok' || (f.remedy ?? '') !== '', f.id);
+});
+
+test('uninstall shows all folders, asks, and removes them', async () => {
+  const home = path.join(scratch, 'leaving');
+  mkdirSync(path.join(home, 'caches'), { recursive: true });
+  const more = { XDG_CACHE_HOME: path.join(scratch, 'cache') };
+  mkdirSync(path.join(scratch, 'cache/cinnabar/engines'), { recursive: true });
+  const refused = await cinnabar(['uninstall', '--home', home], more);
+  assert.equal(refused.code, EXIT.usage);
+  assert.match(refused.out, /engines .*cache\/cinnabar\/engines/);
+  const done = await cinnabar(['uninstall', '--yes', '--home', home], more);
+  assert.equal(done.code, 0, done.err);
+  assert.throws(() => readFileSync(home), /ENOENT/);
+  assert.throws(() => readFileSync(path.join(scratch, 'cache/cinnabar/engines')), /ENOENT/);
+});
+
+test('service install prints a unit that systemd accepts, and writes it once', async () => {
+  const { out } = await cinnabar(['service', 'install', '--print', '--listen', '10.0.0.1']);
+  assert.match(out, /^ExecStart=\S+node \S+ \S+main\.ts up --listen 10\.0\.0\.1$/m);
+  assert.match(out, /^KillMode=process$/m);
+  const config = { XDG_CONFIG_HOME: path.join(scratch, 'config') };
+  assert.equal((await cinnabar(['service', 'install'], config)).code, 0);
+  assert.equal((await cinnabar(['service', 'install'], config)).code, 0);
+  const differs = await cinnabar(['service', 'install', '--domain', 'example.org'], config);
+  assert.equal(differs.code, EXIT.conflict);
+  assert.equal((await cinnabar(['service', 'remove'], config)).code, 0);
+});
+
+test('completion scripts: bash completes commands, options and nothing it should not', () => {
+  const bash = script('bash', tree);
+  const complete = (words: string): string[] =>
+    execFileSync('bash', [
+      '-c',
+      `${bash}\nCOMP_WORDS=(${words} ''); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _cinnabar; echo "\${COMPREPLY[@]}"`,
+    ])
+      .toString()
+      .trim()
+      .split(' ');
+  assert.ok(complete('cinnabar').includes('doctor'));
+  assert.deepEqual(complete('cinnabar keys').slice(0, 2), ['list', 'regenerate']);
+  assert.ok(complete('cinnabar keys regenerate').includes('--disconnect'));
+  assert.ok(!complete('cinnabar list').includes('--disconnect'));
+  assert.match(
+    script('fish', tree),
+    /complete -c cinnabar -n '__fish_use_subcommand' -a up -d 'start Cinnabar'/,
+  );
+  assert.match(script('zsh', tree), /^#compdef cinnabar/);
+});
+
+test('the table of exit codes in the docs is the one in the code', () => {
+  const text = readFileSync(path.join(packageRoot(), 'docs/exit-codes.md'), 'utf8');
+  const written = [...text.matchAll(/^\| (\d+) \| `(\w+)` \|/gm)].map(([, code, name]) => [
+    name,
+    Number(code),
+  ]);
+  assert.deepEqual(Object.fromEntries(written), EXIT);
+});
+
+test('folders: XDG, options and their order', () => {
+  const at = (vars: NodeJS.ProcessEnv, home?: string) =>
+    foldersFrom({ HOME: '/home/u', ...vars }, home);
+  assert.equal(at({}).home, '/home/u/.local/share/cinnabar');
+  assert.equal(at({ XDG_DATA_HOME: '/d' }).home, '/d/cinnabar');
+  assert.equal(at({ XDG_DATA_HOME: 'relative' }).home, '/home/u/.local/share/cinnabar');
+  assert.equal(at({ CINNABAR_HOME: '/c', XDG_DATA_HOME: '/d' }).home, '/c');
+  assert.equal(at({ CINNABAR_HOME: '/c' }, '/o').home, '/o');
+  assert.equal(at({ XDG_CACHE_HOME: '/x' }).engineCache, '/x/cinnabar/engines');
+  assert.match(
+    at({ XDG_RUNTIME_DIR: '/run/user/1' }).runDir,
+    /^\/run\/user\/1\/cinnabar\/[0-9a-f]{8}$/,
+  );
+  assert.match(at({}).runDir, /^\/tmp\/cinnabar-\d+\/[0-9a-f]{8}$/);
+  assert.notEqual(at({}, '/a').runDir, at({}, '/b').runDir);
+});
