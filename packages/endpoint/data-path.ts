@@ -23,7 +23,7 @@ import type {
 
 /** A connection that was let in. Counted from `accept` until the socket's `close` event. */
 export interface AdmittedClient {
-  /** Unique over all workers of a supervisor and never reused: '<worker>-<number>'. */
+  /** Unique over all workers: '<pid of the worker>-<number>'. */
   readonly id: string;
   /** The same as a number that a client may see as CLIENT ID; grows within a worker. */
   readonly number: number;

@@ -15,6 +15,8 @@ export type ToWorker =
       readonly ticketSecret: string;
       readonly snapshot: Snapshot | null;
     }
+  /** A newer one, while the worker is still starting. */
+  | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   /** Comes with a bound socket, or with the reason why there is none. */
   | { readonly type: 'listener'; readonly address: string; readonly failure: string | null }
   | { readonly type: 'unlisten'; readonly address: string }

@@ -36,10 +36,11 @@ class Relay implements DataPath {
         this.#aheadBytes += bytes;
         return this.#aheadBytes < WAITING_BYTES_ALL;
       },
-      connected: (session) => this.#desk(session)?.connected(),
+      connected: (session) => this.#desk(session)?.connected(session),
       connectFailed: (session, detail) => this.#desk(session)?.connectFailed(session, detail),
       engineClosed: (session, detail) => {
-        if (session.quitting) session.end('client-quit');
+        const { goodbye } = session;
+        if (goodbye !== null) session.end(goodbye);
         else void this.#desk(session)?.engineClosed(session, detail);
       },
       quiet: (session) => this.#desk(session)?.quiet(session),

@@ -81,8 +81,14 @@ export class Session {
     return this.state === 'waiting' || this.state === 'connecting' || this.#exchange.waiting;
   }
 
-  get quitting(): boolean {
-    return this.#exchange.quitting || this.#clientEnded;
+  get leaving(): boolean {
+    return this.#leaving !== null || this.state === 'ending';
+  }
+
+  /** Why the engine may close this connection without fault; null: it may not. */
+  get goodbye(): string | null {
+    if (this.#exchange.quitting) return 'client-quit';
+    return this.#clientEnded ? 'client-closed' : null;
   }
 
   get aheadBytes(): number {
@@ -126,6 +132,14 @@ export class Session {
       clearTimeout(timer);
       if (this.#upstream === upstream) this.#engineGone(detail);
     });
+  }
+
+  /** Back from connecting to waiting: the engine to connect to has changed. */
+  retreat(): void {
+    const upstream = this.#upstream;
+    this.#upstream = null;
+    this.state = 'waiting';
+    upstream?.destroy();
   }
 
   /**

@@ -22,7 +22,7 @@ export class ShardDesk {
   readonly #sessions = new Set<Session>();
   readonly #waiting = new Set<Session>();
   #view: ShardView;
-  #connecting = 0;
+  readonly #connecting = new Set<Session>();
   #hold: Hold | null = null;
   /** The engine did not take a connection: until it does, one try at a time. */
   #suspect = false;
@@ -52,9 +52,13 @@ export class ShardDesk {
     this.#reportedNode = null;
     for (const session of this.#sessions) {
       if (session.state !== 'relaying' && session.state !== 'connecting') continue;
-      if (view.state === 'down') session.leave('shard-down');
-      else if (primary === null || !sameInstance(session.instance, primary)) {
-        session.leave('primary-changed');
+      const down = view.state === 'down';
+      if (!down && primary !== null && sameInstance(session.instance, primary)) continue;
+      if (session.state === 'relaying') session.leave(down ? 'shard-down' : 'primary-changed');
+      else {
+        session.retreat();
+        this.#connecting.delete(session);
+        this.#waiting.add(session);
       }
     }
     this.#flow();
@@ -68,18 +72,19 @@ export class ShardDesk {
   remove(session: Session): void {
     this.#sessions.delete(session);
     this.#waiting.delete(session);
+    this.#connecting.delete(session);
     this.quiet(session);
     this.#flow();
   }
 
-  connected(): void {
-    this.#connecting -= 1;
+  connected(session: Session): void {
+    this.#connecting.delete(session);
     this.#suspect = false;
     this.#flow();
   }
 
   connectFailed(session: Session, detail: string): void {
-    this.#connecting -= 1;
+    this.#connecting.delete(session);
     this.#suspect = true;
     this.#lost(session.instance, detail);
     this.#wait(session);
@@ -116,10 +121,8 @@ export class ShardDesk {
       isQuiet: false,
     };
     this.#hold = hold;
-    for (const session of this.#sessions) {
-      session.pause('held');
-      if (session.inFlight > 0) hold.busy.add(session);
-    }
+    this.#flow();
+    for (const session of this.#sessions) if (session.inFlight > 0) hold.busy.add(session);
     this.#checkQuiet();
     return hold.quiet.promise;
   }
@@ -170,24 +173,25 @@ export class ShardDesk {
 
   #wait(session: Session): void {
     this.#waiting.add(session);
-    if (this.#hold !== null) session.pause('held');
+    if (this.#stoppedSince > 0) session.pause('held');
     this.#flow();
   }
 
   /** Lets everybody go as far as the shard's state allows. */
   #flow(): void {
     const stopped = this.#hold !== null || this.#view.state === 'held';
-    if (stopped && this.#stoppedSince === 0) this.#stoppedSince = this.#host.now();
-    if (!stopped) this.#stoppedSince = 0;
-    if (this.#view.state === 'held') for (const session of this.#sessions) session.pause('held');
-    if (!stopped) {
-      for (const session of this.#sessions) if (session.state !== 'ending') session.resume('held');
+    if (stopped && this.#stoppedSince === 0) {
+      this.#stoppedSince = this.#host.now();
+      for (const session of this.#sessions) session.pause('held');
+    } else if (!stopped && this.#stoppedSince > 0) {
+      this.#stoppedSince = 0;
+      for (const session of this.#sessions) if (!session.leaving) session.resume('held');
     }
     const most = this.#suspect ? 1 : UPSTREAM_CONNECTS;
     const { primary } = this.#view;
     if (this.open && primary !== null) {
       for (const session of this.#waiting) {
-        if (this.#connecting >= most) break;
+        if (this.#connecting.size >= most) break;
         // A suspect engine is asked at the sweep's pace, not as fast as it refuses.
         if (this.#suspect && this.#sweep !== null) break;
         this.#join(session, primary);
@@ -198,7 +202,7 @@ export class ShardDesk {
 
   #join(session: Session, primary: InstanceView): void {
     this.#waiting.delete(session);
-    this.#connecting += 1;
+    this.#connecting.add(session);
     session.join(primary);
   }
 
@@ -224,7 +228,7 @@ export class ShardDesk {
       for (const session of this.#sessions) session.end('shard-wait-expired', words);
     }
     const [first] = this.#waiting;
-    if (this.open && this.#suspect && this.#connecting === 0 && first && primary !== null) {
+    if (this.open && this.#suspect && this.#connecting.size === 0 && first && primary !== null) {
       this.#join(first, primary);
     }
     this.#keepSweeping();

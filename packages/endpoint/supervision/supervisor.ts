@@ -53,7 +53,7 @@ export class Supervisor {
     this.#pool = new WorkerPool(folder, {
       started: (worker) => this.#equip(worker),
       message: (worker, message) => this.#fromWorker(worker, message),
-      gone: (worker, detail, expected) => this.#gone(worker, detail, expected),
+      gone: (worker, detail) => this.#gone(worker, detail),
       changed: () => this.#announce(),
     });
     this.#control = new ControlSocket({
@@ -164,6 +164,8 @@ export class Supervisor {
     for (const worker of running) {
       worker.send({ type: 'workers', workers: plan.count });
       if (worker.state !== 'draining') this.#lend(worker, (address) => !known.has(address));
+      // The control process reaches only those that are ready.
+      if (worker.state === 'starting') worker.send({ type: 'snapshot', snapshot });
     }
     this.#pool.setPlan(plan, DRAIN_MS);
     return { failed: this.#failures };
@@ -205,14 +207,15 @@ export class Supervisor {
     } else if (message.type === 'draining') this.#announce();
   }
 
-  #gone(worker: WorkerProcess, detail: string, expected: boolean): void {
+  #gone(worker: WorkerProcess, detail: string): void {
     this.#permits.gone(worker.pid);
     rmSync(worker.socket, { force: true });
     if (worker.retired !== null) {
       const counted = withoutGauges(worker.retired);
       this.#retired = this.#retired === null ? counted : mergeCounters([this.#retired, counted]);
     }
-    if (!expected)
+    // Whoever left in order has its counts in `retired`; the others are told apart by this.
+    if (worker.retired === null)
       this.#control.broadcast({ type: 'worker-died', pid: worker.pid, detail } as never);
   }
 

@@ -13,7 +13,7 @@ export interface PoolOwner {
   /** A new process waits for its `start` message and its sockets. */
   started(worker: WorkerProcess): void;
   message(worker: WorkerProcess, message: FromWorker): void;
-  gone(worker: WorkerProcess, detail: string, expected: boolean): void;
+  gone(worker: WorkerProcess, detail: string): void;
   changed(): void;
 }
 
@@ -126,7 +126,7 @@ export class WorkerPool {
     const isCurrent = slot.current === worker;
     if (isCurrent) slot.current = null;
     const wanted = isCurrent && !this.#stopping && this.#slots[slot.index] === slot;
-    this.#owner.gone(worker, detail, !wanted);
+    this.#owner.gone(worker, detail);
     if (wanted) {
       const lived = performance.now() - worker.startedAt;
       if (lived > RESTART_FORGIVEN_MS) slot.backoffMs = 0;

@@ -1,0 +1,376 @@
+/**
+ * The data path as the control process sees it: one supervisor, its workers, one snapshot.
+ *
+ * Adopts what runs before it starts anything. When the supervisor dies, another one is started, the
+ * orphaned workers are told to drain (they served on meanwhile) and the last snapshot is published
+ * again. Nothing here decides what is served.
+ */
+import { join } from 'node:path';
+import type { Counters, DatabaseView, Event, Snapshot } from '../../endpoint/control-protocol.ts';
+import {
+  type LeaseResult,
+  type Message,
+  mergeCounters,
+  type PublishResult,
+  SUPERVISOR_PROTOCOL,
+  SUPERVISOR_SOCKET,
+  WORKER_PROGRAM,
+  type WorkersEvent,
+  withoutGauges,
+} from '../../endpoint/index.ts';
+import { ControlError } from '../errors.ts';
+import type { EndpointFleet, FleetStatus, WatchdogTarget } from './contract.ts';
+import { alive, drainOrphans, prepareFolder, spawnSupervisor } from './launch.ts';
+import {
+  ANSWER_GRACE_MS,
+  ANSWER_WAIT_MS,
+  APPLY_WAIT_MS,
+  CONNECT_RETRY_MS,
+  RECOVER_PAUSE_MS,
+  REPLACE_WAIT_MS,
+  SUPERVISOR_START_MS,
+} from './limits.ts';
+import { Peer, PeerRefusal } from './peer.ts';
+import { until, Wakeups } from './wakeups.ts';
+import { WorkerLinks } from './worker-links.ts';
+
+export interface FleetOptions {
+  /** Run folder for sockets: short, 0700, ours. */
+  readonly folder: string;
+  readonly workers: number;
+  readonly build: string;
+  /** Where supervisor and workers write their few lines; null: nowhere. */
+  readonly logFile: string | null;
+  say(reason: string, detail: string): void;
+  /** The watchdog gave the engines their vote while nobody renewed the lease: take it back. */
+  onVoteGiven(): void;
+}
+
+export class LocalFleet implements EndpointFleet {
+  readonly #options: FleetOptions;
+  readonly #links: WorkerLinks;
+  readonly #listeners: ((event: Event) => void)[] = [];
+  readonly #holds = new Map<string, number>();
+  readonly #died = new Set<number>();
+  readonly #wakeups = new Wakeups();
+  #supervisor: Peer | null = null;
+  #snapshot: Snapshot | null = null;
+  #retired: Counters | null = null;
+  #crashed: Counters | null = null;
+  #targets: readonly WatchdogTarget[] = [];
+  #complete = false;
+  #leaving = false;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    this.#links = new WorkerLinks({
+      build: options.build,
+      lastSnapshot: () => this.#snapshot,
+      holds: () => this.#holds,
+      event: (event) => {
+        for (const listener of this.#listeners) listener(event);
+      },
+      misfit: (pid, protocol) => this.#replaceMisfit(pid, protocol),
+      changed: () => this.#wakeups.wake(),
+      say: (reason, detail) => options.say(reason, detail),
+    });
+  }
+
+  async start(): Promise<void> {
+    prepareFolder(this.#options.folder);
+    this.#supervisor = (await this.#adopt()) ?? (await this.#spawn());
+    const supervised = new Set(this.#links.pids());
+    const orphans = await drainOrphans(this.#options.folder, this.#options.build, supervised);
+    if (orphans.length > 0) {
+      this.#options.say('orphans', `workers ${orphans.join(', ')} had no supervisor; draining`);
+    }
+    // Adopted workers are reachable when this resolves.
+    await until(this.#wakeups, APPLY_WAIT_MS, () =>
+      this.#links.status().every((worker) => worker.state !== 'connecting'),
+    );
+  }
+
+  async publish(
+    epoch: number,
+    databases: readonly DatabaseView[],
+  ): Promise<readonly { address: string; reason: string }[]> {
+    const snapshot: Snapshot = { epoch, databases };
+    const supervisor = await this.#connected();
+    let published: PublishResult;
+    try {
+      published = (await supervisor.request(
+        { type: 'publish', plan: this.#plan(), snapshot } as { type: string },
+        ANSWER_WAIT_MS,
+      )) as PublishResult;
+    } catch (error) {
+      if (error instanceof PeerRefusal) {
+        throw new ControlError(
+          error.code,
+          409,
+          `the endpoint refused epoch ${epoch}: ${error.message}`,
+        );
+      }
+      throw error;
+    }
+    this.#snapshot = snapshot;
+    await this.#links.push(snapshot);
+    const applied = await until(this.#wakeups, APPLY_WAIT_MS, () => this.#applied(epoch));
+    if (!applied) {
+      throw new ControlError(
+        'EndpointNotReady',
+        503,
+        `not every endpoint worker applied epoch ${epoch} within ${APPLY_WAIT_MS} ms: ${JSON.stringify(this.#links.status())}`,
+      );
+    }
+    const failed = new Map<string, string>();
+    for (const { address, reason } of this.#links.problems()) failed.set(address, reason);
+    for (const { address, reason } of published.failed) failed.set(address, reason);
+    return [...failed].map(([address, reason]) => ({ address, reason }));
+  }
+
+  async hold(shard: string, deadlineMs: number): Promise<void> {
+    this.#holds.set(shard, Date.now() + deadlineMs);
+    const answers = await this.#links.ask(
+      { type: 'hold', shard, deadlineMs },
+      deadlineMs + ANSWER_GRACE_MS,
+    );
+    const problem = [...answers].find(([pid, answer]) => !heldBy(pid, answer));
+    if (problem === undefined) return;
+    await this.release(shard, 0).catch(() => {}); // each releases itself at the deadline anyway
+    throw new ControlError(
+      'HoldExpired',
+      504,
+      `shard ${shard} was not quiet within ${deadlineMs} ms: ${String(problem[1])}`,
+    );
+  }
+
+  async release(shard: string, epoch: number): Promise<void> {
+    this.#holds.delete(shard);
+    const answers = await this.#links.ask({ type: 'release', shard, epoch }, ANSWER_WAIT_MS);
+    for (const [pid, answer] of answers) {
+      if (!heldBy(pid, answer)) {
+        throw new ControlError('ReleaseFailed', 500, `worker ${pid}: ${String(answer)}`);
+      }
+    }
+  }
+
+  async counters(): Promise<Counters> {
+    const parts = await this.#links.counters();
+    if (this.#retired !== null) parts.push(this.#retired);
+    if (this.#crashed !== null) parts.push(this.#crashed);
+    if (parts.length === 0) return { since: Date.now(), epoch: 0, databases: [] };
+    return { ...mergeCounters(parts), epoch: this.#lowestEpoch() };
+  }
+
+  /** Replaces every worker by a successor, without refusing a connection. */
+  async reload(): Promise<void> {
+    const supervisor = await this.#connected();
+    await supervisor.request(
+      { type: 'replace', pid: null, deadlineMs: REPLACE_WAIT_MS } as { type: string },
+      REPLACE_WAIT_MS + ANSWER_GRACE_MS,
+    );
+  }
+
+  renewLease(targets: readonly WatchdogTarget[]): void {
+    this.#targets = targets;
+    this.#supervisor
+      ?.request({ type: 'lease', targets, end: false } as { type: string }, ANSWER_WAIT_MS)
+      .then((result) => {
+        if ((result as LeaseResult).expired) this.#options.onVoteGiven();
+      })
+      .catch((error: Error) => this.#options.say('lease', error.message));
+  }
+
+  onEvent(listener: (event: Event) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  status(): FleetStatus {
+    return { supervisor: this.#supervisor?.hello.pid ?? null, workers: this.#links.status() };
+  }
+
+  /** The engines get their vote at once: nobody is here to promote. */
+  detach(): void {
+    this.#leaving = true;
+    const supervisor = this.#supervisor;
+    this.#supervisor = null;
+    supervisor
+      ?.request(
+        { type: 'lease', targets: this.#targets, end: true } as { type: string },
+        ANSWER_WAIT_MS,
+      )
+      .catch(() => {}); // if it did not arrive, the watchdog acts ten seconds later
+    supervisor?.end();
+    this.#links.close();
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    this.#leaving = true;
+    const supervisor = this.#supervisor ?? (await this.#adopt());
+    const pids = this.#links.pids();
+    if (supervisor !== null) {
+      pids.push(supervisor.hello.pid);
+      await supervisor
+        .request({ type: 'stop', deadlineMs } as { type: string }, ANSWER_WAIT_MS)
+        .catch((error: Error) => this.#options.say('stop', error.message));
+    }
+    pids.push(...(await drainOrphans(this.#options.folder, this.#options.build, new Set(pids))));
+    const end = performance.now() + deadlineMs + APPLY_WAIT_MS / 5;
+    while (pids.some(alive) && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
+    }
+    for (const pid of pids.filter(alive)) {
+      this.#options.say('stop', `process ${pid} did not end in time: killed`);
+      process.kill(pid, 'SIGKILL');
+    }
+    this.#links.close();
+    this.#supervisor?.close();
+    this.#supervisor = null;
+  }
+
+  #plan() {
+    return {
+      count: this.#options.workers,
+      runtime: process.execPath,
+      program: WORKER_PROGRAM,
+      build: this.#options.build,
+    };
+  }
+
+  /**
+   * Every worker that serves has the epoch. The first time, all planned workers; later one that is
+   * only now starting is not waited for: it begins with this snapshot or a newer one.
+   */
+  #applied(epoch: number): boolean {
+    const workers = this.#links.status().filter((worker) => worker.state !== 'draining');
+    const ready = workers.filter((worker) => worker.state === 'serving' && worker.epoch >= epoch);
+    const serving = workers.filter((worker) => worker.state !== 'starting');
+    if (ready.length < serving.length || ready.length === 0) return false;
+    if (ready.length >= this.#options.workers) this.#complete = true;
+    return this.#complete;
+  }
+
+  #lowestEpoch(): number {
+    const epochs = this.#links.status().map((worker) => worker.epoch);
+    return epochs.length === 0 ? 0 : Math.max(0, Math.min(...epochs));
+  }
+
+  async #connected(): Promise<Peer> {
+    await until(this.#wakeups, APPLY_WAIT_MS, () => this.#supervisor?.open === true);
+    const supervisor = this.#supervisor;
+    if (supervisor?.open) return supervisor;
+    throw new ControlError('EndpointGone', 503, 'the endpoint supervisor is not running');
+  }
+
+  /** A running supervisor of our protocol; one of another protocol is stopped in order. */
+  async #adopt(): Promise<Peer | null> {
+    let peer: Peer;
+    try {
+      peer = await this.#openSupervisor();
+    } catch {
+      return null; // nobody is there
+    }
+    if (peer.hello.protocol === SUPERVISOR_PROTOCOL) return peer;
+    const { pid, protocol } = peer.hello;
+    this.#options.say('supervisor-replaced', `${pid} speaks protocol ${protocol}`);
+    peer.close();
+    process.kill(pid, 'SIGTERM');
+    const end = performance.now() + APPLY_WAIT_MS;
+    while (alive(pid) && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
+    }
+    return null;
+  }
+
+  async #spawn(): Promise<Peer> {
+    let exited: string | null = null;
+    const pid = spawnSupervisor(this.#options.folder, this.#options.logFile, (code) => {
+      exited = `exit code ${code}`;
+    });
+    const end = performance.now() + SUPERVISOR_START_MS;
+    while (exited === null && performance.now() < end) {
+      try {
+        return await this.#openSupervisor();
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
+      }
+    }
+    throw new ControlError(
+      'SupervisorNotStarted',
+      500,
+      `the endpoint supervisor ${pid} did not come up (${exited ?? 'no answer'}); see ${this.#options.logFile ?? 'its output'}`,
+    );
+  }
+
+  async #openSupervisor(): Promise<Peer> {
+    const listed = Promise.withResolvers<void>();
+    const peer = await Peer.open({
+      path: join(this.#options.folder, SUPERVISOR_SOCKET),
+      protocol: SUPERVISOR_PROTOCOL,
+      build: this.#options.build,
+      onMessage: (message) => {
+        this.#fromSupervisor(message);
+        if (message.type === 'workers' || message.type === 'refused') listed.resolve();
+      },
+      onClose: (reason) => {
+        listed.resolve();
+        if (this.#supervisor === peer) void this.#recover(reason);
+      },
+    });
+    if (peer.hello.protocol === SUPERVISOR_PROTOCOL) await listed.promise;
+    return peer;
+  }
+
+  #fromSupervisor(message: Message): void {
+    if (message.type === 'worker-died') {
+      this.#died.add(Number(message['pid']));
+      this.#options.say('worker-died', `${message['pid']}: ${message['detail']}`);
+    } else if (message.type === 'workers') {
+      const event = message as unknown as WorkersEvent;
+      this.#retired = event.retired;
+      for (const [pid, lastSeen] of this.#links.update(event.workers)) {
+        // One that left in order is part of `retired`.
+        if (!this.#died.delete(pid) || lastSeen === null) continue;
+        const counted = withoutGauges(lastSeen);
+        this.#crashed = this.#crashed === null ? counted : mergeCounters([this.#crashed, counted]);
+      }
+    }
+  }
+
+  async #recover(reason: string): Promise<void> {
+    this.#supervisor = null;
+    if (this.#leaving) return;
+    this.#options.say('supervisor-lost', `${reason}; starting another`);
+    while (!this.#leaving && this.#supervisor === null) {
+      try {
+        this.#links.update([]);
+        this.#retired = null;
+        this.#complete = false;
+        await this.start();
+        const last = this.#snapshot;
+        if (last !== null) await this.publish(last.epoch, last.databases);
+        this.renewLease(this.#targets);
+      } catch (error) {
+        this.#options.say('supervisor-lost', String(error));
+        await new Promise((resolve) => setTimeout(resolve, RECOVER_PAUSE_MS));
+      }
+    }
+  }
+
+  #replaceMisfit(pid: number, protocol: number): void {
+    this.#options.say('worker-replaced', `${pid} speaks protocol ${protocol}`);
+    this.#supervisor
+      ?.request(
+        { type: 'replace', pid, deadlineMs: REPLACE_WAIT_MS } as { type: string },
+        REPLACE_WAIT_MS + ANSWER_GRACE_MS,
+      )
+      .catch((error: Error) => this.#options.say('worker-replaced', error.message));
+  }
+}
+
+/** A worker that is gone, or that never had this shard, has nothing in flight there. */
+function heldBy(pid: number, answer: unknown): boolean {
+  if (!(answer instanceof Error)) return true;
+  if (answer instanceof PeerRefusal) return answer.code === 'unknown-shard';
+  return !alive(pid);
+}

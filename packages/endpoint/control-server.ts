@@ -1,0 +1,139 @@
+/** A worker's side of the contract with the control process: requests in, answers and events out. */
+
+import { type Answer, type Event, PROTOCOL, type Request } from './control-protocol.ts';
+import { ControlSocket } from './control-socket.ts';
+import type { FrameConnection } from './frame-connection.ts';
+import type { Message } from './frames.ts';
+import { EVENT_BACKPRESSURE_BYTES } from './limits.ts';
+import { messageOf } from './say.ts';
+import { EventRing } from './worker/events.ts';
+import type { Worker } from './worker/worker.ts';
+
+export class ControlServer {
+  readonly #socket: ControlSocket;
+  readonly #greeted = new Set<FrameConnection>();
+  readonly #ring: EventRing;
+  #worker: Worker | null = null;
+
+  readonly #leave: (deadlineMs: number) => Promise<void>;
+
+  /** `leave` drains the worker and, a turn after it resolved, ends this process. */
+  constructor(path: string, build: string, leave: (deadlineMs: number) => Promise<void>) {
+    this.#leave = leave;
+    this.#ring = new EventRing((event) => this.#deliver(event));
+    this.#socket = new ControlSocket({
+      path,
+      protocol: PROTOCOL,
+      build: () => build,
+      opened: (connection) => {
+        this.#greeted.add(connection);
+        connection.socket.on('drain', () => this.#ring.flush());
+        connection.socket.on('close', () => this.#greeted.delete(connection));
+        this.#ring.flush();
+      },
+      message: (connection, message) => void this.#request(connection, message),
+      misfit: (protocol) => ({
+        ...this.#refusal(
+          0,
+          'protocol-mismatch',
+          `this worker speaks protocol ${PROTOCOL}, not ${String(protocol)}`,
+        ),
+      }),
+    });
+  }
+
+  async listen(worker: Worker): Promise<void> {
+    this.#worker = worker;
+    await this.#socket.listen();
+  }
+
+  emit(event: Event): void {
+    this.#ring.emit(event);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  #deliver(event: Event): boolean {
+    let delivered = false;
+    for (const connection of this.#greeted) {
+      if (connection.backlog > EVENT_BACKPRESSURE_BYTES) continue;
+      connection.send(event);
+      delivered = true;
+    }
+    return delivered;
+  }
+
+  async #request(connection: FrameConnection, message: Message): Promise<void> {
+    const worker = this.#worker;
+    if (worker === null) return;
+    const request = message as unknown as Request;
+    let answer: Answer;
+    try {
+      const result = await this.#perform(worker, request);
+      answer = { type: 'done', id: request.id, epoch: worker.epoch, result };
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : 'failed';
+      answer = this.#refusal(request.id, code, messageOf(error));
+    }
+    connection.send(answer);
+  }
+
+  async #perform(worker: Worker, request: Request): Promise<unknown> {
+    switch (request.type) {
+      case 'snapshot':
+        return { failed: await worker.apply(request.snapshot) };
+      case 'hold':
+        await pathOf(worker, request.shard).hold(request.shard, Date.now() + request.deadlineMs);
+        return null;
+      case 'release':
+        if (worker.epoch < request.epoch) {
+          throw new Refused(
+            'epoch-not-here',
+            `this worker runs epoch ${worker.epoch}; a release for ${request.epoch} would reach the primary before`,
+          );
+        }
+        pathOf(worker, request.shard).release(request.shard, request.epoch);
+        return null;
+      case 'drain':
+        await this.#leave(request.deadlineMs);
+        return null;
+      case 'counters':
+        return worker.counters();
+      case 'clients':
+        return worker.clients(request.database);
+      case 'kill': {
+        for (const front of worker.fronts()) {
+          if (front.kill(request.client, request.reason)) return true;
+        }
+        return false;
+      }
+      case 'log':
+        return [...worker.fronts()].flatMap((front) => front.path.log(request.since));
+      default:
+        throw new Refused('unknown-request', `'${String((request as Message).type)}' is unknown`);
+    }
+  }
+
+  #refusal(id: number, code: string, message: string): Answer {
+    return { type: 'refused', id, epoch: this.#worker?.epoch ?? 0, code, message };
+  }
+}
+
+class Refused extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+function pathOf(worker: Worker, shard: string) {
+  const database = shard.slice(0, shard.lastIndexOf('/'));
+  const front = worker.front(database);
+  if (front === undefined) {
+    throw new Refused('unknown-shard', `no database here has a shard ${shard}`);
+  }
+  return front.path;
+}

@@ -1,0 +1,110 @@
+/**
+ * Entry of a worker process. Everything it needs comes over the channel from the supervisor. When
+ * the supervisor dies this worker goes on with the sockets it has: the data path must not end with
+ * it. The next supervisor's control process finds it by its socket and drains it.
+ */
+import { rmSync } from 'node:fs';
+import { ControlServer } from './control-server.ts';
+import { EXIT_GRACE_MS } from './limits.ts';
+import { messageOf, say } from './say.ts';
+import { Worker } from './worker/worker.ts';
+import type { FromWorker, ToWorker } from './worker-ipc.ts';
+
+process.umask(0o177);
+let worker: Worker | null = null;
+let socketPath: string | null = null;
+
+process.on('message', (raw, handle) => {
+  const message = raw as ToWorker;
+  if (message.type === 'start') void start(message);
+  else if (worker !== null) receive(worker, message, handle);
+});
+process.on('disconnect', () => say('worker', 'the supervisor is gone; serving on'));
+process.on('SIGTERM', () => void leave(EXIT_GRACE_MS));
+process.on('SIGINT', () => {}); // orderly stops come from the supervisor
+process.on('SIGHUP', () => {});
+
+async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<void> {
+  const control = new ControlServer(message.socket, message.build, leave);
+  const made = new Worker({
+    slot: message.slot,
+    workers: message.workers,
+    ticketSecret: message.ticketSecret,
+    emit: (event) => control.emit(event),
+    tell,
+  });
+  worker = made;
+  socketPath = message.socket;
+  try {
+    await control.listen(made);
+    if (message.snapshot !== null) await made.apply(message.snapshot);
+  } catch (error) {
+    say('worker', `cannot start: ${messageOf(error)}`);
+    process.exit(1);
+  }
+  tell({ type: 'ready', epoch: made.epoch });
+}
+
+function receive(to: Worker, message: ToWorker, handle: unknown): void {
+  switch (message.type) {
+    case 'listener':
+      to.listeners.arrived(message.address, handle ?? null, message.failure);
+      break;
+    case 'unlisten':
+      to.listeners.withdrawn(message.address);
+      break;
+    case 'workers':
+      to.workers = message.workers;
+      break;
+    case 'ticket-secret':
+      to.rotate(message.ticketSecret);
+      break;
+    case 'permits':
+      to.front(message.database)?.purse.granted(message.granted);
+      break;
+    case 'recall':
+      recall(to, message.database);
+      break;
+    case 'drain':
+      void leave(message.deadlineMs);
+      break;
+    case 'snapshot':
+      // A stale one lost against what the control process pushed itself.
+      to.apply(message.snapshot).catch((error) => say('worker', messageOf(error)));
+      break;
+    case 'start':
+      break;
+  }
+}
+
+function recall(from: Worker, database: string): void {
+  const front = from.front(database);
+  if (front !== undefined) front.purse.recall();
+  else tell({ type: 'return', database, count: 0, answer: true });
+}
+
+let leaving: Promise<void> | null = null;
+
+/** Drains, says what was counted, exits. */
+function leave(deadlineMs: number): Promise<void> {
+  leaving ??= leaveOnce(deadlineMs);
+  return leaving;
+}
+
+async function leaveOnce(deadlineMs: number): Promise<void> {
+  if (worker !== null) await worker.drain(deadlineMs);
+  if (socketPath !== null) rmSync(socketPath, { force: true });
+  // The control process may have asked for this: its answer goes out in this turn.
+  setImmediate(() => {
+    if (worker === null || !process.connected || process.send === undefined) process.exit(0);
+    const last: FromWorker = { type: 'retired', counters: worker.counters() };
+    process.send(last, undefined, undefined, () => process.exit(0));
+  });
+}
+
+function tell(message: FromWorker): boolean {
+  if (!process.connected || process.send === undefined) return false;
+  // A supervisor that dies before it reads this is followed by one that asks anew.
+  process.send(message, undefined, undefined, () => {});
+  return true;
+}

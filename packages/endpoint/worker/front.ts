@@ -1,0 +1,246 @@
+/**
+ * The front of one database in one worker: from an accepted socket to an admitted client (TLS, then
+ * a permit), then watching it until it is gone. What happens to its bytes is the data path's.
+ */
+import type { Socket } from 'node:net';
+import type { ClientView, DatabaseCounters, DatabaseView, Event } from '../control-protocol.ts';
+import type { DataPath, DataPathFactory, DataPathHost } from '../data-path.ts';
+import { IDLE_SWEEP_MS } from '../limits.ts';
+import { messageOf } from '../say.ts';
+import { Client, closeSocket } from './client.ts';
+import { PermitPurse, type PermitSupplier } from './permits.ts';
+import { TlsFront } from './tls-front.ts';
+
+const FULL = '-ERR max number of clients reached\r\n';
+
+export interface FrontOptions {
+  readonly host: DataPathHost;
+  readonly view: DatabaseView;
+  readonly path: DataPathFactory;
+  readonly ticketSecret: Buffer;
+  readonly permits: PermitSupplier;
+  /** The next client number of this worker. */
+  nextNumber(): number;
+}
+
+export class Front {
+  readonly id: string;
+  readonly purse: PermitPurse;
+  readonly #host: DataPathHost;
+  readonly #options: FrontOptions;
+  readonly #tls: TlsFront;
+  readonly #clients = new Map<string, Client>();
+  #view: DatabaseView;
+  #factory: DataPathFactory;
+  #path: DataPath;
+  #opened = 0;
+  #bytesIn = 0;
+  #bytesOut = 0;
+  readonly #closed = new Map<string, number>();
+  readonly #refused = new Map<string, number>();
+  #sweep: NodeJS.Timeout | null = null;
+  #sweepMs = 0;
+  #draining = false;
+
+  constructor(options: FrontOptions) {
+    this.id = options.view.id;
+    this.#options = options;
+    this.#host = options.host;
+    this.#view = options.view;
+    this.#factory = options.path;
+    this.#path = options.path.create(options.host, this.id);
+    this.#tls = new TlsFront(this.id, options.ticketSecret);
+    this.purse = new PermitPurse(this.id, options.permits);
+  }
+
+  get path(): DataPath {
+    return this.#path;
+  }
+
+  /** Answers what of it cannot be served, by name; null when everything can. */
+  apply(view: DatabaseView, epoch: number, factory: DataPathFactory): string | null {
+    this.#view = view;
+    this.purse.setLimit(view.limits.maxConnections, this.#host.workers);
+    if (factory.kind !== this.#factory.kind) this.#changePath(factory);
+    this.#path.apply(view, epoch);
+    this.#sweepEach(Math.min(IDLE_SWEEP_MS, Math.ceil(view.limits.idleTimeoutMs / 10)));
+    if (view.certificate === null) return null;
+    try {
+      this.#tls.load(view.certificate);
+      return null;
+    } catch (error) {
+      return `certificate-unusable: ${messageOf(error)}`;
+    }
+  }
+
+  rotate(ticketSecret: Buffer): void {
+    this.#tls.rotate(ticketSecret);
+  }
+
+  /** A freshly accepted, paused socket. */
+  arrive(raw: Socket, tls: boolean): void {
+    const address = addressOf(raw);
+    raw.on('error', () => {}); // its close follows, and that is what counts
+    if (this.#draining) raw.destroy();
+    else if (!tls) this.#admit(raw, address, false);
+    else {
+      this.#tls.handshake(raw, (socket, failure) => {
+        if (socket === null) this.#refuse(null, address, failure);
+        else this.#admit(socket, address, true);
+      });
+    }
+  }
+
+  counters(): DatabaseCounters {
+    let bytesIn = this.#bytesIn;
+    let bytesOut = this.#bytesOut;
+    for (const { socket } of this.#clients.values()) {
+      bytesIn += socket.bytesRead;
+      bytesOut += socket.bytesWritten;
+    }
+    return {
+      id: this.id,
+      connections: this.#clients.size,
+      opened: this.#opened,
+      closed: Object.fromEntries(this.#closed),
+      refused: Object.fromEntries(this.#refused),
+      bytesIn,
+      bytesOut,
+      commands: this.#path.counters().commands,
+    };
+  }
+
+  clients(): ClientView[] {
+    const now = this.#host.now();
+    return this.#path.clients().map((view) => {
+      const client = this.#clients.get(view.id);
+      client?.observe(now);
+      return { ...view, idleMs: client === undefined ? 0 : now - client.activeAt };
+    });
+  }
+
+  kill(id: string, reason: string): boolean {
+    if (!this.#clients.has(id)) return false;
+    return this.#path.kill(id, reason);
+  }
+
+  /** No new clients; the others leave when nothing of them is in flight. */
+  async drain(deadlineAt: number): Promise<void> {
+    this.#draining = true;
+    this.#tls.close();
+    this.purse.close();
+    await this.#path.drain(deadlineAt);
+  }
+
+  close(): void {
+    this.#draining = true;
+    this.#tls.close();
+    this.purse.close();
+    if (this.#sweep !== null) clearInterval(this.#sweep);
+    this.#path.close();
+    for (const client of this.#clients.values()) client.end('database-removed');
+  }
+
+  #admit(socket: Socket, address: string, tls: boolean): void {
+    if (tls) {
+      socket.on('error', () => {});
+      socket.pause();
+    }
+    this.purse.take((refusal) => {
+      if (refusal !== null) this.#refuse(socket, address, refusal);
+      else if (socket.destroyed) this.purse.release();
+      else this.#open(socket, address, tls);
+    });
+  }
+
+  #open(socket: Socket, address: string, tls: boolean): void {
+    const number = this.#options.nextNumber();
+    const client = new Client(`${process.pid}-${number}`, number, socket, address, tls);
+    this.#clients.set(client.id, client);
+    this.#opened += 1;
+    let failed = false;
+    socket.on('error', () => {
+      failed = true;
+    });
+    socket.once('close', () => {
+      const reason = client.reason ?? (failed ? 'connection-lost' : 'client-closed');
+      this.#clients.delete(client.id);
+      this.#bytesIn += socket.bytesRead;
+      this.#bytesOut += socket.bytesWritten;
+      count(this.#closed, reason);
+      this.#tell('closed', client.id, address, reason);
+      this.purse.release();
+    });
+    this.#tell('opened', client.id, address, tls ? 'tls' : 'plain');
+    this.#path.accept(client);
+  }
+
+  #refuse(socket: Socket | null, address: string, reason: string): void {
+    count(this.#refused, reason);
+    this.#tell('refused', '', address, reason);
+    if (socket === null) return;
+    if (reason === 'max-clients') {
+      this.#host.emit({
+        type: 'event',
+        at: this.#host.now(),
+        kind: 'limit',
+        database: this.id,
+        limit: 'maxConnections',
+        detail: `all ${this.#view.limits.maxConnections} connections are in use`,
+      });
+      closeSocket(socket, FULL);
+    } else closeSocket(socket, `-ERR ${reason}: the connection was refused; try again\r\n`);
+  }
+
+  #tell(
+    kind: 'opened' | 'closed' | 'refused',
+    client: string,
+    address: string,
+    reason: string,
+  ): void {
+    const event: Event = {
+      type: 'event',
+      at: this.#host.now(),
+      kind,
+      database: this.id,
+      client,
+      address,
+      reason,
+    };
+    this.#host.emit(event);
+  }
+
+  /** The database is served another way from now on (it grew to several shards, say). */
+  #changePath(factory: DataPathFactory): void {
+    const old = this.#path;
+    this.#factory = factory;
+    this.#path = factory.create(this.#host, this.id);
+    void old.drain(this.#host.now()).then(() => old.close());
+  }
+
+  #sweepEach(ms: number): void {
+    if (ms === this.#sweepMs) return;
+    this.#sweepMs = ms;
+    if (this.#sweep !== null) clearInterval(this.#sweep);
+    this.#sweep = ms > 0 ? setInterval(() => this.#endIdle(), ms) : null;
+  }
+
+  #endIdle(): void {
+    const now = this.#host.now();
+    const idleMs = this.#view.limits.idleTimeoutMs;
+    for (const client of this.#clients.values()) {
+      client.observe(now);
+      if (now - client.activeAt < idleMs || this.#path.waiting(client.id)) continue;
+      if (!this.#path.kill(client.id, 'idle')) client.end('idle');
+    }
+  }
+}
+
+function count(counts: Map<string, number>, reason: string): void {
+  counts.set(reason, (counts.get(reason) ?? 0) + 1);
+}
+
+function addressOf(socket: Socket): string {
+  const host = socket.remoteAddress ?? 'gone';
+  return `${host.includes(':') ? `[${host}]` : host}:${socket.remotePort ?? 0}`;
+}
