@@ -71,7 +71,6 @@ const CLUSTER_DEFAULTS: Readonly<Record<string, string>> = {
   // One dead shard must not stop the others (rule 9).
   'cluster-require-full-coverage': 'no',
   'cluster-allow-pubsubshard-when-down': 'yes',
-  'cluster-allow-replica-migration': 'no',
   'cluster-node-timeout': '15000',
   'cluster-preferred-endpoint-type': 'hostname',
 };
@@ -110,10 +109,15 @@ export function launchFiles(launch: EngineLaunch, capabilities: EngineCapabiliti
   return {
     config: `${lines.join('\n')}\n`,
     users: aclFile(launch.users, capabilities),
-    nodes:
-      launch.role.kind === 'cluster' ? nodesConf(launch.role.members, launch.role.myself) : null,
+    nodes: nodesFile(launch, capabilities),
     leftOut,
   };
+}
+
+function nodesFile(launch: EngineLaunch, capabilities: EngineCapabilities): string | null {
+  if (launch.role.kind !== 'cluster') return null;
+  const { members, myself } = launch.role;
+  return nodesConf(members, myself, capabilities.commands.has('cluster|myshardid'));
 }
 
 /** What this engine calls a setting; null when it has no such thing. */

@@ -4,20 +4,33 @@
  * The engine trusts this file completely. One that says `myself,master` with slots serves them two
  * seconds after the start, whatever happened meanwhile (engine rule 1); so the file is always
  * written anew, never reused. What is written is the least that 8.0 and 9.1 accept (engine rule
- * 14); the engine adds shard ids and host names by itself.
+ * 14), and a shard id where the engine knows such a thing.
+ *
+ * The shard id matters at birth. Without one, each node makes up its own for its own shard, and
+ * they agree at the first exchange on the bus. A TAKEOVER that comes earlier (a pair is up within
+ * 60 ms) then looks to the old primary like a stranger's shard taking its slots: it does not follow,
+ * but stays beside as an empty primary. Seen on 9.1.2. So both are told the same id, made from the
+ * primary's. On a later start the peers' gossip corrects it.
  */
+import { createHash } from 'node:crypto';
 import type { ClusterMember } from './contract.ts';
 import { EngineError } from './errors.ts';
 
 const ID = /^[0-9a-f]{40}$/;
 
-export function nodesConf(members: readonly ClusterMember[], myself: string): string {
+/** `withShardIds`: for engines that know CLUSTER MYSHARDID; older ones cannot read the field. */
+export function nodesConf(
+  members: readonly ClusterMember[],
+  myself: string,
+  withShardIds: boolean,
+): string {
   check(members, myself);
   const epoch = Math.max(0, ...members.map((member) => member.epoch));
   const lines = members.map((member) => {
     const role = member.primaryId === null ? 'master' : 'slave';
     const flags = member.id === myself ? `myself,${role}` : role;
-    const address = `${member.host}:${member.port}@${member.busPort}`;
+    const shard = withShardIds ? `,,shard-id=${shardId(member.primaryId ?? member.id)}` : '';
+    const address = `${member.host}:${member.port}@${member.busPort}${shard}`;
     const slots = member.slots.map(([first, last]) =>
       first === last ? `${first}` : `${first}-${last}`,
     );
@@ -34,6 +47,10 @@ export function nodesConf(members: readonly ClusterMember[], myself: string): st
     ].join(' ');
   });
   return `${lines.join('\n')}\nvars currentEpoch ${epoch} lastVoteEpoch 0\n`;
+}
+
+function shardId(primaryId: string): string {
+  return createHash('sha1').update(`shard of ${primaryId}`).digest('hex');
 }
 
 /** The epoch that a nodes.conf was written in; null when it holds none. */
