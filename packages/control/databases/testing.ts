@@ -1,0 +1,264 @@
+/**
+ * The executor on real engines, for tests: own folder, ports, store and certificates. The endpoint
+ * is left out here (`fleet` only takes notes): its own tests and those of the whole service have it.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import type { DatabaseView } from '../../endpoint/control-protocol.ts';
+import {
+  type EngineLaunch,
+  type EngineLink,
+  LocalNode,
+  type LocalNodeOptions,
+  type ProcessRef,
+} from '../../engine/index.ts';
+import { eventually, Guard, testEngine } from '../../engine/testing.ts';
+import { newInternalSecrets } from '../auth/internal.ts';
+import { newAccessKeys } from '../auth/keys.ts';
+import { engineUsers } from '../auth/users.ts';
+import type {
+  ClusterRecord,
+  DatabaseRecord,
+  DatabaseSettings,
+  InstanceRecord,
+  InternalSecrets,
+  OperationRecord,
+  ShardRecord,
+  Sizing,
+} from '../store/index.ts';
+import { openDatabase, type Sealer, Store } from '../store/index.ts';
+import { Authority } from '../tls/authority.ts';
+import { systemClock } from './clock.ts';
+import { Databases } from './manager.ts';
+
+const plain: Sealer = { seal: (_owner, text) => text, open: (_owner, sealed) => sealed };
+
+export const SMALL: Sizing = {
+  sku: 'Balanced_B1',
+  shards: 1,
+  replicas: 1,
+  maxMemoryBytes: 64 * 1024 * 1024,
+  maxConnections: 1_000,
+  ioThreads: 1,
+  outputBufferBytes: 0,
+  bandwidthMbps: 1_000,
+  scaled: null,
+};
+
+export const SETTINGS: DatabaseSettings = {
+  clientProtocol: 'Encrypted',
+  policy: 'EnterpriseCluster',
+  evictionPolicy: 'VolatileLRU',
+  accessKeys: 'Enabled',
+  deferUpgrade: 'NotDeferred',
+  notifyKeyspaceEvents: '',
+  azureStrict: false,
+};
+
+/** Every engine that is started is also ended when the test process is killed. */
+class WatchedNode extends LocalNode {
+  readonly #guard: Guard;
+
+  constructor(options: LocalNodeOptions, guard: Guard) {
+    super(options);
+    this.#guard = guard;
+  }
+
+  override async start(launch: EngineLaunch): Promise<ProcessRef> {
+    const process = await super.start(launch);
+    this.#guard.watch(process);
+    return process;
+  }
+}
+
+export interface World {
+  readonly store: Store;
+  readonly node: LocalNode;
+  readonly folder: string;
+  databases: Databases;
+  /** What the endpoint was told last. */
+  views(): readonly DatabaseView[];
+  /** Records a database and wakes its loop; resolves when its operation ended well. */
+  create(settings?: Partial<DatabaseSettings>, sizing?: Partial<Sizing>): Promise<string>;
+  operation(databaseId: string, kind: OperationRecord['kind']): OperationRecord;
+  /** As the admin user of an engine. */
+  link(instance: InstanceRecord): Promise<EngineLink>;
+  primary(databaseId: string, shard?: number): InstanceRecord;
+  shard(databaseId: string, index?: number): ShardRecord;
+  settled(databaseId: string): Promise<void>;
+  /** A control process that died: nothing is told to anybody; then another one. */
+  restart(): Promise<void>;
+}
+
+export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
+  const folder = mkdtempSync(join(tmpdir(), 'cinnabar-'));
+  const guard = new Guard(folder);
+  const engine = await testEngine();
+  const node = new WatchedNode({ id: 'local', dataRoot: join(folder, 'data'), engine }, guard);
+  mkdirSync(join(folder, 's'), { mode: 0o700 });
+  const store = new Store(openDatabase(join(folder, 'store.db')), plain, Date.now);
+  const authority = await Authority.open({ home: folder });
+  const first = 20_000 + Math.floor(Math.random() * 30_000);
+  let views: readonly DatabaseView[] = [];
+  const start = async (): Promise<Databases> => {
+    const databases = new Databases({
+      store,
+      node,
+      clock: systemClock,
+      users: (database) => engineUsers(database, engine.capabilities.commands),
+      dataRoot: join(folder, 'data'),
+      socketRoot: join(folder, 's'),
+      shardPorts: first,
+      internalPorts: first,
+      engineHost: '127.0.0.1',
+      hosts: ['127.0.0.1'],
+      tls: (cluster) => authority.engine(cluster.id, 'localhost'),
+      served: (cluster) => authority.served(cluster.id, 'localhost'),
+      hostName: () => 'localhost',
+      randomHex: (bytes) => randomBytes(bytes).toString('hex'),
+      log: () => undefined,
+      fleet: {
+        publish: async (_epoch, next) => {
+          views = next;
+          return [];
+        },
+        renewLease: () => undefined,
+      },
+    });
+    await databases.start();
+    return databases;
+  };
+  const self: World = {
+    store,
+    node,
+    folder,
+    databases: await start(),
+    views: () => views,
+    async create(settings = {}, sizing = {}) {
+      const { cluster, database, operation } = records(settings, sizing);
+      store.write(() => {
+        store.putCluster(cluster);
+        store.putDatabase(database);
+        store.putSecret(database.id, newInternalSecrets());
+        store.putSecret(`${database.id}/keys`, newAccessKeys());
+        store.putOperation(operation);
+      });
+      self.databases.wake(database.id);
+      await self.settled(database.id);
+      return database.id;
+    },
+    operation(databaseId, kind) {
+      const found = store
+        .operations({ limit: 100 })
+        .find((o) => o.databaseId === databaseId && o.kind === kind);
+      if (found === undefined) throw new Error(`no ${kind} of ${databaseId}`);
+      return found;
+    },
+    link(instance) {
+      const secrets = store.secret<InternalSecrets>(instance.databaseId);
+      return node.link(instance.socket, { user: 'admin', password: secrets?.admin ?? '' }, 2_000);
+    },
+    shard(databaseId, index = 0) {
+      const shard = store.shard(databaseId, index);
+      if (shard === null) throw new Error(`no shard ${index}`);
+      return shard;
+    },
+    primary(databaseId, index = 0) {
+      const instance = store.instance(self.shard(databaseId, index).primary ?? '');
+      if (instance === null) throw new Error('no primary');
+      return instance;
+    },
+    async settled(databaseId) {
+      await eventually(
+        `database ${databaseId} settled`,
+        () => {
+          const database = store.databaseById(databaseId);
+          const shards = store.shards(databaseId);
+          const replicas = store.instances(databaseId).filter((i) => i.synced).length;
+          const waits = self.databases.waits(databaseId);
+          const wanted = (database?.sizing.shards ?? 0) * (1 + (database?.sizing.replicas ?? 0));
+          return (
+            database !== null &&
+            database.observedGeneration === database.generation &&
+            shards.every((shard) => shard.phase === 'serving') &&
+            replicas === wanted &&
+            store.instances(databaseId).length === wanted &&
+            waits.length === 0
+          );
+        },
+        30_000,
+      );
+    },
+    async restart() {
+      await self.databases.detach();
+      self.databases = await start();
+    },
+  };
+  t.after(async () => {
+    await self.databases.detach();
+    for (const { process } of await node.find()) await node.kill(process, 5_000);
+    store.close();
+    await guard.release();
+  });
+  return self;
+}
+
+function records(settings: Partial<DatabaseSettings>, sizing: Partial<Sizing>) {
+  const now = Date.now();
+  const name = `test-${randomBytes(4).toString('hex')}`;
+  const reason = { code: 'creating', message: '' };
+  const cluster: ClusterRecord = {
+    id: randomUUID(),
+    group: 'default',
+    name,
+    location: 'local',
+    tags: null,
+    sku: 'Balanced_B1',
+    capacity: null,
+    highAvailability: true,
+    publicNetworkAccess: 'Enabled',
+    zones: null,
+    echoed: {},
+    provisioningState: 'Succeeded',
+    resourceState: 'Running',
+    reason,
+    createdAt: now,
+    createdBy: 'test',
+    modifiedAt: now,
+    modifiedBy: 'test',
+  };
+  const database: DatabaseRecord = {
+    id: randomUUID(),
+    clusterId: cluster.id,
+    name: 'default',
+    settings: { ...SETTINGS, ...settings },
+    port: 10_000,
+    sizing: { ...SMALL, ...sizing },
+    provisioningState: 'Creating',
+    resourceState: 'Creating',
+    reason,
+    generation: 1,
+    observedGeneration: 0,
+    createdAt: now,
+    modifiedAt: now,
+  };
+  const operation: OperationRecord = {
+    id: randomUUID(),
+    kind: 'CreateDatabase',
+    resourceId: '',
+    clusterId: cluster.id,
+    databaseId: database.id,
+    location: 'local',
+    status: 'InProgress',
+    generation: 1,
+    steps: [],
+    error: null,
+    startedAt: now,
+    endedAt: null,
+    input: {},
+  };
+  return { cluster, database, operation };
+}
