@@ -3,7 +3,7 @@
  * rules of writing are tested with tables, and only the store behind them is real.
  */
 import type { ShardStatus, SystemStatus } from '../service.ts';
-import type { ClusterRecord, InternalSecrets } from '../store/records.ts';
+import type { ClusterRecord } from '../store/records.ts';
 import type { Catalogue } from './catalogue.ts';
 
 export interface PortView {
@@ -22,8 +22,6 @@ export interface ResourceDeps {
   readonly domain: string | null;
   now(): number;
   newId(): string;
-  newKey(): string;
-  newInternalSecrets(): InternalSecrets;
   /** Desired state of the database changed: its loop should look. */
   wake(databaseId: string): void;
   /** Users and keys as stored now are applied to every process of the database. */

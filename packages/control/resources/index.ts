@@ -5,3 +5,4 @@ export { keysOwner } from './keys.ts';
 export { kernelPorts } from './ports.ts';
 export { Resources } from './resources.ts';
 export { type RoomView, watchRoom } from './room.ts';
+export type { SkuQuestion, SkuView } from './sku-views.ts';

@@ -1,7 +1,8 @@
 /** Actions on a running database: its access keys, and emptying it. */
+import { newInternalSecrets } from '../auth/internal.ts';
+import { newAccessKeys, regenerated } from '../auth/keys.ts';
 import { ControlError } from '../errors.ts';
 import type { AccessKeys, OperationRecord, Store } from '../store/index.ts';
-import type { ResourceDeps } from './contract.ts';
 import { databaseId as armId } from './ids.ts';
 import { refuseWhenBusy, type Stamp, startOperation } from './operations.ts';
 import type { ActionSituation } from './situations.ts';
@@ -12,10 +13,9 @@ export function keysOwner(databaseId: string): string {
 }
 
 /** In the transaction that creates the database. */
-export function storeNewSecrets(store: Store, deps: ResourceDeps, databaseId: string): void {
-  const keys: AccessKeys = { primaryKey: deps.newKey(), secondaryKey: deps.newKey() };
-  store.putSecret(keysOwner(databaseId), keys);
-  store.putSecret(databaseId, deps.newInternalSecrets());
+export function storeNewSecrets(store: Store, databaseId: string): void {
+  store.putSecret(keysOwner(databaseId), newAccessKeys());
+  store.putSecret(databaseId, newInternalSecrets());
 }
 
 export function storedKeys(store: Store, databaseId: string): AccessKeys {
@@ -31,7 +31,6 @@ export function storedKeys(store: Store, databaseId: string): AccessKeys {
 /** Stores the new key and opens its operation; applying it to the processes is the caller's. */
 export function regenerateKey(
   store: Store,
-  deps: ResourceDeps,
   situation: ActionSituation,
   which: 'Primary' | 'Secondary',
   options: { readonly disconnect: boolean },
@@ -44,12 +43,8 @@ export function regenerateKey(
     disconnect: options.disconnect,
   });
   const keys = storedKeys(store, database.id);
-  const fresh = deps.newKey();
   store.write(() => {
-    store.putSecret(
-      keysOwner(database.id),
-      which === 'Primary' ? { ...keys, primaryKey: fresh } : { ...keys, secondaryKey: fresh },
-    );
+    store.putSecret(keysOwner(database.id), regenerated(keys, which));
     store.putOperation(operation);
     addEvent(store, situation, stamp, 'key-regenerated', `The ${which} key was replaced.`);
   });

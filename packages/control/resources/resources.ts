@@ -33,6 +33,7 @@ import { decideGroup, decideGroupDelete } from './decide-group.ts';
 import { regenerateKey, startFlush, storedKeys, storeNewSecrets } from './keys.ts';
 import type { Stamp } from './operations.ts';
 import { Situations } from './situations.ts';
+import { type SkuQuestion, type SkuView, scalingSkus, skuViews } from './sku-views.ts';
 
 export class Resources implements ControlService {
   readonly subscriptionId: string;
@@ -215,7 +216,7 @@ export class Resources implements ControlService {
     this.#store.write(() => {
       this.#store.putDatabase(database);
       if (claim !== null) this.#store.claimPort(claim);
-      if (created) storeNewSecrets(this.#store, this.#deps, database.id);
+      if (created) storeNewSecrets(this.#store, database.id);
       this.#store.putOperation(operation);
       const verb = created ? 'creating' : 'updating';
       this.#event(
@@ -275,14 +276,7 @@ export class Resources implements ControlService {
     actor: Actor,
   ): Promise<AccessKeys> {
     const situation = this.#situations.action(databaseId);
-    const operation = regenerateKey(
-      this.#store,
-      this.#deps,
-      situation,
-      which,
-      options,
-      this.#stamp(actor),
-    );
+    const operation = regenerateKey(this.#store, situation, which, options, this.#stamp(actor));
     await this.#steps.run(operation, () => this.#steps.applyKey(operation, databaseId));
     return storedKeys(this.#store, databaseId);
   }
@@ -292,6 +286,16 @@ export class Resources implements ControlService {
     const operation = startFlush(this.#store, situation, this.#stamp(actor));
     this.#deps.wake(databaseId);
     return operation;
+  }
+
+  // --- the catalogue -----------------------------------------------------------------------
+
+  skus(question: SkuQuestion): SkuView[] {
+    return skuViews(this.#deps.catalogue, question, this.#situations.promisedToAll());
+  }
+
+  skusForScaling(clusterId: string): { name: string; sizeInGB: number }[] {
+    return scalingSkus(this.#deps.catalogue, this.#situations.scaling(clusterId));
   }
 
   shards(databaseId: string): ShardStatus[] {

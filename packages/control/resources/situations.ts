@@ -7,6 +7,7 @@ import type {
   Sizing,
   Store,
 } from '../store/index.ts';
+import type { ScalingStart } from './catalogue.ts';
 import type { ResourceDeps } from './contract.ts';
 import type { ClusterSituation } from './decide-cluster.ts';
 import type { DatabaseSituation } from './decide-database.ts';
@@ -75,6 +76,27 @@ export class Situations {
     if (database === null || cluster === null) throw gone(databaseId);
     const { subscriptionId } = this.#deps;
     return { subscriptionId, cluster, database, open: this.open(cluster.id) };
+  }
+
+  promisedToAll(): Sizing[] {
+    return this.#store.clusters().map((each) => this.promised(each));
+  }
+
+  scaling(clusterId: string): { readonly start: ScalingStart; readonly runs: boolean } {
+    const found = this.#store.clusterById(clusterId);
+    if (found === null) throw gone(clusterId);
+    const { current, database, others, usedBytes } = this.cluster(found.group, found.name);
+    const cluster = current ?? found;
+    return {
+      runs: database !== null && database.observedGeneration > 0,
+      start: {
+        current: this.promised(cluster),
+        capacity: cluster.capacity,
+        policy: database?.settings.policy ?? 'OSSCluster',
+        others,
+        usedBytes,
+      },
+    };
   }
 
   /** What a cluster may use of this machine: its database's figures, or those it would get. */

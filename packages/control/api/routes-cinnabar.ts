@@ -1,0 +1,164 @@
+/** What Azure has no word for. Same token; no api-version: these change with the build. */
+import { Type } from 'typebox';
+import type { Policy } from '../../endpoint/control-protocol.ts';
+import { ControlError } from '../errors.ts';
+import { CLUSTER_TYPE } from '../resources/index.ts';
+import type { Answer } from './answer.ts';
+import { ok } from './answer.ts';
+import { type Call, databaseOf, param } from './call.ts';
+import { readFields } from './fields.ts';
+import { DEFAULT_HISTORY, MAX_HISTORY } from './limits.ts';
+import { percentComplete, stepsOf } from './lro.ts';
+import type { Route } from './router.ts';
+import { DATABASE_PATH } from './routes-databases.ts';
+
+const StopBody = Type.Object({ save: Type.Optional(Type.Boolean()) });
+const POLICIES: readonly Policy[] = ['OSSCluster', 'EnterpriseCluster', 'NoCluster'];
+
+export const CINNABAR_ROUTES: readonly Route[] = [
+  extension('GET', '/cinnabar/status', (call) => ok(call.service.status())),
+  extension('GET', '/cinnabar/skus', skus),
+  extension('GET', '/cinnabar/operations', operations),
+  extension('GET', '/cinnabar/operations/:operation', operation),
+  extension('GET', '/cinnabar/events', events),
+  extension('POST', '/cinnabar/stop', stop),
+  extension('GET', `${DATABASE_PATH}/shards`, (call) =>
+    ok({ value: call.service.shards(databaseOf(call).database.id) }),
+  ),
+  extension('GET', `${DATABASE_PATH}/connection`, connection),
+];
+
+function extension(method: Route['method'], path: string, handle: Route['handle']): Route {
+  return { method, path, kind: 'extension', handle };
+}
+
+function skus(call: Call): Answer {
+  const asked = call.query.get('policy') ?? 'OSSCluster';
+  const policy = POLICIES.find((each) => each.toLowerCase() === asked.toLowerCase());
+  if (policy === undefined) throw badQuery('policy', asked, POLICIES.join(', '));
+  const ha = (call.query.get('highavailability') ?? 'Enabled').toLowerCase();
+  if (ha !== 'enabled' && ha !== 'disabled') {
+    throw badQuery('highAvailability', ha, 'Enabled, Disabled');
+  }
+  const value = call.context.skus.skus({ policy, highAvailability: ha === 'enabled' });
+  return ok({ value, policy, highAvailability: ha === 'enabled' });
+}
+
+function operations(call: Call): Answer {
+  const before = call.query.get('before');
+  const value = call.service
+    .operations({ ...clusterFilter(call), limit: topOf(call), ...(before ? { before } : {}) })
+    .map((each) => operationView(call, each));
+  return ok({ value });
+}
+
+function operation(call: Call): Answer {
+  const id = param(call, 'operation');
+  const found = call.service.operation(id.toLowerCase());
+  if (found !== null) return ok(operationView(call, found));
+  throw new ControlError('ResourceNotFound', 404, `There is no operation '${id.slice(0, 60)}'.`);
+}
+
+function operationView(
+  call: Call,
+  record: NonNullable<ReturnType<Call['service']['operation']>>,
+): unknown {
+  const { input: _, ...shown } = record;
+  return {
+    ...shown,
+    steps: stepsOf(call, record),
+    percentComplete: percentComplete(call, record),
+  };
+}
+
+function events(call: Call): Answer {
+  const since = call.query.get('since');
+  const seen = since === undefined || since === '' ? undefined : Number(since);
+  if (seen !== undefined && !(Number.isSafeInteger(seen) && seen >= 0)) {
+    throw badQuery('since', since ?? '', 'the id of an event');
+  }
+  const filter = { ...clusterFilter(call), limit: topOf(call) };
+  return ok({
+    value: call.service.events(seen === undefined ? filter : { ...filter, since: seen }),
+  });
+}
+
+/** `cluster`: its ARM id, or its name where only one cluster has it. */
+function clusterFilter(call: Call): { clusterId?: string } {
+  const asked = call.query.get('cluster');
+  if (asked === undefined || asked === '') return {};
+  const wanted = asked.toLowerCase();
+  const marker = `/providers/${CLUSTER_TYPE}/`.toLowerCase();
+  const [scope, name = ''] = wanted.includes(marker) ? wanted.split(marker) : ['', wanted];
+  const group = scope?.split('/').at(-1) ?? '';
+  const found = call.service
+    .clusters(group === '' ? undefined : group)
+    .filter((cluster) => cluster.name.toLowerCase() === name || cluster.id === asked);
+  const [only] = found;
+  if (only !== undefined && found.length === 1) return { clusterId: only.id };
+  // Its records outlive a cluster: by its internal id they can still be asked for.
+  if (found.length === 0 && /^[0-9a-f-]{36}$/.test(wanted)) return { clusterId: wanted };
+  throw new ControlError(
+    'ResourceNotFound',
+    404,
+    found.length === 0
+      ? `There is no cluster '${asked.slice(0, 200)}'.`
+      : `${found.length} clusters are named '${asked.slice(0, 60)}': give the ARM id.`,
+    'cluster',
+  );
+}
+
+function topOf(call: Call): number {
+  const top = call.query.get('top');
+  if (top === undefined || top === '') return DEFAULT_HISTORY;
+  const count = Number(top);
+  if (Number.isInteger(count) && count >= 1) return Math.min(count, MAX_HISTORY);
+  throw badQuery('top', top, `1 to ${MAX_HISTORY}`);
+}
+
+function badQuery(name: string, value: string, expected: string): ControlError {
+  return new ControlError(
+    'InvalidParameter',
+    400,
+    `${name} '${value.slice(0, 40)}' is not valid: ${expected}.`,
+    name,
+  );
+}
+
+function stop(call: Call): Answer {
+  const { value, ignored } = readFields(StopBody, call.body, call.version);
+  call.ignored(ignored);
+  const save = value.save ?? true;
+  // After this answer has had its turn on the wire.
+  setImmediate(() => call.context.stop({ save }));
+  return { status: 202, body: { stopping: true, save } };
+}
+
+/** Everything a client needs but the key. */
+function connection(call: Call): Answer {
+  const { cluster, database } = databaseOf(call);
+  const { settings, port } = database;
+  const tls = settings.clientProtocol === 'Encrypted';
+  const host = call.service.hostName(cluster);
+  const shards = call.service.shards(database.id);
+  return ok({
+    host,
+    port,
+    tls,
+    policy: settings.policy,
+    caFile: tls ? call.service.status().caFile : null,
+    username: 'default',
+    accessKeys: settings.accessKeys,
+    shards:
+      settings.policy === 'OSSCluster'
+        ? shards.flatMap((shard) =>
+            shard.instances.map(({ instance, role }) => ({
+              shard: shard.shard.index,
+              host,
+              port: instance.port,
+              role,
+            })),
+          )
+        : [],
+  });
+}

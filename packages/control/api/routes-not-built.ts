@@ -1,0 +1,108 @@
+/**
+ * What Azure offers and this does not build: each answers 501 with the reason. Lists of things that
+ * cannot exist here are empty, which is the truth.
+ */
+import type { Answer } from './answer.ts';
+import { notImplemented, ok } from './answer.ts';
+import { type Call, clusterOf, databaseOf, param, resourceNotFound } from './call.ts';
+import type { Method, Route } from './router.ts';
+import { CLUSTER_PATH } from './routes-clusters.ts';
+import { DATABASE_PATH } from './routes-databases.ts';
+
+const EVERY: readonly Method[] = ['GET', 'PUT', 'PATCH', 'POST', 'DELETE'];
+
+export const NOT_BUILT_ROUTES: readonly Route[] = [
+  ...action('import', 'Import is not built yet. Load the data with a client.'),
+  ...action('export', 'Export is not built yet. Read the data with a client.'),
+  ...action('forceUnlink', 'Geo-replication is not built: there is no group to leave.'),
+  ...action('forceLinkToReplicationGroup', 'Geo-replication is not built: there is no group.'),
+  ...action(
+    'upgradeDBRedisVersion',
+    'Upgrading the engine of a running database is not built yet. A new database gets the newest engine.',
+  ),
+  ...empty(`${DATABASE_PATH}/accessPolicyAssignments`, (call) => databaseOf(call)),
+  ...each(
+    `${DATABASE_PATH}/accessPolicyAssignments/:name`,
+    (call) => databaseOf(call).cluster.group,
+    'Access policy assignments are not built yet: clients log in with the access keys.',
+  ),
+  ...empty(`${CLUSTER_PATH}/privateEndpointConnections`, (call) => clusterOf(call)),
+  ...each(
+    `${CLUSTER_PATH}/privateEndpointConnections/:name`,
+    (call) => clusterOf(call).group,
+    'Private endpoints are not built: there is no virtual network here. "cinnabar up --listen" chooses the addresses.',
+  ),
+  ...empty(`${CLUSTER_PATH}/privateLinkResources`, (call) => clusterOf(call)),
+  ...empty(`${CLUSTER_PATH}/migrations`, (call) => clusterOf(call)),
+  ...each(
+    `${CLUSTER_PATH}/migrations/:name`,
+    (call) => clusterOf(call).group,
+    'Migration from Azure Cache for Redis is not built.',
+  ),
+  ...refuse('POST', `${CLUSTER_PATH}/migrations/:name/:action`, 'Migration is not built.'),
+  ...refuse('POST', `${CLUSTER_PATH}/unlinkMigratedEndpoint`, 'Migration is not built.'),
+  ...monitor(`${CLUSTER_PATH}/providers/Microsoft.Insights/:kind`),
+  ...monitor(`${CLUSTER_PATH}/providers/Microsoft.Insights/:kind/:name`),
+  ...monitor('/subscriptions/:sub/providers/Microsoft.Insights/:kind'),
+  ...monitor('/subscriptions/:sub/resourceGroups/:group/providers/Microsoft.Insights/:kind'),
+  ...monitor('/subscriptions/:sub/resourceGroups/:group/providers/Microsoft.Insights/:kind/:name'),
+  ...monitor(
+    '/subscriptions/:sub/resourceGroups/:group/providers/Microsoft.Insights/:kind/:name/:part',
+  ),
+];
+
+function action(name: string, reason: string): Route[] {
+  return refuse('POST', `${DATABASE_PATH}/${name}`, reason, (call) => databaseOf(call));
+}
+
+/** The resource is looked for first: an absent one is a 404, whatever is asked of it. */
+function refuse(
+  method: Method,
+  path: string,
+  reason: string,
+  find: (call: Call) => unknown = clusterOf,
+): Route[] {
+  const handle = (call: Call): Answer => {
+    find(call);
+    return notImplemented(reason);
+  };
+  return [{ method, path, kind: 'provider', handle }];
+}
+
+function empty(path: string, find: (call: Call) => unknown): Route[] {
+  const handle = (call: Call): Answer => {
+    find(call);
+    return ok({ value: [] });
+  };
+  return [{ method: 'GET', path, kind: 'provider', handle }];
+}
+
+/** One of a list that is always empty: it cannot be made (501), so it is never there (404, 204). */
+function each(path: string, groupOf: (call: Call) => string, reason: string): Route[] {
+  return [
+    {
+      method: 'GET',
+      path,
+      kind: 'provider',
+      handle: (call) => {
+        throw resourceNotFound(param(call, 'name'), groupOf(call));
+      },
+    },
+    ...refuse('PUT', path, reason, groupOf),
+    {
+      method: 'DELETE',
+      path,
+      kind: 'provider',
+      handle: (call) => {
+        groupOf(call);
+        return { status: 204 };
+      },
+    },
+  ];
+}
+
+function monitor(path: string): Route[] {
+  const handle = (call: Call): Answer =>
+    notImplemented(`Microsoft.Insights/${param(call, 'kind')} is not built yet.`);
+  return EVERY.map((method) => ({ method, path, kind: 'core', handle }));
+}
