@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { statfsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { ControlError } from '../errors.ts';
+import {
+  addNeeds,
+  capacitySummary,
+  freeRoom,
+  largestThatFits,
+  NOTHING,
+  needOf,
+  type Room,
+  requireCapacity,
+  shortage,
+} from './capacity.ts';
+import { readMemory, readRoom, readSizingMachine } from './machine.ts';
+import { requireScaling, type ScalingQuestion, scalingTargets, skusForScaling } from './scaling.ts';
+import { type SizingMachine, sizing } from './sizing.ts';
+import { SKUS } from './skus.ts';
+
+const GB = 1e9;
+const MACHINE: SizingMachine = { cores: 4, miniature: null };
+
+function room(memoryGB: number, diskGB = 1000): Room {
+  return {
+    memory: { totalBytes: memoryGB * GB, availableBytes: memoryGB * GB, ownBytes: 0 },
+    disk: { totalBytes: diskGB * GB, availableBytes: diskGB * GB, ownBytes: 0 },
+  };
+}
+
+function figures(sku: string, highAvailability = true) {
+  return sizing({ sku, capacity: null, highAvailability, policy: 'OSSCluster' }, MACHINE);
+}
+
+function ask(sku: string, where: Room, promised = NOTHING) {
+  const policy = 'OSSCluster';
+  requireCapacity({ figures: figures(sku), policy, machine: MACHINE, room: where, promised });
+}
+
+const isError = (code: string, status: number, text: RegExp) => (error: unknown) =>
+  error instanceof ControlError &&
+  error.code === code &&
+  error.status === status &&
+  text.test(error.message);
+
+describe('capacity', () => {
+  it('counts copies, buffers, forks and the engines themselves', () => {
+    const single = needOf(figures('Balanced_B1', false)).memoryBytes;
+    const pair = needOf(figures('Balanced_B1')).memoryBytes;
+    assert.ok(single > 1 * GB && single < 1.3 * GB, `${single}`);
+    assert.ok(pair > 2 * GB && pair < 2.4 * GB, `${pair}`);
+    assert.equal(needOf(figures('Balanced_B10')).diskBytes, 9.6 * GB);
+  });
+
+  it('refuses what does not fit, says what is free and which SKU fits', () => {
+    ask('Balanced_B10', room(32));
+    const refused = isError(
+      'InsufficientCapacity',
+      409,
+      /^Balanced_B50 with replicas \(12 shards\) needs \d+ GB of memory .* 30\.4 GB of 32 GB are free .* largest that fits is \w+_[BMX]10\.$/,
+    );
+    assert.throws(() => ask('Balanced_B50', room(32)), refused);
+    const alone = /none fits; without it the largest is Balanced_B0\.$/;
+    assert.throws(() => ask('Balanced_B1', room(1)), isError('InsufficientCapacity', 409, alone));
+    const nothing = /No SKU fits: .*CINNABAR_MINIATURE/;
+    assert.throws(
+      () => ask('Balanced_B1', room(0.3)),
+      isError('InsufficientCapacity', 409, nothing),
+    );
+    const disk = /of disk/;
+    assert.throws(
+      () => ask('Balanced_B10', room(64, 5)),
+      isError('InsufficientCapacity', 409, disk),
+    );
+  });
+
+  it('keeps what was promised, also when nobody uses it yet', () => {
+    const promised = addNeeds([needOf(figures('Balanced_B10')), needOf(figures('Balanced_B0'))]);
+    assert.throws(() => ask('Balanced_B5', room(32), promised), ControlError);
+    ask('Balanced_B1', room(32), promised);
+    const summary = capacitySummary(room(32), promised);
+    assert.equal(summary.reservedBytes, promised.memoryBytes);
+    assert.ok(summary.freeBytes > 0 && summary.freeBytes < 32 * GB - promised.memoryBytes);
+    assert.equal(capacitySummary(room(1), promised).freeBytes, 0);
+  });
+
+  it('does not count our own engines against us, but everything else', () => {
+    const used = (availableBytes: number, ownBytes: number): Room => ({
+      ...room(32),
+      memory: { totalBytes: 32 * GB, availableBytes, ownBytes },
+    });
+    const free = (where: Room) => freeRoom(where, NOTHING).memoryBytes;
+    assert.equal(free(used(20 * GB, 12 * GB)), free(room(32)));
+    assert.equal(free(used(20 * GB, 0)), free(room(32)) - 12 * GB);
+    assert.equal(free(used(30 * GB, 12 * GB)), free(room(32)), 'never more than there is');
+  });
+
+  it('suggests only what then is accepted', () => {
+    fc.assert(
+      fc.property(fc.double({ min: 0.1, max: 5000, noNaN: true }), fc.boolean(), (memory, ha) => {
+        const free = freeRoom(room(memory, 10_000), NOTHING);
+        const question = {
+          policy: 'OSSCluster',
+          machine: MACHINE,
+          free,
+          highAvailability: ha,
+        } as const;
+        const best = largestThatFits(question);
+        if (best === null) {
+          assert.notEqual(shortage(needOf(figures('Balanced_B0', ha)), free), null);
+          return;
+        }
+        assert.equal(shortage(needOf(figures(best, ha)), free), null);
+        for (const sku of SKUS.filter((each) => !each.flash)) {
+          const other = figures(sku.name, ha);
+          const mine = figures(best, ha);
+          if (other.shards * other.maxMemoryBytes <= mine.shards * mine.maxMemoryBytes) continue;
+          assert.notEqual(shortage(needOf(other), free), null, `${sku.name} over ${best}`);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe('this machine', () => {
+  it('is read from the kernel', async () => {
+    const found = await readRoom(tmpdir(), { memoryBytes: 1, diskBytes: 2 });
+    assert.ok(found.memory.totalBytes > 100e6);
+    assert.ok(found.memory.availableBytes > 0);
+    assert.ok(found.memory.availableBytes <= found.memory.totalBytes);
+    const disk = statfsSync(tmpdir());
+    assert.equal(found.disk.totalBytes, disk.blocks * disk.bsize);
+    assert.deepEqual([found.memory.ownBytes, found.disk.ownBytes], [1, 2]);
+    assert.ok(readSizingMachine({}).cores >= 1);
+    assert.equal(readSizingMachine({ CINNABAR_MINIATURE: 'shards=1' }).miniature?.maxShards, 1);
+  });
+
+  it('is as small as the tightest control group of its own', () => {
+    const MEMINFO = 'MemTotal:       16000000 kB\nMemFree: 1 kB\nMemAvailable:   12000000 kB\n';
+    const read = (files: Record<string, string>) => (path: string) => files[path] ?? null;
+    assert.deepEqual(readMemory(read({ '/proc/meminfo': MEMINFO })), {
+      totalBytes: 16_384_000_000,
+      availableBytes: 12_288_000_000,
+    });
+    const version2 = {
+      '/proc/meminfo': MEMINFO,
+      '/proc/self/cgroup': '0::/a/b\n',
+      '/sys/fs/cgroup/a/memory.max': '4000000000\n',
+      '/sys/fs/cgroup/a/memory.current': '1500000000\n',
+      '/sys/fs/cgroup/a/memory.stat': 'anon 1\ninactive_file 500000000\n',
+      '/sys/fs/cgroup/a/b/memory.max': 'max\n',
+      '/sys/fs/cgroup/a/b/memory.current': '5\n',
+    };
+    assert.deepEqual(readMemory(read(version2)), {
+      totalBytes: 4_000_000_000,
+      availableBytes: 3_000_000_000,
+    });
+    const version1 = {
+      '/proc/meminfo': MEMINFO,
+      '/proc/self/cgroup': '12:cpu,cpuacct:/x\n5:memory:/docker/id\n',
+      '/sys/fs/cgroup/memory/docker/id/memory.limit_in_bytes': '2000000000\n',
+      '/sys/fs/cgroup/memory/docker/id/memory.usage_in_bytes': '1000000000\n',
+      '/sys/fs/cgroup/memory/memory.limit_in_bytes': '9223372036854771712\n',
+      '/sys/fs/cgroup/memory/memory.usage_in_bytes': '3000000000\n',
+    };
+    assert.deepEqual(readMemory(read(version1)), {
+      totalBytes: 2_000_000_000,
+      availableBytes: 1_000_000_000,
+    });
+  });
+});
+
+describe('scaling', () => {
+  const question = (sku: string, more: Partial<ScalingQuestion> = {}): ScalingQuestion => ({
+    current: figures(sku),
+    capacity: null,
+    policy: 'OSSCluster',
+    machine: MACHINE,
+    room: room(64),
+    promised: NOTHING,
+    usedBytes: 0,
+    ...more,
+  });
+
+  it('offers SKUs with as many shards and gives a reason for all others', () => {
+    const targets = scalingTargets(question('Balanced_B3'));
+    assert.equal(targets.length, SKUS.length - 1);
+    for (const each of targets) {
+      assert.equal(each.figures === null, each.reason !== null, each.name);
+      if (each.figures !== null) assert.equal(each.figures.shards, 2);
+    }
+    const names = skusForScaling(question('Balanced_B3')).map((each) => each.name);
+    assert.deepEqual(names, [
+      'Balanced_B5',
+      'Balanced_B10',
+      'MemoryOptimized_M10',
+      'MemoryOptimized_M20',
+      'ComputeOptimized_X3',
+      'ComputeOptimized_X5',
+    ]);
+  });
+
+  it('names what stands in the way', () => {
+    const why = (sku: string, more: Partial<ScalingQuestion> = {}) =>
+      scalingTargets(question('Balanced_B3', more)).find((each) => each.name === sku)?.reason?.code;
+    assert.equal(why('FlashOptimized_A250'), 'FlashNotBuilt');
+    assert.equal(why('Balanced_B1'), 'ShardCountNotBuilt');
+    assert.equal(why('Balanced_B50', { policy: 'NoCluster' }), 'SkuNotAllowedForPolicy');
+    assert.equal(why('MemoryOptimized_M20', { room: room(16) }), 'InsufficientCapacity');
+    const smaller = question('Balanced_B10', { usedBytes: 3 * GB });
+    const target = scalingTargets(smaller).find((each) => each.name === 'Balanced_B5');
+    assert.equal(target?.reason?.code, 'UsedMemoryTooLarge');
+  });
+
+  it('leads NoCluster to every size up to 25 GB', () => {
+    const current = sizing(
+      { sku: 'Balanced_B1', capacity: null, highAvailability: true, policy: 'NoCluster' },
+      MACHINE,
+    );
+    const found = skusForScaling(question('Balanced_B1', { policy: 'NoCluster', current }));
+    assert.ok(found.some((each) => each.name === 'Balanced_B20' && each.sizeInGB === 24));
+    assert.ok(found.every((each) => each.sizeInGB <= 25));
+  });
+
+  it('is refused with the reason’s code, and is nothing when it is the same SKU', () => {
+    const asked = question('Balanced_B3');
+    assert.equal(requireScaling(asked, 'balanced_b3', null), asked.current);
+    assert.equal(requireScaling(asked, 'Balanced_B5', null).maxMemoryBytes, 2.4 * GB);
+    const notBuilt = isError('ShardCountNotBuilt', 501, /1 shards and this cache 2/);
+    assert.throws(() => requireScaling(asked, 'Balanced_B1', null), notBuilt);
+    assert.throws(() => requireScaling(asked, 'nonsense', null), isError('InvalidSku', 400, /./));
+    assert.throws(
+      () => requireScaling(question('Balanced_B3', { room: room(8) }), 'Balanced_B10', null),
+      isError('InsufficientCapacity', 409, /not enough memory/),
+    );
+  });
+});
