@@ -77,6 +77,12 @@ export class DatabaseLoop extends DatabaseRecords {
     return this.#failure;
   }
 
+  residentBytes(): number {
+    let sum = 0;
+    for (const watch of this.#watches.values()) sum += watch.memory;
+    return sum;
+  }
+
   /** How it is seen now; null when it is not watched. */
   sighting(id: string): Sighting | null {
     return this.#watches.get(id)?.sighting() ?? null;

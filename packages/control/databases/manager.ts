@@ -117,6 +117,17 @@ export class Databases {
       .map((shard) => shardStatus(shard, instances, (each) => loop?.sighting(each) ?? null));
   }
 
+  /** What our engines hold of this machine now: resident memory, and data files of the last stop. */
+  footprint(): { readonly memoryBytes: number; readonly diskBytes: number } {
+    let memoryBytes = 0;
+    for (const loop of this.#loops.values()) memoryBytes += loop.residentBytes();
+    const saved = this.#deps.store
+      .databases()
+      .flatMap((database) => this.#deps.store.shards(database.id))
+      .reduce((sum, shard) => sum + (shard.saved?.bytes ?? 0), 0);
+    return { memoryBytes, diskBytes: saved };
+  }
+
   /** Users and keys as recorded, on every running engine and at the endpoint, before it resolves. */
   async applyUsers(id: string, options: { readonly disconnect: boolean }): Promise<void> {
     const loop = this.#loops.get(id);

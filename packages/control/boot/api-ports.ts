@@ -1,0 +1,55 @@
+/**
+ * Ports of the management API: what was asked for, else what was recorded, else at the first start
+ * the default or the next free one. A recorded port that a stranger took is an error with its name,
+ * never a silent move: scripts and configurations hold the address.
+ */
+import { createServer } from 'node:net';
+import type { RunningApi } from '../api/index.ts';
+import type { StartOptions } from '../boot-protocol.ts';
+import type { Store } from '../store/index.ts';
+import { API_PORT, API_PORTS_TRIED } from './limits.ts';
+
+export interface ApiPorts {
+  readonly http: number;
+  readonly https: number;
+  /** Remembers what was bound; a port given on the command line is for this time only. */
+  record(api: RunningApi): void;
+}
+
+export async function apiPorts(
+  store: Store,
+  options: StartOptions,
+  hosts: readonly string[],
+): Promise<ApiPorts> {
+  const recorded = (name: string) => Number(store.meta(name) ?? 0);
+  const http = options.apiPort ?? (recorded('api-http') || (await firstFree(hosts, [])));
+  const https = options.httpsPort ?? (recorded('api-https') || (await firstFree(hosts, [http])));
+  return {
+    http,
+    https,
+    record: (api) =>
+      store.write(() => {
+        if (options.apiPort === undefined) store.setMeta('api-http', portOf(api.http));
+        if (options.httpsPort === undefined) store.setMeta('api-https', portOf(api.https));
+      }),
+  };
+}
+
+function portOf(url: string | null): string {
+  return url === null ? '' : new URL(url).port;
+}
+
+async function firstFree(hosts: readonly string[], taken: readonly number[]): Promise<number> {
+  for (let port = API_PORT; port < API_PORT + API_PORTS_TRIED; port++) {
+    if (!taken.includes(port) && (await isFree(hosts[0] ?? '127.0.0.1', port))) return port;
+  }
+  return API_PORT; // the listener will say who is in the way
+}
+
+function isFree(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}

@@ -1,0 +1,16 @@
+/** Where things are by default, and deadlines of start and stop. */
+
+/** The management API; the next free ones are taken at a first start when these are not. */
+export const API_PORT = 8_470;
+export const API_PORTS_TRIED = 20;
+/** Shards of OSSCluster, as in Azure. */
+export const SHARD_PORTS = 8_500;
+/** Public ports of databases, as in Azure. */
+export const DATABASE_PORTS = 10_000;
+/** Replication and bus ports of engines. */
+export const INTERNAL_PORTS = 20_000;
+/** Certificates are looked at this often. */
+export const RENEW_EVERY_MS = 3_600_000;
+/** Sessions at the endpoint get this long to finish when everything stops. */
+export const DRAIN_DEADLINE_MS = 2_000;
+export const PUSH_DEADLINE_MS = 5_000;
