@@ -11,7 +11,7 @@ import { CliError, errorCode, systemError } from '../errors.ts';
 import type { ExitName } from '../exit-codes.ts';
 import type { HttpAnswer, Target } from './http.ts';
 import { send } from './http.ts';
-import type { Cache, ClusterResource, DatabaseResource, Keys, Page } from './shapes.ts';
+import type { Cache, ClusterResource, DatabaseResource, Keys, Page, SkuRow } from './shapes.ts';
 
 export const API_VERSION = '2025-07-01';
 export const GROUP = 'default';
@@ -199,8 +199,8 @@ export class ApiClient {
     return this.#arm('GET', '/cinnabar/status');
   }
 
-  skus(): Promise<Record<string, unknown>[]> {
-    return this.#list('/cinnabar/skus');
+  skus(policy: string, highAvailability: string): Promise<SkuRow[]> {
+    return this.#list(`/cinnabar/skus?policy=${policy}&highAvailability=${highAvailability}`);
   }
 
   operation(id: string): Promise<OperationRecord> {
@@ -208,20 +208,20 @@ export class ApiClient {
   }
 
   operations(limit: number): Promise<OperationRecord[]> {
-    return this.#list(`/cinnabar/operations?limit=${limit}`);
+    return this.#list(`/cinnabar/operations?top=${limit}`);
   }
 
   events(filter: { since?: number; limit: number }): Promise<EventRecord[]> {
     const since = filter.since === undefined ? '' : `&since=${filter.since}`;
-    return this.#list(`/cinnabar/events?limit=${filter.limit}${since}`);
+    return this.#list(`/cinnabar/events?top=${filter.limit}${since}`);
   }
 
   shards(name: string): Promise<ShardStatus[]> {
     return this.#list(`${this.#databasePath(name)}/shards`);
   }
 
-  async stop(now: boolean): Promise<void> {
-    await this.#call('POST', `/cinnabar/stop?api-version=${API_VERSION}`, { now });
+  async stop(save: boolean): Promise<void> {
+    await this.#call('POST', `/cinnabar/stop?api-version=${API_VERSION}`, { save });
   }
 }
 

@@ -54,3 +54,20 @@ export interface Cache {
   readonly cluster: ClusterResource;
   readonly database: DatabaseResource | null;
 }
+
+/** One SKU as it would be on this machine. */
+export interface SkuRow {
+  readonly name: string;
+  readonly sizeInGB: number;
+  readonly retired: boolean;
+  readonly sizing: {
+    readonly shards: number;
+    readonly maxMemoryBytes: number;
+    readonly maxConnections: number;
+    readonly bandwidthMbps: number;
+    /** Set by --miniature. */
+    readonly scaled: string | null;
+  } | null;
+  readonly fits: boolean;
+  readonly reason: { readonly code: string; readonly message: string } | null;
+}

@@ -45,7 +45,7 @@ export async function down(
   if (running) {
     try {
       output.note(now ? 'Stopping at once.' : 'Stopping in order.');
-      await context.api().stop(now);
+      await context.api().stop(!now);
       await gone(() => isAlive(control.pid), DOWN_TIMEOUT_MS, `control process ${control.pid}`);
     } catch (error) {
       if (!now) throw error;

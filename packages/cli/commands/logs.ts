@@ -134,7 +134,7 @@ export function readable(line: string): string {
       ...rest
     } = JSON.parse(line) as Record<string, unknown>;
     if (typeof msg !== 'string') return printable(line);
-    const at = typeof time === 'number' ? when(time) : '-';
+    const at = typeof time === 'string' ? when(Date.parse(time)) : '-';
     const extra = Object.entries(rest)
       .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
       .join(' ');

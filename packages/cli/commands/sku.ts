@@ -1,25 +1,38 @@
-/** `cinnabar sku list`: the catalogue, or what one cache can be scaled to. */
-import { Command } from 'commander';
+/** `cinnabar sku list`: the catalogue on this machine, or what one cache can be scaled to. */
+import { Command, Option } from 'commander';
+import type { SkuRow } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import type { Column } from '../output/table.ts';
+import { bytes } from '../output/text.ts';
+import { POLICIES, state } from './options.ts';
 
-type Sku = Readonly<Record<string, unknown>>;
+const whole = (value: number | undefined): string => value?.toLocaleString('en-US') ?? '-';
 
-const text = (value: unknown): string =>
-  value === null || value === undefined ? '-' : String(value);
-const number = (value: unknown): string =>
-  typeof value === 'number' ? value.toLocaleString('en-US') : text(value);
-
-const COLUMNS: readonly Column<Sku>[] = [
-  { title: 'SKU', value: (s) => text(s['name']), shrinkTo: 18 },
-  { title: 'GB', value: (s) => text(s['sizeInGB']), align: 'right' },
-  { title: 'SHARDS', value: (s) => text(s['shards']), align: 'right' },
-  { title: 'VCPUS', value: (s) => text(s['vCpus']), align: 'right' },
-  { title: 'CONNECTIONS', value: (s) => number(s['maxConnections']), align: 'right' },
-  { title: 'MBIT/S', value: (s) => number(s['bandwidthMbps']), align: 'right' },
-  { title: 'HERE', value: (s) => text(s['availability']), shrinkTo: 6 },
+const COLUMNS: readonly Column<SkuRow>[] = [
+  { title: 'SKU', value: (s) => s.name, shrinkTo: 18 },
+  { title: 'GB', value: (s) => String(s.sizeInGB), align: 'right' },
+  { title: 'SHARDS', value: (s) => whole(s.sizing?.shards), align: 'right' },
+  {
+    title: 'A SHARD',
+    value: (s) => (s.sizing === null ? '-' : bytes(s.sizing.maxMemoryBytes)),
+    align: 'right',
+  },
+  { title: 'CLIENTS', value: (s) => whole(s.sizing?.maxConnections), align: 'right' },
+  { title: 'MBIT/S', value: (s) => whole(s.sizing?.bandwidthMbps), align: 'right' },
+  { title: 'HERE', value: here, shrinkTo: 4 },
 ];
+
+function here(sku: SkuRow): string {
+  return sku.fits ? 'yes' : (sku.reason?.code ?? 'no');
+}
+
+interface SkuFlags {
+  readonly for?: string;
+  readonly policy: string;
+  readonly ha?: string;
+  readonly all?: boolean;
+}
 
 export function skuCommand(): Command {
   const sku = new Command('sku').summary('sizes and tiers');
@@ -27,16 +40,37 @@ export function skuCommand(): Command {
     .command('list')
     .summary('all SKUs, with what they mean on this machine')
     .option('--for <name>', 'only what this cache can be scaled to')
-    .addHelpText('after', '\nExamples:\n  cinnabar sku list\n  cinnabar sku list --for sessions')
+    .addOption(
+      new Option('--policy <policy>', 'as for create')
+        .choices([...POLICIES])
+        .default('EnterpriseCluster'),
+    )
+    .option('--ha <on|off>', 'as for create (default: on)', state('--ha'))
+    .option('--all', 'also the retired names that old clients send')
+    .addHelpText(
+      'after',
+      `
+HERE says whether it could be made now beside the caches that are there, or why not.
+
+Examples:
+  cinnabar sku list
+  cinnabar sku list --policy OSSCluster --ha off
+  cinnabar sku list --for sessions`,
+    )
     .action(
-      action(async (context: Context, flags: { for?: string }) => {
-        const all = await context.api().skus();
+      action(async (context: Context, flags: SkuFlags) => {
+        const api = context.api();
+        const all = await api.skus(flags.policy, flags.ha ?? 'Enabled');
         if (flags.for === undefined) {
-          context.output.rows(all, COLUMNS, 'The catalogue is empty.');
+          const rows = all.filter((row) => flags.all === true || !row.retired);
+          context.output.rows(rows, COLUMNS, 'The catalogue is empty.');
+          for (const note of new Set(rows.map((row) => row.sizing?.scaled))) {
+            if (note != null) context.output.warn(note);
+          }
           return;
         }
-        const fit = new Set((await context.api().skusForScaling(flags.for)).map((s) => s.name));
-        const rows = all.filter((s) => fit.has(text(s['name'])));
+        const fit = new Set((await api.skusForScaling(flags.for)).map((each) => each.name));
+        const rows = all.filter((row) => fit.has(row.name));
         context.output.rows(rows, COLUMNS, `'${flags.for}' can be scaled to nothing else now.`);
       }),
     );
