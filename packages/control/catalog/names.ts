@@ -20,9 +20,7 @@ const RESERVED = new Set(
     'access azure bing bizspark biztalk cortana directx dotnet dynamics excel exchange forefront ' +
     'groove hololens hyperv kinect lync msdn o365 office office365 onedrive onenote outlook ' +
     'powerpoint sharepoint skype visio visualstudio localhost'
-  )
-    .split(' ')
-    .concat('app-code'),
+  ).split(' '),
 );
 const RESERVED_ANYWHERE = ['microsoft', 'windows'];
 const RESERVED_PREFIX = ['login', 'xbox'];

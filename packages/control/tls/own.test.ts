@@ -1,9 +1,16 @@
+import 'reflect-metadata';
 import assert from 'node:assert/strict';
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import {
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
+} from '@peculiar/x509';
 import fc from 'fast-check';
 import { ControlError } from '../errors.ts';
 import { Authority } from './authority.ts';
@@ -127,6 +134,26 @@ describe('own certificates', () => {
         expected,
       );
     }
+  });
+
+  it('are refused when they are for clients only', async () => {
+    const keys = await makeKeys('ecdsa');
+    const certificate = await X509CertificateGenerator.createSelfSigned({
+      name: 'CN=client',
+      keys,
+      notBefore: new Date(NOW - DAY),
+      notAfter: new Date(NOW + DAY),
+      signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
+      extensions: [
+        new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
+        new SubjectAlternativeNameExtension([{ type: 'dns', value: HOST }]),
+      ],
+    });
+    const given = { certPem: certificate.toString('pem'), keyPem: await exportKey(keys) };
+    assert.equal(
+      code(() => checkOwn(given, HOST, NOW)),
+      'OwnCertificateNotForServers',
+    );
   });
 
   it('never crash the check, whatever is sent', async () => {

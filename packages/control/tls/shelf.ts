@@ -111,7 +111,7 @@ export class Shelf {
     const { origin, hostName, names } = pair;
     const pointer: Pointer = { generation, origin, hostName, names };
     await writePrivate(this.#pointerFile(), `${JSON.stringify(pointer, null, 2)}\n`);
-    await this.#dropBefore(generation - GENERATIONS_KEPT + 1);
+    await this.#tidy(generation - GENERATIONS_KEPT + 1);
     const leaf = new X509Certificate(pair.certPem);
     const held: Held = { ...pointer, certFile, keyFile, leaf, chainPem: afterLeaf(pair.certPem) };
     this.#known = null;
@@ -136,22 +136,30 @@ export class Shelf {
     return Math.max(0, named, ...files.map((each) => each.generation));
   }
 
-  async #dropBefore(generation: number): Promise<void> {
-    for (const each of await this.#generations()) {
-      if (each.generation < generation) await rm(join(this.folder, each.name), { force: true });
+  /** Removes files of old generations, and what a crash left half written. */
+  async #tidy(firstKept: number): Promise<void> {
+    const old = (await this.#generations()).filter((each) => each.generation < firstKept);
+    const halves = (await namesIn(this.folder)).filter((name) => /^\..*\.tmp$/.test(name));
+    for (const name of [...old.map((each) => each.name), ...halves]) {
+      await rm(join(this.folder, name), { force: true });
     }
   }
 
   async #generations(): Promise<{ name: string; generation: number }[]> {
-    const names = await readdir(this.folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return [];
-      throw error;
-    });
+    const names = await namesIn(this.folder);
     return names.flatMap((name) => {
       const match = name.match(/^(\d+)\.(cert|key)\.pem$/);
       return match?.[1] === undefined ? [] : [{ name, generation: Number(match[1]) }];
     });
   }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    // A folder that was never written to holds nothing.
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
 }
 
 function parsePointer(text: string): Pointer | null {
