@@ -1,8 +1,10 @@
-/** Users as the engine's ACL file and as ACL SETUSER arguments. */
+/**
+ * Users as the engine's ACL file and as ACL SETUSER arguments. The file has no quoting: a line is cut
+ * at its blanks. So what holds a blank or a line break is refused, in both forms.
+ */
 import { type EngineCapabilities, knownRules } from './capabilities.ts';
 import type { AclUser } from './contract.ts';
 import { EngineError } from './errors.ts';
-import { quote } from './quote.ts';
 
 type Known = Pick<EngineCapabilities, 'commands' | 'categories'>;
 
@@ -12,7 +14,7 @@ type Known = Pick<EngineCapabilities, 'commands' | 'categories'>;
  */
 export function aclFile(users: readonly AclUser[], known: Known): string {
   const lines = users.map((user) => {
-    return ['user', user.name, ...userTokens(user, known)].map(quote).join(' ');
+    return ['user', user.name, ...userTokens(user, known)].join(' ');
   });
   if (!users.some((user) => user.name === 'default')) lines.unshift('user default off -@all');
   return `${lines.join('\n')}\n`;
@@ -35,6 +37,16 @@ function check(user: AclUser): void {
       'bad-user-name',
       `${JSON.stringify(user.name)} cannot name a user: names have no blanks and are not empty`,
     );
+  }
+  for (const rule of user.rules) {
+    // A selector, '(+get ~a)', is the one rule that has blanks; the engine joins it again.
+    const text = /^\(.*\)$/.test(rule) ? rule.replaceAll(' ', '') : rule;
+    if (text === '' || /[\s\0]/.test(text)) {
+      throw new EngineError(
+        'bad-rule',
+        `rule ${JSON.stringify(rule)} of user ${user.name} cannot be written: rules have no blanks`,
+      );
+    }
   }
   for (const hash of user.passwordHashes) {
     if (!/^[0-9a-f]{64}$/.test(hash)) {

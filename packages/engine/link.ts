@@ -190,8 +190,11 @@ class SocketLink implements EngineLink {
       );
     }
     if (user !== null) {
-      const ended = await this.#run('CLIENT KILL', ['CLIENT', 'KILL', 'USER', user], deadlineMs);
-      return Number(ended);
+      const [ended] = await this.#connection.send([['CLIENT', 'KILL', 'USER', user]], deadlineMs);
+      if (!(ended instanceof RespError)) return Number(ended);
+      // A user that does not exist has no connections.
+      if (/no such user/i.test(ended.message)) return 0;
+      throw refusal('CLIENT KILL', ended);
     }
     const lists = await this.#connection.send(
       [

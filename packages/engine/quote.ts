@@ -1,6 +1,6 @@
 /**
- * One value as one token of valkey.conf or of an ACL file. Both are split by the same rules:
- * blanks separate, double quotes hold together, backslash escapes inside of them.
+ * One value as one token of valkey.conf: blanks separate, double quotes hold together, backslash
+ * escapes inside of them.
  */
 import { EngineError } from './errors.ts';
 
