@@ -242,19 +242,27 @@ describe('ACL of clients', () => {
     assert.match(await as(running, 'default', keys.primaryKey, ['ROLE']), /master/);
   });
 
-  it('keeps client keys out of engines that only the endpoint reaches; the twin may what they may', async (t) => {
+  it('gives the twin the client’s rights, and nobody a login when access keys are disabled', async (t) => {
     const engine = await provisionEngine();
     const { running, keys, database } = await start(t, engine);
-    assert.match(await as(running, 'default', keys.primaryKey, ['PING']), /WRONGPASS/);
     const { twin, secretHashes } = endpointUsers(database)[0] ?? assert.fail('no user');
     assert.deepEqual(secretHashes, keyHashes(keys));
-    assert.equal(await as(running, twin.name, twin.password, ['SELECT', '3']), 'OK');
-    assert.match(await as(running, twin.name, twin.password, ['CONFIG', 'GET', '*']), /NOPERM/);
-    const off = { ...database, accessKeys: 'Disabled', policy: 'OSSCluster' } as const;
+    for (const [user, password] of [
+      ['default', keys.primaryKey],
+      [twin.name, twin.password],
+    ] as const) {
+      assert.equal(await as(running, user, password, ['SELECT', '3']), 'OK');
+      assert.match(await as(running, user, password, ['CONFIG', 'GET', '*']), /NOPERM/);
+    }
+    const off = { ...database, accessKeys: 'Disabled' } as const;
     assert.deepEqual(endpointUsers(off)[0]?.secretHashes, []);
     for (const user of engineUsers(off, engine.capabilities.commands)) {
       await running.link.setUser(user, DEADLINE_MS);
     }
-    assert.match(await as(running, 'default', keys.primaryKey, ['PING']), /WRONGPASS/);
+    for (const password of [keys.primaryKey, keys.secondaryKey, '']) {
+      assert.match(await as(running, 'default', password, ['PING']), /WRONGPASS/);
+    }
+    const verdict = running.link.command(['ACL', 'DRYRUN', 'default', 'GET', 'a'], DEADLINE_MS);
+    assert.match(String(await verdict.catch(String)), /has no permissions/);
   });
 });

@@ -95,18 +95,17 @@ function known(names: readonly string[], commands: CommandNames): string[] {
   return names.filter((name) => commands.has(name));
 }
 
-/** The engine's client user: with both keys, or off when access keys are disabled. */
+/**
+ * The engine's client user: with both keys; or off when access keys are disabled, so that nobody
+ * logs in as it, and a connection that is still open may do nothing.
+ */
 export function clientUser(
   name: string,
   accessKeys: 'Enabled' | 'Disabled',
   keyHashes: readonly string[],
   rules: readonly string[],
 ): AclUser {
-  if (accessKeys === 'Disabled') return disabledUser(name);
-  return { name, enabled: true, passwordHashes: keyHashes, rules };
-}
-
-/** Nobody logs in as this user, and a connection that is still open may do nothing. */
-export function disabledUser(name: string): AclUser {
-  return { name, enabled: false, passwordHashes: [], rules: ['-@all'] };
+  return accessKeys === 'Enabled'
+    ? { name, enabled: true, passwordHashes: keyHashes, rules }
+    : { name, enabled: false, passwordHashes: [], rules: ['-@all'] };
 }

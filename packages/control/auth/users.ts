@@ -29,8 +29,10 @@ export interface DatabaseUsers {
 
 /**
  * The users of each engine of a database, complete: whoever is not in it has no business there.
- * The client user is a user of the engine too: clients of `OSSCluster` reach engines directly, and
- * the endpoint's relay passes logins on to the engine.
+ *
+ * The client user exists in the engines of every policy: with `OSSCluster` clients reach engines
+ * directly, and a relay passes logins on to them. A proxy checks logins itself and needs only the
+ * twin; the same rules bind both, so a key opens nothing in an engine that it would not open there.
  */
 export function engineUsers(database: DatabaseUsers, commands: CommandNames): AclUser[] {
   const { policy, accessKeys, azureStrict, keyHashes, secrets } = database;
