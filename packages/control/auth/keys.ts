@@ -49,10 +49,3 @@ export function matchSecret(presented: string, hashes: readonly string[]): numbe
   }
   return found;
 }
-
-/** Whether two secrets are the same, in a time that depends on neither. */
-export function sameSecret(a: string, b: string): boolean {
-  const one = createHash('sha256').update(a, 'utf8').digest();
-  const two = createHash('sha256').update(b, 'utf8').digest();
-  return timingSafeEqual(one, two);
-}

@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { TOKEN_FILE } from '../boot-protocol.ts';
 import { ControlError } from '../errors.ts';
-import { matchSecret, secretHash } from './keys.ts';
 import { SECRET_BYTES } from './limits.ts';
 import { createPrivate, privateFolder, readPrivate } from './private-file.ts';
 
@@ -59,23 +58,4 @@ function parse(text: string, path: string): string {
     500,
     `${path} does not hold a token. Delete it: the next 'cinnabar up' makes a new one.`,
   );
-}
-
-/** Checks `Authorization` headers against one token; keeps its hash only. */
-export class TokenVerifier {
-  readonly #hashes: readonly string[];
-
-  constructor(token: string) {
-    this.#hashes = [secretHash(token)];
-  }
-
-  /** What is wrong with the header, in ARM's words, or null when it is right. Takes the same time for any wrong token. */
-  problem(
-    authorization: string | undefined,
-  ): 'AuthenticationFailed' | 'InvalidAuthenticationToken' | null {
-    if (authorization === undefined || authorization === '') return 'AuthenticationFailed';
-    const token = authorization.match(/^Bearer +(\S+) *$/i)?.[1];
-    if (token === undefined) return 'InvalidAuthenticationToken';
-    return matchSecret(token, this.#hashes) < 0 ? 'InvalidAuthenticationToken' : null;
-  }
 }

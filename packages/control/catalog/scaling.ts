@@ -38,18 +38,14 @@ export interface ScalingTarget {
   readonly reason: StateReason | null;
 }
 
-/** Every SKU but the present one, with what it would mean or why it is out of reach. */
+/**
+ * Every SKU but the present one, with what it would mean or why it is out of reach. Those without a
+ * reason are the body of Azure's `listSkusForScaling`.
+ */
 export function scalingTargets(question: ScalingQuestion): ScalingTarget[] {
   return SKUS.filter((sku) => sku.name !== question.current.sku).map((sku) =>
     target(question, findOffer(sku.name, null)),
   );
-}
-
-/** The body of Azure's `listSkusForScaling`: only what is possible now. */
-export function skusForScaling(question: ScalingQuestion): { name: string; sizeInGB: number }[] {
-  return scalingTargets(question)
-    .filter((each) => each.reason === null)
-    .map((each) => ({ name: each.name, sizeInGB: each.sizeGB }));
 }
 
 /**

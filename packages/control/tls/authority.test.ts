@@ -120,6 +120,32 @@ describe('certificate authority', () => {
     assert.deepEqual(await authority.renewDue(now), []);
   });
 
+  it('renews the others when one cannot be, and says which', async () => {
+    const start = Date.parse('2026-05-01T00:00:00Z');
+    const { authority, notices, home: base } = await open({ now: () => start });
+    for (const id of ['c1', 'c2']) await authority.served(id, `${id}.local.test`);
+    await writeFile(join(base, 'tls', 'caches', 'not a cache'), '');
+    await chmod(join(base, 'tls', 'caches', 'c1', 'served', '1.key.pem'), 0o644);
+    const changed = await authority.renewDue(start + 80 * DAY);
+    assert.deepEqual(changed, [{ clusterId: 'c2', kind: 'served' }]);
+    assert.deepEqual(
+      notices.map((each) => [each.code, each.clusterId]),
+      [['certificate-not-renewed', 'c1']],
+    );
+  });
+
+  it('is not disturbed by a next generation that a crash left without its end', async () => {
+    const first = await open();
+    const before = await first.authority.served('c1', 'c1.local.test');
+    const folder = join(first.home, 'tls', 'caches', 'c1', 'served');
+    await writeFile(join(folder, '2.key.pem'), 'the key of nobody', { mode: 0o600 });
+    const again = await open({ home: first.home });
+    assert.deepEqual(await again.authority.served('c1', 'c1.local.test'), before);
+    const next = await again.authority.served('c1', 'c1.other.test');
+    assert.equal(next.generation, 3);
+    assert.deepEqual(again.codes(), []);
+  });
+
   it('keeps trust over clocks that jump, as root and internal CA keep their keys', async () => {
     const start = Date.parse('2026-05-01T00:00:00Z');
     let now = start;

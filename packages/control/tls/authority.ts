@@ -37,6 +37,9 @@ export interface AuthorityOptions {
   readonly onNotice?: Notify;
 }
 
+/** Becomes the name of a folder. */
+const CLUSTER_ID = /^[A-Za-z0-9_-]{1,128}$/;
+
 export class Authority implements CertificateAuthority {
   readonly caFile: string;
   readonly #folder: string;
@@ -99,27 +102,33 @@ export class Authority implements CertificateAuthority {
     });
   }
 
+  /** One that cannot be renewed (its file belongs to somebody else, ...) is said and stops no other. */
   async renewDue(now: number): Promise<{ clusterId: string | null; kind: Kind }[]> {
     this.#root = await openRoot(this.#folder, now, this.#notify);
     const changed: { clusterId: string | null; kind: Kind }[] = [];
-    const renew = async (shelf: Shelf, make: (hostName: string) => Promise<Recipe> | Recipe) => {
-      const state = await shelf.read();
-      const hostName = hostNameOf(state);
-      // Nobody asked for it yet, or it cannot be told for which name: the next asker names it.
-      if (hostName === null) return;
-      const recipe = await make(hostName);
-      if ((await this.#maker.hold(recipe)).changed) {
-        changed.push({ clusterId: recipe.clusterId, kind: recipe.kind });
+    const renew = async (clusterId: string | null, kind: Kind, shelf: Shelf) => {
+      try {
+        const done = await this.#alone(clusterId ?? 'api', async () => {
+          const hostName = hostNameOf(await shelf.read());
+          // Nobody asked for it yet, or it cannot be told for which name: the next asker names it.
+          if (hostName === null) return false;
+          const recipe = await this.#recipe(clusterId, kind, hostName, now);
+          return (await this.#maker.hold(recipe)).changed;
+        });
+        if (done) changed.push({ clusterId, kind });
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        this.#notify({
+          code: 'certificate-not-renewed',
+          message: `The ${kind} certificate was not renewed: ${why}`,
+          clusterId,
+        });
       }
     };
-    await this.#alone('api', () =>
-      renew(this.#shelf(join(this.#folder, 'api')), () => this.#apiRecipe(now)),
-    );
+    await renew(null, 'api', this.#shelf(join(this.#folder, 'api')));
     for (const id of await this.#clusterIds()) {
-      await this.#alone(id, async () => {
-        await renew(this.#cacheShelf(id, 'served'), (name) => this.#servedRecipe(id, name, now));
-        await renew(this.#cacheShelf(id, 'engine'), (name) => this.#engineRecipe(id, name, now));
-      });
+      await renew(id, 'served', this.#cacheShelf(id, 'served'));
+      await renew(id, 'engine', this.#cacheShelf(id, 'engine'));
     }
     return changed;
   }
@@ -178,6 +187,18 @@ export class Authority implements CertificateAuthority {
     });
   }
 
+  async #recipe(
+    clusterId: string | null,
+    kind: Kind,
+    hostName: string,
+    now: number,
+  ): Promise<Recipe> {
+    if (clusterId === null) return this.#apiRecipe(now);
+    return kind === 'engine'
+      ? this.#engineRecipe(clusterId, hostName, now)
+      : this.#servedRecipe(clusterId, hostName, now);
+  }
+
   #apiRecipe(now: number): Recipe {
     return {
       kind: 'api',
@@ -218,7 +239,7 @@ export class Authority implements CertificateAuthority {
   }
 
   #cacheFolder(clusterId: string): string {
-    if (!/^[A-Za-z0-9_-]{1,128}$/.test(clusterId)) {
+    if (!CLUSTER_ID.test(clusterId)) {
       throw new Error(`'${clusterId}' is no cluster id`);
     }
     return join(this.#folder, 'caches', clusterId);
@@ -249,10 +270,14 @@ export class Authority implements CertificateAuthority {
   }
 
   async #clusterIds(): Promise<string[]> {
-    return readdir(join(this.#folder, 'caches')).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return [];
-      throw error;
-    });
+    const names = await readdir(join(this.#folder, 'caches')).catch(
+      (error: NodeJS.ErrnoException) => {
+        // No cache was made yet.
+        if (error.code === 'ENOENT') return [];
+        throw error;
+      },
+    );
+    return names.filter((name) => CLUSTER_ID.test(name));
   }
 }
 
