@@ -86,13 +86,10 @@ export function stepsOf(call: Call, operation: OperationRecord): OperationRecord
   return [...operation.steps, ...(call.service.operation(child)?.steps ?? [])];
 }
 
-/**
- * Steps that are done, of those that are known so far and one to come: never 100 before the end,
- * and never going back unless a step was added.
- */
+/** Steps that are done, of those that are known. The end alone is 100. */
 export function percentComplete(call: Call, operation: OperationRecord): number {
   if (operation.endedAt !== null) return operation.status === 'Succeeded' ? 100 : 0;
   const steps = stepsOf(call, operation);
   const done = steps.filter((step) => step.state === 'done').length;
-  return Math.floor((100 * done) / (steps.length + 1));
+  return Math.min(99, Math.floor((100 * done) / Math.max(1, steps.length)));
 }

@@ -1,0 +1,55 @@
+/** What Azure has no word for, and what is not built. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { openCalls, refused, until } from './testing-calls.ts';
+
+const { rig, cluster, database, makeCache } = await openCalls();
+after(() => rig.close());
+
+test('status, SKUs, operations, events, connection, shards, without an api-version', async () => {
+  const name = await makeCache();
+  const get = async (path: string) => {
+    const answer = await rig.call('GET', path);
+    assert.equal(answer.status, 200, answer.text);
+    return answer.body;
+  };
+  assert.equal((await get('/cinnabar/status')).pid, process.pid);
+  const skus = (await get('/cinnabar/skus?policy=enterprisecluster')).value;
+  assert.equal(skus.length, 55);
+  const by = (sku: string) => skus.find((each: { name: string }) => each.name === sku);
+  assert.equal(by('Balanced_B1').fits, true);
+  assert.equal(by('Balanced_B3').reason.code, 'NotImplemented');
+  assert.equal(by('FlashOptimized_A250').reason.code, 'FlashNotBuilt');
+  const operations = (await get(`/cinnabar/operations?cluster=${name}&top=2`)).value;
+  assert.deepEqual(
+    operations.map((each: { kind: string }) => each.kind),
+    ['CreateDatabase', 'CreateCluster'],
+  );
+  const one = await get(`/cinnabar/operations/${operations[0].id}`);
+  assert.equal(one.steps[0].state, 'done');
+  assert.equal(one.percentComplete, 100);
+  const events = (await get(`/cinnabar/events?cluster=${encodeURIComponent(cluster(name))}`)).value;
+  const reasons = events.map((each: { reason: string }) => each.reason);
+  assert.ok(reasons.includes('cluster-created') && reasons.includes('database-creating'));
+  assert.deepEqual((await get(`/cinnabar/events?since=${events[0].id}&cluster=${name}`)).value, []);
+  const connection = await get(`${database(name)}/connection`);
+  assert.equal(connection.tls, true);
+  assert.ok(!JSON.stringify(connection).includes('Key":'));
+  assert.deepEqual(await get(`${database(name)}/shards`), { value: [] });
+  for (const bad of [
+    'operations?top=0',
+    'events?since=x',
+    'skus?policy=x',
+    'operations?before=1&top=x',
+  ]) {
+    assert.equal((await rig.call('GET', `/cinnabar/${bad}`)).status, 400, bad);
+  }
+  refused(await rig.call('GET', '/cinnabar/operations?cluster=nobody'), 404, 'ResourceNotFound');
+});
+
+test('stop is answered, then done', async () => {
+  const answer = await rig.call('POST', '/cinnabar/stop', { body: { save: false } });
+  assert.equal(answer.status, 202);
+  await until(async () => rig.stops.length === 1);
+  assert.deepEqual(rig.stops[0], { save: false });
+});

@@ -1,0 +1,289 @@
+/**
+ * For tests: the real API over the real resources and the real store, with a stand-in for the one
+ * part that needs processes: it ends the operations of databases, as the executor does when what
+ * runs is what is wanted.
+ */
+import { randomUUID } from 'node:crypto';
+import { request as httpRequest } from 'node:http';
+import { Agent, request as httpsRequest } from 'node:https';
+import { join } from 'node:path';
+import type { Room } from '../catalog/capacity.ts';
+import { catalogueOn, kernelPorts, Resources } from '../resources/index.ts';
+import type { ClusterRecord, OperationRecord } from '../store/index.ts';
+import { openDatabase, Store } from '../store/index.ts';
+import { type ApiOptions, type RunningApi, startApi } from './index.ts';
+
+export const TOKEN = 'cinnabar_test_token_that_is_long_enough_to_be_one';
+const GIB = 1024 ** 3;
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: tests read documents of any shape
+  readonly body: any;
+}
+
+export interface CallOptions {
+  readonly body?: unknown;
+  /** Sent as it is, instead of `body`. */
+  readonly raw?: string | Buffer;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Null: no Authorization header. */
+  readonly token?: string | null;
+  readonly https?: boolean;
+}
+
+export interface Rig {
+  readonly api: RunningApi;
+  readonly store: Store;
+  readonly resources: Resources;
+  readonly sub: string;
+  readonly log: { level: string; message: string; data: Record<string, unknown> }[];
+  /** How the stand-in ends what it is woken for. */
+  readonly executor: {
+    /** Does nothing until it is told to go on. */
+    held: boolean;
+    /** The next operation of a database fails with this. */
+    fail: { code: string; message: string } | null;
+    readonly applied: { databaseId: string; disconnect: boolean }[];
+    goOn(): void;
+  };
+  readonly cluster: { prepare: (cluster: ClusterRecord) => Promise<void> };
+  room: Room;
+  readonly stops: { save: boolean }[];
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
+  /** Polls Azure-AsyncOperation to its end; answers the last status document. */
+  done(answer: Answer): Promise<Answer['body']>;
+  close(): Promise<void>;
+}
+
+export interface RigOptions {
+  readonly https?: ApiOptions['https'];
+  readonly ca?: Buffer;
+  readonly firstPort?: number;
+  /** A store that outlives the rig, in this folder; absent: in memory. */
+  readonly home?: string;
+  readonly subscriptionId?: string;
+  readonly miniature?: { memoryFactor: number; maxShards: number | null } | null;
+}
+
+export async function startRig(options: RigOptions = {}): Promise<Rig> {
+  const home = options.home ?? '/nowhere';
+  const sealer = {
+    seal: (_owner: string, text: string) => text,
+    open: (_owner: string, text: string) => text,
+  };
+  const store = new Store(
+    openDatabase(options.home === undefined ? ':memory:' : join(home, 'store.db')),
+    sealer,
+    Date.now,
+  );
+  const sub = options.subscriptionId ?? randomUUID();
+  const rig: Pick<Rig, 'log' | 'stops' | 'cluster'> & { room: Room } = {
+    log: [],
+    stops: [],
+    cluster: { prepare: async () => {} },
+    room: roomOf(512 * GIB),
+  };
+  const executor: Rig['executor'] = {
+    held: false,
+    fail: null,
+    applied: [],
+    goOn() {
+      executor.held = false;
+      for (const operation of store.openOperations()) endOperation(store, operation, executor);
+    },
+  };
+  const resources = new Resources(store, {
+    subscriptionId: sub,
+    catalogue: catalogueOn({ cores: 2, miniature: options.miniature ?? null }, () => rig.room),
+    ports: kernelPorts,
+    firstPort: options.firstPort ?? 10_000,
+    domain: null,
+    now: Date.now,
+    newId: randomUUID,
+    wake: () => {
+      if (!executor.held) setImmediate(() => executor.held || executor.goOn());
+    },
+    applyUsers: async (databaseId, { disconnect }) => {
+      executor.applied.push({ databaseId, disconnect });
+    },
+    prepareCluster: (cluster) => rig.cluster.prepare(cluster),
+    releaseCluster: async () => {},
+    status: () => statusDocument(home),
+    shards: () => [],
+    log: (level, message, data) => rig.log.push({ level, message, data }),
+  });
+  const api = await startApi(
+    {
+      service: resources,
+      skus: resources,
+      token: TOKEN,
+      now: Date.now,
+      stop: (asked) => rig.stops.push(asked),
+      log: (level, message, data) => rig.log.push({ level, message, data }),
+    },
+    { http: { hosts: ['127.0.0.1'], port: 0 }, https: options.https ?? null },
+  );
+  resources.start();
+  if (resources.group('default') === null) {
+    resources.putGroup(
+      { name: 'default', location: 'local', tags: {} },
+      { name: 'test', apiVersion: '', correlationId: '' },
+    );
+  }
+  const agent = new Agent({ ca: options.ca ?? [], keepAlive: true });
+  const call: Rig['call'] = (method, path, asked = {}) => send(api, agent, method, path, asked);
+  return Object.assign(rig, {
+    api,
+    store,
+    resources,
+    sub,
+    executor,
+    call,
+    done: (answer: Answer) => poll(call, answer),
+    close: async () => {
+      agent.destroy();
+      await api.stop();
+      await resources.stop();
+      store.close();
+    },
+  });
+}
+
+export function roomOf(bytes: number): Room {
+  const figures = { totalBytes: bytes, availableBytes: bytes, ownBytes: 0 };
+  return {
+    memory: figures,
+    disk: { ...figures, totalBytes: 4 * bytes, availableBytes: 4 * bytes },
+  };
+}
+
+/** The stand-in: what the executor commits when processes are as wanted. */
+function endOperation(store: Store, operation: OperationRecord, executor: Rig['executor']): void {
+  if (operation.status !== 'InProgress' || operation.databaseId === null) return;
+  const database = store.databaseById(operation.databaseId);
+  if (database === null) return;
+  const endedAt = Date.now();
+  const { fail } = executor;
+  store.write(() => {
+    if (fail !== null) {
+      executor.fail = null;
+      const created = operation.kind === 'CreateDatabase';
+      store.putDatabase({
+        ...database,
+        provisioningState: 'Failed',
+        resourceState: created ? 'CreateFailed' : 'UpdateFailed',
+        reason: fail,
+      });
+      store.putOperation({ ...operation, status: 'Failed', error: fail, endedAt });
+    } else if (operation.kind === 'DeleteDatabase') {
+      store.removeDatabase(database.id);
+      store.putOperation({ ...operation, status: 'Succeeded', endedAt });
+    } else if (['CreateDatabase', 'UpdateDatabase', 'Flush'].includes(operation.kind)) {
+      store.putDatabase({
+        ...database,
+        provisioningState: 'Succeeded',
+        resourceState: 'Running',
+        observedGeneration: database.generation,
+        reason: { code: 'running', message: '' },
+      });
+      const step = { name: 'engines', state: 'done', startedAt: endedAt, endedAt, detail: '' };
+      store.putOperation({
+        ...operation,
+        status: 'Succeeded',
+        endedAt,
+        steps: [step as OperationRecord['steps'][number]],
+      });
+    }
+    store.addEvent({
+      reason: 'operation-ended',
+      severity: 'info',
+      message: operation.kind,
+      clusterId: operation.clusterId,
+      databaseId: operation.databaseId,
+      shard: null,
+      instance: null,
+      data: {},
+    });
+  });
+}
+
+async function poll(call: Rig['call'], answer: Answer): Promise<Answer['body']> {
+  const url = answer.headers['azure-asyncoperation'];
+  if (url === undefined) throw new Error(`no Azure-AsyncOperation in ${answer.text}`);
+  const { pathname, search } = new URL(url);
+  const deadline = Date.now() + 10_000;
+  for (;;) {
+    const status = await call('GET', `${pathname}${search}`);
+    if (status.status !== 200) throw new Error(`${status.status} ${status.text}`);
+    if (['Succeeded', 'Failed', 'Canceled'].includes(status.body.status)) return status.body;
+    if (Date.now() > deadline) throw new Error(`still ${status.text}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+function send(
+  api: RunningApi,
+  agent: Agent,
+  method: string,
+  path: string,
+  options: CallOptions,
+): Promise<Answer> {
+  const base = options.https === true ? api.https : api.http;
+  if (base === null) throw new Error('that listener is off');
+  const { hostname, port } = new URL(base);
+  const bytes =
+    options.raw ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
+  const headers: Record<string, string> = { host: `${hostname}:${port}` };
+  if (options.token !== null) headers['authorization'] = `Bearer ${options.token ?? TOKEN}`;
+  if (options.body !== undefined) headers['content-type'] = 'application/json';
+  if (bytes !== undefined || method === 'POST') {
+    headers['content-length'] = String(Buffer.byteLength(bytes ?? ''));
+  }
+  Object.assign(headers, options.headers);
+  return new Promise((resolve, reject) => {
+    const common = { hostname, port, method, path, headers, timeout: 20_000 };
+    const request =
+      options.https === true
+        ? httpsRequest({ ...common, agent })
+        : httpRequest({ ...common, agent: false });
+    request.on('timeout', () => request.destroy(new Error(`${method} ${path}: no answer`)));
+    request.on('error', reject);
+    request.on('response', (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8');
+        const json = (response.headers['content-type'] ?? '').startsWith('application/json');
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers as Record<string, string>,
+          text,
+          body: json && text !== '' ? JSON.parse(text) : undefined,
+        });
+      });
+    });
+    request.end(bytes);
+  });
+}
+
+function statusDocument(home: string): ReturnType<Resources['status']> {
+  return {
+    version: '0.0.0',
+    build: 'test',
+    pid: process.pid,
+    startedAt: Date.now(),
+    node: process.version,
+    engine: { name: 'valkey', version: '9.1.2', origin: 'test' },
+    home,
+    api: { http: null, https: null },
+    caFile: join(home, 'ca.pem'),
+    endpoint: { pid: null, workers: [] },
+    domain: 'localhost',
+    listen: [],
+    warnings: [],
+    capacity: { totalBytes: 0, reservedBytes: 0, freeBytes: 0 },
+  };
+}
