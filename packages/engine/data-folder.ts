@@ -16,8 +16,10 @@ import { EngineError, systemCode } from './errors.ts';
 import { KEPT_NODES_FILES, LOG_TAIL_BYTES, MAX_SOCKET_PATH_BYTES } from './limits.ts';
 import { epochOf } from './nodes-conf.ts';
 
-/** Data files and folders of an engine, the unfinished ones of a dead child among them. */
-const LEFTOVER = /^(?:dump\.rdb|appendonlydir|appendonly\.aof|temp-.*)$/;
+/** Data files and folders of an engine. */
+const LEFTOVER = /^(?:dump\.rdb|appendonlydir|appendonly\.aof)$/;
+/** What a child or a sync was writing when it died: never a complete copy. */
+const UNFINISHED = /^temp-/;
 
 /** Makes the folder ready for a start. Durable when it resolves: the role must survive a power loss. */
 export async function prepareFolder(launch: EngineLaunch, files: LaunchFiles): Promise<void> {
@@ -50,7 +52,9 @@ function claim(launch: EngineLaunch, files: LaunchFiles): string {
 }
 
 async function moveLeftovers(dataDir: string): Promise<void> {
-  const found = (await readdir(dataDir)).filter((name) => LEFTOVER.test(name));
+  const names = await readdir(dataDir);
+  for (const name of names) if (UNFINISHED.test(name)) await rm(join(dataDir, name));
+  const found = names.filter((name) => LEFTOVER.test(name));
   if (found.length === 0) return;
   const target = await freeName(join(dataDir, 'leftover'));
   await mkdir(target, { mode: 0o700 });

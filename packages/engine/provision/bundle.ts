@@ -9,7 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, realpathSync, statSync } from 'node:fs';
-import { mkdir, mkdtemp, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import { EngineError, systemCode } from '../errors.ts';
 import { FETCH_DEADLINE_MS, MAX_LIBRARY_ROUNDS } from '../limits.ts';
@@ -57,6 +57,10 @@ export async function makeBundle(
   onProgress: (detail: string) => void,
 ): Promise<Bundle> {
   await mkdir(home, { recursive: true, mode: 0o700 });
+  // The caller holds the lock, so what stands here was left by a crash.
+  for (const name of await readdir(home)) {
+    if (name.startsWith('staging-')) await rm(join(home, name), { recursive: true, force: true });
+  }
   const staging = await mkdtemp(join(home, 'staging-'));
   try {
     const manifest = await fillStaging(staging, suite, names, apt, onProgress);
