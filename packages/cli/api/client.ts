@@ -287,6 +287,16 @@ function refusal(answer: HttpAnswer, method: string, pathAndQuery: string): CliE
   const error =
     typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
   if (typeof error === 'object' && error !== null && 'code' in error && 'message' in error) {
+    // ARM's own wording names groups and providers, which the command line never shows.
+    const cache = /\/redisEnterprise\/([^/?]+)(?:\?|$)/.exec(pathAndQuery)?.[1];
+    if (answer.status === 404 && error.code === 'ResourceNotFound' && cache !== undefined) {
+      return new CliError(
+        'notFound',
+        'no-such-cache',
+        `There is no cache named '${decodeURIComponent(cache)}'.`,
+        'See what there is: cinnabar list',
+      );
+    }
     return new CliError(exit, String(error.code), String(error.message), REMEDIES[exit] ?? '');
   }
   return new CliError(

@@ -23,8 +23,16 @@ const COLUMNS: readonly Column<SkuRow>[] = [
   { title: 'HERE', value: here, shrinkTo: 4 },
 ];
 
+/** The server's codes, shorter; `--json` has the whole sentence. */
+const WHY_NOT: Readonly<Record<string, string>> = {
+  NotImplemented: 'not built',
+  FlashNotBuilt: 'not built',
+  InsufficientCapacity: 'no room',
+};
+
 function here(sku: SkuRow): string {
-  return sku.fits ? 'yes' : (sku.reason?.code ?? 'no');
+  const code = sku.reason?.code ?? 'no';
+  return sku.fits ? 'yes' : (WHY_NOT[code] ?? code);
 }
 
 interface SkuFlags {

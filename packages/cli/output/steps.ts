@@ -15,7 +15,7 @@ export interface Step {
 
 const FRAMES = ['\u280b', '\u2819', '\u2839', '\u2838', '\u283c', '\u2834', '\u2826', '\u2827'];
 const FRAME_MS = 90;
-const TITLE_WIDTH = 22;
+const TITLE_WIDTH = 28;
 
 export class Steps {
   readonly #output: Output;

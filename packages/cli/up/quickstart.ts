@@ -12,7 +12,8 @@ import { createCache } from '../commands/create.ts';
 import type { Context } from '../context.ts';
 import { OPERATION_TIMEOUT_S } from '../limits.ts';
 import { connectionString } from '../output/connection.ts';
-import { duration, plural } from '../output/text.ts';
+import { Steps } from '../output/steps.ts';
+import { plural } from '../output/text.ts';
 
 export const QUICKSTART = 'quickstart';
 
@@ -23,13 +24,20 @@ export async function makeQuickstart(context: Context, ready: Ready): Promise<Ca
   const api = context.api();
   if (ready.firstStart) {
     const started = performance.now();
+    const steps = new Steps(context.output);
     await createCache(
       context,
       QUICKSTART,
       {},
       { wait: true, timeoutMs: OPERATION_TIMEOUT_S * 1000 },
     );
-    context.output.note(`  Cache ready in ${duration(performance.now() - started)}`);
+    steps.show({
+      id: QUICKSTART,
+      title: `Cache ${QUICKSTART}`,
+      state: 'done',
+      detail: 'Balanced_B1, high availability, TLS',
+      ms: performance.now() - started,
+    });
   }
   const caches = await api.caches();
   const others = caches.filter((cache) => cache.cluster.name !== QUICKSTART).length;
@@ -57,19 +65,20 @@ export async function quickstart(context: Context, ready: Ready): Promise<void> 
   }
   const keys = await context.api().keys(QUICKSTART);
   const { engine, api, caFile, home } = ready.status;
+  // In a checkout the command is not on PATH.
+  const prefix = context.env['npm_lifecycle_event'] === 'start' ? 'npx ' : '';
   output.line();
   output.line(connectionString(cluster, database, keys.primaryKey));
   output.line();
   output.pairs([
     ['Engine', `${engine.name} ${engine.version} (${engine.origin})`],
-    ['API', `${api.http ?? api.https ?? 'off'}   token: ${home}/api-token`],
+    ['API', api.http ?? api.https ?? 'off'],
+    ['API token', `${home}/api-token`],
     ['CA certificate', caFile],
-    ['Try', 'npx cinnabar connect quickstart'],
-    ['After Ctrl-C', 'the data is saved and there again at the next start'],
-    [
-      'After a crash',
-      'of one process: kept by the replica. Of this machine: lost, it is in memory only',
-    ],
+    ['Try', `${prefix}cinnabar connect quickstart`],
+    ['Ctrl-C', 'stops in order; the data are saved and there again at the next start'],
+    ['If a process crashes', 'its replica takes over with the data'],
+    ['If the machine crashes', 'the data are lost: a cache without persistence is memory only'],
   ]);
   output.line();
   output.note('Ctrl-C stops it.');
