@@ -12,6 +12,8 @@ export { inspectProcess, refOf } from './procfs.ts';
 export {
   type Bundle,
   engineCacheDir,
+  type ListedBundle,
+  listBundles,
   type Progress,
   type ProvisionedEngine,
   type ProvisionOptions,

@@ -229,6 +229,24 @@ export async function currentBundle(
   return { folder, manifest };
 }
 
+/** All bundles of one home, unchecked; rubbish without a manifest is passed over. */
+export async function bundlesIn(home: string): Promise<(Bundle & { current: boolean })[]> {
+  const found: (Bundle & { current: boolean })[] = [];
+  const current = await readFile(join(home, CURRENT), 'utf8').catch(() => '');
+  for (const name of await readdir(home)) {
+    if (name.startsWith('staging-')) continue;
+    const text = await readFile(join(home, name, MANIFEST), 'utf8').catch(() => null);
+    if (text === null) continue;
+    const manifest: Manifest = JSON.parse(text);
+    found.push({
+      folder: join(home, name),
+      manifest,
+      current: current === JSON.stringify({ folder: name }),
+    });
+  }
+  return found;
+}
+
 /** The SHA-256 that the manifest records for a program. */
 export function sha256OfProgram(bundle: Bundle, name: string): string {
   const path = join(bundle.folder, bundle.manifest.programs[name] ?? '');

@@ -6,7 +6,7 @@
  * With an engine at hand nothing here touches the network, and the whole costs milliseconds.
  */
 import { accessSync, constants } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { type EngineCapabilities, versionAtLeast } from '../capabilities.ts';
@@ -16,6 +16,7 @@ import type { Program } from '../process.ts';
 import { PrivateApt } from './apt.ts';
 import {
   type Bundle,
+  bundlesIn,
   currentBundle,
   makeBundle,
   programOf,
@@ -144,6 +145,38 @@ export async function provisionPackages(
       await apt.dropCaches();
     }
   });
+}
+
+export interface ListedBundle {
+  readonly packages: readonly string[];
+  readonly suite: string;
+  readonly folder: string;
+  readonly current: boolean;
+  readonly madeAt: string;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** Everything that was fetched into the cache folder, the present one of each kind marked. */
+export async function listBundles(cacheDir = engineCacheDir()): Promise<ListedBundle[]> {
+  const listed: ListedBundle[] = [];
+  for (const home of await readdir(cacheDir).catch(() => [])) {
+    const at = home.lastIndexOf('@');
+    if (at < 0) continue;
+    const packages = home.slice(0, at).split('+');
+    for (const each of await bundlesIn(join(cacheDir, home))) {
+      const { suite, madeAt, packages: unpacked } = each.manifest;
+      const own = unpacked.filter(({ name }) => packages.includes(name));
+      listed.push({
+        packages,
+        suite,
+        folder: each.folder,
+        current: each.current,
+        madeAt,
+        versions: Object.fromEntries(own.map(({ name, version }) => [name, version])),
+      });
+    }
+  }
+  return listed;
 }
 
 function bundleHome(cacheDir: string, suite: string, packages: readonly string[]): string {
