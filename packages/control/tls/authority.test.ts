@@ -280,13 +280,13 @@ describe('certificate authority', () => {
     await assert.rejects(authority.remove('../api'));
   });
 
-  it('makes a certificate in well under 100 ms when keys were prepared', async () => {
+  it('takes keys that were made in advance', async () => {
     const reserve = new KeyReserve();
     reserve.fill();
     await until('two keys are ready', () => reserve.ready === KEYS_AHEAD);
-    const begin = performance.now();
-    const [first, second] = [await reserve.take(), await reserve.take()];
-    assert.ok(performance.now() - begin < 20, 'a prepared key is there at once');
+    const first = await reserve.take();
+    assert.equal(reserve.ready, KEYS_AHEAD - 1, 'it was there already');
+    const second = await reserve.take();
     assert.notEqual(await exportKey(first), await exportKey(second));
 
     const { authority } = await open();
@@ -303,6 +303,8 @@ describe('certificate authority', () => {
       assert.notEqual(served.keyFile, engine.keyFile);
     }
     const sorted = times.toSorted((a, b) => a - b);
+    // The goal is 100 ms on an idle machine; this bound only catches keys made twice, or in line.
+    assert.ok((sorted[2] ?? Number.POSITIVE_INFINITY) < 500);
     console.log(
       `a certificate, ms, keys included: ${sorted.map((each) => each.toFixed(1)).join(' ')}`,
     );
