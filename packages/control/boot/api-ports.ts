@@ -6,6 +6,7 @@
 import { createServer } from 'node:net';
 import type { RunningApi } from '../api/index.ts';
 import type { StartOptions } from '../boot-protocol.ts';
+import { ControlError } from '../errors.ts';
 import type { Store } from '../store/index.ts';
 import { API_PORT, API_PORTS_TRIED } from './limits.ts';
 
@@ -21,9 +22,15 @@ export async function apiPorts(
   options: StartOptions,
   hosts: readonly string[],
 ): Promise<ApiPorts> {
-  const recorded = (name: string) => Number(store.meta(name) ?? 0);
-  const http = options.apiPort ?? (recorded('api-http') || (await firstFree(hosts, [])));
-  const https = options.httpsPort ?? (recorded('api-https') || (await firstFree(hosts, [http])));
+  const fixed = (name: string, asked: number | undefined) => {
+    const port = asked ?? Number(store.meta(name) ?? 0);
+    return port === 0 && asked === undefined ? null : port;
+  };
+  const host = hosts[0] ?? '127.0.0.1';
+  const http =
+    (await usable(host, fixed('api-http', options.apiPort))) ?? (await firstFree(host, []));
+  const https =
+    (await usable(host, fixed('api-https', options.httpsPort))) ?? (await firstFree(host, [http]));
   return {
     http,
     https,
@@ -39,9 +46,19 @@ function portOf(url: string | null): string {
   return url === null ? '' : new URL(url).port;
 }
 
-async function firstFree(hosts: readonly string[], taken: readonly number[]): Promise<number> {
+/** Looked at before anything is started: a start that will fail should fail first. */
+async function usable(host: string, port: number | null): Promise<number | null> {
+  if (port === null || port === 0 || (await isFree(host, port))) return port;
+  throw new ControlError(
+    'port-in-use',
+    409,
+    `The management API cannot listen on ${host} port ${port}: another process listens there. End it, or name another port with --api-port or --https-port.`,
+  );
+}
+
+async function firstFree(host: string, taken: readonly number[]): Promise<number> {
   for (let port = API_PORT; port < API_PORT + API_PORTS_TRIED; port++) {
-    if (!taken.includes(port) && (await isFree(hosts[0] ?? '127.0.0.1', port))) return port;
+    if (!taken.includes(port) && (await isFree(host, port))) return port;
   }
   return API_PORT; // the listener will say who is in the way
 }

@@ -29,16 +29,19 @@ import {
 import type { SystemStatus } from '../service.ts';
 import { type FolderLock, lockFolder, openDatabase, Store } from '../store/index.ts';
 import { Authority } from '../tls/authority.ts';
-import { apiPorts } from './api-ports.ts';
+import { type ApiPorts, apiPorts } from './api-ports.ts';
 import { buildVersion, subscriptionOf } from './identity.ts';
 import {
   DATABASE_PORTS,
   DRAIN_DEADLINE_MS,
   INTERNAL_PORTS,
   RENEW_EVERY_MS,
+  SERVING_DEADLINE_MS,
   SHARD_PORTS,
 } from './limits.ts';
 import { type Say, step } from './steps.ts';
+
+const LOOPBACK = ['127.0.0.1', '::1'];
 
 export interface Stopped {
   readonly notes: readonly string[];
@@ -69,11 +72,21 @@ export class System {
 
   /** Resolves when the API answers. Throws ControlError or EngineError: nothing stays behind then. */
   async start(): Promise<{ readonly status: SystemStatus; readonly firstStart: boolean }> {
+    try {
+      return await this.#start();
+    } catch (error) {
+      await this.#undo();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<{ readonly status: SystemStatus; readonly firstStart: boolean }> {
     const { home, runDir } = this.#options;
     this.#lock = lockFolder(home);
     mkdirSync(runDir, { recursive: true, mode: 0o700 });
     const engine = await this.#engine();
     const { store, token } = await step(this.#say, 'store', 'Store', () => this.#store());
+    const ports = await apiPorts(store, this.#options, LOOPBACK);
     const firstStart = store.meta('first-cache') === null && store.clusters().length === 0;
     const authority = await step(this.#say, 'certificates', 'Certificates', () =>
       Authority.open({
@@ -102,9 +115,19 @@ export class System {
       this.#say,
       'api',
       'Management API',
-      () => this.#openApi(),
+      () => this.#openApi(ports),
       (api) => api.http ?? '',
     );
+    const total = store.databases().length;
+    if (total > 0) {
+      await step(
+        this.#say,
+        'serving',
+        'Caches serving',
+        (detail) => databases.serving(SERVING_DEADLINE_MS, (n) => detail(`${n} of ${total}`)),
+        (n) => `${n} of ${total}`,
+      );
+    }
     this.#renewal = setInterval(() => void this.#renew(), RENEW_EVERY_MS).unref();
     const status = this.#status();
     await this.#writeControlFile(status);
@@ -140,6 +163,14 @@ export class System {
     parts.store.close();
     this.#lock?.release();
     return { notes: report.notes };
+  }
+
+  /** A start that failed ends what it began; what ran before it goes on. */
+  async #undo(): Promise<void> {
+    await this.#parts?.databases.detach();
+    this.#parts?.room.stop();
+    this.#parts?.fleet.detach();
+    this.#lock?.release();
   }
 
   #engine(): Promise<ProvisionedEngine> {
@@ -208,7 +239,7 @@ export class System {
     const sockets = join(runDir, 'e');
     mkdirSync(join(home, 'data'), { recursive: true, mode: 0o700 });
     mkdirSync(sockets, { recursive: true, mode: 0o700 });
-    const hosts = ['127.0.0.1', '::1', ...listen];
+    const hosts = [...LOOPBACK, ...listen];
     const hostName = (cluster: { name: string; location: string }) =>
       domain === null ? 'localhost' : `${cluster.name}.${cluster.location}.${domain}`.toLowerCase();
     const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, data: object) =>
@@ -269,10 +300,8 @@ export class System {
     return { store, token, engine, authority, fleet, databases, resources, room, api: null };
   }
 
-  async #openApi(): Promise<RunningApi> {
+  async #openApi(ports: ApiPorts): Promise<RunningApi> {
     const parts = this.#assembled();
-    const hosts = ['127.0.0.1', '::1'];
-    const ports = await apiPorts(parts.store, this.#options, hosts);
     parts.api = await startApi(
       {
         service: parts.resources,
@@ -284,9 +313,9 @@ export class System {
       },
       {
         // Beyond this machine only over HTTPS: a token must not travel in the clear.
-        http: { hosts, port: ports.http },
+        http: { hosts: LOOPBACK, port: ports.http },
         https: {
-          hosts: [...hosts, ...this.#options.listen],
+          hosts: [...LOOPBACK, ...this.#options.listen],
           port: ports.https,
           certificate: await parts.authority.api(),
         },
@@ -329,7 +358,7 @@ export class System {
       caFile: authority.caFile,
       endpoint: { pid: endpoint.supervisor, workers: endpoint.workers },
       domain: domain ?? 'localhost',
-      listen: ['127.0.0.1', '::1', ...listen],
+      listen: [...LOOPBACK, ...listen],
       warnings: listen.length === 0 ? [] : [openToOthers(listen)],
       capacity: capacitySummary(
         room.current(),

@@ -45,3 +45,5 @@ export const WAITS_SHOWN = 5;
 export const IDLE_TIMEOUT_MS = 600_000;
 /** A publication that failed (no endpoint yet) is tried again after this. */
 export const PUBLISH_RETRY_MS = 500;
+/** While a start waits for its caches it looks this often. */
+export const SERVING_POLL_MS = 20;

@@ -17,6 +17,7 @@ import {
   DELAY_PROBE_MS,
   FENCE_DEADLINE_MS,
   LEASE_EVERY_MS,
+  SERVING_POLL_MS,
   VERB_DEADLINE_MS,
 } from './limits.ts';
 import { DatabaseLoop } from './loop.ts';
@@ -85,6 +86,24 @@ export class Databases {
     this.#probeDelay();
     this.#renewLease();
     return { adopted };
+  }
+
+  /** Resolves when all databases that should serve do, or at the deadline; answers how many do. */
+  async serving(deadlineMs: number, changed: (count: number) => void): Promise<number> {
+    const { store, clock } = this.#deps;
+    const deadline = clock.now() + deadlineMs;
+    let last = -1;
+    for (;;) {
+      const all = store.databases().filter((each) => each.resourceState !== 'CreateFailed');
+      const count = all.filter((each) => {
+        const shards = store.shards(each.id);
+        return shards.length > 0 && shards.every((shard) => shard.phase === 'serving');
+      }).length;
+      if (count !== last) changed(count);
+      last = count;
+      if (count === all.length || clock.now() > deadline || this.#stopped) return count;
+      await clock.sleep(SERVING_POLL_MS);
+    }
   }
 
   wake(id: string): void {
