@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { RespError } from '../resp/index.ts';
-import { engineRoom, eventually } from './testing.ts';
+import type { ProcessRef } from './contract.ts';
+import { LocalNode } from './local-node.ts';
+import { inspectProcess } from './procfs.ts';
+import { engineRoom, eventually, testEngine } from './testing.ts';
 
 const MS = 2000;
 
@@ -52,4 +58,35 @@ test('standalone: an engine started fenced refuses reads and writes until it is 
   });
   assert.equal(facts.primaryPort, primary.launch.port);
   assert.equal((await primary.link.facts(MS)).followers.length, 1);
+});
+
+test('a data root behind a link: engines are found under the names that were recorded', async (t) => {
+  const room = await engineRoom(t);
+  const link = join(room.folder, 'link');
+  mkdirSync(join(room.folder, 'data'));
+  symlinkSync(join(room.folder, 'data'), link);
+  const node = new LocalNode({ id: 'l', dataRoot: link, engine: await testEngine() });
+  assert.deepEqual(await node.find(), []);
+  const engine = await room.start(await room.launch({ dataDir: join(link, 'one') }));
+  assert.deepEqual(await node.find(), [{ dataDir: join(link, 'one'), process: engine.process }]);
+});
+
+test('engines of a test end even when the test process is killed', async () => {
+  const script = `
+    const { engineRoom } = await import(${JSON.stringify(join(import.meta.dirname, 'testing.ts'))});
+    const room = await engineRoom({ after: () => undefined });
+    const { process: ref } = await room.start(await room.launch());
+    console.log(JSON.stringify({ ref, folder: room.folder }));
+    setInterval(() => undefined, 60_000);
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const line = await new Promise((resolve) => child.stdout.once('data', resolve));
+  const { ref, folder }: { ref: ProcessRef; folder: string } = JSON.parse(String(line));
+  assert.equal(inspectProcess(ref).state, 'running');
+  child.kill('SIGKILL');
+  await eventually('the engine is ended and its folder removed', () => {
+    return inspectProcess(ref).state === 'gone' && !existsSync(folder);
+  });
 });

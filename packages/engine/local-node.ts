@@ -1,4 +1,5 @@
 /** The machine we run on, as a place for engines. */
+import { realpathSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, sep } from 'node:path';
 import { FILES, launchFiles } from './config.ts';
@@ -69,16 +70,18 @@ export class LocalNode implements EngineNode {
   async find(): Promise<readonly { readonly dataDir: string; readonly process: ProcessRef }[]> {
     const found: { dataDir: string; process: ProcessRef }[] = [];
     const uid = process.getuid?.();
+    const root = realPath(this.#dataRoot);
     for (const stat of allProcesses()) {
       const place = placeOf(stat.pid);
       if (place === null || place.uid !== uid) continue;
-      if (!place.workingDirectory.startsWith(this.#dataRoot + sep)) continue;
+      if (!place.workingDirectory.startsWith(root + sep)) continue;
       if (!ENGINE_EXECUTABLE.test(place.executable)) continue;
       if (!ENGINE_TITLE.test(place.title) && !LOADER_TITLE.test(place.title)) continue;
       // A child that forked this instant still bears the engine's own title; its group is the engine's.
       if (stat.group !== stat.pid) continue;
       found.push({
-        dataDir: place.workingDirectory,
+        // As the caller writes it: the root may be reached through a link.
+        dataDir: this.#dataRoot + place.workingDirectory.slice(root.length),
         process: { pid: stat.pid, startTicks: stat.startTicks },
       });
     }
@@ -124,5 +127,14 @@ export class LocalNode implements EngineNode {
       // exclusive: our own cluster workers, if any, must not share it either.
       server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
     });
+  }
+}
+
+function realPath(folder: string): string {
+  try {
+    return realpathSync(folder);
+  } catch {
+    // Not made yet: then nothing runs below it.
+    return folder;
   }
 }

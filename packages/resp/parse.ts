@@ -18,6 +18,7 @@ import {
   MAX_REPLY_BYTES,
   VIEW_BYTES,
 } from './limits.ts';
+import { bigNumber, boolean, count, double, fault, integer } from './scalars.ts';
 import {
   type Push,
   type Reply,
@@ -307,10 +308,6 @@ export function parseReplies(bytes: Buffer, bounds: ReplyBounds = {}): Reply[] {
   return replies;
 }
 
-function fault(code: string, message: string): RespProtocolError {
-  return new RespProtocolError(code, message);
-}
-
 function checkEnd(bytes: Buffer, at: number): void {
   if (bytes[at] !== 13 || bytes[at + 1] !== 10) {
     throw fault('bad-bulk-end', 'a string of the reply is not followed by CR LF');
@@ -331,70 +328,4 @@ function pairs(items: readonly Reply[]): [Reply, Reply][] {
   for (let i = 0; i + 1 < items.length; i += 2)
     entries.push([items[i] ?? null, items[i + 1] ?? null]);
   return entries;
-}
-
-/** A length: decimal digits, or -1 where RESP2 says null so. */
-function count(bytes: Buffer, from: number, to: number, nullable: boolean): number {
-  if (nullable && to - from === 2 && bytes[from] === 45 && bytes[from + 1] === 49) return -1;
-  if (to === from || to - from > 15) throw fault('bad-length', 'a length that is not a number');
-  let value = 0;
-  for (let i = from; i < to; i++) {
-    const digit = (bytes[i] ?? 0) - 48;
-    if (digit < 0 || digit > 9) throw fault('bad-length', 'a length that is not a number');
-    value = value * 10 + digit;
-  }
-  return value;
-}
-
-/** 64-bit integers: a number while it is exact, a bigint beyond. */
-function integer(bytes: Buffer, from: number, to: number): number | bigint {
-  let at = from;
-  const negative = bytes[at] === 45;
-  if (negative || bytes[at] === 43) at++;
-  if (at === to || to - at > 19) throw fault('bad-integer', 'an integer that is not a number');
-  if (to - at > 15) {
-    const value = bigNumber(bytes.toString('latin1', bytes[from] === 43 ? at : from, to));
-    const small = Number(value);
-    return Number.isSafeInteger(small) ? small : value;
-  }
-  let value = 0;
-  for (; at < to; at++) {
-    const digit = (bytes[at] ?? 0) - 48;
-    if (digit < 0 || digit > 9) throw fault('bad-integer', 'an integer that is not a number');
-    value = value * 10 + digit;
-  }
-  return negative && value !== 0 ? -value : value;
-}
-
-function boolean(bytes: Buffer, from: number, to: number): boolean {
-  const letter = to - from === 1 ? bytes[from] : 0;
-  if (letter === 116) return true;
-  if (letter === 102) return false;
-  throw fault('bad-boolean', 'a boolean that is neither t nor f');
-}
-
-function double(text: string): number {
-  if (/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) return Number(text);
-  switch (text.toLowerCase()) {
-    case 'inf':
-    case '+inf':
-      return Number.POSITIVE_INFINITY;
-    case '-inf':
-      return Number.NEGATIVE_INFINITY;
-    case 'nan':
-    case '-nan':
-      return Number.NaN;
-    default:
-      throw fault('bad-double', 'a double that is not a number');
-  }
-}
-
-/** Digits are converted in quadratic time, so the length is bounded well below a line's. */
-const MAX_BIG_DIGITS = 4096;
-
-function bigNumber(text: string): bigint {
-  if (text.length > MAX_BIG_DIGITS || !/^[+-]?\d+$/.test(text)) {
-    throw fault('bad-big-number', 'a big number that is not a number');
-  }
-  return BigInt(text.startsWith('+') ? text.slice(1) : text);
 }
