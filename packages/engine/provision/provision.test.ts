@@ -85,7 +85,10 @@ async function provisionInChild(given: Case): Promise<Outcome> {
 }
 
 function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'cinnabar-provision-'));
+  // As root, one case gives root up: then the folder must be in a place that anybody may enter.
+  const path = mkdtempSync(
+    join(process.getuid?.() === 0 ? '/tmp' : tmpdir(), 'cinnabar-provision-'),
+  );
   t.after(() => rmSync(path, { recursive: true, force: true }));
   if (process.getuid?.() === 0) chownSync(path, NOBODY, NOBODY);
   chmodSync(path, 0o755);
