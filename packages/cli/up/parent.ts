@@ -74,6 +74,7 @@ class Parent {
     this.#options.stop?.addEventListener('abort', onSignal);
     try {
       this.#do(begin(Date.now()).acts);
+      if (this.#options.stop?.aborted === true) onSignal();
       return await this.#done.promise;
     } finally {
       process.off('SIGINT', onSignal);
