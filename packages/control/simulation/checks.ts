@@ -1,0 +1,177 @@
+/**
+ * What must hold after every step (engine rule 30). The checks know more than the control process:
+ * they see every engine's data, and which writes a client was told are on two engines.
+ */
+import type { EngineLaunch } from '../../engine/contract.ts';
+import type { Store } from '../store/store.ts';
+import type { SimEngine } from './engine.ts';
+import type { World } from './world.ts';
+
+export class Broken extends Error {
+  override readonly name = 'Broken';
+}
+
+/** A write that its client was told is on the primary and on a replica. */
+interface SafeWrite {
+  readonly value: number;
+  readonly group: string;
+  readonly shard: string;
+  /** Everybody who held it was killed by the scenario: its loss is nobody's mistake. */
+  excused: boolean;
+}
+
+export class Checks {
+  readonly #world: World;
+  readonly #store: () => Store;
+  readonly #safe: SafeWrite[] = [];
+  #excusing = false;
+
+  constructor(world: World, store: () => Store) {
+    this.#world = world;
+    this.#store = store;
+    world.onChange = (why) => this.afterStep(why);
+  }
+
+  get safeWrites(): number {
+    return this.#safe.filter((write) => !write.excused).length;
+  }
+
+  /** Remembers a write that primary and replica have. */
+  acknowledged(value: number, engine: SimEngine, shard: string): void {
+    this.#safe.push({ value, group: engine.group, shard, excused: false });
+  }
+
+  /** FLUSHALL was asked for: what was there may go. */
+  flushed(group: string): void {
+    for (const write of this.#safe) if (write.group === group) write.excused = true;
+  }
+
+  /** The scenario itself takes engines away; a write whose last holder goes is excused. */
+  excuse(work: () => void): void {
+    this.#excusing = true;
+    try {
+      work();
+      this.afterStep('fault');
+    } finally {
+      this.#excusing = false;
+    }
+  }
+
+  afterStep(why: string): void {
+    this.#copiesKept(why);
+    this.#onePrimary(why);
+    this.#oneProcessPerFolder(why);
+  }
+
+  /** Never delete or overwrite the last complete copy, in memory or in a file that is current. */
+  #copiesKept(why: string): void {
+    const held = new Map<string, Set<number>>();
+    const add = (group: string, log: readonly number[]) => {
+      const set = held.get(group) ?? new Set<number>();
+      for (const value of log) set.add(value);
+      held.set(group, set);
+    };
+    for (const engine of this.#world.running()) {
+      add(engine.group, engine.log);
+      add(engine.group, engine.inbox);
+    }
+    for (const [dataDir, log] of this.#world.files) {
+      if (log !== null) add(dataDir.split('/').slice(0, -1).join('/'), log);
+    }
+    for (const write of this.#safe) {
+      if (write.excused || held.get(write.group)?.has(write.value) === true) continue;
+      if (!this.#excusing) {
+        throw new Broken(`write ${write.value}, on two engines, was lost by: ${why}`);
+      }
+      write.excused = true;
+    }
+  }
+
+  /** Never two of a shard that take writes in the same epoch. */
+  #onePrimary(why: string): void {
+    const now = this.#world.clock.now();
+    const seen = new Map<string, SimEngine>();
+    for (const engine of this.#world.running()) {
+      if (engine.role !== 'primary' || !engine.accepts(now)) continue;
+      const slots = engine.clustered ? JSON.stringify(engine.slots) : 'all';
+      if (engine.clustered && engine.slots.length === 0) continue;
+      const key = `${engine.group} ${slots} ${engine.epoch}`;
+      const other = seen.get(key);
+      if (other !== undefined) {
+        throw new Broken(`two primaries in one epoch after ${why}: ${engine.id} and ${other.id}`);
+      }
+      seen.set(key, engine);
+    }
+  }
+
+  #oneProcessPerFolder(why: string): void {
+    const folders = new Set<string>();
+    for (const engine of this.#world.running()) {
+      if (folders.has(engine.dataDir)) throw new Broken(`two processes on one folder after ${why}`);
+      folders.add(engine.dataDir);
+    }
+  }
+
+  /** Never start unfenced: only a new shard, or a decided cold start, begins as primary. */
+  starting(launch: EngineLaunch): void {
+    const instance = this.#store().instance(launch.instance);
+    if (instance === null) throw new Broken(`start of ${launch.instance}, which is not recorded`);
+    const shard = this.#store().shard(instance.databaseId, instance.shard);
+    const { role } = launch;
+    const asPrimary =
+      role.kind === 'alone' ||
+      (role.kind === 'cluster' &&
+        role.members.some((m) => m.id === role.myself && m.primaryId === null));
+    if (!asPrimary) return;
+    const first = shard?.phase === 'new';
+    const cold = shard?.phase === 'down' && shard.primary === instance.id;
+    if (!first && !cold) {
+      throw new Broken(`${launch.instance} started as primary while its shard is ${shard?.phase}`);
+    }
+  }
+
+  /** Never TAKEOVER without a committed decision, nor beside a primary that may still speak. */
+  takingOver(engine: SimEngine): void {
+    const instance = this.#store().instance(engine.id);
+    const shard = instance && this.#store().shard(instance.databaseId, instance.shard);
+    if (shard?.phase !== 'promoting' || shard.successor !== engine.id) {
+      throw new Broken(`${engine.id} was told to take over without a committed decision`);
+    }
+    if (shard.primary === null || shard.primary === engine.id) return;
+    const old = this.#world.running().find((each) => each.id === shard.primary);
+    if (old !== undefined) {
+      throw new Broken(`${engine.id} was told to take over while ${old.id} still has a process`);
+    }
+    for (const write of this.#safe) {
+      if (write.excused || write.shard !== `${engine.group}/${shard.index}`) continue;
+      if (!engine.log.includes(write.value) && this.#heldBy(write)) {
+        throw new Broken(`${engine.id} takes over without write ${write.value}, which another has`);
+      }
+    }
+  }
+
+  #heldBy(write: SafeWrite): boolean {
+    return this.#world
+      .running()
+      .some(
+        (e) =>
+          e.group === write.group && (e.log.includes(write.value) || e.inbox.includes(write.value)),
+      );
+  }
+
+  /** Never UNPAUSE a master after its successor was named. */
+  unpausing(engine: SimEngine): void {
+    const instance = this.#store().instance(engine.id);
+    const shard = instance && this.#store().shard(instance.databaseId, instance.shard);
+    if (engine.role === 'primary' && shard?.successor != null && shard.successor !== engine.id) {
+      throw new Broken(`${engine.id} was unpaused as primary after ${shard.successor} was named`);
+    }
+  }
+
+  /** Never remove the files of an instance that still has a process. */
+  removing(dataDir: string): void {
+    if (this.#world.running().some((engine) => engine.dataDir === dataDir)) {
+      throw new Broken(`files of a running engine removed: ${dataDir}`);
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/** Virtual time: nothing happens but what is due next, and between two things all promises settle. */
+import type { Clock } from '../databases/clock.ts';
+
+interface Timer {
+  readonly at: number;
+  readonly order: number;
+  readonly call: () => void;
+}
+
+export class SimClock implements Clock {
+  #now = 1_000_000;
+  #order = 0;
+  #timers: Timer[] = [];
+
+  now(): number {
+    return this.#now;
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((done) => this.later(ms, done));
+  }
+
+  later(ms: number, call: () => void): { cancel(): void } {
+    const timer: Timer = { at: this.#now + Math.max(0, ms), order: this.#order++, call };
+    let at = this.#timers.length;
+    while (at > 0 && comesAfter(this.#timers[at - 1], timer)) at--;
+    this.#timers.splice(at, 0, timer);
+    return {
+      cancel: () => {
+        const index = this.#timers.indexOf(timer);
+        if (index >= 0) this.#timers.splice(index, 1);
+      },
+    };
+  }
+
+  /** Runs the next timer and lets everything settle that follows from it; false when none is left. */
+  async step(): Promise<boolean> {
+    const timer = this.#timers.shift();
+    if (timer === undefined) return false;
+    this.#now = Math.max(this.#now, timer.at);
+    timer.call();
+    await new Promise((done) => setImmediate(done));
+    return true;
+  }
+}
+
+function comesAfter(a: Timer | undefined, b: Timer): boolean {
+  return a !== undefined && (a.at > b.at || (a.at === b.at && a.order > b.order));
+}

@@ -1,0 +1,178 @@
+/**
+ * One simulated engine process, as much of Valkey as the rules are about: who it thinks is primary,
+ * with which epoch; which writes it holds; what of the stream is still in its socket. Whatever the
+ * real one does wrongly in the bad moments this one does too: a primary that restarts empty is
+ * obeyed, TAKEOVER checks nothing, a demoted node throws its own data away.
+ */
+import type {
+  EngineFacts,
+  EngineLaunch,
+  ProcessRef,
+  ProcessState,
+  SlotRange,
+} from '../../engine/contract.ts';
+
+/** A primary that boots refuses commands this long (a constant of the engine). */
+const BOOT_MS = 2_000;
+
+export class SimEngine {
+  readonly id: string;
+  readonly dataDir: string;
+  readonly socket: string;
+  readonly port: number;
+  readonly process: ProcessRef;
+  readonly clustered: boolean;
+  readonly startedAt: number;
+  /** Which database and shard it was started for; the simulator's own knowledge, for checks. */
+  readonly group: string;
+  state: ProcessState = 'running';
+  /** Silent until then, although it runs: a slow command. */
+  busyUntil = 0;
+  role: 'primary' | 'replica';
+  /** Cluster: id; standalone: port. Null: nobody. */
+  followsId: string | null = null;
+  followsPort = 0;
+  epoch: number;
+  slots: readonly SlotRange[];
+  replicationId: string;
+  secondId = '';
+  secondOffset = 0;
+  log: number[] = [];
+  /** Sent by the primary, not read yet. */
+  inbox: number[] = [];
+  linkUp = false;
+  syncingUntil = 0;
+  knows = new Set<string>();
+  clientsAllowed: boolean;
+  pausedUntil = 0;
+  mayVote = false;
+  saved: number[] | null = null;
+
+  constructor(
+    launch: EngineLaunch,
+    process: ProcessRef,
+    group: string,
+    now: number,
+    replicationId: string,
+    loaded: readonly number[],
+  ) {
+    this.id = launch.instance;
+    this.dataDir = launch.dataDir;
+    this.socket = launch.socket;
+    this.port = launch.port;
+    this.process = process;
+    this.group = group;
+    this.startedAt = now;
+    this.replicationId = replicationId;
+    this.log = [...loaded];
+    this.clustered = launch.role.kind === 'cluster';
+    this.clientsAllowed = launch.users.some((user) => user.name === 'default' && user.enabled);
+    if (launch.role.kind === 'cluster') {
+      const { members, myself } = launch.role;
+      const self = members.find((member) => member.id === myself);
+      this.role = self?.primaryId === null ? 'primary' : 'replica';
+      this.followsId = self?.primaryId ?? null;
+      const primary = members.find((member) => member.id === (self?.primaryId ?? myself));
+      this.epoch = primary?.epoch ?? 0;
+      this.slots = self?.slots ?? [];
+      for (const member of members) if (member.id !== myself) this.knows.add(member.id);
+    } else {
+      this.role = launch.role.kind === 'alone' ? 'primary' : 'replica';
+      this.followsPort = launch.role.kind === 'alone' ? 0 : 1;
+      this.epoch = 0;
+      this.slots = [];
+    }
+  }
+
+  get alive(): boolean {
+    return this.state !== 'gone';
+  }
+
+  answers(now: number): boolean {
+    return this.state === 'running' && now >= this.busyUntil;
+  }
+
+  syncing(now: number): boolean {
+    return this.syncingUntil > now;
+  }
+
+  /** Accepts a write of a client now. */
+  accepts(now: number): boolean {
+    return (
+      this.answers(now) &&
+      this.role === 'primary' &&
+      this.clientsAllowed &&
+      now >= this.pausedUntil &&
+      this.serves(now)
+    );
+  }
+
+  /** Past the two seconds after the boot; a promoted replica is past them at once. */
+  serves(now: number): boolean {
+    return !this.clustered || this.bootedAsReplica || now - this.startedAt >= BOOT_MS;
+  }
+
+  bootedAsReplica = false;
+
+  becomePrimary(newId: string): void {
+    if (this.role === 'primary') return;
+    this.role = 'primary';
+    this.bootedAsReplica = true;
+    this.followsId = null;
+    this.followsPort = 0;
+    this.linkUp = false;
+    this.inbox = [];
+    this.syncingUntil = 0;
+    this.secondId = this.replicationId;
+    this.secondOffset = this.log.length;
+    this.replicationId = newId;
+  }
+
+  follow(primaryId: string | null, port: number): void {
+    if (this.role === 'replica' && this.followsId === primaryId && this.followsPort === port)
+      return;
+    this.role = 'replica';
+    this.followsId = primaryId;
+    this.followsPort = port;
+    this.slots = [];
+    this.linkUp = false;
+    this.inbox = [];
+  }
+
+  facts(now: number, portOf: (id: string) => number): EngineFacts {
+    const primaryPort = this.clustered
+      ? this.followsId === null
+        ? 0
+        : portOf(this.followsId)
+      : this.followsPort;
+    return {
+      role: this.role,
+      replicationId: this.replicationId,
+      offset: this.log.length,
+      link: this.role === 'primary' || this.linkUp ? 'up' : 'down',
+      syncing: this.syncing(now),
+      loading: false,
+      primaryHost: this.role === 'primary' ? '' : '127.0.0.1',
+      primaryPort: this.role === 'primary' ? 0 : primaryPort,
+      followers: [],
+      cluster: this.clustered
+        ? {
+            myId: this.id,
+            state: this.serves(now) || this.role === 'replica' ? 'ok' : 'fail',
+            epoch: this.epoch,
+            slots: this.slots,
+            nodes: [...this.knows, this.id].map((id) => ({
+              id,
+              primaryId: null,
+              epoch: 0,
+              slots: [],
+              failed: false,
+            })),
+          }
+        : null,
+      keys: this.log.length,
+      usedMemoryBytes: 1_000_000,
+      version: 'valkey 9.1.2',
+    };
+  }
+}

@@ -1,0 +1,316 @@
+/**
+ * The node and engine interfaces over the simulated machine, seen from one incarnation of the
+ * control process. Calls take time; some are lost on the way, of some only the answer is lost; and
+ * when the incarnation dies, its calls stop having effects at whatever point they were.
+ */
+import type {
+  EngineFacts,
+  EngineLaunch,
+  EngineLink,
+  EngineLogin,
+  EngineNode,
+  ProcessFacts,
+  ProcessRef,
+} from '../../engine/contract.ts';
+import type { SimEngine } from './engine.ts';
+import type { World } from './world.ts';
+
+/** One life of the control process. */
+export interface Incarnation {
+  dead: boolean;
+}
+
+export interface Trouble {
+  /** Probability that a call is lost before, and after, it had its effect. */
+  lostCall: number;
+  lostReply: number;
+  /** Probability that the control process dies at a call. */
+  crash: number;
+}
+
+export interface Watcher {
+  /** Before an effect that the rules speak of; throws when it breaks one. */
+  starting(launch: EngineLaunch): void;
+  takingOver(engine: SimEngine): void;
+  removing(dataDir: string): void;
+  unpausing(engine: SimEngine): void;
+  /** The control process is to die now. */
+  crash(): void;
+  changed(why: string): void;
+}
+
+const FAST_MS = 3;
+const NEVER = new Promise<never>(() => undefined);
+
+export class SimNode implements EngineNode {
+  readonly id = 'local';
+  readonly engine = { name: 'valkey', version: '9.1.2', origin: 'simulated', sha256: '' } as const;
+  readonly #world: World;
+  readonly #life: Incarnation;
+  readonly #trouble: Trouble;
+  readonly #watcher: Watcher;
+
+  constructor(world: World, life: Incarnation, trouble: Trouble, watcher: Watcher) {
+    this.#world = world;
+    this.#life = life;
+    this.#trouble = trouble;
+    this.#watcher = watcher;
+  }
+
+  /** A call: time passes, trouble may happen, the effect happens at most once. */
+  async call<T>(what: string, deadlineMs: number, effect: () => T): Promise<T> {
+    const { clock, random } = this.#world;
+    const trouble = this.#trouble;
+    await clock.sleep(random.between(0, FAST_MS));
+    if (this.#life.dead) return NEVER;
+    if (random.chance(trouble.crash)) {
+      this.#watcher.crash();
+      return NEVER;
+    }
+    if (random.chance(trouble.lostCall)) {
+      await clock.sleep(deadlineMs);
+      if (this.#life.dead) return NEVER;
+      throw new Error(`${what}: no answer within ${deadlineMs} ms`);
+    }
+    const result = effect();
+    this.#watcher.changed(what);
+    if (random.chance(trouble.crash)) {
+      this.#watcher.crash();
+      return NEVER;
+    }
+    const lost = random.chance(trouble.lostReply);
+    await clock.sleep(lost ? deadlineMs : random.between(0, FAST_MS));
+    if (this.#life.dead) return NEVER;
+    if (lost) throw new Error(`${what}: no answer within ${deadlineMs} ms`);
+    return result;
+  }
+
+  start(launch: EngineLaunch): Promise<ProcessRef> {
+    return this.call('start', 100, () => {
+      this.#watcher.starting(launch);
+      this.#world.rememberSlots(launch);
+      return this.#world.start(launch).process;
+    });
+  }
+
+  find(): ReturnType<EngineNode['find']> {
+    return this.call('find', 100, () =>
+      this.#world.running().map((e) => ({ dataDir: e.dataDir, process: e.process })),
+    );
+  }
+
+  inspect(process: ProcessRef): ProcessFacts {
+    const engine = this.#world.byProcess(process);
+    const busy = engine !== undefined && engine.busyUntil > this.#world.clock.now();
+    return {
+      state: engine?.state ?? 'gone',
+      cpuTicks: busy ? Math.floor(this.#world.clock.now()) : 0,
+      rssBytes: 1_000_000,
+    };
+  }
+
+  kill(process: ProcessRef, deadlineMs: number): Promise<void> {
+    return this.call('kill', deadlineMs, () => {
+      const engine = this.#world.byProcess(process);
+      if (engine !== undefined) this.#world.end(engine);
+    });
+  }
+
+  async link(socket: string, _login: EngineLogin, deadlineMs: number): Promise<EngineLink> {
+    const engine = await this.call('link', deadlineMs, () => {
+      const found = this.#world.running().find((e) => e.socket === socket);
+      return found?.answers(this.#world.clock.now()) === true ? found : undefined;
+    });
+    if (engine === undefined) throw new Error('connection refused');
+    return new SimLink(this, this.#world, engine, this.#life, this.#watcher);
+  }
+
+  setAside(dataDir: string, _label: string): Promise<void> {
+    return this.call('setAside', 100, () => {
+      if (!this.#world.files.has(dataDir)) return;
+      this.#world.files.delete(dataDir);
+      this.#world.aside.set(dataDir, (this.#world.aside.get(dataDir) ?? 0) + 1);
+    });
+  }
+
+  dropAside(dataDir: string): Promise<void> {
+    return this.call('dropAside', 100, () => void this.#world.aside.delete(dataDir));
+  }
+
+  removeData(dataDir: string): Promise<void> {
+    return this.call('removeData', 100, () => {
+      this.#watcher.removing(dataDir);
+      this.#world.files.delete(dataDir);
+      this.#world.aside.delete(dataDir);
+    });
+  }
+
+  dataFile(dataDir: string): ReturnType<EngineNode['dataFile']> {
+    return this.call('dataFile', 100, () => {
+      const log = this.#world.files.get(dataDir) ?? null;
+      if (log === null) return null;
+      return { path: dataDir, bytes: log.length, sha256: this.#world.hashOf(log) };
+    });
+  }
+
+  consumeDataFile(dataDir: string): Promise<void> {
+    return this.call('consume', 100, () => void this.#world.files.set(dataDir, null));
+  }
+
+  portIsFree(): Promise<boolean> {
+    return this.call('portIsFree', 100, () => true);
+  }
+}
+
+class SimLink implements EngineLink {
+  readonly #node: SimNode;
+  readonly #world: World;
+  readonly #engine: SimEngine;
+  readonly #life: Incarnation;
+  readonly #watcher: Watcher;
+  readonly #listeners: ((reason: string) => void)[] = [];
+  #closed = false;
+
+  constructor(node: SimNode, world: World, engine: SimEngine, life: Incarnation, watcher: Watcher) {
+    this.#node = node;
+    this.#world = world;
+    this.#engine = engine;
+    this.#life = life;
+    this.#watcher = watcher;
+    this.#watchProcess();
+  }
+
+  /** The kernel closes the socket when the process ends. */
+  #watchProcess(): void {
+    if (this.#closed || this.#life.dead) return;
+    if (!this.#engine.alive) return this.#end('closed by the engine');
+    this.#world.clock.later(2, () => this.#watchProcess());
+  }
+
+  #end(reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const listener of this.#listeners) listener(reason);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  onClose(listener: (reason: string) => void): void {
+    if (this.#closed) listener('closed');
+    else this.#listeners.push(listener);
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** A command: answered only by an engine that runs and is not busy, within the deadline. */
+  async #ask<T>(what: string, deadlineMs: number, effect: (engine: SimEngine) => T): Promise<T> {
+    const { clock } = this.#world;
+    const deadline = clock.now() + deadlineMs;
+    while (!this.#engine.answers(clock.now())) {
+      if (this.#closed || !this.#engine.alive) throw new Error(`${what}: connection closed`);
+      if (clock.now() >= deadline) throw new Error(`${what}: no answer within ${deadlineMs} ms`);
+      await clock.sleep(10);
+    }
+    return this.#node.call(what, deadlineMs, () => {
+      if (!this.#engine.answers(clock.now())) throw new Error(`${what}: connection closed`);
+      return effect(this.#engine);
+    });
+  }
+
+  ping(deadlineMs: number): Promise<'pong' | 'busy' | 'loading'> {
+    return this.#ask('ping', deadlineMs, () => 'pong' as const);
+  }
+
+  facts(deadlineMs: number): Promise<EngineFacts> {
+    return this.#ask('facts', deadlineMs, (e) =>
+      e.facts(this.#world.clock.now(), (id) => this.#world.portOf(id)),
+    );
+  }
+
+  takeover(deadlineMs: number): Promise<void> {
+    return this.#ask('takeover', deadlineMs, (e) => {
+      this.#watcher.takingOver(e);
+      this.#world.takeover(e);
+    });
+  }
+
+  follow(primary: { id: string; port: number }, deadlineMs: number): Promise<void> {
+    return this.#ask('follow', deadlineMs, (e) =>
+      e.clustered ? e.follow(primary.id, 0) : e.follow(null, primary.port),
+    );
+  }
+
+  becomePrimary(deadlineMs: number): Promise<void> {
+    return this.#ask('becomePrimary', deadlineMs, (e) => {
+      this.#watcher.takingOver(e);
+      e.becomePrimary(this.#world.random.hex(20));
+    });
+  }
+
+  meet(_host: string, port: number, _bus: number, deadlineMs: number): Promise<void> {
+    return this.#ask('meet', deadlineMs, (e) => {
+      const other = this.#world.running().find((each) => each.port === port);
+      if (other === undefined) return;
+      e.knows.add(other.id);
+      other.knows.add(e.id);
+    });
+  }
+
+  forget(id: string, deadlineMs: number): Promise<void> {
+    return this.#ask('forget', deadlineMs, (e) => void e.knows.delete(id));
+  }
+
+  configure(settings: Readonly<Record<string, string>>, deadlineMs: number): Promise<void> {
+    return this.#ask('configure', deadlineMs, (e) => {
+      const vote = settings['cluster-replica-no-failover'];
+      if (vote !== undefined) e.mayVote = vote === 'no';
+    });
+  }
+
+  readSettings(): Promise<Record<string, string>> {
+    return Promise.resolve({});
+  }
+
+  setUser(user: { name: string; enabled: boolean }, deadlineMs: number): Promise<void> {
+    return this.#ask('setUser', deadlineMs, (e) => {
+      if (user.name === 'default') e.clientsAllowed = user.enabled;
+    });
+  }
+
+  removeUser(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  pauseWrites(ms: number, deadlineMs: number): Promise<void> {
+    return this.#ask('pause', deadlineMs, (e) => {
+      e.pausedUntil = this.#world.clock.now() + ms;
+    });
+  }
+
+  unpause(deadlineMs: number): Promise<void> {
+    return this.#ask('unpause', deadlineMs, (e) => {
+      this.#watcher.unpausing(e);
+      e.pausedUntil = 0;
+    });
+  }
+
+  flush(deadlineMs: number): Promise<void> {
+    return this.#ask('flush', deadlineMs, (e) => this.#world.flush(e));
+  }
+
+  disconnect(_user: string | null, deadlineMs: number): Promise<number> {
+    return this.#ask('disconnect', deadlineMs, () => 0);
+  }
+
+  save(deadlineMs: number): Promise<void> {
+    return this.#ask('save', deadlineMs, (e) => void this.#world.files.set(e.dataDir, [...e.log]));
+  }
+
+  command(): Promise<unknown> {
+    return Promise.reject(new Error('the simulator has no raw commands'));
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * The machine of a simulation: its processes, files, and what engines do among themselves
+ * (replication, gossip, votes). Only the node, the engines and the clock are simulated; plan,
+ * executor and store are the real ones.
+ */
+import { createHash } from 'node:crypto';
+import type { EngineLaunch, ProcessRef } from '../../engine/contract.ts';
+import type { SimClock } from './clock.ts';
+import { SimEngine } from './engine.ts';
+import type { Random } from './random.ts';
+
+/** How often engines exchange what they know. */
+const TICK_MS = 5;
+const GOSSIP_MS = 100;
+const SYNC_MIN_MS = 20;
+const SYNC_MAX_MS = 600;
+/** Three and more primaries elect among themselves after the node timeout (shortened here). */
+const VOTE_AFTER_MS = 3_000;
+const FEWEST_VOTERS = 3;
+
+export class World {
+  readonly clock: SimClock;
+  readonly random: Random;
+  readonly engines: SimEngine[] = [];
+  /** By data folder: what is in it; null: a folder without a data file. */
+  readonly files = new Map<string, number[] | null>();
+  readonly aside = new Map<string, number>();
+  /** Called before the last whole copy of a write could disappear; set by the checks. */
+  onChange: (why: string) => void = () => undefined;
+  #pid = 100;
+  #lastGossip = 0;
+  #deadSince = new Map<string, number>();
+
+  constructor(clock: SimClock, random: Random) {
+    this.clock = clock;
+    this.random = random;
+    this.#tick();
+  }
+
+  running(): SimEngine[] {
+    return this.engines.filter((engine) => engine.alive);
+  }
+
+  byProcess(process: ProcessRef): SimEngine | undefined {
+    return this.engines.find(
+      (e) => e.process.pid === process.pid && e.process.startTicks === process.startTicks,
+    );
+  }
+
+  start(launch: EngineLaunch): SimEngine {
+    const file = launch.load === 'files' ? (this.files.get(launch.dataDir) ?? []) : [];
+    if (!this.files.has(launch.dataDir)) this.files.set(launch.dataDir, null);
+    const process = { pid: this.#pid++, startTicks: this.clock.now() };
+    const engine = new SimEngine(
+      launch,
+      process,
+      launch.dataDir.split('/').slice(0, -1).join('/'),
+      this.clock.now(),
+      this.random.hex(20),
+      file,
+    );
+    this.engines.push(engine);
+    return engine;
+  }
+
+  /** The process ends; what it held in memory is gone. */
+  end(engine: SimEngine): void {
+    engine.state = 'gone';
+    const index = this.engines.indexOf(engine);
+    if (index >= 0) this.engines.splice(index, 1);
+  }
+
+  hashOf(log: readonly number[]): string {
+    return createHash('sha256').update(JSON.stringify(log)).digest('hex');
+  }
+
+  portOf(id: string): number {
+    return this.engines.find((engine) => engine.id === id)?.port ?? 0;
+  }
+
+  /** A client's write: null when it is not accepted. */
+  write(engine: SimEngine, value: number): boolean {
+    if (!engine.accepts(this.clock.now())) return false;
+    engine.log.push(value);
+    for (const replica of this.replicasOf(engine)) {
+      if (replica.linkUp) replica.inbox.push(value);
+    }
+    return true;
+  }
+
+  replicasOf(primary: SimEngine): SimEngine[] {
+    return this.running().filter((e) => e.role === 'replica' && this.#primaryOf(e) === primary);
+  }
+
+  flush(engine: SimEngine): void {
+    engine.log = [];
+    for (const replica of this.replicasOf(engine)) {
+      replica.log = [];
+      replica.inbox = [];
+    }
+  }
+
+  #primaryOf(replica: SimEngine): SimEngine | undefined {
+    return this.engines.find((e) =>
+      replica.clustered ? e.id === replica.followsId : e.port === replica.followsPort,
+    );
+  }
+
+  #tick(): void {
+    const now = this.clock.now();
+    for (const replica of this.running())
+      if (replica.role === 'replica') this.#replicate(replica, now);
+    if (now - this.#lastGossip >= GOSSIP_MS) {
+      this.#lastGossip = now;
+      this.#gossip(now);
+      this.#vote(now);
+    }
+    this.clock.later(TICK_MS, () => this.#tick());
+  }
+
+  #replicate(replica: SimEngine, now: number): void {
+    if (!replica.answers(now)) return;
+    const take = this.random.between(0, replica.inbox.length);
+    replica.log.push(...replica.inbox.splice(0, take));
+    const primary = this.#primaryOf(replica);
+    const reachable = primary?.role === 'primary' && primary.alive;
+    if (replica.linkUp) {
+      // The stream ends when it was read to its end, not when the primary dies.
+      if (!reachable && replica.inbox.length === 0) replica.linkUp = false;
+      return;
+    }
+    if (!reachable || primary === undefined || !primary.answers(now)) {
+      replica.syncingUntil = 0;
+      return;
+    }
+    if (replica.syncingUntil === 0) {
+      if (this.#continues(replica, primary)) {
+        const missing = primary.log.slice(replica.log.length);
+        replica.log.push(...missing);
+        replica.replicationId = primary.replicationId;
+        replica.linkUp = true;
+      } else {
+        replica.syncingUntil = now + this.random.between(SYNC_MIN_MS, SYNC_MAX_MS);
+      }
+    } else if (!replica.syncing(now)) {
+      replica.log = [...primary.log];
+      replica.replicationId = primary.replicationId;
+      replica.epoch = Math.max(replica.epoch, primary.epoch);
+      replica.linkUp = true;
+      replica.syncingUntil = 0;
+      this.onChange(`${replica.id.slice(0, 6)} took a full copy of ${primary.id.slice(0, 6)}`);
+    }
+  }
+
+  /** The same history, and nothing in it that the primary does not have. */
+  #continues(replica: SimEngine, primary: SimEngine): boolean {
+    if (replica.log.length === 0 && replica.replicationId !== primary.replicationId) return false;
+    if (replica.replicationId === primary.replicationId)
+      return replica.log.length <= primary.log.length;
+    return replica.replicationId === primary.secondId && replica.log.length <= primary.secondOffset;
+  }
+
+  /** Of two that claim the same slots the higher epoch wins, then the higher id; the loser obeys. */
+  #gossip(now: number): void {
+    const nodes = this.running().filter((e) => e.clustered && e.answers(now));
+    for (const node of nodes) {
+      for (const other of nodes) {
+        if (other === node || !node.knows.has(other.id) || other.group !== node.group) continue;
+        other.knows.add(node.id);
+        if (other.role !== 'primary' || other.slots.length === 0) continue;
+        const rival = node.role === 'primary' && overlaps(node, other);
+        if (rival && beats(other, node)) {
+          node.follow(other.id, 0);
+          node.epoch = other.epoch;
+        } else if (node.role === 'replica' && node.followsId !== other.id) {
+          const mine = nodes.find((e) => e.id === node.followsId);
+          if (mine !== undefined && mine.role === 'replica' && mine.followsId === other.id) {
+            node.follow(other.id, 0);
+          }
+        }
+      }
+    }
+  }
+
+  /** The engines' own election: only with a majority of primaries, and only where it is allowed. */
+  #vote(now: number): void {
+    for (const replica of this.running()) {
+      if (!replica.clustered || replica.role !== 'replica' || !replica.mayVote) continue;
+      if (!replica.answers(now) || replica.linkUp || replica.log.length === 0) continue;
+      const primary = this.#primaryOf(replica);
+      if (primary?.answers(now) === true) {
+        this.#deadSince.delete(replica.id);
+        continue;
+      }
+      const since = this.#deadSince.get(replica.id) ?? now;
+      this.#deadSince.set(replica.id, since);
+      if (now - since < VOTE_AFTER_MS) continue;
+      const voters = this.running().filter(
+        (e) => e.group === replica.group && e.role === 'primary' && e.answers(now),
+      );
+      if (voters.length + 1 < FEWEST_VOTERS) continue;
+      this.takeover(replica);
+    }
+  }
+
+  /** CLUSTER FAILOVER TAKEOVER: checks nothing at all. */
+  takeover(engine: SimEngine): void {
+    if (engine.role === 'primary') return;
+    const primary = engine.followsId;
+    const slots = this.slotsOf(engine, primary);
+    engine.becomePrimary(this.random.hex(20));
+    engine.slots = slots;
+    const epochs = this.running()
+      .filter((e) => e.group === engine.group)
+      .map((e) => e.epoch);
+    engine.epoch = Math.max(...epochs, engine.epoch) + 1;
+  }
+
+  /** Slots of a shard are remembered by its members also when the primary is dead. */
+  readonly #slotMemory = new Map<string, SimEngine['slots']>();
+
+  slotsOf(engine: SimEngine, primaryId: string | null): SimEngine['slots'] {
+    for (const each of this.engines)
+      if (each.slots.length > 0) this.#slotMemory.set(each.id, each.slots);
+    const known = this.#slotMemory.get(primaryId ?? '') ?? [];
+    this.#slotMemory.set(engine.id, known);
+    return known;
+  }
+
+  rememberSlots(launch: EngineLaunch): void {
+    if (launch.role.kind !== 'cluster') return;
+    for (const member of launch.role.members) {
+      if (member.slots.length > 0) this.#slotMemory.set(member.id, member.slots);
+    }
+  }
+}
+
+function overlaps(a: SimEngine, b: SimEngine): boolean {
+  return a.slots.some(([f, l]) => b.slots.some(([g, m]) => f <= m && g <= l));
+}
+
+function beats(a: SimEngine, b: SimEngine): boolean {
+  return a.epoch > b.epoch || (a.epoch === b.epoch && a.id > b.id);
+}
