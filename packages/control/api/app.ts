@@ -89,6 +89,8 @@ export function buildApp(context: ApiContext): FastifyInstance {
         challenge(base, identity.tenantId, refusal.code, refusal.message),
       );
     }
+    // What is left of a refused body is not waited for.
+    if (refusal.status === 401 || refusal.status === 413) reply.header('connection', 'close');
     if (refusal.status === 405 && exchange.match.found === null) {
       reply.header('allow', exchange.match.allowed.join(', '));
     }

@@ -13,7 +13,13 @@ const ReadOnly = Type.Optional(Type.Unknown({ readOnly: true }));
 const Identity = Type.Object(
   {
     type: Type.Optional(
-      Type.Enum(['None', 'SystemAssigned', 'UserAssigned', 'SystemAssigned, UserAssigned']),
+      Type.Enum([
+        'None',
+        'SystemAssigned',
+        'UserAssigned',
+        'SystemAssigned, UserAssigned',
+        'SystemAssigned,UserAssigned',
+      ]),
     ),
     userAssignedIdentities: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     principalId: ReadOnly,

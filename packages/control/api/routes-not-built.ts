@@ -9,6 +9,9 @@ import type { Method, Route } from './router.ts';
 import { CLUSTER_PATH } from './routes-clusters.ts';
 import { DATABASE_PATH } from './routes-databases.ts';
 
+const GROUP = '/subscriptions/:sub/resourceGroups/:group';
+const DEPLOYMENTS =
+  'Template deployments are not built. Send the resources themselves: clients like az and Terraform do.';
 const EVERY: readonly Method[] = ['GET', 'PUT', 'PATCH', 'POST', 'DELETE'];
 
 export const NOT_BUILT_ROUTES: readonly Route[] = [
@@ -41,14 +44,15 @@ export const NOT_BUILT_ROUTES: readonly Route[] = [
   ),
   ...refuse('POST', `${CLUSTER_PATH}/migrations/:name/:action`, 'Migration is not built.'),
   ...refuse('POST', `${CLUSTER_PATH}/unlinkMigratedEndpoint`, 'Migration is not built.'),
+  ...unbuilt(`${GROUP}/providers/Microsoft.Resources/deployments`, DEPLOYMENTS),
+  ...unbuilt(`${GROUP}/providers/Microsoft.Resources/deployments/:name`, DEPLOYMENTS),
+  ...unbuilt(`${GROUP}/providers/Microsoft.Resources/deployments/:name/:action`, DEPLOYMENTS),
   ...monitor(`${CLUSTER_PATH}/providers/Microsoft.Insights/:kind`),
   ...monitor(`${CLUSTER_PATH}/providers/Microsoft.Insights/:kind/:name`),
   ...monitor('/subscriptions/:sub/providers/Microsoft.Insights/:kind'),
-  ...monitor('/subscriptions/:sub/resourceGroups/:group/providers/Microsoft.Insights/:kind'),
-  ...monitor('/subscriptions/:sub/resourceGroups/:group/providers/Microsoft.Insights/:kind/:name'),
-  ...monitor(
-    '/subscriptions/:sub/resourceGroups/:group/providers/Microsoft.Insights/:kind/:name/:part',
-  ),
+  ...monitor(`${GROUP}/providers/Microsoft.Insights/:kind`),
+  ...monitor(`${GROUP}/providers/Microsoft.Insights/:kind/:name`),
+  ...monitor(`${GROUP}/providers/Microsoft.Insights/:kind/:name/:part`),
 ];
 
 function action(name: string, reason: string): Route[] {
@@ -102,7 +106,13 @@ function each(path: string, groupOf: (call: Call) => string, reason: string): Ro
 }
 
 function monitor(path: string): Route[] {
-  const handle = (call: Call): Answer =>
-    notImplemented(`Microsoft.Insights/${param(call, 'kind')} is not built yet.`);
+  return unbuilt(
+    path,
+    'Metrics, alerts and diagnostic settings (Microsoft.Insights) are not built yet.',
+  );
+}
+
+function unbuilt(path: string, reason: string): Route[] {
+  const handle = (): Answer => notImplemented(reason);
   return EVERY.map((method) => ({ method, path, kind: 'core', handle }));
 }

@@ -47,15 +47,22 @@ export interface Rig {
     /** The next operation of a database fails with this. */
     fail: { code: string; message: string } | null;
     readonly applied: { databaseId: string; disconnect: boolean }[];
+    /** What applying users does, after it was noted in `applied`. */
+    apply: () => Promise<void>;
     goOn(): void;
   };
-  readonly cluster: { prepare: (cluster: ClusterRecord) => Promise<void> };
+  readonly cluster: {
+    prepare: (cluster: ClusterRecord) => Promise<void>;
+    release: (cluster: ClusterRecord) => Promise<void>;
+  };
   room: Room;
   readonly stops: { save: boolean }[];
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** Polls Azure-AsyncOperation to its end; answers the last status document. */
   done(answer: Answer): Promise<Answer['body']>;
   close(): Promise<void>;
+  /** As a crash: what runs is not awaited, what is stored stays. */
+  abandon(): Promise<void>;
 }
 
 export interface RigOptions {
@@ -83,13 +90,14 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const rig: Pick<Rig, 'log' | 'stops' | 'cluster'> & { room: Room } = {
     log: [],
     stops: [],
-    cluster: { prepare: async () => {} },
+    cluster: { prepare: async () => {}, release: async () => {} },
     room: roomOf(512 * GIB),
   };
   const executor: Rig['executor'] = {
     held: false,
     fail: null,
     applied: [],
+    apply: async () => {},
     goOn() {
       executor.held = false;
       for (const operation of store.openOperations()) endOperation(store, operation, executor);
@@ -108,9 +116,10 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
     applyUsers: async (databaseId, { disconnect }) => {
       executor.applied.push({ databaseId, disconnect });
+      await executor.apply();
     },
     prepareCluster: (cluster) => rig.cluster.prepare(cluster),
-    releaseCluster: async () => {},
+    releaseCluster: (cluster) => rig.cluster.release(cluster),
     status: () => statusDocument(home),
     shards: () => [],
     log: (level, message, data) => rig.log.push({ level, message, data }),
@@ -143,6 +152,12 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     executor,
     call,
     done: (answer: Answer) => poll(call, answer),
+    abandon: async () => {
+      agent.destroy();
+      void resources.stop();
+      await api.stop();
+      store.close();
+    },
     close: async () => {
       agent.destroy();
       await api.stop();
