@@ -6,12 +6,13 @@
 /** Accept queue of one listening socket: a reconnect storm waits here while a worker is replaced. */
 export const LISTEN_BACKLOG = 4096;
 
-/** TLS handshakes of one database and worker that run at the same time; more wait their turn, so
- * that a storm of new clients leaves the thread to those that are connected. */
-export const HANDSHAKES_RUNNING = 128;
-/** Accepted sockets that wait for their handshake; each holds a descriptor and about 5 KB. */
-export const HANDSHAKES_WAITING = 8192;
-/** From accept to the end of the handshake, waiting included. Clients give up after 5 to 15 s. */
+/** TLS handshakes begun in one turn of the event loop: a storm of new clients adds at most this many
+ * times half a millisecond to what connected clients wait. */
+export const HANDSHAKES_A_TURN = 16;
+/** Connections of one database and worker that are before the end of their handshake; each holds a
+ * descriptor and about 30 KB. Beyond, the oldest is dropped. */
+export const HANDSHAKES_PENDING = 4096;
+/** From accept to the end of the handshake. Clients give up after 5 to 15 s. */
 export const HANDSHAKE_TIMEOUT_MS = 15_000;
 
 /** Idle clients are looked for this often, or ten times within the idle time if that is shorter. */

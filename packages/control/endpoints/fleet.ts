@@ -70,7 +70,6 @@ export class LocalFleet implements EndpointFleet {
       event: (event) => {
         for (const listener of this.#listeners) listener(event);
       },
-      misfit: (pid, protocol) => this.#replaceMisfit(pid, protocol),
       changed: () => this.#wakeups.wake(),
       say: (reason, detail) => options.say(reason, detail),
     });
@@ -113,6 +112,8 @@ export class LocalFleet implements EndpointFleet {
       throw error;
     }
     this.#snapshot = snapshot;
+    // The supervisor has our plan now, so their successors are of our build.
+    for (const pid of this.#links.misfits()) await this.#replace(supervisor, pid);
     await this.#links.push(snapshot);
     const applied = await until(this.#wakeups, APPLY_WAIT_MS, () => this.#applied(epoch));
     if (!applied) {
@@ -164,11 +165,7 @@ export class LocalFleet implements EndpointFleet {
 
   /** Replaces every worker by a successor, without refusing a connection. */
   async reload(): Promise<void> {
-    const supervisor = await this.#connected();
-    await supervisor.request(
-      { type: 'replace', pid: null, deadlineMs: REPLACE_WAIT_MS } as { type: string },
-      REPLACE_WAIT_MS + ANSWER_GRACE_MS,
-    );
+    await this.#replace(await this.#connected(), null);
   }
 
   renewLease(targets: readonly WatchdogTarget[]): void {
@@ -357,14 +354,12 @@ export class LocalFleet implements EndpointFleet {
     }
   }
 
-  #replaceMisfit(pid: number, protocol: number): void {
-    this.#options.say('worker-replaced', `${pid} speaks protocol ${protocol}`);
-    this.#supervisor
-      ?.request(
-        { type: 'replace', pid, deadlineMs: REPLACE_WAIT_MS } as { type: string },
-        REPLACE_WAIT_MS + ANSWER_GRACE_MS,
-      )
-      .catch((error: Error) => this.#options.say('worker-replaced', error.message));
+  /** One worker, or all of them (null). */
+  async #replace(supervisor: Peer, pid: number | null): Promise<void> {
+    await supervisor.request(
+      { type: 'replace', pid, deadlineMs: REPLACE_WAIT_MS } as { type: string },
+      REPLACE_WAIT_MS + ANSWER_GRACE_MS,
+    );
   }
 }
 

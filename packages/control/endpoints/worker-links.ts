@@ -24,8 +24,6 @@ export interface LinkOwner {
   /** Holds in force: shard and the deadline (ms since 1970). */
   holds(): Iterable<readonly [shard: string, deadlineAt: number]>;
   event(event: Event): void;
-  /** This worker does not speak our protocol. */
-  misfit(pid: number, protocol: number): void;
   changed(): void;
   say(reason: string, detail: string): void;
 }
@@ -34,6 +32,7 @@ interface Link {
   info: WorkerInfo;
   peer: Peer | null;
   opening: boolean;
+  misfit: boolean;
   epoch: number;
   lastSeen: Counters | null;
   problems: readonly ListenProblem[];
@@ -71,6 +70,7 @@ export class WorkerLinks {
           info,
           peer: null,
           opening: false,
+          misfit: false,
           epoch: -1,
           lastSeen: null,
           problems: [],
@@ -78,7 +78,8 @@ export class WorkerLinks {
       }
     }
     for (const link of this.#links.values()) {
-      if (link.info.state !== 'starting' && link.peer === null) void this.#open(link);
+      if (link.info.state !== 'starting' && link.peer === null && !link.misfit)
+        void this.#open(link);
     }
     this.#owner.changed();
     return left;
@@ -89,12 +90,18 @@ export class WorkerLinks {
   }
 
   status(): { pid: number; slot: number; epoch: number; state: string }[] {
-    return [...this.#links.values()].map(({ info, epoch, peer }) => ({
+    return [...this.#links.values()].map(({ info, epoch, peer, misfit }) => ({
       pid: info.pid,
       slot: info.slot,
       epoch,
-      state: info.state === 'serving' && peer === null ? 'connecting' : info.state,
+      state:
+        info.state !== 'serving' || peer !== null ? info.state : misfit ? 'misfit' : 'connecting',
     }));
+  }
+
+  /** Workers that speak another protocol: to be replaced by draining. */
+  misfits(): number[] {
+    return [...this.#links.values()].filter((link) => link.misfit).map((link) => link.info.pid);
   }
 
   problems(): ListenProblem[] {
@@ -158,7 +165,11 @@ export class WorkerLinks {
       }
       if (peer.hello.protocol !== PROTOCOL) {
         peer.close();
-        this.#owner.misfit(link.info.pid, peer.hello.protocol);
+        link.misfit = true;
+        this.#owner.say(
+          'worker-misfit',
+          `${link.info.pid} speaks protocol ${peer.hello.protocol}, not ${PROTOCOL}`,
+        );
         return;
       }
       link.peer = peer;

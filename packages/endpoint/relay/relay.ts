@@ -130,7 +130,8 @@ class Relay implements DataPath {
     const batch = Math.ceil(this.#sessions.size / DRAIN_STEPS);
     const queue = [...this.#sessions.values()];
     const step = setInterval(() => {
-      for (const session of queue.splice(0, batch)) session.leave('draining');
+      const waitMs = Math.max(0, deadlineAt - this.#host.now());
+      for (const session of queue.splice(0, batch)) session.leave('draining', waitMs);
     }, spread / DRAIN_STEPS);
     const deadline = setTimeout(() => {
       for (const session of this.#sessions.values()) session.end('draining');

@@ -49,7 +49,7 @@ export class Session {
   #ahead: Buffer[] = [];
   #aheadBytes = 0;
   #clientEnded = false;
-  #leaving: { reason: string; words: string; timer: NodeJS.Timeout } | null = null;
+  #leaving: { reason: string; timer: NodeJS.Timeout } | null = null;
 
   constructor(client: AdmittedClient, shard: string, now: number, owner: SessionOwner) {
     this.client = client;
@@ -144,13 +144,13 @@ export class Session {
 
   /**
    * Ends this client at the next moment when nothing of it is in flight and no reply is half
-   * written, or after BOUNDARY_WAIT_MS. It reads nothing more from now on.
+   * written, or after `waitMs`. It reads nothing more from now on.
    */
-  leave(reason: string, words = ''): void {
+  leave(reason: string, waitMs = BOUNDARY_WAIT_MS): void {
     if (this.state === 'ending' || this.#leaving !== null) return;
     this.pause('held');
-    const timer = setTimeout(() => this.end(reason, words), BOUNDARY_WAIT_MS);
-    this.#leaving = { reason, words, timer };
+    const timer = setTimeout(() => this.end(reason), waitMs);
+    this.#leaving = { reason, timer };
     this.#leaveIfQuiet();
   }
 
@@ -215,7 +215,7 @@ export class Session {
     if (leaving === null) return;
     if (this.state === 'relaying' && this.#exchange.inFlight > 0) return;
     if (this.state === 'relaying' && !this.#exchange.atReplyBoundary) return;
-    this.end(leaving.reason, leaving.words);
+    this.end(leaving.reason);
   }
 
   #engineGone(detail: string): void {
@@ -227,7 +227,7 @@ export class Session {
     }
     if (this.state !== 'relaying') return;
     const leaving = this.#leaving;
-    if (leaving !== null) this.end(leaving.reason, leaving.words);
+    if (leaving !== null) this.end(leaving.reason);
     else {
       this.pause('held'); // whatever comes now has nowhere to go
       this.#owner.engineClosed(this, detail);

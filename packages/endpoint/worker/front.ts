@@ -57,7 +57,7 @@ export class Front {
     return this.#path;
   }
 
-  /** Answers what of it cannot be served, by name; null when everything can. */
+  /** Answers what of it cannot be used, by name; null when everything can. */
   apply(view: DatabaseView, epoch: number, factory: DataPathFactory): string | null {
     this.#view = view;
     this.purse.setLimit(view.limits.maxConnections, this.#host.workers);
@@ -71,6 +71,11 @@ export class Front {
     } catch (error) {
       return `certificate-unusable: ${messageOf(error)}`;
     }
+  }
+
+  /** Whether connections to a TLS address can be taken. */
+  get tlsReady(): boolean {
+    return this.#tls.ready;
   }
 
   rotate(ticketSecret: Buffer): void {

@@ -36,15 +36,11 @@ export class Listeners {
 
   /**
    * From now on these addresses lead here. Resolves when each is listened on or known to fail, and
-   * answers the failures.
+   * answers the failures. An address that leads nowhere now is still accepted on (and cut off) until
+   * the supervisor withdraws it: a socket that is closed here cannot be had again.
    */
   async route(routes: ReadonlyMap<string, Route>): Promise<{ address: string; reason: string }[]> {
     this.#routes = routes;
-    for (const [address, lent] of this.#lent) {
-      if (routes.has(address) || lent.server === null) continue;
-      lent.server.close();
-      this.#lent.delete(address);
-    }
     await Promise.all([...routes.keys()].map((address) => this.#arrival(address)));
     const failed: { address: string; reason: string }[] = [];
     for (const address of routes.keys()) {

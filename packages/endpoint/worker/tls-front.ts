@@ -5,15 +5,17 @@
  * - Session tickets are good on every worker: the keys are derived from one secret that the
  *   supervisor made and keeps in memory, and the session id context is fixed (Node derives it from
  *   its arguments otherwise, and then nothing resumes; tried).
- * - Handshakes cost a millisecond of the one thread that also serves everybody else. So only some
- *   run at a time; the rest wait, unread, in order, and each has one deadline from its accept on.
+ * - Handshakes cost up to a millisecond of the one thread that also serves everybody else. So only a
+ *   few are begun in each turn of the event loop, and the connected get their turn in between. A
+ *   limit on how many are under way would be wrong: some silent connections would lock the door.
+ *   Each has one deadline from its accept on; when there are too many, the oldest goes.
  */
 import { createHash, hkdfSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { DatabaseView } from '../control-protocol.ts';
-import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_RUNNING, HANDSHAKES_WAITING } from '../limits.ts';
+import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_A_TURN, HANDSHAKES_PENDING } from '../limits.ts';
 
 type Certificate = NonNullable<DatabaseView['certificate']>;
 export type HandshakeDone = (socket: TLSSocket | null, failure: string) => void;
@@ -42,8 +44,9 @@ interface Handshake {
 
 export class TlsFront {
   readonly #database: string;
-  readonly #running = new Map<string, Handshake>();
-  readonly #waiting = new Set<Handshake>();
+  /** By connection, oldest first. */
+  readonly #pending = new Map<string, Handshake>();
+  #queue: Handshake[] = [];
   #server: Server | null = null;
   #generation = -1;
   #secret: Buffer;
@@ -73,6 +76,11 @@ export class TlsFront {
     this.#generation = certificate.generation;
   }
 
+  /** A certificate was loaded once: later ones that cannot be read change nothing. */
+  get ready(): boolean {
+    return this.#server !== null;
+  }
+
   rotate(ticketSecret: Buffer): void {
     this.#secret = ticketSecret;
     this.#server?.setTicketKeys(this.#ticketKeys());
@@ -87,36 +95,45 @@ export class TlsFront {
       timer: setTimeout(() => this.#fail(handshake, 'tls-timeout'), HANDSHAKE_TIMEOUT_MS),
       settled: false,
     };
-    if (this.#server === null) this.#fail(handshake, 'no-certificate');
-    else if (this.#running.size < HANDSHAKES_RUNNING) this.#run(handshake);
-    else if (this.#waiting.size < HANDSHAKES_WAITING) this.#waiting.add(handshake);
-    else this.#fail(handshake, 'too-many-handshakes');
+    if (this.#server === null) {
+      this.#fail(handshake, 'no-certificate');
+      return;
+    }
+    if (this.#pending.size >= HANDSHAKES_PENDING) {
+      const [oldest] = this.#pending.values();
+      if (oldest !== undefined) this.#fail(oldest, 'too-many-handshakes');
+    }
+    this.#pending.set(handshake.key, handshake);
+    this.#queue.push(handshake);
+    if (this.#queue.length === 1) setImmediate(() => this.#begin());
   }
 
   close(): void {
-    for (const handshake of [...this.#waiting, ...this.#running.values()]) {
-      this.#fail(handshake, 'draining');
-    }
+    for (const handshake of [...this.#pending.values()]) this.#fail(handshake, 'draining');
   }
 
   #create(options: TlsOptions): Server {
     const server = createServer(options);
     server.on('secureConnection', (socket) => {
-      const handshake = this.#running.get(keyOf(socket));
+      const handshake = this.#pending.get(keyOf(socket));
       if (handshake === undefined) socket.destroy();
       else this.#finish(handshake, socket, '');
     });
     server.on('tlsClientError', (error, socket) => {
-      const handshake = this.#running.get(keyOf(socket));
+      const handshake = this.#pending.get(keyOf(socket));
       if (handshake !== undefined) this.#fail(handshake, failureOf(error));
     });
     return server;
   }
 
-  #run(handshake: Handshake): void {
-    this.#running.set(handshake.key, handshake);
-    handshake.raw.once('close', () => this.#fail(handshake, 'tls-handshake-failed'));
-    this.#server?.emit('connection', handshake.raw);
+  #begin(): void {
+    const now = this.#queue.splice(0, HANDSHAKES_A_TURN);
+    for (const handshake of now) {
+      if (handshake.settled) continue;
+      handshake.raw.once('close', () => this.#fail(handshake, 'tls-handshake-failed'));
+      this.#server?.emit('connection', handshake.raw);
+    }
+    if (this.#queue.length > 0) setImmediate(() => this.#begin());
   }
 
   #fail(handshake: Handshake, reason: string): void {
@@ -127,15 +144,8 @@ export class TlsFront {
     if (handshake.settled) return false;
     handshake.settled = true;
     clearTimeout(handshake.timer);
-    this.#waiting.delete(handshake);
-    const ran = this.#running.get(handshake.key) === handshake;
-    if (ran) this.#running.delete(handshake.key);
+    if (this.#pending.get(handshake.key) === handshake) this.#pending.delete(handshake.key);
     handshake.done(socket, failure);
-    const [next] = this.#waiting;
-    if (ran && next !== undefined) {
-      this.#waiting.delete(next);
-      this.#run(next);
-    }
     return true;
   }
 
@@ -152,8 +162,8 @@ function keyOf(socket: Socket): string {
 function failureOf(error: Error & { code?: string }): string {
   const code = error.code ?? '';
   if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'tls-timeout';
-  if (/UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|WRONG_VERSION/.test(code)) return 'tls-version';
   if (/HTTP_REQUEST|WRONG_VERSION_NUMBER|PACKET_LENGTH/.test(code)) return 'not-tls';
+  if (/UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW/.test(code)) return 'tls-version';
   if (/ALERT_UNKNOWN_CA|ALERT_BAD_CERTIFICATE|CERTIFICATE_UNKNOWN/.test(code)) {
     return 'certificate-not-trusted';
   }

@@ -135,7 +135,9 @@ export class Worker {
       for (const listen of view.listen) {
         const address = addressOf(listen);
         if (problem !== null) problems.push({ address, reason: problem });
-        else if (this.#draining === null) routes.set(address, this.#route(view, listen));
+        const front = this.#fronts.get(view.id);
+        const serves = front !== undefined && (!listen.tls || front.tlsReady);
+        if (serves && this.#draining === null) routes.set(address, this.#route(view, listen));
       }
     }
     const failed = [...problems, ...(await this.listeners.route(routes))];
