@@ -8,6 +8,7 @@
  */
 import { createHash, createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 import { matchSecret, secretHash } from '../auth/keys.ts';
+import { TOKEN_FILE } from '../boot-protocol.ts';
 import { ControlError } from '../errors.ts';
 import { CLOCK_SKEW_S, TOKEN_LIFETIME_S } from './limits.ts';
 
@@ -51,7 +52,7 @@ export class Identity {
       throw new ControlError(
         'AuthenticationFailed',
         401,
-        "Authentication failed. The 'Authorization' header is missing: send 'Bearer' and the content of the file api.token in the data folder.",
+        `Authentication failed. The 'Authorization' header is missing: send 'Bearer' and the content of the file ${TOKEN_FILE} in the data folder.`,
       );
     }
     const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];

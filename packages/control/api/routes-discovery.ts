@@ -2,6 +2,7 @@
  * What a client asks before it has a token: the cloud's endpoints, and a token server for service
  * principals. The tenant is whatever the client was told; the client secret is the API token.
  */
+import { TOKEN_FILE } from '../boot-protocol.ts';
 import type { Answer } from './answer.ts';
 import { ok } from './answer.ts';
 import { type Call, param } from './call.ts';
@@ -117,7 +118,7 @@ function token(call: Call): Answer {
   if (!context.identity.isSecret(secret)) {
     return refused(call, 401, 'invalid_client', {
       code: 7000215,
-      text: `Invalid client secret provided for app '${clientId}': it is the content of the file api.token in the data folder.`,
+      text: `Invalid client secret provided for app '${clientId}': it is the content of the file ${TOKEN_FILE} in the data folder.`,
     });
   }
   const tenant = param(call, 'tenant');

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { after, test } from 'node:test';
 import { startApi } from './index.ts';
 import { MAX_IN_FLIGHT } from './limits.ts';
+import { distinctHosts } from './server.ts';
 import { openCalls, until, V } from './testing-calls.ts';
 import { TOKEN } from './testing-rig.ts';
 
@@ -69,6 +70,16 @@ test('both loopback addresses have the same port', async () => {
     });
   }
   await both.stop();
+});
+
+test('a wildcard takes the place of the addresses that it has', async () => {
+  assert.deepEqual(distinctHosts(['127.0.0.1', '::1', '0.0.0.0']), ['::1', '0.0.0.0']);
+  assert.deepEqual(distinctHosts(['127.0.0.1', '::1', '::', '::']), ['127.0.0.1', '::']);
+  const hosts = ['127.0.0.1', '::1', '0.0.0.0', '::'];
+  const api = await startApi(context(), { http: { hosts, port: 0 }, https: null });
+  const open = Number(new URL(api.http ?? '').port);
+  assert.equal(await start(open, 'GET', `/subscriptions?${V}`), 200);
+  await api.stop();
 });
 
 test('more requests than the bound are refused with Retry-After, and the rest is answered', async () => {

@@ -27,7 +27,7 @@ import {
 } from './limits.ts';
 
 export interface ListenerOptions {
-  /** The first one must work; the others may be missing on a machine without that protocol. */
+  /** All must work but ::1, which a machine without IPv6 does not have. */
   readonly hosts: readonly string[];
   /** 0: any free one, the same for all hosts. */
   readonly port: number;
@@ -72,12 +72,12 @@ export async function startApi(context: ApiContext, options: ApiOptions): Promis
 
   const open = async (wanted: ListenerOptions, make: () => Server | TlsServer): Promise<number> => {
     let { port } = wanted;
-    for (const [index, host] of wanted.hosts.entries()) {
+    for (const host of distinctHosts(wanted.hosts)) {
       const server = make();
       try {
         port = await listen(server, host, port);
       } catch (error) {
-        if (index > 0 && isMissingFamily(error)) continue; // no IPv6 here
+        if (host === '::1' && isMissingFamily(error)) continue;
         throw portError(error, host, port);
       }
       servers.push(server);
@@ -209,6 +209,15 @@ function listen(server: Server | TlsServer, host: string, port: number): Promise
       resolve((server.address() as AddressInfo).port);
     });
   });
+}
+
+/** A wildcard has the addresses of its family: the kernel refuses the same port on one of them. */
+export function distinctHosts(hosts: readonly string[]): string[] {
+  const covered = (host: string) =>
+    host.includes(':')
+      ? host !== '::' && hosts.includes('::')
+      : host !== '0.0.0.0' && hosts.includes('0.0.0.0');
+  return [...new Set(hosts)].filter((host) => !covered(host));
 }
 
 function isMissingFamily(error: unknown): boolean {
