@@ -69,7 +69,6 @@ export class TlsFront {
       sessionIdContext: createHash('sha256').update(this.#database).digest('hex').slice(0, 32),
       ticketKeys: this.#ticketKeys(),
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-      allowHalfOpen: true,
     };
     if (this.#server === null) this.#server = this.#create(options);
     else this.#server.setSecureContext(options);
@@ -103,6 +102,8 @@ export class TlsFront {
       const [oldest] = this.#pending.values();
       if (oldest !== undefined) this.#fail(oldest, 'too-many-handshakes');
     }
+    // A peer that closes before it has spoken is gone, not half open.
+    raw.allowHalfOpen = false;
     this.#pending.set(handshake.key, handshake);
     this.#queue.push(handshake);
     if (this.#queue.length === 1) setImmediate(() => this.#begin());
@@ -116,6 +117,7 @@ export class TlsFront {
     const server = createServer(options);
     server.on('secureConnection', (socket) => {
       const handshake = this.#pending.get(keyOf(socket));
+      socket.allowHalfOpen = true;
       if (handshake === undefined) socket.destroy();
       else this.#finish(handshake, socket, '');
     });
