@@ -1,4 +1,5 @@
 /** A plain engine, as a rival (`direct`) or as what stands behind every proxy. */
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Asker } from '../load/asker.ts';
 import type { BenchCertificate } from './certificates.ts';
@@ -55,17 +56,25 @@ export async function startEngine(
         }),
     ...options.settings,
   };
-  const args = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, value]);
-  const launched = await launch(name, server, args, () => answers(socket), {
+  const file = path.join(options.dir, `${name}.conf`);
+  const lines = Object.entries(settings).map(
+    ([key, value]) => `${key} ${value === '' ? '""' : value}`,
+  );
+  await writeFile(file, `${lines.join('\n')}\n`, { mode: 0o600 });
+  const password = options.settings?.['requirepass'];
+  const launched = await launch(name, server, [file], () => answers(socket, password), {
     cwd: options.dir,
     ...(options.env === undefined ? {} : { env: options.env }),
   });
   return { ...launched, port, tlsPort, socket, dir: options.dir };
 }
 
-async function answers(socket: string): Promise<boolean> {
+async function answers(socket: string, password: string | undefined): Promise<boolean> {
   try {
-    const asker = await Asker.open({ path: socket });
+    const asker = await Asker.open({
+      path: socket,
+      ...(password === undefined ? {} : { password }),
+    });
     try {
       return (await asker.ask('PING')) === 'PONG';
     } finally {

@@ -5,7 +5,11 @@ import type { RunningProxy } from './haproxy.ts';
 import { accepts, freePort, launch } from './launch.ts';
 import type { Program } from './programs.ts';
 
-export function twemproxyConfig(options: { port: number; engineSocket: string }): string {
+export function twemproxyConfig(options: {
+  port: number;
+  engineSocket: string;
+  password?: string;
+}): string {
   return `# twemproxy as a rival. Every setting that is not its default has its reason here.
 bench:
   listen: 127.0.0.1:${options.port}
@@ -14,7 +18,13 @@ bench:
   # One server: the distribution does not matter, the cheapest is chosen.
   hash: fnv1a_64
   distribution: modula
-  # Connected before the first request, so the first round is like the others.
+${
+  options.password === undefined
+    ? ''
+    : `  # The engine's; clients of this port log in with it, too.
+  redis_auth: ${options.password}
+`
+}  # Connected before the first request, so the first round is like the others.
   preconnect: true
   # One connection to the engine is its default and its documented advice: with more it no longer
   # keeps the order of one client's reads and writes.
@@ -29,12 +39,12 @@ bench:
 
 export async function startTwemproxy(
   program: Program,
-  options: { readonly dir: string; readonly engineSocket: string },
+  options: { readonly dir: string; readonly engineSocket: string; readonly password?: string },
 ): Promise<RunningProxy> {
   const port = await freePort();
   const statsPort = await freePort();
   const file = path.join(options.dir, 'nutcracker.yml');
-  await writeFile(file, twemproxyConfig({ port, engineSocket: options.engineSocket }));
+  await writeFile(file, twemproxyConfig({ ...options, port }));
   // Large buffers (-m): with its default of 16 KB a 10 MB reply costs it hundreds of them.
   // Debian's build logs to a folder that only its service has.
   const log = ['-o', path.join(options.dir, 'nutcracker.log')];
