@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { ControlError } from '../errors.ts';
 import { CLUSTER, until, V } from './testing-calls.ts';
 import { type Answer, type Rig, startRig } from './testing-rig.ts';
 
@@ -127,5 +128,32 @@ test('a group whose cluster is busy waits for it', async () => {
   await until(async () => (await rig.call('GET', pathOf(answer, 'location'))).status === 200);
   assert.equal((await rig.call('GET', pathOf(busy))).body.status, 'Succeeded');
   assert.deepEqual(rig.store.databases(), []);
+  await rig.close();
+});
+
+test('a disk that is full for a while delays the end of an operation, nothing else', async () => {
+  const rig = await startRig({ firstPort: 14_500 });
+  let letGo = () => {};
+  const gate = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  rig.cluster.prepare = () => gate;
+  const made = await rig.call('PUT', `${cluster(rig, 'c')}?${V}`, { body: CLUSTER });
+  await until(async () => (await rig.call('GET', pathOf(made))).body.status === 'InProgress');
+  const full = new ControlError('DiskFull', 507, 'The data folder has no space left.');
+  const write = rig.store.write;
+  const decide = rig.store.decide;
+  rig.store.write = rig.store.decide = () => {
+    throw full;
+  };
+  letGo();
+  await until(async () => rig.log.some((line) => line.data['operation'] !== undefined));
+  const refused = await rig.call('PUT', `${cluster(rig, 'd')}?${V}`, { body: CLUSTER });
+  assert.deepEqual([refused.status, refused.body.error.code], [507, 'DiskFull']);
+  assert.equal((await rig.call('GET', pathOf(made))).body.status, 'InProgress');
+  rig.store.write = write;
+  rig.store.decide = decide;
+  assert.equal((await rig.done(made)).status, 'Succeeded');
+  assert.equal((await rig.call('GET', `${cluster(rig, 'd')}?${V}`)).status, 404);
   await rig.close();
 });

@@ -3,6 +3,7 @@
  * put a token on nothing else). All of them feed one application, so that the bounds on what is
  * answered at once hold for all together.
  */
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
@@ -118,10 +119,7 @@ function bounded(listener: Listener): Listener {
     if (inFlight >= MAX_IN_FLIGHT) {
       request.resume();
       response
-        .writeHead(503, {
-          'content-type': 'application/json; charset=utf-8',
-          'retry-after': String(RETRY_AFTER_S),
-        })
+        .writeHead(503, { ...bareHeaders(), 'retry-after': String(RETRY_AFTER_S) })
         .end(
           text(
             new ControlError(
@@ -170,7 +168,7 @@ function withBounds<T extends Server | TlsServer>(server: T): T {
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
     request.resume();
     response
-      .writeHead(417, { 'content-type': 'application/json; charset=utf-8' })
+      .writeHead(417, bareHeaders())
       .end(text(new ControlError('ExpectationFailed', 417, 'Only Expect: 100-continue is met.')));
   });
   return server;
@@ -195,6 +193,16 @@ function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
     `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+}
+
+/** Of answers that are given before a request is looked at. */
+function bareHeaders(): Record<string, string> {
+  const id = randomUUID();
+  return {
+    'content-type': 'application/json; charset=utf-8',
+    'x-ms-request-id': id,
+    'x-ms-correlation-request-id': id,
+  };
 }
 
 function text(error: ControlError): string {

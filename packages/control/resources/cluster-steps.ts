@@ -77,10 +77,28 @@ export class ClusterSteps {
   settle(): void {
     let waiting = false;
     for (const operation of this.#store.openOperations()) {
-      waiting = this.#step(operation) || waiting;
+      waiting = this.#tryStep(operation) || waiting;
     }
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = waiting ? setTimeout(() => this.settle(), SETTLE_INTERVAL_MS).unref() : null;
+  }
+
+  /** A store that cannot be written (a full disk) is no reason to end: the next look tries again. */
+  #tryStep(operation: OperationRecord): boolean {
+    try {
+      return this.#step(operation);
+    } catch (error) {
+      this.#unwritten(operation, error);
+      return true;
+    }
+  }
+
+  #unwritten(operation: OperationRecord, error: unknown): void {
+    this.#deps.log('error', 'the end of an operation could not be stored yet', {
+      operation: operation.id,
+      kind: operation.kind,
+      error: text(error),
+    });
   }
 
   /** True: this operation is ours and not ended yet. */
@@ -260,10 +278,7 @@ export class ClusterSteps {
       return this.#orphan(operation);
     }
     void this.run(operation, () => this.applyKey(operation, databaseId)).catch((error: unknown) =>
-      this.#deps.log('warn', 'a stored key could not be applied', {
-        operation: operation.id,
-        error: String(error),
-      }),
+      this.#unwritten(operation, error),
     );
     return false;
   }
@@ -304,7 +319,7 @@ export class ClusterSteps {
         });
         this.#fail(operation, cluster, failed, { code, message: text(error) });
       }
-    });
+    }).catch((error: unknown) => this.#unwritten(operation, error));
   }
 
   #fail(
