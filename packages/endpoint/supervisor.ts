@@ -2,6 +2,7 @@
  * Entry of the supervisor process: `node supervisor.ts <run folder>`. Started detached, in its own
  * process group; a Ctrl-C meant for the control process does not reach it.
  */
+import { flushCompileCache } from 'node:module';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { EXIT_GRACE_MS } from './limits.ts';
@@ -31,6 +32,7 @@ process.on('SIGINT', () => {}); // an orderly stop comes over the socket
 try {
   await supervisor.listen();
   say('supervisor', `serving ${folder}`);
+  flushCompileCache();
 } catch (error) {
   say('supervisor', `cannot serve ${folder}: ${messageOf(error)}`);
   process.exit(1);

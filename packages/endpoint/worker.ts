@@ -4,6 +4,7 @@
  * it. The next supervisor's control process finds it by its socket and drains it.
  */
 import { rmSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { ControlServer } from './control-server.ts';
 import { EXIT_GRACE_MS } from './limits.ts';
 import { messageOf, say } from './say.ts';
@@ -43,6 +44,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
     process.exit(1);
   }
   tell({ type: 'ready', epoch: made.epoch });
+  flushCompileCache(); // for the successor
 }
 
 function receive(to: Worker, message: ToWorker, handle: unknown): void {

@@ -20,7 +20,7 @@ import {
 } from '../../endpoint/index.ts';
 import { ControlError } from '../errors.ts';
 import type { EndpointFleet, FleetStatus, WatchdogTarget } from './contract.ts';
-import { alive, drainOrphans, prepareFolder, spawnSupervisor } from './launch.ts';
+import { alive, drainOrphans, dropCodeCache, prepareFolder, spawnSupervisor } from './launch.ts';
 import {
   ANSWER_GRACE_MS,
   ANSWER_WAIT_MS,
@@ -59,7 +59,9 @@ export class LocalFleet implements EndpointFleet {
   #crashed: Counters | null = null;
   #targets: readonly WatchdogTarget[] = [];
   #complete = false;
+  #recovery: Promise<void> = Promise.resolve();
   #leaving = false;
+  #detached = false;
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -189,20 +191,19 @@ export class LocalFleet implements EndpointFleet {
   /** The engines get their vote at once: nobody is here to promote. */
   detach(): void {
     this.#leaving = true;
-    const supervisor = this.#supervisor;
-    this.#supervisor = null;
-    supervisor
+    this.#detached = true;
+    this.#supervisor
       ?.request(
         { type: 'lease', targets: this.#targets, end: true } as { type: string },
         ANSWER_WAIT_MS,
       )
       .catch(() => {}); // if it did not arrive, the watchdog acts ten seconds later
-    supervisor?.end();
-    this.#links.close();
+    this.#close();
   }
 
   async stop(deadlineMs: number): Promise<void> {
     this.#leaving = true;
+    await this.#recovery; // it may just be starting what is to be stopped
     const supervisor = this.#supervisor ?? (await this.#adopt());
     const pids = this.#links.pids();
     if (supervisor !== null) {
@@ -220,9 +221,16 @@ export class LocalFleet implements EndpointFleet {
       this.#options.say('stop', `process ${pid} did not end in time: killed`);
       process.kill(pid, 'SIGKILL');
     }
-    this.#links.close();
-    this.#supervisor?.close();
+    this.#close();
+    dropCodeCache(this.#options.folder);
+  }
+
+  /** What was sent still goes out. */
+  #close(): void {
+    const supervisor = this.#supervisor;
     this.#supervisor = null;
+    supervisor?.end();
+    this.#links.close();
   }
 
   #plan() {
@@ -311,7 +319,7 @@ export class LocalFleet implements EndpointFleet {
       },
       onClose: (reason) => {
         listed.resolve();
-        if (this.#supervisor === peer) void this.#recover(reason);
+        if (this.#supervisor === peer) this.#recovery = this.#recover(reason);
       },
     });
     if (peer.hello.protocol === SUPERVISOR_PROTOCOL) await listed.promise;
@@ -344,6 +352,10 @@ export class LocalFleet implements EndpointFleet {
         this.#retired = null;
         this.#complete = false;
         await this.start();
+        if (this.#leaving) {
+          if (this.#detached) this.#close();
+          return;
+        }
         const last = this.#snapshot;
         if (last !== null) await this.publish(last.epoch, last.databases);
         this.renewLease(this.#targets);
