@@ -1,0 +1,283 @@
+/**
+ * lanes() over ioredis and iovalkey, single server or cluster.
+ *
+ * What the application gets is an object whose prototype is a real client of the factory, so every
+ * method, option and `instanceof` is the library's own. It differs in what must: `sendCommand` (the
+ * funnel of all commands) asks the pool for a lane; `pipeline` and `multi` aim themselves at one when
+ * executed; events and the life cycle speak for all lanes together.
+ */
+import { EventEmitter } from 'node:events';
+import { KitError, messageOf } from '../errors.ts';
+import type { Lane } from '../lanes/lane.ts';
+import type { Driver, Pool } from '../lanes/pool.ts';
+import { DEADLINE_CONNECT_MS } from '../limits.ts';
+import { reconnectDelay } from '../retries/backoff.ts';
+import type { Sent, Wire } from '../wire/wire.ts';
+import { type FaceState, kCalling, kChain, kPool } from './face.ts';
+import { IoBatch } from './ioredis-batch.ts';
+import { IoCall } from './ioredis-call.ts';
+import { type LinkEvents, linkIoredis } from './ioredis-link.ts';
+import type { IoCluster, IoCommand, IoPipeline, IoRedis } from './ioredis-shape.ts';
+
+export class IoDriver implements Driver {
+  readonly #factory: () => IoRedis;
+  readonly #staggered: boolean;
+  #first: IoRedis | undefined;
+  pool: Pool | undefined;
+  face: (IoRedis & FaceState) | undefined;
+
+  constructor(first: IoRedis, factory: () => IoRedis, staggered: boolean) {
+    this.#first = first;
+    this.#factory = factory;
+    this.#staggered = staggered;
+  }
+
+  open(lane: Lane): void {
+    const redis = this.#first ?? this.#factory();
+    this.#first = undefined;
+    const pool = this.pool as Pool;
+    lane.raw = redis;
+    this.#settle(redis);
+    const events: LinkEvents = {
+      answered: (call, now) => {
+        call.settled = true;
+        pool.answered(call, now);
+      },
+      large: (sent, wire) => pool.becameLarge(sent, wire, lane),
+      lost: (call, written, cause) => {
+        if (call.lane === lane) pool.lost(call, lane, written, cause);
+      },
+      refused: (call, error) => call.lane === lane && pool.refused(call, lane, error),
+    };
+    const link = (one: IoRedis): Wire<Sent> => {
+      const wire = linkIoredis(one, events);
+      lane.wires.add(wire);
+      if (pool.endpoint === '') pool.endpoint = wire.endpoint;
+      return wire;
+    };
+    const wires = new Map<Wire<Sent>, IoRedis>();
+    if (redis.isCluster) {
+      const known = new Map<IoRedis, Wire<Sent>>();
+      const add = (node: IoRedis): void => {
+        if (known.has(node)) return;
+        const wire = link(node);
+        known.set(node, wire);
+        wires.set(wire, node);
+      };
+      for (const node of (redis as IoCluster).nodes('all')) add(node);
+      redis.on('+node', add);
+      redis.on('-node', (node: IoRedis) => {
+        const wire = known.get(node);
+        if (wire === undefined) return;
+        known.delete(node);
+        wires.delete(wire);
+        lane.wires.delete(wire);
+      });
+    } else wires.set(link(redis), redis);
+
+    lane.client = {
+      close: async () => {
+        if (redis.status === 'wait' || redis.status === 'end') redis.disconnect();
+        else await redis.quit();
+      },
+      destroy: () => redis.disconnect(),
+      cut: (wire, reason) => wires.get(wire)?.stream?.destroy(new Error(reason)),
+      command: (args) => replay(redis, args),
+    };
+    this.#listen(redis, lane, pool);
+    if (redis.status === 'wait') redis.connect().catch(() => {});
+    if (redis.status === 'ready') pool.ready(lane);
+  }
+
+  /** Settings of the library that the kit takes over. */
+  #settle(redis: IoRedis): void {
+    for (const options of [redis.options, redis.options.redisOptions]) {
+      if (options === undefined) continue;
+      options.commandTimeout = undefined;
+      options.autoResendUnfulfilledCommands = false;
+      // Commands of one tick are joined at the socket; the library's own batches would hold replies back.
+      options.enableAutoPipelining = false;
+    }
+    if (this.#staggered && !redis.isCluster && typeof redis.options.retryStrategy === 'function') {
+      redis.options.retryStrategy = reconnectDelay;
+    }
+  }
+
+  #listen(redis: IoRedis, lane: Lane, pool: Pool): void {
+    const face = this.face as IoRedis;
+    let reason = 'not connected yet';
+    redis.on('ready', () => {
+      pool.ready(lane);
+      emitFirst(face, pool, lane, 'ready');
+    });
+    redis.on('connect', () => emitFirst(face, pool, lane, 'connect'));
+    redis.on('error', (error: unknown) => {
+      reason = messageOf(error);
+      if (face.listenerCount('error') > 0) face.emit('error', error);
+    });
+    redis.on('close', () => {
+      pool.down(lane, reason);
+      if (![...pool.lanes].some((one) => one.state === 'ready')) face.emit('close');
+    });
+    redis.on('reconnecting', (delay: unknown) => face.emit('reconnecting', delay));
+    redis.on('end', () => pool.ended(lane, reason));
+    for (const event of [
+      'message',
+      'messageBuffer',
+      'pmessage',
+      'pmessageBuffer',
+      'smessage',
+      'smessageBuffer',
+    ]) {
+      redis.on(event, (...args: unknown[]) => face.emit(event, ...args));
+    }
+    for (const event of ['+node', '-node', 'node error']) {
+      redis.on(event, (...args: unknown[]) => {
+        if (lane.id === 0) face.emit(event, ...args);
+      });
+    }
+  }
+}
+
+/** The object that the application gets. */
+export function faceOf(
+  first: IoRedis,
+  pool: Pool,
+  guard: ((command: IoCommand) => void) | undefined,
+): IoRedis & FaceState {
+  const face: IoRedis & FaceState = Object.create(first);
+  EventEmitter.call(face);
+  face[kPool] = pool;
+
+  face.sendCommand = function (this: IoRedis & FaceState, command: IoCommand) {
+    guard?.(command);
+    const call = new IoCall(command, this[kCalling]);
+    call.chain = this[kChain];
+    if (call.place === 'session') return session(pool, call);
+    pool.submit(call);
+    if (call.place === 'subscribe') finishByPromise(pool, call);
+    return command.promise;
+  };
+  const { pipeline, multi } = first;
+  face.pipeline = function (this: IoRedis & FaceState, ...args: unknown[]) {
+    return aim(this, pool, pipeline.apply(this, args), guard);
+  };
+  face.multi = function (this: IoRedis & FaceState, ...args: unknown[]) {
+    const made = multi.apply(this, args);
+    return made instanceof Promise ? made : aim(this, pool, made, guard);
+  };
+  face.monitor = (...args) => first.monitor(...args);
+  face.duplicate = (...args) => first.duplicate(...args);
+  face.connect = () => connected(pool, first);
+  face.disconnect = (reconnect) => {
+    if (reconnect === true) {
+      for (const lane of pool.lanes) (lane.raw as IoRedis).disconnect(true);
+      return;
+    }
+    pool.destroy('disconnect() was called');
+    process.nextTick(() => face.emit('end'));
+  };
+  face.quit = async (...args: unknown[]) => {
+    await pool.close();
+    face.emit('end');
+    const callback = args.at(-1);
+    if (typeof callback === 'function') callback(null, 'OK');
+    return 'OK';
+  };
+  Object.defineProperty(face, 'status', { configurable: true, get: () => statusOf(pool) });
+  return face;
+}
+
+/** ready when any lane is; else as the furthest of them. */
+function statusOf(pool: Pool): string {
+  if (pool.closed) return 'end';
+  const lanes = [...pool.lanes];
+  if (lanes.some((lane) => lane.state === 'ready')) return 'ready';
+  return lanes.some((lane) => lane.state === 'down') ? 'reconnecting' : 'connecting';
+}
+
+/** Resolves when a lane is ready, as the library's connect() does. */
+function connected(pool: Pool, first: IoRedis): Promise<void> {
+  if (statusOf(pool) === 'ready') return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(
+        new KitError(
+          'ERR_CLIENT_OFFLINE',
+          `${pool.endpoint}: not connected after ${DEADLINE_CONNECT_MS} ms`,
+        ),
+      );
+    }, DEADLINE_CONNECT_MS);
+    first.once('ready', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** Makes a pipeline choose its lane at the moment it is executed. */
+function aim(
+  face: IoRedis & FaceState,
+  pool: Pool,
+  pipeline: IoPipeline,
+  guard: ((command: IoCommand) => void) | undefined,
+): IoPipeline {
+  const exec = pipeline.exec;
+  let aimed = false;
+  pipeline.exec = function (this: IoPipeline, callback?: unknown) {
+    // MULTI's exec comes here twice: once to queue EXEC, once to send. Aim when all is queued.
+    if (aimed || pipeline._queue.length === 0) return exec.call(pipeline, callback);
+    aimed = true;
+    const commands = [...pipeline._queue];
+    if (guard !== undefined) for (const command of commands) guard(command);
+    return new Promise((resolve, reject) => {
+      const run = (lane: Lane): void => {
+        pipeline.redis = lane.raw as IoRedis;
+        const { sendCommand } = pipeline;
+        // MULTI's EXEC is queued only now; its fate is the batch's.
+        pipeline.sendCommand = (command: IoCommand) => {
+          if (command.name === 'exec') pool.adopt(batch.ending(command), lane);
+          return sendCommand.call(pipeline, command);
+        };
+        const done: Promise<unknown> = exec.call(pipeline, callback);
+        done.then(resolve, reject);
+      };
+      const batch = new IoBatch(commands, face[kCalling], face[kChain], run, reject);
+      for (const call of batch.calls) {
+        // A command's own promise is answered through the pipeline's result.
+        call.command.promise.catch(() => {});
+      }
+      pool.submitBatch(batch);
+    });
+  };
+  return pipeline;
+}
+
+/** MULTI without a pipeline, WATCH: state of one connection, so what follows stays on it. */
+function session(pool: Pool, call: IoCall): Promise<unknown> {
+  pool.submit(call);
+  if (call.name === 'multi') pool.pin(call.lane);
+  if (call.name === 'exec' || call.name === 'discard') pool.pin(undefined);
+  return call.command.promise;
+}
+
+/** Replies of a listening connection are not counted: these calls are over when their promise is. */
+function finishByPromise(pool: Pool, call: IoCall): void {
+  const done = (): void => {
+    call.settled = true;
+    if (call.lane !== undefined) pool.release(call, call.lane);
+  };
+  call.command.promise.then(done, done);
+}
+
+async function replay(redis: IoRedis, args: readonly (string | Buffer)[]): Promise<unknown> {
+  const [name = '', ...rest] = args;
+  // select() also remembers the database for the next reconnect.
+  if (name === 'select') return redis.select(Number(rest[0]));
+  return redis.call(String(name), ...rest);
+}
+
+function emitFirst(face: IoRedis, pool: Pool, lane: Lane, event: string): void {
+  for (const other of pool.lanes) if (other !== lane && other.state === 'ready') return;
+  face.emit(event);
+}

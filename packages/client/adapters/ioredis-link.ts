@@ -1,0 +1,152 @@
+/**
+ * A wire on one ioredis (or iovalkey) connection.
+ *
+ * The library has one funnel, `sendCommand`, through which each command passes on its way to the
+ * socket, and one queue of what is written and not answered. Both are instance members, so what the
+ * kit needs is had by overriding them on the instance: no subclass, no patch of the library.
+ *
+ * It also takes two decisions away from the library, because they lose data silently: by default it
+ * sends every unanswered command again after a reconnect (a second INCR), and a command's timeout
+ * says nothing about why.
+ */
+import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import { factsOf, firstKey, keyText, requestBytes } from '../commands/keys.ts';
+import { Call } from '../lanes/call.ts';
+import { coalesceWrites } from '../wire/coalesce.ts';
+import { type Sent, Wire } from '../wire/wire.ts';
+import type { IoCommand, IoQueue, IoQueued, IoRedis } from './ioredis-shape.ts';
+
+/** The call that a command belongs to. */
+export const kCall = Symbol('cinnabar.call');
+
+export interface Tagged {
+  [kCall]?: Call;
+}
+
+export interface LinkEvents {
+  answered(call: Call, now: number): void;
+  large(sent: Sent, wire: Wire<Sent>): void;
+  /** The connection ended; `written` false: still in the library's own queue. */
+  lost(call: Call, written: boolean, cause: Error): void;
+  /** An error reply; true: taken care of. */
+  refused(call: Call, error: Error): boolean;
+}
+
+const redirects = /^(?:MOVED|ASK) /;
+const listens = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'monitor']);
+
+/** Attaches to a client of one connection (never to a Cluster object). */
+export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
+  const { host, port, path } = redis.options;
+  const wire = new Wire<Sent>(path ?? `${host ?? 'localhost'}:${port ?? 6379}`, {
+    answered: (sent, now) => {
+      if (sent instanceof Call) events.answered(sent, now);
+    },
+    large: (sent) => events.large(sent, wire),
+  });
+
+  const send = redis.sendCommand;
+  redis.sendCommand = function (this: IoRedis, command, stream, node) {
+    const result = send.call(redis, command, stream, node);
+    const last = redis.commandQueue.peekBack();
+    if (last !== undefined && last.command === command) {
+      if (listens.has(command.name)) wire.listening = true;
+      wire.sent((command as Tagged)[kCall] ?? anonymous(command), performance.now());
+    }
+    return result;
+  };
+
+  const refuse = redis.handleReconnection;
+  redis.handleReconnection = function (this: IoRedis, error, item) {
+    const call = (item.command as Tagged)[kCall];
+    if (call !== undefined && events.refused(call, error)) {
+      wire.disown(call, anonymous(item.command));
+      // A demoted primary stays one: its connection leads to the wrong server.
+      if (error.message.startsWith('READONLY') && redis.status === 'ready') redis.disconnect(true);
+      return;
+    }
+    if (call !== undefined && redirects.test(error.message)) {
+      // A cluster client sends it again elsewhere: this reply is not the call's, and its end is its promise's.
+      wire.disown(call, anonymous(item.command));
+      const over = (): void => events.answered(call, performance.now());
+      item.command.promise.then(over, over);
+    }
+    refuse.call(redis, error, item);
+  };
+
+  const adopt = (socket: Socket): void => {
+    wire.reset();
+    let quiet = redis.commandQueue.length === 0;
+    socket.on('data', (chunk: Buffer) => {
+      if (quiet) wire.received(chunk);
+      // Attached in the middle of a conversation: count from the first moment that nothing is open.
+      else quiet = redis.commandQueue.length === 0;
+    });
+    coalesceWrites(socket, () => wire.pending > 0);
+    socket.prependListener('close', () => {
+      if (redis.stream !== socket) return;
+      const cause = new Error(`connection to ${wire.endpoint} closed`);
+      wire.reset();
+      const unsent = takeCalls(
+        redis.offlineQueue,
+        () => redis.resetOfflineQueue(),
+        () => redis.offlineQueue,
+      );
+      const lost = takeCalls(
+        redis.commandQueue,
+        () => redis.resetCommandQueue(),
+        () => redis.commandQueue,
+      );
+      for (const call of lost) events.lost(call, true, cause);
+      for (const call of unsent) events.lost(call, false, cause);
+    });
+  };
+  let stream = redis.stream;
+  Object.defineProperty(redis, 'stream', {
+    configurable: true,
+    enumerable: true,
+    get: () => stream,
+    set: (socket: Socket | undefined) => {
+      stream = socket;
+      if (socket !== undefined) adopt(socket);
+    },
+  });
+  if (stream !== undefined) adopt(stream);
+  return wire;
+}
+
+/** Takes the kit's calls out of a queue of the library; what is its own stays there. */
+function takeCalls(queue: IoQueue, reset: () => void, fresh: () => IoQueue): Call[] {
+  const calls: Call[] = [];
+  const keep: IoQueued[] = [];
+  for (let i = 0; i < queue.length; i += 1) {
+    const item = queue.peekAt(i);
+    if (item === undefined) continue;
+    const call = (item.command as Tagged)[kCall];
+    if (call === undefined) keep.push(item);
+    else calls.push(call);
+  }
+  if (calls.length === 0) return calls;
+  reset();
+  const rest = fresh();
+  for (const item of keep) rest.push(item);
+  return calls;
+}
+
+/** A command that did not come through the kit: the library's handshake, a pipeline's, a duplicate. */
+function anonymous(command: IoCommand): Sent {
+  const facts = factsOf(command.name);
+  const key = firstKey(facts, command.args, 0);
+  return {
+    name: command.name,
+    key: key === undefined ? undefined : keyText(key),
+    bytesOut: requestBytes(command.args, 0),
+    queuedAt: performance.now(),
+    writtenAt: 0,
+    headAt: 0,
+    firstByteAt: 0,
+    bytesIn: 0,
+    announced: 0,
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * The parts of ioredis (5, 6) and iovalkey (0.3, 0.4) that the kit works with. Described here and
+ * not imported, so that neither library is a dependency; the contract tests run on both.
+ */
+import type { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
+
+export interface IoCommand {
+  readonly name: string;
+  readonly args: unknown[];
+  readonly promise: Promise<unknown>;
+  resolve(reply: unknown): unknown;
+  reject(error: unknown): void;
+  readonly replyEncoding?: string | null;
+  readonly inTransaction?: boolean;
+  readonly isResolved?: boolean;
+  readonly isReadOnly?: boolean;
+}
+
+export type IoCommandClass = new (
+  name: string,
+  args: unknown[],
+  options: { replyEncoding: string | null },
+) => IoCommand;
+
+export interface IoQueued {
+  readonly command: IoCommand;
+  readonly stream?: unknown;
+  readonly select?: number;
+}
+
+export interface IoQueue {
+  readonly length: number;
+  peekBack(): IoQueued | undefined;
+  peekAt(index: number): IoQueued | undefined;
+  push(item: IoQueued): number;
+  shift(): IoQueued | undefined;
+}
+
+export interface IoOptions {
+  host?: string;
+  port?: number;
+  path?: string | null;
+  tls?: unknown;
+  commandTimeout?: number | undefined;
+  retryStrategy?: ((times: number) => number | null | undefined) | null | undefined;
+  autoResendUnfulfilledCommands?: boolean;
+  enableAutoPipelining?: boolean;
+  enableOfflineQueue?: boolean;
+  keyPrefix?: string;
+  maxRetriesPerRequest?: number | null;
+  redisOptions?: IoOptions;
+}
+
+export interface IoRedis extends EventEmitter {
+  readonly options: IoOptions;
+  status: string;
+  readonly isCluster: boolean;
+  stream: Socket | undefined;
+  commandQueue: IoQueue;
+  offlineQueue: IoQueue;
+  condition?: { protocol?: number; select?: number };
+  sendCommand(command: IoCommand, stream?: unknown, node?: unknown): unknown;
+  resetCommandQueue(): void;
+  resetOfflineQueue(): void;
+  handleReconnection(error: Error, item: IoQueued): void;
+  connect(): Promise<void>;
+  disconnect(reconnect?: boolean): void;
+  quit(): Promise<unknown>;
+  select(db: number): Promise<unknown>;
+  call(name: string, ...args: unknown[]): Promise<unknown>;
+  callBuffer(name: string, ...args: unknown[]): Promise<unknown>;
+  pipeline(...args: unknown[]): IoPipeline;
+  multi(...args: unknown[]): IoPipeline | Promise<unknown>;
+  monitor(...args: unknown[]): Promise<unknown>;
+  duplicate(...args: unknown[]): IoRedis;
+}
+
+export interface IoCluster extends IoRedis {
+  nodes(role?: string): IoRedis[];
+  readonly slots: unknown[];
+}
+
+export interface IoPipeline {
+  redis: IoRedis;
+  readonly _queue: IoCommand[];
+  exec(callback?: unknown): Promise<unknown>;
+  readonly promise: Promise<unknown>;
+  sendCommand(command: IoCommand): unknown;
+}
+
+/** ioredis, iovalkey or something built alike? */
+export function isIoredis(client: unknown): client is IoRedis {
+  return (
+    typeof client === 'object' &&
+    client !== null &&
+    'sendCommand' in client &&
+    'isCluster' in client &&
+    'status' in client &&
+    'callBuffer' in client
+  );
+}

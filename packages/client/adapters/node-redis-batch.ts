@@ -1,0 +1,89 @@
+/** MULTI ... EXEC or a pipeline of node-redis: its parts share a lane and a fate. */
+import { Call, type Calling, type Chain } from '../lanes/call.ts';
+import type { Lane } from '../lanes/lane.ts';
+import type { Placeable } from '../lanes/pool.ts';
+import type { RedisArgument } from './node-redis-shape.ts';
+
+export class NodeBatch implements Placeable {
+  readonly label: string;
+  readonly calls: readonly Call[];
+  readonly bytesOut: number;
+  readonly read: boolean;
+  readonly place: Call['place'];
+  readonly chain: Chain | undefined;
+  readonly queuedAt: number;
+  readonly promise: Promise<unknown>;
+  settled = false;
+  readonly #run: (lane: Lane) => Promise<unknown>;
+  #resolve: (reply: unknown) => void = noop;
+  #reject: (error: unknown) => void = noop;
+
+  constructor(
+    label: string,
+    commands: readonly (readonly RedisArgument[])[],
+    calling: Calling | undefined,
+    chain: Chain | undefined,
+    run: (lane: Lane) => Promise<unknown>,
+    place?: Call['place'],
+  ) {
+    this.calls = commands.map((args) => new PartCall(args, calling, this));
+    this.label = `${label} of ${commands.length}`;
+    this.bytesOut = this.calls.reduce((sum, call) => sum + call.bytesOut, 0);
+    this.read = this.calls.every((call) => call.read);
+    this.place =
+      place ?? (this.calls.some((call) => call.place === 'barrier') ? 'barrier' : 'data');
+    this.chain = chain;
+    this.queuedAt = this.calls[0]?.queuedAt ?? 0;
+    this.#run = run;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  get deadlineAt(): number {
+    return Math.min(...this.calls.map((call) => call.deadlineAt));
+  }
+
+  keys(): readonly string[] {
+    return [...new Set(this.calls.flatMap((call) => call.keys()))];
+  }
+
+  send(lane: Lane): void {
+    this.#run(lane).then(
+      (reply) => {
+        if (this.settled) return;
+        this.settled = true;
+        this.#resolve(reply);
+      },
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  fail(error: unknown): void {
+    if (this.settled) return;
+    this.settled = true;
+    for (const call of this.calls) call.settled = true;
+    this.#reject(error);
+  }
+}
+
+/** One command of a batch: stands for its keys and bytes; settles nothing by itself. */
+class PartCall extends Call {
+  readonly #batch: NodeBatch;
+
+  constructor(args: readonly RedisArgument[], calling: Calling | undefined, batch: NodeBatch) {
+    super(String(args[0]), args, 1, calling);
+    this.inTransaction = true;
+    this.#batch = batch;
+  }
+
+  override send(): void {}
+  override succeed(): void {}
+  override duplicate(): void {}
+  override fail(error: unknown): void {
+    this.#batch.fail(error);
+  }
+}
+
+function noop(): void {}

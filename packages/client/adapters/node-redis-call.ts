@@ -1,0 +1,110 @@
+/** A call over a node-redis connection: the promise is the kit's own, so that it may outlive the connection. */
+import { Call, type Calling } from '../lanes/call.ts';
+import type { Lane } from '../lanes/lane.ts';
+import type { Pool } from '../lanes/pool.ts';
+import type { NodeLink, Outgoing } from './node-redis-link.ts';
+import type { NodeClient, RedisArgument, TransformReply } from './node-redis-shape.ts';
+
+/** What the adapter keeps of a lane's client. */
+export interface NodeLaneParts {
+  readonly client: NodeClient;
+  readonly link: NodeLink;
+}
+
+export class NodeCall extends Call implements Outgoing {
+  readonly promise: Promise<unknown>;
+  readonly typeMapping: unknown;
+  transform: TransformReply | undefined;
+  preserve: unknown;
+  readonly #pool: Pool;
+  #resolve: (reply: unknown) => void = noop;
+  #reject: (error: unknown) => void = noop;
+
+  constructor(
+    args: readonly RedisArgument[],
+    typeMapping: unknown,
+    calling: Calling | undefined,
+    pool: Pool,
+  ) {
+    const name = args[0];
+    super(typeof name === 'string' ? name : String(name), args, 1, calling);
+    this.typeMapping = typeMapping;
+    this.#pool = pool;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  override send(lane: Lane): void {
+    const { client, link } = lane.raw as NodeLaneParts;
+    this.writtenAt = 0;
+    this.headAt = 0;
+    this.firstByteAt = 0;
+    this.announced = 0;
+    if (this.name === 'select') this.#select(client, lane);
+    else link.enqueue(this);
+  }
+
+  /** By the library's own method, which remembers the database for the next reconnect. */
+  #select(client: NodeClient, lane: Lane): void {
+    const over = (): void => this.#pool.release(this, lane);
+    client.SELECT(Number(this.args[1])).then(
+      () => {
+        over();
+        this.succeed('OK');
+      },
+      (error: unknown) => {
+        over();
+        this.fail(error);
+      },
+    );
+  }
+
+  override duplicate(lane: Lane): void {
+    const twin = new NodeCall(
+      this.args as readonly RedisArgument[],
+      this.typeMapping,
+      undefined,
+      this.#pool,
+    );
+    twin.promise.then(
+      (reply) => this.reply(reply),
+      // The original still stands in its own queue: its fate there is the answer if this one fails.
+      noop,
+    );
+    this.#pool.adopt(twin, lane);
+    twin.send(lane);
+  }
+
+  reply(reply: unknown): void {
+    if (this.settled) return;
+    const { transform } = this;
+    if (transform === undefined) return this.succeed(reply);
+    try {
+      this.succeed(transform(reply, this.preserve, this.typeMapping));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  errorReply(error: Error): void {
+    const { lane } = this;
+    if (lane !== undefined && this.#pool.refused(this, lane, error)) return;
+    this.fail(error);
+  }
+
+  override succeed(reply: unknown): void {
+    if (this.settled) return;
+    this.settled = true;
+    this.#resolve(reply);
+  }
+
+  override fail(error: unknown): void {
+    if (this.settled) return;
+    this.settled = true;
+    this.#reject(error);
+  }
+}
+
+function noop(): void {}

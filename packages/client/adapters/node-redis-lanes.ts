@@ -1,0 +1,277 @@
+/**
+ * lanes() over node-redis clients (`createClient`).
+ *
+ * The application keeps the very object that the factory made. Typed commands all end in the real
+ * instance's `sendCommand`, MULTI and pipelines in two more methods, subscriptions in six: these are
+ * overridden on that instance, so that views made by `withTypeMapping()` and the like go the same
+ * way. Lane 0 is that instance's own connection, the others are further clients of the factory.
+ */
+import { KitError, messageOf, UnknownOutcomeError } from '../errors.ts';
+import type { Calling, Chain } from '../lanes/call.ts';
+import type { Lane } from '../lanes/lane.ts';
+import type { Driver, Pool } from '../lanes/pool.ts';
+import type { Sent } from '../wire/wire.ts';
+import { type FaceState, kCalling, kChain, kPool } from './face.ts';
+import { NodeBatch } from './node-redis-batch.ts';
+import { NodeCall, type NodeLaneParts } from './node-redis-call.ts';
+import { NodeLink } from './node-redis-link.ts';
+import {
+  type CommandOptions,
+  isErrorReply,
+  type MultiPart,
+  type NodeClient,
+  type NodeParser,
+  type RedisArgument,
+  type TransformReply,
+} from './node-redis-shape.ts';
+
+type AnyMethod = (...args: unknown[]) => Promise<unknown>;
+type Guard = (name: string, args: readonly unknown[], from: number) => void;
+
+export class NodeDriver implements Driver {
+  readonly #factory: () => NodeClient;
+  readonly #first: NodeClient;
+  #used = false;
+  pool: Pool | undefined;
+
+  constructor(first: NodeClient, factory: () => NodeClient) {
+    this.#first = first;
+    this.#factory = factory;
+  }
+
+  open(lane: Lane): void {
+    const pool = this.pool as Pool;
+    const own = !this.#used;
+    const client = own ? this.#first : this.#factory()._self;
+    this.#used = true;
+    let reason = 'not connected yet';
+    const link = new NodeLink(client, {
+      answered: (sent, now) => {
+        if (sent instanceof NodeCall) pool.answered(sent, now);
+      },
+      large: (sent: Sent, wire) => pool.becameLarge(sent, wire, lane),
+      down: (cause) => {
+        if (lane.state === 'ready') pool.down(lane, messageOf(cause));
+      },
+      lost: (call, written, cause) => {
+        if (call.lane === lane) pool.lost(call, lane, written, cause);
+      },
+    });
+    lane.wires.add(link.wire);
+    if (pool.endpoint === '') pool.endpoint = link.wire.endpoint;
+    const proto: NodeClient = Object.getPrototypeOf(client);
+    const parts: NodeLaneParts = { client, link };
+    lane.raw = parts;
+    lane.client = {
+      close: () => (client.isOpen ? proto.close.call(client) : Promise.resolve()),
+      destroy: () => proto.destroy.call(client),
+      cut: () => {
+        // The library hides its socket; ending the session and opening the next is the same to the server.
+        proto.destroy.call(client);
+        proto.connect.call(client).catch(() => {});
+      },
+      command: (args) =>
+        args[0] === 'select'
+          ? client.SELECT(Number(args[1]))
+          : proto.sendCommand.call(client, args),
+    };
+    let givenUp = false;
+    client.on('ready', () => pool.ready(lane));
+    client.on('error', (error: unknown) => {
+      reason = messageOf(error);
+      if (!own && this.#first.listenerCount('error') > 0) this.#first.emit('error', error);
+    });
+    // By the time of its last error the library has said whether it goes on.
+    client.on('terminated', () => {
+      givenUp = true;
+      pool.down(lane, reason);
+      pool.ended(lane, reason);
+    });
+    if (own ? client.isOpen : true) {
+      if (client.isReady) pool.ready(lane);
+      else if (!client.isOpen) {
+        client.connect().catch((error: unknown) => {
+          if (!givenUp) pool.ended(lane, messageOf(error));
+        });
+      }
+    }
+  }
+}
+
+/** Overrides the funnels of the instance behind the application's object. */
+export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined): void {
+  const proto: NodeClient = Object.getPrototypeOf(raw);
+  if (raw.options?.clientSideCache !== undefined) {
+    throw new KitError(
+      'ERR_CLIENT_UNSUPPORTED',
+      'lanes(): clientSideCache follows one connection; over several it would serve stale values. Leave it out, or use the plain client',
+    );
+  }
+  own(raw, kPool, pool);
+  const closed = (): boolean => !raw.isOpen && !pool.closed && pool.lanes.size === 1;
+  const make = (
+    args: readonly RedisArgument[],
+    options: CommandOptions | undefined,
+    transform?: TransformReply,
+    preserve?: unknown,
+  ): NodeCall => {
+    guard?.(String(args[0]), args, 1);
+    const calling = options === undefined ? undefined : callingOf(options);
+    const call = new NodeCall(args, options?.typeMapping, calling, pool);
+    call.transform = transform;
+    call.preserve = preserve;
+    call.chain = options?.[kChain] as Chain | undefined;
+    pool.submit(call);
+    return call;
+  };
+  own(
+    raw,
+    'sendCommand',
+    function sendCommand(
+      this: NodeClient & FaceState,
+      args: readonly RedisArgument[],
+      options?: CommandOptions,
+    ) {
+      // The library's own PING timer, AUTH and WATCH come on the instance itself and without options.
+      if (this === raw && options === undefined) return proto.sendCommand.call(raw, args, options);
+      if (closed()) return proto.sendCommand.call(raw, args, options);
+      const own = this._commandOptions;
+      const all = options === undefined || options === own ? own : { ...own, ...options };
+      return make(args, all).promise;
+    },
+  );
+  // What typed commands end in. The library's version of it adds tracing and client side caching.
+  own(
+    raw,
+    '_executeCommand',
+    function execute(
+      this: NodeClient,
+      command: unknown,
+      parser: NodeParser,
+      options: CommandOptions | undefined,
+      transform: TransformReply | undefined,
+    ) {
+      const args = parser.redisArgs;
+      if (args[0] === 'HIMPORT' || closed())
+        return proto._executeCommand.call(raw, command, parser, options, transform);
+      const call = make(args, options, transform, parser.preserve);
+      return call.promise;
+    },
+  );
+  const batch = (method: '_executeMulti' | '_executePipeline', label: string): void => {
+    own(
+      raw,
+      method,
+      function run(this: NodeClient, commands: readonly MultiPart[], ...rest: unknown[]) {
+        if (guard !== undefined) for (const { args } of commands) guard(String(args[0]), args, 1);
+        if (method === '_executeMulti' && raw.isWatching)
+          return proto[method].call(this, commands, ...rest);
+        return runBatch(this, pool, label, commands, (client) =>
+          proto[method].call(client, commands, ...rest),
+        );
+      },
+    );
+  };
+  batch('_executeMulti', 'MULTI');
+  batch('_executePipeline', 'pipeline');
+  for (const name of [
+    'SUBSCRIBE',
+    'UNSUBSCRIBE',
+    'PSUBSCRIBE',
+    'PUNSUBSCRIBE',
+    'SSUBSCRIBE',
+    'SUNSUBSCRIBE',
+  ] as const) {
+    const method = (proto as unknown as Record<string, AnyMethod>)[name] as AnyMethod;
+    const subscribe = (...args: unknown[]): Promise<unknown> =>
+      method.apply((pool.subscriber().raw as NodeLaneParts).client, args);
+    own(raw, name, subscribe);
+    own(raw, camel(name), subscribe);
+  }
+  own(raw, 'connect', async function connect(this: NodeClient) {
+    await proto.connect.call(raw);
+    return this;
+  });
+  const close = (): Promise<void> => pool.close();
+  for (const name of ['close', 'quit', 'QUIT']) own(raw, name, close);
+  for (const name of ['destroy', 'disconnect']) {
+    own(raw, name, () => {
+      pool.destroy(`${name}() was called`);
+      return name === 'disconnect' ? Promise.resolve() : undefined;
+    });
+  }
+}
+
+function runBatch(
+  view: NodeClient,
+  pool: Pool,
+  label: string,
+  commands: readonly MultiPart[],
+  run: (client: NodeClient) => Promise<unknown>,
+): Promise<unknown> {
+  const options = view._commandOptions;
+  const chain = options?.[kChain] as Chain | undefined;
+  const parts = commands.map(({ args }) => args);
+  const batch: NodeBatch = new NodeBatch(
+    label,
+    parts,
+    callingOf(options ?? {}),
+    chain,
+    async (lane) => {
+      const on: NodeClient = Object.create((lane.raw as NodeLaneParts).client);
+      on._commandOptions = options;
+      try {
+        return await run(on);
+      } catch (error) {
+        // What the server or the library says about the batch itself is passed on as it is.
+        if (isErrorReply(error) || !isConnectionError(error)) throw error;
+        throw new UnknownOutcomeError(label, batch.keys()[0], error);
+      } finally {
+        for (const call of batch.calls) pool.release(call, lane);
+      }
+    },
+  );
+  pool.submitBatch(batch);
+  return batch.promise;
+}
+
+const ofTheConnection = new Set([
+  'SocketClosedUnexpectedlyError',
+  'DisconnectsClientError',
+  'ClientClosedError',
+  'SocketTimeoutError',
+  'ConnectionTimeoutError',
+]);
+
+export function isConnectionError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ofTheConnection.has(error.constructor.name) || ('code' in error && 'syscall' in error);
+}
+
+function callingOf(options: CommandOptions): Calling | undefined {
+  const calling = options[kCalling] as Calling | undefined;
+  const signal = options.abortSignal;
+  return signal instanceof AbortSignal ? { ...calling, signal } : calling;
+}
+
+function own(target: object, name: string | symbol, value: unknown): void {
+  Object.defineProperty(target, name, {
+    value,
+    configurable: true,
+    writable: true,
+    enumerable: false,
+  });
+}
+
+/** PSUBSCRIBE -> pSubscribe, SUBSCRIBE -> subscribe. */
+function camel(name: string): string {
+  return name.replace(
+    /^(P|S)?(UN)?SUBSCRIBE$/,
+    (_all, prefix: string | undefined, un: string | undefined) => {
+      const rest = un === undefined ? 'subscribe' : 'unsubscribe';
+      return prefix === undefined
+        ? rest
+        : prefix.toLowerCase() + rest.charAt(0).toUpperCase() + rest.slice(1);
+    },
+  );
+}

@@ -1,0 +1,345 @@
+/**
+ * A wire on one node-redis connection, and the kit's own queue on it.
+ *
+ * The library keeps its socket and its queues private, but not the two doors between them: what goes
+ * to the socket is pulled out of the generator `queue.commandsToWrite()`, and all bytes from it pass
+ * `queue.decoder.write`, which hands each decoded reply to `decoder.onReply`. So the kit stands in
+ * both doors, on the instance. Its calls never enter the library's queues: they are encoded when the
+ * generator is pulled (a whole tick's in one string) and answered from the decoder, each as it is
+ * parsed. That saves a promise, an abort signal and four wrappers a command, and it is what makes a
+ * deadline on a written command, a retry on another connection and a report of what stands in front
+ * possible at all. Commands of the library itself (handshake, PING, MULTI) use its queues as ever;
+ * the order between both is kept by a mark in the kit's queue.
+ */
+import { performance } from 'node:perf_hooks';
+import { factsOf, firstKey, keyText } from '../commands/keys.ts';
+import type { Call } from '../lanes/call.ts';
+import { BATCH_BYTES_MAX } from '../limits.ts';
+import { type Sent, Wire } from '../wire/wire.ts';
+import type { NodeClient, NodeQueue, SignalLike } from './node-redis-shape.ts';
+
+/** A call as this connection sees it. */
+export interface Outgoing extends Call {
+  readonly typeMapping: unknown;
+  reply(reply: unknown): void;
+  errorReply(error: Error): void;
+}
+
+export interface NodeLinkEvents {
+  answered(sent: Sent, now: number): void;
+  large(sent: Sent, wire: Wire<Sent>): void;
+  /** The connection is gone; called before `lost`. */
+  down(cause: unknown): void;
+  lost(call: Outgoing, written: boolean, cause: unknown): void;
+}
+
+/** Here the library's own queue has its turn. */
+const libraryTurn = Symbol('library');
+const noMapping = {};
+
+export class NodeLink {
+  readonly wire: Wire<Sent>;
+  /** A command of the library that is about to be yielded; see `Watched`. */
+  leaving: Sent | undefined;
+  readonly #client: NodeClient;
+  readonly #queue: NodeQueue;
+  readonly #events: NodeLinkEvents;
+  #outbox: (Outgoing | typeof libraryTurn)[] = [];
+  #next = 0;
+  /** Written, by their order: the kit's call, or undefined for one of the library's. */
+  #waiting: (Outgoing | undefined)[] = [];
+  #answered = 0;
+  #ours = 0;
+  #scheduled = false;
+  #paused = false;
+
+  constructor(client: NodeClient, events: NodeLinkEvents) {
+    this.#client = client;
+    this.#events = events;
+    const socket = client.options?.socket;
+    this.wire = new Wire<Sent>(
+      socket?.path ?? `${socket?.host ?? 'localhost'}:${socket?.port ?? 6379}`,
+      {
+        answered: (sent, now) => events.answered(sent, now),
+        large: (sent) => events.large(sent, this.wire),
+      },
+    );
+    this.#queue = client._getQueue();
+    this.#standInWriting();
+    this.#standInReading();
+    this.#standInEnding();
+  }
+
+  /** Calls of the kit that are in its queue or unanswered here. */
+  get busy(): number {
+    return this.#ours + this.#outbox.length - this.#next;
+  }
+
+  enqueue(call: Outgoing): void {
+    this.#outbox.push(call);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#paused) return;
+    this.#scheduled = true;
+    // The one public method that makes the library pull its generator in the next turn.
+    const resume = Object.getPrototypeOf(this.#client)._unpause as () => void;
+    resume.call(this.#client);
+  }
+
+  #standInWriting(): void {
+    const queue = this.#queue;
+    const { commandsToWrite, isWaitingToWrite, addCommand, isEmpty } = queue;
+    const link = this;
+    queue.commandsToWrite = function* written(): Generator<readonly (string | Buffer)[]> {
+      link.#scheduled = false;
+      const source = commandsToWrite.call(queue);
+      if (link.#next === link.#outbox.length) yield* link.#library(source);
+      else {
+        yield* link.#own(source);
+        yield* link.#library(source);
+      }
+    };
+    queue.isWaitingToWrite = () => link.#next < link.#outbox.length || isWaitingToWrite.call(queue);
+    queue.isEmpty = () => link.busy === 0 && isEmpty.call(queue);
+    queue.addCommand = (args, options) => {
+      if (link.#next < link.#outbox.length && options?.asap !== true)
+        link.#outbox.push(libraryTurn);
+      return addCommand.call(queue, args, options);
+    };
+    own(this.#client, '_pause', () => {
+      link.#paused = true;
+      Object.getPrototypeOf(link.#client)._pause.call(link.#client);
+    });
+    own(this.#client, '_unpause', () => {
+      link.#paused = false;
+      link.#scheduled = true;
+      Object.getPrototypeOf(link.#client)._unpause.call(link.#client);
+    });
+  }
+
+  /** What the library has to write, counted on its way. */
+  *#library(
+    source: Generator<readonly (string | Buffer)[]>,
+  ): Generator<readonly (string | Buffer)[]> {
+    for (;;) {
+      this.leaving = undefined;
+      const next = source.next();
+      if (next.done === true) return;
+      this.#waiting.push(undefined);
+      this.wire.sent(this.leaving ?? anonymous(next.value), performance.now());
+      yield next.value;
+    }
+  }
+
+  /** The kit's calls of this tick, joined into as few pieces as their sizes allow. */
+  *#own(source: Generator<readonly (string | Buffer)[]>): Generator<readonly (string | Buffer)[]> {
+    const now = performance.now();
+    let text = '';
+    while (this.#next < this.#outbox.length) {
+      const call = this.#outbox[this.#next] as Outgoing | typeof libraryTurn;
+      this.#next += 1;
+      if (call === libraryTurn) {
+        if (text !== '') yield [text];
+        text = '';
+        yield* this.#library(source);
+        continue;
+      }
+      // Given up before it was written: nobody waits for it any more.
+      if (call.settled) {
+        this.#events.lost(call, false, undefined);
+        continue;
+      }
+      const encoded = encode(call.args as readonly unknown[]);
+      if (typeof encoded === 'string') {
+        this.#written(call, now);
+        text += encoded;
+        if (text.length >= BATCH_BYTES_MAX) {
+          yield [text];
+          text = '';
+        }
+      } else if (encoded instanceof Error) {
+        call.errorReply(encoded);
+        this.#events.lost(call, false, encoded);
+      } else {
+        this.#written(call, now);
+        if (text !== '') yield [text];
+        text = '';
+        yield encoded;
+      }
+    }
+    this.#outbox.length = 0;
+    this.#next = 0;
+    if (text !== '') yield [text];
+  }
+
+  #written(call: Outgoing, now: number): void {
+    this.#waiting.push(call);
+    this.#ours += 1;
+    this.wire.sent(call, now);
+  }
+
+  #standInReading(): void {
+    const queue = this.#queue;
+    const { decoder } = queue;
+    const decode = decoder.write;
+    decoder.write = (chunk) => {
+      if (this.#ours === 0) this.wire.listening = queue.isPubSubActive;
+      this.wire.received(chunk);
+      decode.call(decoder, chunk);
+    };
+    stand(decoder, 'onReply', (library) => (reply: unknown) => {
+      const call = this.#shift();
+      if (call === undefined) library(reply);
+      else call.reply(reply);
+    });
+    stand(decoder, 'onErrorReply', (library) => (error: unknown) => {
+      const call = this.#shift();
+      if (call === undefined) library(error);
+      else call.errorReply(error as Error);
+    });
+    stand(decoder, 'getTypeMapping', (library) => () => {
+      const call = this.#waiting[this.#answered];
+      return call === undefined ? library() : (call.typeMapping ?? noMapping);
+    });
+  }
+
+  #shift(): Outgoing | undefined {
+    const call = this.#waiting[this.#answered];
+    this.#waiting[this.#answered] = undefined;
+    this.#answered += 1;
+    if (this.#answered === this.#waiting.length) {
+      this.#waiting.length = 0;
+      this.#answered = 0;
+    } else if (this.#answered > 4_096 && this.#answered * 2 > this.#waiting.length) {
+      this.#waiting = this.#waiting.slice(this.#answered);
+      this.#answered = 0;
+    }
+    if (call !== undefined) this.#ours -= 1;
+    return call;
+  }
+
+  #standInEnding(): void {
+    const queue = this.#queue;
+    const { flushWaitingForReply, flushAll } = queue;
+    const ended = (cause: unknown): void => {
+      const written = this.#waiting.slice(this.#answered);
+      const queued = this.#outbox.slice(this.#next);
+      this.#waiting = [];
+      this.#answered = 0;
+      this.#ours = 0;
+      this.#outbox = [];
+      this.#next = 0;
+      this.#scheduled = false;
+      this.wire.reset();
+      this.#events.down(cause);
+      for (const call of written) if (call !== undefined) this.#events.lost(call, true, cause);
+      for (const call of queued) if (call !== libraryTurn) this.#events.lost(call, false, cause);
+    };
+    queue.flushWaitingForReply = (error) => {
+      flushWaitingForReply.call(queue, error);
+      ended(error);
+    };
+    queue.flushAll = (error) => {
+      flushAll.call(queue, error);
+      ended(error);
+    };
+  }
+}
+
+/**
+ * For commands that go through the library's queue but belong to a call (cluster): to the library it
+ * is the abort signal, and taking its listener off is the one thing it does as it writes a command.
+ */
+export class Watched implements SignalLike {
+  readonly aborted = false;
+  readonly sent: Sent;
+  readonly #link: NodeLink;
+  #drop: (() => void) | undefined;
+
+  constructor(sent: Sent, link: NodeLink) {
+    this.sent = sent;
+    this.#link = link;
+  }
+
+  addEventListener(_type: string, listener: () => void): void {
+    this.#drop = listener;
+  }
+
+  removeEventListener(): void {
+    this.#drop = undefined;
+    this.#link.leaving = this.sent;
+  }
+
+  /** Takes the command out of the library's queue if it is still in it. */
+  drop(): void {
+    const drop = this.#drop;
+    this.#drop = undefined;
+    drop?.();
+  }
+}
+
+/** Puts a function in the place of a member that the library replaces now and then: it keeps the library's. */
+function stand(
+  target: object,
+  name: 'onReply' | 'onErrorReply' | 'getTypeMapping',
+  make: (library: (...args: unknown[]) => unknown) => (...args: unknown[]) => unknown,
+): void {
+  let library: (...args: unknown[]) => unknown = Reflect.get(target, name);
+  const ours = make((...args) => library(...args));
+  Object.defineProperty(target, name, {
+    configurable: true,
+    get: () => ours,
+    set: (value) => {
+      library = value;
+    },
+  });
+}
+
+function own(target: object, name: string, value: unknown): void {
+  Object.defineProperty(target, name, { value, configurable: true, writable: true });
+}
+
+/** RESP of a command: text as one string, else its parts; an Error for what is no argument. */
+function encode(args: readonly unknown[]): string | Error | (string | Buffer)[] {
+  let text = `*${args.length}\r\n`;
+  let parts: (string | Buffer)[] | undefined;
+  for (let i = 0; i < args.length; i += 1) {
+    const arg = args[i];
+    if (typeof arg === 'string') text += `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`;
+    else if (arg instanceof Buffer) {
+      parts ??= [];
+      parts.push(`${text}$${arg.length}\r\n`, arg);
+      text = '\r\n';
+    } else {
+      return new TypeError(
+        `"arguments[${i}]" must be of type "string | Buffer", got ${typeof arg} instead.`,
+      );
+    }
+  }
+  if (parts === undefined) return text;
+  parts.push(text);
+  return parts;
+}
+
+/** Commands of the library itself, and of MULTI: told from the encoded text, `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`. */
+function anonymous(encoded: readonly (string | Buffer)[]): Sent {
+  let bytes = 0;
+  for (const part of encoded) bytes += part.length;
+  const first = encoded[0];
+  const parts = typeof first === 'string' ? first.slice(0, 200).split('\r\n') : [];
+  const facts = factsOf(parts[2] ?? '?');
+  const key = firstKey(facts, parts.slice(4, 5), 0);
+  return {
+    name: facts.name,
+    key: key === undefined ? undefined : keyText(key),
+    bytesOut: bytes,
+    queuedAt: performance.now(),
+    writtenAt: 0,
+    headAt: 0,
+    firstByteAt: 0,
+    bytesIn: 0,
+    announced: 0,
+  };
+}

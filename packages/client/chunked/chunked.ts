@@ -1,0 +1,183 @@
+/**
+ * Large values as many small keys.
+ *
+ * A 10 MB value in one key is one reply of 10 MB: it holds its connection, its shard's output buffer
+ * and this process's event loop for as long as that takes, and everything small waits. In 16 KB keys
+ * the same bytes are many short replies that others pass between, and on a cluster they come from
+ * all shards at once.
+ *
+ * What makes it hard is that many keys change one after another and a value must change as one.
+ * So chunks are never changed: each version of a value has chunks of its own, under a random name,
+ * and one small key (the manifest, under the value's own key) says which version counts. A write
+ * uploads its chunks first and then swaps the manifest, atomically, if it is still the one it saw
+ * (compare and set). So a reader has the old version or the new one. Chunks of a version that was
+ * replaced live on for a grace period, for those who are reading it; a reader that is slower than
+ * that starts over.
+ *
+ * A writer may die at any step. So before its first chunk it notes in a small ledger what it is about
+ * to do, and strikes it out at the end; `collect()` finishes what notes of dead writers tell of:
+ * chunks that no manifest names go. Every step of it may be repeated.
+ */
+import { type RawCall, rawOf } from '../adapters/raw.ts';
+import { KitError } from '../errors.ts';
+import { calling, poolOf } from '../lanes/lanes.ts';
+import {
+  CHUNK_BYTES,
+  CHUNK_BYTES_MAX,
+  CHUNK_BYTES_MIN,
+  CHUNK_GRACE_MS,
+  CHUNK_TORN_TTL_MS,
+  CHUNK_WINDOW,
+} from '../limits.ts';
+import { collect } from './collect.ts';
+import { Ledger } from './ledger.ts';
+import { decodeManifest, type Manifest } from './manifest.ts';
+import { chunkReadable, readAll, readRange } from './read.ts';
+import { type ChunkSource, remove, setExpiry, write } from './write.ts';
+
+export interface ChunkedOptions {
+  readonly chunkBytes?: number;
+  /** Chunks in flight an operation. */
+  readonly window?: number;
+  readonly compress?: boolean;
+  /** How long a replaced version stays for its readers. */
+  readonly graceMs?: number;
+  /** A writer that said nothing for this long is dead. */
+  readonly tornMs?: number;
+}
+
+export interface ChunkedContext {
+  readonly raw: RawCall;
+  /** The same client, for traffic that must not stand in front of small commands. */
+  readonly bulk: (signal: AbortSignal | undefined) => RawCall;
+  readonly ledger: Ledger;
+  readonly chunkBytes: number;
+  readonly window: number;
+  readonly compress: boolean;
+  readonly graceMs: number;
+  readonly tornMs: number;
+}
+
+export interface ChunkedValue {
+  readonly size: number;
+  readonly chunks: number;
+  readonly chunkBytes: number;
+  /** Changes with every write. */
+  readonly version: string;
+}
+
+export class Chunked {
+  readonly #context: ChunkedContext;
+
+  constructor(context: ChunkedContext) {
+    this.#context = context;
+  }
+
+  /** Writes a value; strings as UTF-8. Streams of any length are never held as a whole. */
+  set(
+    key: string,
+    value: ChunkSource,
+    options: { readonly ttlMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<ChunkedValue> {
+    return write(this.#context, key, value, options);
+  }
+
+  /** The whole value, or null. A key that holds an ordinary string is read as that. */
+  get(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<Buffer | null> {
+    return readAll(this.#context, key, options.signal);
+  }
+
+  /** Bytes from `start` up to and without `end`; only the chunks they are in are fetched. */
+  getRange(
+    key: string,
+    start: number,
+    end: number,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Buffer | null> {
+    return readRange(this.#context, key, start, end, options.signal);
+  }
+
+  /** A Node stream of the value; null when there is none. `Readable.toWeb` makes a web stream of it. */
+  async stream(
+    key: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<import('node:stream').Readable | null> {
+    return chunkReadable(this.#context, key, options.signal);
+  }
+
+  async webStream(
+    key: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<ReadableStream<Uint8Array> | null> {
+    const readable = await this.stream(key, options);
+    if (readable === null) return null;
+    const { Readable } = await import('node:stream');
+    return Readable.toWeb(readable) as ReadableStream<Uint8Array>;
+  }
+
+  /** True if there was a value. */
+  delete(key: string): Promise<boolean> {
+    return remove(this.#context, key);
+  }
+
+  /** True if there was a value whose life could be set. */
+  expire(key: string, ttlMs: number): Promise<boolean> {
+    return setExpiry(this.#context, key, ttlMs);
+  }
+
+  async info(key: string): Promise<ChunkedValue | null> {
+    const manifest = await readManifest(this.#context, key);
+    if (manifest === undefined) return null;
+    const { size, chunks, chunkBytes, id } = manifest;
+    return { size, chunks, chunkBytes, version: id };
+  }
+
+  /** Finishes what dead writers left; answers how many. set() does it now and then by itself. */
+  collect(): Promise<number> {
+    return collect(this.#context);
+  }
+}
+
+export async function readManifest(
+  context: ChunkedContext,
+  key: string,
+): Promise<Manifest | undefined> {
+  const bytes = await context.raw('GET', key);
+  return bytes instanceof Buffer ? decodeManifest(key, bytes) : undefined;
+}
+
+/** `redis`: a client of ioredis, iovalkey or redis, plain or made by lanes(). */
+export function chunked(redis: object, options: ChunkedOptions = {}): Chunked {
+  const chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
+  if (
+    !Number.isInteger(chunkBytes) ||
+    chunkBytes < CHUNK_BYTES_MIN ||
+    chunkBytes > CHUNK_BYTES_MAX
+  ) {
+    throw new KitError(
+      'ERR_CLIENT_OPTION',
+      `chunkBytes must be a whole number from ${CHUNK_BYTES_MIN} to ${CHUNK_BYTES_MAX}, got ${chunkBytes}`,
+    );
+  }
+  const window = options.window ?? CHUNK_WINDOW;
+  if (!Number.isInteger(window) || window < 1) {
+    throw new KitError('ERR_CLIENT_OPTION', `window must be 1 or more, got ${window}`);
+  }
+  const raw = rawOf(redis);
+  const pooled = poolOf(redis) !== undefined;
+  const plain = (): RawCall => raw;
+  const context: ChunkedContext = {
+    raw,
+    bulk: pooled
+      ? (signal) =>
+          rawOf(calling(redis, signal === undefined ? { large: true } : { large: true, signal }))
+      : plain,
+    ledger: new Ledger(raw),
+    chunkBytes,
+    window,
+    compress: options.compress ?? false,
+    graceMs: options.graceMs ?? CHUNK_GRACE_MS,
+    tornMs: options.tornMs ?? CHUNK_TORN_TTL_MS,
+  };
+  return new Chunked(context);
+}

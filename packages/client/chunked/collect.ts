@@ -1,0 +1,45 @@
+/**
+ * Finishes what dead writers left. A note names the version that was being written and the one it
+ * replaces; what counts is which version the manifest names now. Neither the made nor the replaced
+ * one is kept unless it is that one. Repeating any of it changes nothing.
+ */
+import type { ChunkedContext } from './chunked.ts';
+import { decodeManifest } from './manifest.ts';
+import { retire } from './write.ts';
+
+export async function collect(context: ChunkedContext): Promise<number> {
+  let finished = 0;
+  for (const [id, note] of await context.ledger.all()) {
+    if (Date.now() - note.at < context.tornMs) continue;
+    const bytes = await context.raw('GET', note.key);
+    const standing = bytes instanceof Buffer ? idOf(note.key, bytes) : undefined;
+    for (const version of [note.made, note.replaced]) {
+      if (version !== undefined && version.id !== standing) await retire(context, version);
+    }
+    await context.ledger.strike(id);
+    finished += 1;
+  }
+  return finished;
+}
+
+function idOf(key: string, bytes: Buffer): string | undefined {
+  try {
+    return decodeManifest(key, bytes)?.id;
+  } catch {
+    // What cannot be read names no version.
+    return undefined;
+  }
+}
+
+const lastRun = new WeakMap<object, number>();
+
+/** At most once a quarter of the time after which a writer counts as dead. */
+export function maybeCollect(context: ChunkedContext): void {
+  const now = Date.now();
+  const last = lastRun.get(context.ledger) ?? now - context.tornMs * Math.random() * 0.25;
+  lastRun.set(context.ledger, last);
+  if (now - last < context.tornMs / 4) return;
+  lastRun.set(context.ledger, now);
+  // Nobody waits for it; the next one finds what this one could not do.
+  collect(context).catch(() => {});
+}

@@ -1,0 +1,191 @@
+/**
+ * Reading one version of a value. A chunk that is missing means one of three things, and looking at
+ * the manifest again tells which: the value was replaced (start over with the new version), it is
+ * gone (null), or the server evicted part of it, which for a cache is the same as all of it (null,
+ * and the manifest goes, so that the next reader does not try).
+ */
+import { Readable } from 'node:stream';
+import { aborted, KitError } from '../errors.ts';
+import { CHUNK_READ_ATTEMPTS } from '../limits.ts';
+import type { ChunkedContext } from './chunked.ts';
+import {
+  chunkKey,
+  chunkLength,
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+  unpackChunk,
+} from './manifest.ts';
+import { swap } from './write.ts';
+
+class MissingChunk extends Error {}
+
+type Found =
+  | { readonly manifest: Manifest; readonly plain?: undefined }
+  | { readonly plain: Buffer; readonly manifest?: undefined };
+
+async function find(context: ChunkedContext, key: string): Promise<Found | undefined> {
+  const bytes = await context.raw('GET', key);
+  if (!(bytes instanceof Buffer)) return undefined;
+  const manifest = decodeManifest(key, bytes);
+  return manifest === undefined ? { plain: bytes } : { manifest };
+}
+
+export function readAll(
+  context: ChunkedContext,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<Buffer | null> {
+  return readRange(context, key, 0, Number.POSITIVE_INFINITY, signal);
+}
+
+export async function readRange(
+  context: ChunkedContext,
+  key: string,
+  start: number,
+  end: number,
+  signal: AbortSignal | undefined,
+): Promise<Buffer | null> {
+  if (!(Number.isInteger(start) && start >= 0) || !(end >= start)) {
+    throw new KitError(
+      'ERR_CLIENT_OPTION',
+      `${key}: a range goes from a whole number up to one not before it, got ${start} to ${end}`,
+    );
+  }
+  for (let attempt = 0; attempt < CHUNK_READ_ATTEMPTS; attempt += 1) {
+    const found = await find(context, key);
+    if (found === undefined) return null;
+    if (found.plain !== undefined) return found.plain.subarray(start, end);
+    const { manifest } = found;
+    if (manifest.inline !== undefined) return manifest.inline.subarray(start, end);
+    try {
+      return await fetch(context, key, manifest, start, Math.min(end, manifest.size), signal);
+    } catch (error) {
+      if (!(error instanceof MissingChunk)) throw error;
+      if (await evicted(context, key, manifest)) return null;
+    }
+  }
+  throw torn(key);
+}
+
+async function fetch(
+  context: ChunkedContext,
+  key: string,
+  manifest: Manifest,
+  start: number,
+  end: number,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  const from = Math.min(start, manifest.size);
+  const target = Buffer.allocUnsafe(Math.max(0, end - from));
+  if (target.length === 0) return target;
+  const first = Math.floor(from / manifest.chunkBytes);
+  const last = Math.floor((end - 1) / manifest.chunkBytes);
+  const bulk = context.bulk(signal);
+  let next = first;
+  let failure: { error: unknown } | undefined;
+  const put = (index: number, data: Buffer): void => {
+    const at = index * manifest.chunkBytes;
+    data.copy(
+      target,
+      Math.max(0, at - from),
+      Math.max(0, from - at),
+      Math.min(data.length, end - at),
+    );
+  };
+  const worker = async (): Promise<void> => {
+    while (next <= last && failure === undefined) {
+      const index = next;
+      next += 1;
+      try {
+        if (signal?.aborted === true) throw aborted(`chunked.get ${key}`, signal.reason);
+        const data = open(key, manifest, index, await bulk('GET', chunkKey(manifest.id, index)));
+        put(index, data instanceof Buffer ? data : await data);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(context.window, last - first + 1) }, worker));
+  if (failure !== undefined) throw failure.error;
+  return target;
+}
+
+function open(
+  key: string,
+  manifest: Manifest,
+  index: number,
+  packed: unknown,
+): Buffer | Promise<Buffer> {
+  if (!(packed instanceof Buffer)) throw new MissingChunk();
+  const data = unpackChunk(packed, chunkLength(manifest, index));
+  if (data !== undefined) return data;
+  throw new KitError(
+    'ERR_CLIENT_CHUNK_FORMAT',
+    `${key}: chunk ${index} (${chunkKey(manifest.id, index)}) has a wrong checksum or length: something else wrote to it`,
+  );
+}
+
+/** True if this very version still counts, though a chunk of it is gone. */
+async function evicted(context: ChunkedContext, key: string, manifest: Manifest): Promise<boolean> {
+  const now = await find(context, key);
+  if (now?.manifest?.id !== manifest.id) return false;
+  await swap(context.raw, key, encodeManifest(manifest), Buffer.alloc(0), '');
+  return true;
+}
+
+function torn(key: string): KitError {
+  return new KitError(
+    'ERR_CLIENT_CHUNK_TORN',
+    `${key}: it was replaced ${CHUNK_READ_ATTEMPTS} times while it was read; use a longer graceMs than a read takes`,
+  );
+}
+
+export async function chunkReadable(
+  context: ChunkedContext,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<Readable | null> {
+  const found = await find(context, key);
+  if (found === undefined) return null;
+  if (found.plain !== undefined) return Readable.from([found.plain], { objectMode: false });
+  const { manifest } = found;
+  if (manifest.inline !== undefined) return Readable.from([manifest.inline], { objectMode: false });
+  return Readable.from(chunksOf(context, key, manifest, signal), {
+    objectMode: false,
+    highWaterMark: manifest.chunkBytes * 2,
+    ...(signal === undefined ? {} : { signal }),
+  });
+}
+
+/** In order, with up to a window of chunks asked for ahead of the reader. */
+async function* chunksOf(
+  context: ChunkedContext,
+  key: string,
+  manifest: Manifest,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  const bulk = context.bulk(signal);
+  const ahead: Promise<unknown>[] = [];
+  let next = 0;
+  const ask = (): void => {
+    const reply = bulk('GET', chunkKey(manifest.id, next));
+    // Looked at when its turn comes; until then its failure is nobody's.
+    reply.catch(() => {});
+    ahead.push(reply);
+    next += 1;
+  };
+  for (let index = 0; index < manifest.chunks; index += 1) {
+    while (next < manifest.chunks && ahead.length < context.window) ask();
+    const packed = await ahead.shift();
+    if (packed === null || packed === undefined) {
+      // What was handed out already is of this version: it cannot be begun again with another.
+      throw new KitError(
+        'ERR_CLIENT_CHUNK_TORN',
+        `${key}: it was replaced or evicted while it was read, ${index} of ${manifest.chunks} chunks had been delivered; ` +
+          'use a longer graceMs than a read takes',
+      );
+    }
+    yield await open(key, manifest, index, packed);
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * What can go wrong in the kit itself. Each has a stable code, says what was wrong and what to do.
+ * Errors of the server and of the client library are passed through untouched.
+ *
+ * Checks work across two copies of the package: `instanceof` looks at a registered symbol.
+ */
+
+export type KitErrorCode =
+  | 'ERR_CLIENT_DEADLINE'
+  | 'ERR_CLIENT_UNKNOWN_OUTCOME'
+  | 'ERR_CLIENT_ABORTED'
+  | 'ERR_CLIENT_CIRCUIT_OPEN'
+  | 'ERR_CLIENT_OFFLINE'
+  | 'ERR_CLIENT_QUEUE_FULL'
+  | 'ERR_CLIENT_CLOSED'
+  | 'ERR_CLIENT_GUARD'
+  | 'ERR_CLIENT_UNSUPPORTED'
+  | 'ERR_CLIENT_OPTION'
+  | 'ERR_CLIENT_CHUNK_TORN'
+  | 'ERR_CLIENT_CHUNK_CONFLICT'
+  | 'ERR_CLIENT_CHUNK_FORMAT'
+  | 'ERR_CLIENT_BATCH'
+  | 'ERR_CLIENT_TOKEN';
+
+const brand = Symbol.for('cinnabar.client.error');
+
+export class KitError extends Error {
+  readonly code: KitErrorCode;
+  readonly [brand] = true;
+
+  constructor(code: KitErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.name = 'KitError';
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (typeof value !== 'object' || value === null || !(brand in value)) return false;
+    // biome-ignore lint/complexity/noThisInStatic: a subclass must ask about itself.
+    return this === KitError || ('name' in value && value.name === this.name);
+  }
+}
+
+/** Why a command was late; see telemetry/explain.ts for how each part is found. */
+export interface Lateness {
+  readonly command: string;
+  readonly key: string | undefined;
+  readonly waitedMs: number;
+  /** Before it was written to the socket. */
+  readonly queueMs: number;
+  /** Written, but behind other commands of the same connection. */
+  readonly behindMs: number;
+  /** At the head of the connection, no byte of its reply yet. */
+  readonly serverMs: number;
+  /** Bytes of its reply were on their way. */
+  readonly wireMs: number;
+  /** What was in front of it, nearest the server first. */
+  readonly inFront: readonly FrontCommand[];
+  readonly inFrontCount: number;
+  readonly cause: 'behind-others' | 'server' | 'transfer' | 'not-connected' | 'not-written';
+  readonly remedy: string;
+}
+
+export interface FrontCommand {
+  readonly command: string;
+  readonly key: string | undefined;
+  readonly bytesOut: number;
+  /** Of the reply: so far, and as its header announced (undefined: no header yet). */
+  readonly bytesIn: number;
+  readonly announced: number | undefined;
+}
+
+export class DeadlineError extends KitError {
+  readonly lateness: Lateness;
+  /** True when the command may have run: it was written and not answered. */
+  readonly outcomeUnknown: boolean;
+
+  constructor(message: string, lateness: Lateness, outcomeUnknown: boolean) {
+    super('ERR_CLIENT_DEADLINE', message);
+    this.name = 'DeadlineError';
+    this.lateness = lateness;
+    this.outcomeUnknown = outcomeUnknown;
+  }
+}
+
+/** The connection ended after the command was written and before its reply: it ran, or it did not. */
+export class UnknownOutcomeError extends KitError {
+  readonly command: string;
+  readonly key: string | undefined;
+
+  constructor(command: string, key: string | undefined, cause: unknown) {
+    const of = key === undefined ? command : `${command} ${key}`;
+    super(
+      'ERR_CLIENT_UNKNOWN_OUTCOME',
+      `${of}: the connection ended before the reply, so it may or may not have run. ` +
+        'Read the key to find out, or declare the call idempotent to have it repeated.',
+      { cause },
+    );
+    this.name = 'UnknownOutcomeError';
+    this.command = command;
+    this.key = key;
+  }
+}
+
+export class CircuitOpenError extends KitError {
+  readonly endpoint: string;
+  readonly retryInMs: number;
+
+  constructor(endpoint: string, retryInMs: number) {
+    super(
+      'ERR_CLIENT_CIRCUIT_OPEN',
+      `${endpoint}: too many calls failed lately; calls are refused for ${Math.ceil(retryInMs)} ms more. ` +
+        'Serve without the cache meanwhile.',
+    );
+    this.name = 'CircuitOpenError';
+    this.endpoint = endpoint;
+    this.retryInMs = retryInMs;
+  }
+}
+
+export function aborted(command: string, reason: unknown): KitError {
+  return new KitError('ERR_CLIENT_ABORTED', `${command}: aborted by its signal`, { cause: reason });
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

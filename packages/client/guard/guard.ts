@@ -1,0 +1,3 @@
+export interface GuardOptions {
+  readonly mode?: 'throw' | 'warn' | 'off';
+}

@@ -1,0 +1,126 @@
+/**
+ * One command of the application on its way through the kit: from the moment it was asked for until
+ * its promise is settled, over however many connections that takes.
+ */
+import { performance } from 'node:perf_hooks';
+import { factsOf, firstKey, keysOf, keyText, placeOf, requestBytes } from '../commands/keys.ts';
+import type { CommandFacts, Place } from '../commands/table.ts';
+import { shown } from '../telemetry/explain.ts';
+import type { Sent } from '../wire/wire.ts';
+import type { Lane } from './lane.ts';
+import type { Placeable } from './pool.ts';
+
+/** What `calling()` says about the calls made through it. */
+export interface Calling {
+  /** Ends the call; what is written and not answered is then unknown. */
+  readonly signal?: AbortSignal;
+  /** Instead of the deadline of the command's class. */
+  readonly deadlineMs?: number;
+  /** The call may be made twice: after a lost connection it is repeated, not reported as unknown. */
+  readonly idempotent?: boolean;
+  /** All calls through this view go over one lane while any is pending: the order of a plain client. */
+  readonly inOrder?: boolean;
+  /** The reply (or request) is large: use a bulk lane at once. */
+  readonly large?: boolean;
+}
+
+/** Calls that follow each other on one lane: see `Calling.inOrder`. */
+export interface Chain {
+  lane: Lane | undefined;
+  pending: number;
+}
+
+export abstract class Call implements Sent, Placeable {
+  readonly name: string;
+  readonly key: string | undefined;
+  readonly facts: CommandFacts;
+  readonly place: Place;
+  readonly args: readonly unknown[];
+  /** Where the arguments after the name begin in `args`. */
+  readonly from: number;
+  bytesOut: number;
+  queuedAt: number;
+  writtenAt = 0;
+  headAt = 0;
+  firstByteAt = 0;
+  bytesIn = 0;
+  announced = 0;
+
+  lane: Lane | undefined;
+  /** Neighbours among what is pending on the lane; see lane.ts. */
+  next: Call | undefined;
+  previous: Call | undefined;
+  listed = false;
+  /** Share of the lane's load that this call stands for. */
+  weight = 0;
+  /** Its keys stand in the order table. */
+  tracked = false;
+  settled = false;
+  attempts = 0;
+  deadlineAt = Number.POSITIVE_INFINITY;
+  large = false;
+  /** Part of MULTI ... EXEC: never repeated alone. */
+  inTransaction = false;
+  calling: Calling | undefined;
+  chain: Chain | undefined;
+  onAbort: (() => void) | undefined;
+
+  /** `spelling`: the command's name in any case. */
+  constructor(
+    spelling: string,
+    args: readonly unknown[],
+    from: number,
+    calling: Calling | undefined,
+  ) {
+    const facts = factsOf(spelling);
+    const { name } = facts;
+    this.name = name;
+    this.args = args;
+    this.from = from;
+    this.facts = facts;
+    this.place =
+      facts.place === 'data' && facts.keys === 'one' ? 'data' : placeOf(name, facts, args, from);
+    const key = firstKey(facts, args, from);
+    this.key = key === undefined ? undefined : typeof key === 'string' ? key : keyText(key);
+    this.bytesOut = requestBytes(args, from);
+    this.queuedAt = performance.now();
+    this.calling = calling;
+  }
+
+  /** Every key; only asked for while several lanes are in use. */
+  keys(): readonly string[] {
+    if (this.key === undefined) return [];
+    const spec = this.facts.keys;
+    return spec === 'one' || spec === 'second'
+      ? [this.key]
+      : keysOf(this.facts, this.args, this.from);
+  }
+
+  get label(): string {
+    return this.key === undefined
+      ? this.name.toUpperCase()
+      : `${this.name.toUpperCase()} ${shown(this.key)}`;
+  }
+
+  get read(): boolean {
+    return this.facts.read;
+  }
+
+  /** As a batch of one; the hot paths look at the call itself. */
+  get calls(): readonly Call[] {
+    return [this];
+  }
+
+  /** May it be made again after an unknown outcome? */
+  get repeatable(): boolean {
+    return (this.facts.read || this.calling?.idempotent === true) && !this.inTransaction;
+  }
+
+  /** Hands it to the lane's client. Called again for a retry. */
+  abstract send(lane: Lane): void;
+  /** Settles the application's promise; the first one counts. */
+  abstract succeed(reply: unknown): void;
+  abstract fail(error: unknown): void;
+  /** Sends a copy of a read on another lane; whoever answers first settles. */
+  abstract duplicate(lane: Lane): void;
+}

@@ -1,0 +1,102 @@
+/**
+ * One timer for everything that is a matter of time: deadlines, stalled sockets, calls that waited
+ * too long for a connection, idle lanes. A timer a command costs more than the command's own
+ * bookkeeping; looking at what is pending fifty times a second costs nothing, and with nothing
+ * pending the timer rests. It never keeps a process alive.
+ */
+import { performance } from 'node:perf_hooks';
+import { DeadlineError } from '../errors.ts';
+import { JANITOR_MS } from '../limits.ts';
+import { lateChannel } from '../telemetry/channels.ts';
+import { lateness, sayLate } from '../telemetry/explain.ts';
+import type { Sent, Wire } from '../wire/wire.ts';
+import type { Call } from './call.ts';
+import type { Lane } from './lane.ts';
+import type { Pool } from './pool.ts';
+
+export class Janitor {
+  readonly #pool: Pool;
+  #timer: NodeJS.Timeout | undefined;
+  #slow = false;
+  #stopped = false;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  /** Something may be pending. */
+  wake(): void {
+    if (this.#stopped || (this.#timer !== undefined && !this.#slow)) return;
+    clearTimeout(this.#timer);
+    this.#slow = false;
+    this.#timer = setTimeout(() => this.#round(), JANITOR_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #round(): void {
+    const pool = this.#pool;
+    const now = performance.now();
+    let pending = pool.offline.size + pool.waiting.length;
+    for (const lane of pool.lanes) {
+      pending += lane.pending.size;
+      this.#deadlines(lane, now);
+      if (lane.kind === 'small' || lane.kind === 'bulk') this.#stalls(lane, now);
+    }
+    for (const item of pool.waiting) {
+      if (now >= item.deadlineAt && !item.settled)
+        for (const call of item.calls) this.#late(call, undefined, now);
+    }
+    for (const { item, error } of pool.offline.expire(now)) item.fail(error);
+    pool.shrink(now);
+    this.#slow = pending === 0;
+    this.#timer = undefined;
+    if (this.#stopped) return;
+    if (pending === 0 && pool.lanes.size <= pool.settings.smallMin) return;
+    this.#timer = setTimeout(() => this.#round(), pending > 0 ? JANITOR_MS : pool.settings.idleMs);
+    this.#timer.unref();
+  }
+
+  #deadlines(lane: Lane, now: number): void {
+    for (const call of lane.pending) {
+      if (now < call.deadlineAt || call.settled) continue;
+      this.#late(call, wireOf(call, lane), now);
+    }
+  }
+
+  #late(call: Call, wire: Wire<Sent> | undefined, now: number): void {
+    const late = lateness(call, wire, now);
+    this.#pool.breaker?.failed(now);
+    if (lateChannel.hasSubscribers) {
+      lateChannel.publish({ lateness: late, lane: call.lane?.label, endpoint: wire?.endpoint });
+    }
+    this.#pool.recorder?.late(late);
+    const unknown = call.writtenAt > 0 && !call.facts.read;
+    this.#pool.giveUp(call, new DeadlineError(sayLate(late), late, unknown));
+  }
+
+  #stalls(lane: Lane, now: number): void {
+    const { stallMs } = this.#pool.settings;
+    for (const wire of lane.wires) {
+      if (wire.pending === 0 || wire.listening) continue;
+      const silentMs = now - wire.lastReadAt;
+      if (silentMs < stallMs) continue;
+      lane.client?.cut(
+        wire,
+        `${wire.pending} commands pending and no byte read for ${Math.round(silentMs)} ms`,
+      );
+    }
+  }
+}
+
+function wireOf(call: Call, lane: Lane): Wire<Sent> | undefined {
+  for (const wire of lane.wires) {
+    for (let i = 0; i < wire.pending; i += 1) if (wire.at(i) === call) return wire;
+  }
+  // Not written yet: any connection of the lane tells where it would have gone.
+  return call.writtenAt === 0 ? lane.wires.values().next().value : undefined;
+}

@@ -1,0 +1,97 @@
+/** One client of the pool: for a plain server a connection, for a cluster one to each node. */
+import type { Sent, Wire } from '../wire/wire.ts';
+import type { Call } from './call.ts';
+
+export type LaneKind = 'small' | 'bulk' | 'blocking' | 'subscriber';
+
+/**
+ * - opening: no connection yet. - ready: takes calls. - down: lost; its client reconnects by itself.
+ * - ended: its client gave up, or it was closed. It is replaced, never revived.
+ */
+export type LaneState = 'opening' | 'ready' | 'down' | 'ended';
+
+/** What the pool needs from a client library's connection. */
+export interface LaneClient {
+  /** Waits for what is in flight. */
+  close(): Promise<void>;
+  /** At once. */
+  destroy(reason: string): void;
+  /** Destroys the socket of this wire only; the client connects again. */
+  cut(wire: Wire<Sent>, reason: string): void;
+  /** Sends a command of the kit's own (SELECT on a new lane, PING). */
+  command(args: readonly (string | Buffer)[]): Promise<unknown>;
+}
+
+/** Calls in the order they came, linked through themselves: nothing is allocated to add or remove one. */
+export class CallList {
+  #first: Call | undefined;
+  #last: Call | undefined;
+  size = 0;
+
+  add(call: Call): void {
+    call.listed = true;
+    call.previous = this.#last;
+    call.next = undefined;
+    if (this.#last === undefined) this.#first = call;
+    else this.#last.next = call;
+    this.#last = call;
+    this.size += 1;
+  }
+
+  /** True if it was in it: a call is in one list at most. */
+  delete(call: Call): boolean {
+    if (!call.listed) return false;
+    call.listed = false;
+    const { next, previous } = call;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    call.next = undefined;
+    call.previous = undefined;
+    this.size -= 1;
+    return true;
+  }
+
+  /** The current one may be removed while walking. */
+  *[Symbol.iterator](): Generator<Call> {
+    for (let call = this.#first; call !== undefined; ) {
+      const { next } = call;
+      yield call;
+      call = next;
+    }
+  }
+}
+
+export class Lane {
+  readonly id: number;
+  kind: LaneKind;
+  state: LaneState = 'opening';
+  client: LaneClient | undefined;
+  /** The library's own object; only its adapter looks into it. */
+  raw: unknown;
+  readonly wires = new Set<Wire<Sent>>();
+  readonly pending = new CallList();
+  /** Bytes expected to go and to come for what is pending. */
+  load = 0;
+  usedAt: number;
+  /** When it last became ready, and how often it was lost. */
+  readyAt = 0;
+  losses = 0;
+
+  constructor(id: number, kind: LaneKind, now: number) {
+    this.id = id;
+    this.kind = kind;
+    this.usedAt = now;
+  }
+
+  /** A large reply is on its way on one of its connections. */
+  get congested(): boolean {
+    for (const wire of this.wires) if (wire.largeAtHead) return true;
+    return false;
+  }
+
+  get label(): string {
+    return `${this.kind}-${this.id}`;
+  }
+}

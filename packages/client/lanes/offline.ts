@@ -1,0 +1,72 @@
+/** Calls that wait for a connection: bounded in count, bytes and age, in order, refused with a reason. */
+import { KitError } from '../errors.ts';
+import type { Placeable } from './pool.ts';
+
+export interface OfflineOptions {
+  readonly calls: number;
+  readonly bytes: number;
+  readonly ageMs: number;
+}
+
+export class OfflineQueue {
+  readonly #options: OfflineOptions;
+  #items: { item: Placeable; since: number }[] = [];
+  #bytes = 0;
+
+  constructor(options: OfflineOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  /** Undefined when taken, else why not. */
+  add(item: Placeable, now: number): KitError | undefined {
+    const { calls, bytes } = this.#options;
+    if (calls === 0) {
+      return new KitError(
+        'ERR_CLIENT_OFFLINE',
+        `${item.label}: no connection to the server, and waiting for one is off (offline: false)`,
+      );
+    }
+    if (this.#items.length >= calls || this.#bytes + item.bytesOut > bytes) {
+      return new KitError(
+        'ERR_CLIENT_QUEUE_FULL',
+        `${item.label}: no connection to the server, and ${this.#items.length} calls ` +
+          `(${this.#bytes} bytes) wait for one already; the bound is ${calls} calls, ${bytes} bytes`,
+      );
+    }
+    this.#items.push({ item, since: now });
+    this.#bytes += item.bytesOut;
+    return undefined;
+  }
+
+  /** Takes all, in order. */
+  take(): Placeable[] {
+    const items = this.#items.map((entry) => entry.item);
+    this.#items = [];
+    this.#bytes = 0;
+    return items;
+  }
+
+  /** Takes those that waited too long or whose own deadline is over. */
+  expire(now: number): { item: Placeable; error: KitError }[] {
+    if (this.#items.length === 0) return [];
+    const out: { item: Placeable; error: KitError }[] = [];
+    this.#items = this.#items.filter(({ item, since }) => {
+      if (now - since < this.#options.ageMs && now < item.deadlineAt) return true;
+      this.#bytes -= item.bytesOut;
+      const waited = Math.round(now - since);
+      out.push({
+        item,
+        error: new KitError(
+          'ERR_CLIENT_OFFLINE',
+          `${item.label}: waited ${waited} ms for a connection to the server and was never sent`,
+        ),
+      });
+      return false;
+    });
+    return out;
+  }
+}

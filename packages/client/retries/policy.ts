@@ -1,0 +1,72 @@
+/**
+ * What may be done again. Three kinds of failure, told apart by what they prove:
+ * - the server said that it did not run the command (READONLY, LOADING, ...): any command may be
+ *   repeated;
+ * - the connection ended before the command was written: it did not run either;
+ * - the connection ended after it was written: nobody knows. Reads are repeated; other commands only
+ *   if the caller declared them idempotent. Else the caller gets UnknownOutcomeError, because a
+ *   second INCR is worse than an error.
+ */
+import { KitError } from '../errors.ts';
+import type { Call } from '../lanes/call.ts';
+import { RETRY_ATTEMPTS, RETRY_BASE_MS, RETRY_CAP_MS } from '../limits.ts';
+import { fullJitter } from './backoff.ts';
+import type { BreakerOptions } from './breaker.ts';
+import { processBudget, type RetryBudget } from './budget.ts';
+
+export interface RetryOptions {
+  /** Attempts in all, the first included. */
+  readonly attempts?: number;
+  readonly baseMs?: number;
+  readonly capMs?: number;
+  /** Calls that may be made twice beside the reads. */
+  readonly idempotent?: (command: string, key: string | undefined) => boolean;
+  readonly budget?: RetryBudget;
+  /** false: no circuit breaker. */
+  readonly breaker?: BreakerOptions | false;
+  /** 'client': leave the client library's own reconnect delays as they are. */
+  readonly reconnect?: 'staggered' | 'client';
+}
+
+/** Errors by which a server says that it did nothing. */
+const notRun =
+  /^(?:READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|UNBLOCKED|NOREPLICAS)\b|^MISCONF /;
+
+export function saysNotRun(error: unknown): boolean {
+  return error instanceof Error && notRun.test(error.message);
+}
+
+export class RetryPolicy {
+  readonly attempts: number;
+  readonly budget: RetryBudget;
+  readonly #baseMs: number;
+  readonly #capMs: number;
+  readonly #idempotent: ((command: string, key: string | undefined) => boolean) | undefined;
+
+  constructor(options: RetryOptions | false | undefined) {
+    const given = options === false ? { attempts: 1 } : (options ?? {});
+    this.attempts = given.attempts ?? RETRY_ATTEMPTS;
+    if (!Number.isInteger(this.attempts) || this.attempts < 1) {
+      throw new KitError(
+        'ERR_CLIENT_OPTION',
+        `retries.attempts must be 1 or more, got ${this.attempts}`,
+      );
+    }
+    this.#baseMs = given.baseMs ?? RETRY_BASE_MS;
+    this.#capMs = given.capMs ?? RETRY_CAP_MS;
+    this.budget = given.budget ?? processBudget;
+    this.#idempotent = given.idempotent;
+  }
+
+  /** May this call, written and not answered, be made again? */
+  repeatable(call: Call): boolean {
+    if (call.repeatable) return true;
+    return !call.inTransaction && this.#idempotent?.(call.name, call.key) === true;
+  }
+
+  /** Takes an attempt if there is one; answers the delay before it, or undefined. */
+  next(call: Call): number | undefined {
+    if (call.attempts >= this.attempts || !this.budget.spend()) return undefined;
+    return fullJitter(call.attempts, this.#baseMs, this.#capMs);
+  }
+}

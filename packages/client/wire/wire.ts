@@ -1,0 +1,181 @@
+/**
+ * One connection as a queue: what was written and not answered yet, in order.
+ *
+ * A connection to the server answers strictly in order, so everything that can be asked of it
+ * follows from this queue and the scanner: whose bytes are arriving, how much is still expected,
+ * who stands behind a large reply, since when nothing has come. It is the one place where bytes and
+ * commands meet; lanes, deadlines and telemetry only read it.
+ */
+import { performance } from 'node:perf_hooks';
+import { LARGE_BYTES } from '../limits.ts';
+import { ReplyScanner } from './scanner.ts';
+
+/** One command on a connection. `Call` (lanes) is one that came from the application. */
+export interface Sent {
+  readonly name: string;
+  readonly key: string | undefined;
+  bytesOut: number;
+  /** When the application asked, when it was written, when it came to the head, first byte of its reply. */
+  queuedAt: number;
+  writtenAt: number;
+  headAt: number;
+  firstByteAt: number;
+  bytesIn: number;
+  /** Reply size by its header; 0: no header yet. */
+  announced: number;
+}
+
+export interface WireListener<T extends Sent> {
+  /** The reply of `sent` is complete. */
+  answered(sent: T, now: number): void;
+  /** The reply of `sent` turned out to be large; it has just begun. */
+  large(sent: T): void;
+}
+
+/** Written commands in order: a ring that grows by doubling. */
+class Ring<T> {
+  #items: (T | undefined)[] = new Array(64);
+  #head = 0;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  push(item: T): void {
+    const capacity = this.#items.length;
+    if (this.#size === capacity) this.#grow();
+    this.#items[(this.#head + this.#size) & (this.#items.length - 1)] = item;
+    this.#size += 1;
+  }
+
+  shift(): T | undefined {
+    if (this.#size === 0) return undefined;
+    const item = this.#items[this.#head];
+    this.#items[this.#head] = undefined;
+    this.#head = (this.#head + 1) & (this.#items.length - 1);
+    this.#size -= 1;
+    return item;
+  }
+
+  replace(item: T, by: T): void {
+    for (let i = 0; i < this.#size; i += 1) {
+      if (this.at(i) !== item) continue;
+      this.#items[(this.#head + i) & (this.#items.length - 1)] = by;
+      return;
+    }
+  }
+
+  at(index: number): T | undefined {
+    if (index >= this.#size) return undefined;
+    return this.#items[(this.#head + index) & (this.#items.length - 1)];
+  }
+
+  #grow(): void {
+    const items: (T | undefined)[] = new Array(this.#items.length * 2);
+    for (let i = 0; i < this.#size; i += 1) items[i] = this.at(i);
+    this.#items = items;
+    this.#head = 0;
+  }
+}
+
+export class Wire<T extends Sent = Sent> {
+  /** Where it leads, for messages: 'host:port' or a path. */
+  endpoint: string;
+  readonly #listener: WireListener<T>;
+  readonly #ring = new Ring<T>();
+  readonly #scanner: ReplyScanner;
+  #now = 0;
+  lastReadAt = performance.now();
+  bytesIn = 0;
+  bytesOut = 0;
+  /** The reply at the head is a large one, and not complete. */
+  largeAtHead = false;
+  /** A pub/sub connection answers without being asked: counting replies makes no sense there. */
+  listening = false;
+
+  constructor(endpoint: string, listener: WireListener<T>) {
+    this.endpoint = endpoint;
+    this.#listener = listener;
+    this.#scanner = new ReplyScanner({
+      reply: (bytes) => this.#reply(bytes),
+      announced: (bytes) => this.#announced(bytes),
+    });
+  }
+
+  get pending(): number {
+    return this.#ring.size;
+  }
+
+  /** The i-th command from the head. */
+  at(index: number): T | undefined {
+    return this.#ring.at(index);
+  }
+
+  /** Bytes of the reply at the head that have arrived. */
+  get partial(): number {
+    return this.#scanner.partial;
+  }
+
+  sent(item: T, now: number): void {
+    if (this.listening) return;
+    item.writtenAt = now;
+    if (this.#ring.size === 0) {
+      item.headAt = now;
+      this.lastReadAt = now;
+    }
+    this.bytesOut += item.bytesOut;
+    this.#ring.push(item);
+  }
+
+  received(chunk: Uint8Array): void {
+    this.#now = performance.now();
+    this.lastReadAt = this.#now;
+    this.bytesIn += chunk.length;
+    if (this.listening) return;
+    this.#scanner.feed(chunk);
+    const head = this.#ring.at(0);
+    if (head !== undefined && this.#scanner.partial > 0) {
+      if (head.firstByteAt === 0) head.firstByteAt = this.#now;
+      head.bytesIn = this.#scanner.partial;
+    }
+  }
+
+  /** `item` stays in its place, but is nobody's any more: its reply was dealt with before it was counted. */
+  disown(item: T, stand: T): void {
+    this.#ring.replace(item, stand);
+  }
+
+  /** The connection is gone: answers what was on it, in order, and forgets it. */
+  reset(): T[] {
+    const left: T[] = [];
+    for (let item = this.#ring.shift(); item !== undefined; item = this.#ring.shift()) {
+      left.push(item);
+    }
+    this.#scanner.reset();
+    this.largeAtHead = false;
+    this.listening = false;
+    return left;
+  }
+
+  #announced(bytes: number): void {
+    const head = this.#ring.at(0);
+    if (head === undefined) return;
+    if (bytes > head.announced) head.announced = bytes;
+    if (this.largeAtHead || bytes < LARGE_BYTES) return;
+    this.largeAtHead = true;
+    if (head.firstByteAt === 0) head.firstByteAt = this.#now;
+    this.#listener.large(head);
+  }
+
+  #reply(bytes: number): void {
+    const item = this.#ring.shift();
+    this.largeAtHead = false;
+    if (item === undefined) return;
+    item.bytesIn = bytes;
+    if (item.firstByteAt === 0) item.firstByteAt = this.#now;
+    const next = this.#ring.at(0);
+    if (next !== undefined) next.headAt = this.#now;
+    this.#listener.answered(item, this.#now);
+  }
+}
