@@ -122,7 +122,7 @@ function openExchange(request: FastifyRequest, router: Router): Exchange {
       address: socket.localAddress ?? '127.0.0.1',
       port: socket.localPort ?? 0,
     }),
-    path: url.split(/[?#]/)[0] || '/',
+    path: (url.split(/[?#]/)[0] || '/').replace(/\/{2,}/g, '/'),
     caller: null,
     code: null,
     gateway: true,

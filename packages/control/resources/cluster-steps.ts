@@ -208,28 +208,28 @@ export class ClusterSteps {
       });
       return false;
     }
-    for (const cluster of clusters) this.#beginDelete(cluster);
+    const busy = new Set(this.#store.openOperations().map((each) => each.clusterId));
+    for (const cluster of clusters) if (!busy.has(cluster.id)) this.#beginDelete(cluster);
     return true;
   }
 
   /** A delete that failed before this one was asked for is tried again. */
   #failedSince(cluster: ClusterRecord, since: number): boolean {
+    if (cluster.resourceState !== 'DeleteFailed') return false;
     const [latest] = this.#store.operations({ clusterId: cluster.id, limit: 1 });
     return (
       latest?.kind === 'DeleteCluster' && latest.status === 'Failed' && latest.startedAt >= since
     );
   }
 
-  /** A cluster that is busy is left for the next look. */
+  /** Of a cluster that is not busy; the others are left for the next look. */
   #beginDelete(cluster: ClusterRecord): void {
-    const open = this.#store.openOperations().filter((each) => each.clusterId === cluster.id);
-    if (open.length > 0) return;
     const decision = decideClusterDelete(
       {
         subscriptionId: this.#deps.subscriptionId,
         current: cluster,
         database: this.#store.databases(cluster.id)[0] ?? null,
-        open,
+        open: [],
       },
       { now: this.#deps.now(), newId: this.#deps.newId, actor: SYSTEM },
     );

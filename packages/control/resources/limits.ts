@@ -19,8 +19,11 @@ export const MAX_GROUPS = 980;
 /** How often memory and disk of the machine are read for capacity checks. */
 export const ROOM_INTERVAL_MS = 2_000;
 
-/** How often open cluster operations are looked at; the signals that normally come are faster. */
-export const SETTLE_INTERVAL_MS = 250;
+/**
+ * How often cluster operations that wait for a database are looked at; only while there are any.
+ * A database's loop has no signal for every end, and a client should not wait longer for it.
+ */
+export const SETTLE_INTERVAL_MS = 50;
 
 /**
  * Shards that one address can serve now. The relay behind EnterpriseCluster follows one primary; a
