@@ -74,7 +74,7 @@ export class Output {
       this.note(empty);
       return;
     }
-    const width = this.out.isTTY === true ? Math.max(40, this.out.columns ?? 80) : null;
+    const width = this.out.isTTY === true ? Math.max(40, this.out.columns || 80) : null;
     const [head = '', ...body] = table(columns, rows, width);
     this.line(this.paint('bold', head, this.out));
     for (const text of body) this.line(text);

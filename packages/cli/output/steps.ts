@@ -62,7 +62,7 @@ export class Steps {
   #text(step: Step, ms: number | undefined): string {
     const detail = printable(step.detail ?? '');
     const time = ms === undefined ? '' : duration(ms);
-    const width = Math.max(40, this.#output.err.columns ?? 80) - 4;
+    const width = Math.max(40, this.#output.err.columns || 80) - 4;
     const title = printable(step.title).padEnd(TITLE_WIDTH);
     const room = Math.max(8, width - title.length - 1 - (time === '' ? 0 : time.length + 2));
     // In a pipe nothing is cut.

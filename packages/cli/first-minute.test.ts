@@ -1,0 +1,252 @@
+/** The first minute of a new user, against the real control process and engine. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { Redis } from 'ioredis';
+import { filesUnder } from '../../scripts/files.ts';
+import { EXIT } from './exit-codes.ts';
+import { foldersFrom } from './folders.ts';
+import { isAlive, processesOf } from './orphans.ts';
+import { moduleFile } from './self.ts';
+import { Rig, until } from './testing/rig.ts';
+
+const rig = new Rig();
+after(() => rig.clean());
+
+/** Arguments and environments of all processes of this user. */
+function processLists(): string {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => {
+      try {
+        return (
+          readFileSync(`/proc/${pid}/cmdline`, 'latin1') +
+          readFileSync(`/proc/${pid}/environ`, 'latin1')
+        );
+      } catch {
+        return '';
+      }
+    })
+    .join('\n');
+}
+
+function client(url: string): Redis {
+  return new Redis(url, {
+    tls: { ca: readFileSync(rig.control().caFile) },
+    maxRetriesPerRequest: 1,
+  });
+}
+
+/** What a terminal of 80 columns shows. */
+function onTerminal(args: string): string {
+  const command = `stty cols 80; exec ${process.execPath} ${moduleFile('cli/main')} ${args}`;
+  return execFileSync('script', ['-qec', command, '/dev/null'], { env: rig.env }).toString();
+}
+
+test('the first minute', async (t) => {
+  const first = rig.up('--quickstart');
+  await first.says('Ctrl-C stops it.');
+  const url = first.out.trim().split('\n')[0] ?? '';
+  const key = decodeURIComponent(new URL(url).password);
+
+  await t.test('shows steps, and on standard output a connection string that works', async () => {
+    assert.match(first.err, /✓ Engine +(valkey|redis) \d/);
+    assert.match(first.err, /✓ Management API +http:\/\/127\.0\.0\.1:\d+/);
+    assert.match(url, /^rediss:\/\/default:[\w%]+@localhost:\d+$/);
+    assert.ok(!first.err.includes('\u001b') && !first.err.includes('\r'));
+    const redis = client(url);
+    assert.equal(await redis.set('greeting', 'hello'), 'OK');
+    redis.disconnect();
+  });
+
+  await t.test('the key is in no log, process list, status or store', async () => {
+    const encoded = new URL(url).password;
+    const seen = processLists();
+    assert.ok(!seen.includes(key) && !seen.includes(encoded), 'in a process list');
+    const status = await rig.run('status', '--json');
+    assert.ok(!status.out.includes(key) && !status.out.includes(encoded), 'in the status');
+    for (const file of filesUnder(rig.scratch)) {
+      const text = readFileSync(file, 'latin1');
+      assert.ok(!text.includes(key) && !text.includes(encoded), file);
+    }
+    assert.equal(statSync(path.join(rig.home, 'api-token')).mode & 0o777, 0o600);
+    assert.equal(statSync(path.join(rig.home, 'control.json')).mode & 0o777, 0o600);
+    assert.equal(statSync(rig.home).mode & 0o777, 0o700);
+  });
+
+  await t.test('the tables fit 80 columns, and --json has the same things', async () => {
+    for (const args of ['list', 'show quickstart', 'status', 'operations', 'events', 'sku list']) {
+      const lines = onTerminal(args).split('\n');
+      assert.ok(lines.length > 2, args);
+      assert.deepEqual(
+        lines.filter((line) => line.trimEnd().length > 80),
+        [],
+        args,
+      );
+    }
+    const [row] =
+      await rig.json<{ name: string; state: string; policy: string; sku: string }[]>('list');
+    assert.deepEqual(
+      [row?.name, row?.state, row?.policy, row?.sku],
+      ['quickstart', 'Running', 'EnterpriseCluster', 'Balanced_B1'],
+    );
+    const skus = await rig.json<unknown[]>('sku', 'list');
+    assert.ok(skus.length >= 44);
+  });
+
+  await t.test('connect runs one command, and valkey-cli exits as it says', async () => {
+    const { out, code } = await rig.run('connect', 'quickstart', 'GET', 'greeting');
+    assert.deepEqual([out.trim(), code], ['hello', 0]);
+  });
+
+  await t.test('create, update, keys, delete; each mistake has its code', async () => {
+    const made = await rig.run(
+      'create',
+      'jobs',
+      '--sku',
+      'Balanced_B0',
+      '--policy',
+      'NoCluster',
+      '--ha',
+      'off',
+    );
+    assert.equal(made.code, 0, made.err);
+    assert.match(made.out, /^Policy +NoCluster$/m);
+    assert.equal((await rig.run('create', 'jobs')).code, EXIT.conflict);
+    assert.equal((await rig.run('create', 'odd', '--sku', 'Balanced_B77')).code, EXIT.refused);
+    assert.equal(
+      (await rig.run('create', 'flash', '--sku', 'FlashOptimized_A250')).code,
+      EXIT.unsupported,
+    );
+    const unknown = await rig.run('show', 'nobody');
+    assert.deepEqual(
+      [unknown.code, unknown.err],
+      [
+        EXIT.notFound,
+        "error: There is no cache named 'nobody'. (no-such-cache)\n  See what there is: cinnabar list\n",
+      ],
+    );
+    assert.equal((await rig.run('update', 'jobs')).code, EXIT.usage);
+    const changed = await rig.run(
+      'update',
+      'jobs',
+      '--eviction',
+      'NoEviction',
+      '--tag',
+      'team=shop',
+    );
+    assert.match(changed.out, /^Eviction +NoEviction$/m);
+    assert.match(changed.out, /^Tags +team=shop$/m);
+    const before = await rig.json<{ secondaryKey: string }>('keys', 'list', 'jobs');
+    const after_ = await rig.json<{ secondaryKey: string }>(
+      'keys',
+      'regenerate',
+      'jobs',
+      '--key',
+      'Secondary',
+    );
+    assert.notEqual(before.secondaryKey, after_.secondaryKey);
+    assert.equal((await rig.run('delete', 'jobs')).code, EXIT.usage, 'deleted without a question');
+    assert.equal((await rig.run('delete', 'jobs', '--yes')).code, 0);
+    assert.equal((await rig.json<unknown[]>('list')).length, 1);
+  });
+
+  await t.test('a second start on the same folder is refused and changes nothing', async () => {
+    const second = rig.up();
+    assert.equal(await second.ended, EXIT.cannotStart);
+    assert.match(second.err, /^error: .+ \(home-in-use\)$/m);
+    assert.equal((await rig.run('status')).code, 0);
+  });
+
+  await t.test('uninstall refuses while it runs', async () => {
+    const { code, err } = await rig.run('uninstall', '--yes', '--keep-engines');
+    assert.equal(code, EXIT.conflict, err);
+    assert.ok(existsSync(rig.home));
+  });
+
+  await t.test('the control process is killed: clients go on, and it comes back', async () => {
+    const redis = client(url);
+    await redis.get('greeting');
+    const { pid } = rig.control();
+    process.kill(pid, 'SIGKILL');
+    await until(
+      () => !isAlive(pid),
+      () => 'still alive',
+    );
+    assert.equal(await redis.get('greeting'), 'hello');
+    await first.says('The control process is back.');
+    assert.equal((await rig.run('connect', 'quickstart', 'GET', 'greeting')).out.trim(), 'hello');
+    redis.disconnect();
+  });
+
+  await t.test('Ctrl-C stops everything and keeps the data', async () => {
+    assert.equal(await first.stop(), 0);
+    assert.match(first.err, /Stopped\.\n$/);
+    assert.deepEqual(processesOf(foldersFrom(rig.env)), []);
+    assert.ok(!existsSync(path.join(rig.home, 'control.json')));
+  });
+
+  await t.test('the second start says what it found, and has the data', async () => {
+    const again = rig.up('--quickstart');
+    await again.says('Ctrl-C stops it.');
+    assert.match(again.err, /Found 1 cache as left/);
+    assert.equal(again.out.trim().split('\n')[0], url);
+    const redis = client(url);
+    await until(
+      () => redis.status === 'ready',
+      () => redis.status,
+    );
+    assert.equal(await redis.get('greeting'), 'hello');
+    redis.disconnect();
+    const { code } = await rig.run('down');
+    assert.equal(code, 0);
+    assert.equal(await again.ended, 0);
+  });
+});
+
+test('in the background: no secret is printed; what a killed parent left is stopped in order', async () => {
+  const up = await rig.run(
+    'up',
+    '--detach',
+    '--quickstart',
+    '--api-port',
+    '0',
+    '--https-port',
+    '0',
+    '--workers',
+    '1',
+  );
+  assert.equal(up.code, 0, up.err);
+  assert.doesNotMatch(up.out + up.err, /rediss?:\/\//);
+  const { pid } = rig.control();
+  const parent = Number(execFileSync('ps', ['-o', 'ppid=', '-p', String(pid)]).toString());
+  process.kill(parent, 'SIGKILL');
+  process.kill(pid, 'SIGKILL');
+  await until(
+    () => !isAlive(pid),
+    () => 'still alive',
+  );
+  const doctor = await rig.run('doctor', '--json');
+  const orphans = (JSON.parse(doctor.out) as { id: string; state: string }[]).find(
+    (f) => f.id === 'orphans',
+  );
+  assert.equal(orphans?.state, 'warn');
+  const down = await rig.run('down');
+  assert.equal(down.code, 0, down.err);
+  assert.deepEqual(processesOf(foldersFrom(rig.env)), []);
+});
+
+test('journald gets no key', async () => {
+  const service = new Rig();
+  try {
+    service.env['JOURNAL_STREAM'] = '8:12345';
+    const up = service.up('--quickstart');
+    await up.says('cinnabar connect quickstart');
+    assert.equal(await up.stop('SIGTERM'), 0);
+    assert.doesNotMatch(up.out + up.err, /rediss?:\/\//);
+  } finally {
+    await service.clean();
+  }
+});
