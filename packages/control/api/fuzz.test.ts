@@ -16,6 +16,8 @@ const name = await makeCache();
 const { port } = new URL(rig.api.http ?? '');
 
 const METHODS = ['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE', 'OPTIONS', 'PROPFIND', 'TRACE'];
+/** A socket that is silent for so long is a hang. */
+const ANSWER_MS = 15_000;
 const RUNS = { numRuns: 250 };
 
 function check(answer: Answer, what: unknown): void {
@@ -287,7 +289,9 @@ function raw(text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), '127.0.0.1', () => socket.end(text));
     let answer = '';
-    socket.setTimeout(15_000, () => socket.destroy(new Error(`no answer to ${text.slice(0, 80)}`)));
+    socket.setTimeout(ANSWER_MS, () =>
+      socket.destroy(new Error(`no answer to ${text.slice(0, 80)}`)),
+    );
     socket.on('data', (chunk) => {
       answer += chunk.toString('latin1');
     });
