@@ -60,7 +60,6 @@ export const GOALS: Readonly<Record<string, Goals>> = {
     idle_connections: [{ is: 'at-least', value: 5_000 }],
     plain_kb_per_connection: atMost(10),
     tls_kb_per_connection: atMost(50),
-    tls_connects_per_s: [times(1, 'haproxy')],
     engine_connections: atMost(99),
   },
   client: {

@@ -19,7 +19,12 @@ import {
   rivalProgram,
 } from '../rivals/programs.ts';
 import { startTwemproxy } from '../rivals/twemproxy.ts';
-import { ACCESS_KEY, ENDPOINT_ENGINE_SETTINGS, startOurEndpoint } from './our-endpoint.ts';
+import {
+  ACCESS_KEY,
+  ENDPOINT_ENGINE_SETTINGS,
+  type OurEndpoint,
+  startOurEndpoint,
+} from './our-endpoint.ts';
 import { calibrate, type Shot, shoot } from './valkey-benchmark.ts';
 
 /** An address under comparison. Clients log in with the same key everywhere. */
@@ -35,6 +40,7 @@ export interface Stage {
   readonly provisioned: ProvisionedEngine;
   readonly benchmark: Program;
   readonly certificate: BenchCertificate;
+  readonly ours: OurEndpoint;
   readonly contenders: readonly Contender[];
 }
 
@@ -82,7 +88,7 @@ export async function setStage(
     context.defer(running.stop);
     contenders.push({ name: 'twemproxy', port: running.port, tlsPort: 0 });
   }
-  return { dir, engine, provisioned, benchmark, certificate, contenders };
+  return { dir, engine, provisioned, benchmark, certificate, ours, contenders };
 }
 
 interface Cell {

@@ -49,6 +49,6 @@ function limitOf(check: Check, peers: Readonly<Record<string, number>>): number 
 function describe(check: Check): string {
   const sign = check.is === 'at-least' ? '>=' : '<=';
   if (check.than === undefined) return `${sign} ${check.value}`;
-  const base = `${sign} ${check.value}x ${check.than}`;
+  const base = `${sign} ${round3(check.value)}x ${check.than}`;
   return check.orIfLarger === undefined ? base : `${base} or ${check.orIfLarger}`;
 }

@@ -44,9 +44,13 @@ export function encode(args: readonly (string | Buffer | number)[]): Buffer {
 /** The commands that a fresh connection sends first. */
 export function greeting(target: Target, protocol: 2 | 3): string[][] {
   const { username, password } = target;
-  const login = password === undefined ? [] : [username ?? 'default', password];
-  if (protocol === 3) return [['HELLO', '3', ...(login.length > 0 ? ['AUTH', ...login] : [])]];
-  return login.length > 0 ? [['AUTH', ...login]] : [];
+  if (protocol === 3) {
+    const login = password === undefined ? [] : ['AUTH', username ?? 'default', password];
+    return [['HELLO', '3', ...login]];
+  }
+  if (password === undefined) return [];
+  // The form without a name is the one that every proxy knows.
+  return [username === undefined ? ['AUTH', password] : ['AUTH', username, password]];
 }
 
 interface Waiter {

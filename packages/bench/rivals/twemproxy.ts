@@ -45,10 +45,9 @@ export async function startTwemproxy(
   const statsPort = await freePort();
   const file = path.join(options.dir, 'nutcracker.yml');
   await writeFile(file, twemproxyConfig({ ...options, port }));
-  // Large buffers (-m): with its default of 16 KB a 10 MB reply costs it hundreds of them.
   // Debian's build logs to a folder that only its service has.
   const log = ['-o', path.join(options.dir, 'nutcracker.log')];
-  const args = ['-c', file, '-s', String(statsPort), '-m', '65536', ...log];
+  const args = ['-c', file, '-s', String(statsPort), ...log];
   const launched = await launch('twemproxy', program, args, () => accepts({ port }));
   return { ...launched, port, tlsPort: 0 };
 }
