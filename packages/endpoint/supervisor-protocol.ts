@@ -3,7 +3,22 @@
  * worker's socket. Kept apart from `control-protocol.ts` because it changes for other reasons: that
  * one is about data, this one is about processes. Both must stay readable by the build before.
  */
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Counters, Snapshot } from './control-protocol.ts';
+
+// Both sides speak through the same frames and add up by the same rule.
+export { mergeCounters, withoutGauges } from './counters.ts';
+export { FrameConnection } from './frame-connection.ts';
+export { encodeFrame, type Message } from './frames.ts';
+
+// Runs unbuilt (.ts) and compiled (.js): the neighbours have this file's extension.
+const extension = extname(import.meta.url);
+/** What to start: `node <SUPERVISOR_PROGRAM> <run folder>`; the worker's goes into the plan. */
+export const SUPERVISOR_PROGRAM = fileURLToPath(
+  new URL(`./supervisor${extension}`, import.meta.url),
+);
+export const WORKER_PROGRAM = fileURLToPath(new URL(`./worker${extension}`, import.meta.url));
 
 export const SUPERVISOR_PROTOCOL = 1;
 /** Names in the run folder. */

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type DatabaseView, PROTOCOL } from '../../endpoint/control-protocol.ts';
-import { SUPERVISOR_PROTOCOL, SUPERVISOR_SOCKET } from '../../endpoint/index.ts';
+import { SUPERVISOR_PROTOCOL, SUPERVISOR_SOCKET } from '../../endpoint/supervisor-protocol.ts';
 import { refOf } from '../../engine/index.ts';
 import { engineRoom, eventually, freePorts, TEST_PASSWORDS } from '../../engine/testing.ts';
 import { alive } from './launch.ts';

@@ -17,7 +17,7 @@ import {
   WORKER_PROGRAM,
   type WorkersEvent,
   withoutGauges,
-} from '../../endpoint/index.ts';
+} from '../../endpoint/supervisor-protocol.ts';
 import { ControlError } from '../errors.ts';
 import type { EndpointFleet, FleetStatus, WatchdogTarget } from './contract.ts';
 import { alive, drainOrphans, dropCodeCache, prepareFolder, spawnSupervisor } from './launch.ts';

@@ -9,7 +9,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROTOCOL } from '../../endpoint/control-protocol.ts';
-import { SUPERVISOR_PROGRAM, WORKER_SOCKET } from '../../endpoint/index.ts';
+import { SUPERVISOR_PROGRAM, WORKER_SOCKET } from '../../endpoint/supervisor-protocol.ts';
 import { ControlError } from '../errors.ts';
 import { LOG_BYTES, ORPHAN_DRAIN_MS, ORPHAN_RELEASE_MS, RUN_FOLDER_BYTES } from './limits.ts';
 import { Peer } from './peer.ts';

@@ -3,7 +3,7 @@
  * a deadline. Whatever is not an answer goes to `onMessage`.
  */
 import { connect } from 'node:net';
-import { FrameConnection, type Message } from '../../endpoint/index.ts';
+import { FrameConnection, type Message } from '../../endpoint/supervisor-protocol.ts';
 import { ControlError } from '../errors.ts';
 import { HELLO_WAIT_MS } from './limits.ts';
 

@@ -14,6 +14,7 @@ import {
 import { fleetRoom, instanceOf, shardOf, startedFleet, viewOf } from './testing.ts';
 
 const MS = 2000;
+const RENEW_MS = 1000;
 const SETTING = 'cluster-replica-no-failover';
 
 async function vote(engine: RunningEngine): Promise<string | undefined> {
@@ -71,7 +72,7 @@ suite('the lease', { concurrency: true }, () => {
     await engine.link.configure({ [SETTING]: 'yes' }, MS);
     const room = fleetRoom(t);
     const fleet = await startedFleet(room, 1);
-    const timer = setInterval(() => fleet.renewLease([targetOf(engine)]), 1000);
+    const timer = setInterval(() => fleet.renewLease([targetOf(engine)]), RENEW_MS);
     t.after(() => clearInterval(timer));
     const end = performance.now() + 11_000;
     await eventually(

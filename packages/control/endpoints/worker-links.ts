@@ -9,7 +9,7 @@ import {
   PROTOCOL,
   type Snapshot,
 } from '../../endpoint/control-protocol.ts';
-import type { Message, WorkerInfo } from '../../endpoint/index.ts';
+import type { Message, WorkerInfo } from '../../endpoint/supervisor-protocol.ts';
 import { ANSWER_WAIT_MS } from './limits.ts';
 import { Peer, PeerRefusal } from './peer.ts';
 

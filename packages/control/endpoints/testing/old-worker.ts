@@ -1,6 +1,6 @@
 /** A worker of another time: it starts, says another protocol, and leaves when told to drain. */
 import { createServer } from 'node:net';
-import { encodeFrame } from '../../../endpoint/index.ts';
+import { encodeFrame } from '../../../endpoint/supervisor-protocol.ts';
 
 process.on('message', (raw) => {
   const message = raw as { type: string; socket?: string };
