@@ -4,9 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
-import { homedir, userInfo } from 'node:os';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { CliError, systemError } from './errors.ts';
+import { userId } from './self.ts';
 
 export interface Folders {
   /** Data: store, certificates, caches, logs. */
@@ -32,8 +33,7 @@ export function foldersFrom(env: NodeJS.ProcessEnv, homeOption?: string): Folder
       ? path.join(absolute(env['XDG_DATA_HOME']) ?? path.join(user, '.local/share'), 'cinnabar')
       : path.resolve(named);
   const runtime = absolute(env['XDG_RUNTIME_DIR']);
-  const runRoot =
-    runtime === null ? `/tmp/cinnabar-${userInfo().uid}` : path.join(runtime, 'cinnabar');
+  const runRoot = runtime === null ? `/tmp/cinnabar-${userId()}` : path.join(runtime, 'cinnabar');
   // Two data folders of one user must not share sockets; a hash keeps the path short (107 bytes).
   const short = createHash('sha256').update(home).digest('hex').slice(0, 8);
   return {
@@ -52,7 +52,7 @@ export function makePrivate(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const facts = lstatSync(folder);
-    if (!facts.isDirectory() || facts.uid !== userInfo().uid) {
+    if (!facts.isDirectory() || facts.uid !== userId()) {
       throw new CliError(
         'denied',
         'folder-not-ours',

@@ -4,9 +4,9 @@
  * channel, and known by control.json), so a killed control process can be told from its engines.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import path from 'node:path';
 import type { Folders } from './folders.ts';
+import { userId } from './self.ts';
 
 export interface FoundProcess {
   readonly pid: number;
@@ -18,7 +18,7 @@ export function processesOf(folders: Pick<Folders, 'home' | 'runDir'>): FoundPro
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
     const facts = look(entry);
-    if (facts === null || facts.uid !== userInfo().uid) continue;
+    if (facts === null || facts.uid !== userId()) continue;
     if (!facts.args.some((arg) => within(arg, folders)) && !within(facts.cwd, folders)) continue;
     if (isClient(facts.args)) continue;
     found.push({ pid: Number(entry), command: facts.args.join(' ') });

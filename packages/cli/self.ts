@@ -30,3 +30,8 @@ export function version(): string {
   }
   throw new Error('package.json has no version: broken installation.');
 }
+
+/** The number, not the name: in a container the user may have no entry in /etc/passwd. */
+export function userId(): number {
+  return process.getuid?.() ?? 0;
+}

@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError, systemError } from '../errors.ts';
+import { userId } from '../self.ts';
 import { installedUnits, unitFile, unitText } from '../service/unit.ts';
 import { whole } from '../up/options.ts';
 
@@ -71,7 +72,7 @@ function systemctl(file: string): string {
 
 function install(context: Context, flags: InstallFlags): void {
   const kind = flags.system === true ? 'system' : 'user';
-  const me = userInfo().username;
+  const me = accountName();
   const args: string[] = [];
   for (const address of flags.listen ?? []) args.push('--listen', address);
   if (flags.domain !== undefined) args.push('--domain', flags.domain);
@@ -120,5 +121,14 @@ function write(file: string, text: string, force: boolean): void {
     writeFileSync(file, text);
   } catch (error) {
     throw error instanceof CliError ? error : systemError(error, 'write', file);
+  }
+}
+
+function accountName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // No entry in /etc/passwd: systemd takes the number as well.
+    return String(userId());
   }
 }

@@ -1,13 +1,13 @@
 /** Folders, permissions, disk, certificates, leftovers: what is on this machine for this data folder. */
 import { X509Certificate } from 'node:crypto';
 import { accessSync, constants, existsSync, lstatSync, readFileSync, statfsSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import path from 'node:path';
 import { CONTROL_FILE, type ControlFile, TOKEN_FILE } from '../../control/boot-protocol.ts';
 import type { Folders } from '../folders.ts';
 import { CERTIFICATE_WARN_MS, DISK_FAIL_BYTES, DISK_WARN_BYTES } from '../limits.ts';
 import { processesOf } from '../orphans.ts';
 import { bytes, plural } from '../output/text.ts';
+import { userId } from '../self.ts';
 import type { Finding } from './check.ts';
 import { fail, ok, warn } from './check.ts';
 
@@ -27,11 +27,11 @@ export function folderFinding(id: string, title: string, folder: string): Findin
   }
   if (there !== folder) return ok(id, title, `${folder} (made at the first start)`);
   const facts = lstatSync(folder);
-  if (facts.uid !== userInfo().uid) {
+  if (facts.uid !== userId()) {
     return fail(
       id,
       title,
-      `${folder} belongs to user ${facts.uid}, you are ${userInfo().uid}`,
+      `${folder} belongs to user ${facts.uid}, you are ${userId()}`,
       'Run Cinnabar as one user only, or choose another folder with --home.',
     );
   }
