@@ -84,6 +84,7 @@ export async function planInstance(
       offset: 0,
       engine: `${deps.node.engine.name} ${deps.node.engine.version}`,
       startedAt: 0,
+      endedAt: 0,
     },
   };
 }

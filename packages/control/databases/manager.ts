@@ -194,8 +194,10 @@ export class Databases {
     this.#stopped = true;
     this.#probe?.cancel();
     this.#lease?.cancel();
-    await this.#publisher.stop();
-    await Promise.all([...this.#loops.values()].map((loop) => loop.stop()));
+    await Promise.all([
+      ...[...this.#loops.values()].map((loop) => loop.stop()),
+      this.#publisher.stop(),
+    ]);
   }
 
   /** Saves and ends every database. The endpoint must be closed before. */
@@ -264,6 +266,7 @@ export class Databases {
     const cluster = database === null ? null : store.clusterById(database.clusterId);
     if (cluster !== null && !this.#certificates.has(cluster.id)) {
       this.#certificates.set(cluster.id, await this.#deps.served(cluster));
+      this.wake(id); // until now nobody could say whether it is served as recorded
     }
     return this.#view(id) ?? null;
   }

@@ -31,8 +31,13 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
       store.write(() => store.putOperation({ ...operation, status: 'InProgress', steps }));
     }
     const age = clock.now() - operation.startedAt;
-    if (operation.kind === 'CreateDatabase' && age > CREATE_DEADLINE_MS) {
-      failCreate(loop, planned);
+    const creating = view.database.provisioningState === 'Creating';
+    if (creating && operation.kind === 'CreateDatabase' && age > CREATE_DEADLINE_MS) {
+      failCreate(
+        loop,
+        planned,
+        view.shards.every((shard) => shard.primary === null),
+      );
     }
   }
 }
@@ -108,6 +113,9 @@ export function advance(
   return JSON.stringify(steps) === JSON.stringify(before) ? before : steps;
 }
 
+/** Why an operation ends when its database is deleted under it. */
+export const CANCELED: StateReason = { code: 'Canceled', message: 'The database was deleted.' };
+
 /** In a transaction: ends the open operations of this database that match. */
 export function endOperations(
   loop: DatabaseLoop,
@@ -120,7 +128,7 @@ export function endOperations(
     if (!which(operation)) continue;
     store.putOperation({
       ...operation,
-      status: error === null ? 'Succeeded' : 'Failed',
+      status: error === null ? 'Succeeded' : error.code === CANCELED.code ? 'Canceled' : 'Failed',
       error,
       endedAt: now,
       steps: operation.steps.map((step) =>
@@ -132,20 +140,26 @@ export function endOperations(
   }
 }
 
-function failCreate(loop: DatabaseLoop, planned: Plan): void {
+/**
+ * A create that got nowhere is rolled back. One that served already may hold a client's data: that
+ * is kept, and the loop goes on; only the operation ends.
+ */
+function failCreate(loop: DatabaseLoop, planned: Plan, neverServed: boolean): void {
   const { store } = loop.deps;
   const reasons = [...new Set(planned.waits.map((w) => w.reason))].slice(0, WAITS_SHOWN);
-  const failure = loop.failure;
+  const why = loop.failure?.message ?? `waiting for: ${reasons.join(', ')}`;
+  const what = neverServed
+    ? 'What was started is removed; delete it or send the request again.'
+    : 'It serves what is up and goes on trying.';
   const error: StateReason = {
-    code: failure?.code ?? 'CreateTimedOut',
-    message: `The database did not come up within ${CREATE_DEADLINE_MS / 1000} s (${failure?.message ?? `waiting for: ${reasons.join(', ')}`}). What was started is removed; delete it or send the request again.`,
+    code: loop.failure?.code ?? 'CreateTimedOut',
+    message: `The database was not complete within ${CREATE_DEADLINE_MS / 1000} s (${why}). ${what}`,
   };
   store.write(() => {
-    const database = loop.database();
     store.putDatabase({
-      ...database,
+      ...loop.database(),
       provisioningState: 'Failed',
-      resourceState: 'CreateFailed',
+      resourceState: neverServed ? 'CreateFailed' : 'UpdateFailed',
       reason: error,
     });
     endOperations(loop, (o) => o.kind === 'CreateDatabase' || o.kind === 'UpdateDatabase', error);

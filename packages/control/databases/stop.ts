@@ -83,7 +83,13 @@ async function end(loop: DatabaseLoop, instance: InstanceRecord, notes: string[]
     store.write(() => {
       const now = loop.instance(instance.id);
       const phase = now.phase === 'running' ? 'dead' : now.phase;
-      store.putInstance({ ...now, phase, process: null, synced: false });
+      store.putInstance({
+        ...now,
+        phase,
+        process: null,
+        synced: false,
+        endedAt: loop.deps.clock.now(),
+      });
     });
   } catch (error) {
     notes.push(error instanceof Error ? error.message : String(error));

@@ -48,6 +48,7 @@ export class Watch {
   #process: ProcessFacts | null = null;
   #cpuWhenMute = 0;
   #facts: EngineFacts | null = null;
+  #factsAt = 0;
   #configured = -1;
   #failures = 0;
   #startNotBefore = 0;
@@ -88,6 +89,7 @@ export class Watch {
       since: this.#since,
       cpuMoving: this.#process !== null && this.#process.cpuTicks > this.#cpuWhenMute,
       facts: this.#facts,
+      factsAt: this.#factsAt,
       configured: this.#configured,
       startNotBefore: this.#startNotBefore,
     };
@@ -119,9 +121,10 @@ export class Watch {
     this.inspect();
     const link = this.#main;
     if (link === null || link.closed) return;
+    const askedAt = this.#deps.clock.now();
     try {
       const facts = await link.facts(FACTS_DEADLINE_MS);
-      if (round === this.#round) this.#learn(facts);
+      if (round === this.#round) this.#learn(facts, askedAt);
     } catch {
       // The ping beside this one decides what the silence means.
     }
@@ -179,8 +182,9 @@ export class Watch {
     return round === this.#round && !this.#stopped;
   }
 
-  #learn(facts: EngineFacts): void {
+  #learn(facts: EngineFacts, askedAt: number): void {
     this.#facts = facts;
+    this.#factsAt = askedAt;
     this.#set(facts.loading ? 'loading' : 'answering');
   }
 
@@ -191,11 +195,12 @@ export class Watch {
       const link = await this.#deps.node.link(this.#instance.socket, this.#login, LINK_DEADLINE_MS);
       if (!this.#current(round)) return link.close();
       if (Object.keys(this.#first).length > 0) await link.configure(this.#first, LINK_DEADLINE_MS);
+      const askedAt = this.#deps.clock.now();
       const facts = await link.facts(FACTS_DEADLINE_MS);
       if (!this.#current(round)) return link.close();
       this.#main = link;
       this.#configured = -1;
-      this.#learn(facts);
+      this.#learn(facts, askedAt);
       link.onClose((reason) => void this.#lost(round, link, reason));
       this.#beat(round);
       void this.#openSpare(round);
@@ -254,19 +259,20 @@ export class Watch {
     const link = this.#main;
     if (!this.#current(round) || link === null) return;
     const before = this.#condition;
+    const askedAt = this.#deps.clock.now();
     try {
       if (++this.#pings % PINGS_PER_SAMPLE === 0) {
         const facts = await link.facts(PING_DEADLINE_MS);
         if (!this.#current(round)) return;
         const changed = differs(this.#facts, facts);
-        this.#learn(facts);
+        this.#learn(facts, askedAt);
         this.#events.sampled(facts);
         if (changed) this.#events.changed();
       } else {
         const answer = await link.ping(PING_DEADLINE_MS);
         if (!this.#current(round)) return;
         if (answer === 'pong' && before !== 'answering')
-          this.#learn(await link.facts(FACTS_DEADLINE_MS));
+          this.#learn(await link.facts(FACTS_DEADLINE_MS), askedAt);
         else if (answer !== 'pong') this.#set(answer === 'busy' ? 'script' : 'loading');
       }
     } catch {

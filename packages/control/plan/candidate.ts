@@ -14,7 +14,12 @@ export type Fitness =
   /** `soon`: a later look may find it fit. `older`: a complete copy, but not provably the last. */
   | { readonly fit: false; readonly kind: 'soon' | 'older' | 'empty'; readonly reason: string };
 
-export function fitness(shard: ShardRecord, instance: InstanceRecord, seen: Sighting): Fitness {
+export function fitness(
+  shard: ShardRecord,
+  instance: InstanceRecord,
+  seen: Sighting,
+  diedAt: number,
+): Fitness {
   const not = (kind: 'soon' | 'older' | 'empty', reason: string): Fitness => ({
     fit: false,
     kind,
@@ -25,10 +30,16 @@ export function fitness(shard: ShardRecord, instance: InstanceRecord, seen: Sigh
   if (seen.condition === 'mute' || seen.condition === 'script') return not('soon', 'not-answering');
   const facts = seen.facts;
   if (facts === null) return not('soon', 'not-asked-yet');
-  if (facts.loading || facts.syncing) return not('empty', 'copy-incomplete');
-  if (!instance.synced) return not('empty', 'never-synced');
-  if (facts.role !== 'replica') return not('older', 'not-a-replica');
-  if (facts.replicationId !== shard.replicationId) return not('older', 'other-history');
+  // What it said before the primary died decides nothing: a sync may have ended in between.
+  if (seen.factsAt <= diedAt) return not('soon', 'not-asked-since');
+  // It may hold all it needs already; it will say so, or that it failed.
+  if (facts.loading || facts.syncing) return not('soon', 'copy-incomplete');
+  if (facts.role !== 'replica') return not(instance.synced ? 'older' : 'empty', 'not-a-replica');
+  // The id is taken over at the end of a full sync: it proves a whole copy also when its primary
+  // died before anybody had recorded the sync.
+  if (facts.replicationId !== shard.replicationId) {
+    return instance.synced ? not('older', 'other-history') : not('empty', 'never-synced');
+  }
   if (facts.offset < instance.offset) return not('older', 'behind-its-own-report');
   if (facts.link !== 'down') return not('soon', 'stream-not-read-to-end');
   return { fit: true, offset: facts.offset };
@@ -48,13 +59,15 @@ export function candidates(
   shard: ShardRecord,
   instances: readonly InstanceRecord[],
   seen: (id: string) => Sighting,
+  /** When the dead primary's process was known to be gone. */
+  diedAt: number,
 ): Candidates {
   let best: { instance: InstanceRecord; offset: number } | null = null;
   const soon: InstanceRecord[] = [];
   const older: InstanceRecord[] = [];
   const reasons: string[] = [];
   for (const instance of instances) {
-    const result = fitness(shard, instance, seen(instance.id));
+    const result = fitness(shard, instance, seen(instance.id), diedAt);
     if (result.fit) {
       if (best === null || result.offset > best.offset) best = { instance, offset: result.offset };
     } else {

@@ -22,6 +22,7 @@ export interface Sighting {
   readonly cpuMoving: boolean;
   /** The last answer; null before the first. Stale unless the condition is `answering`. */
   readonly facts: EngineFacts | null;
+  readonly factsAt: number;
   /** Generation of settings applied over its present connection; -1: none yet. */
   readonly configured: number;
   /** After failed starts: not before this time. */
@@ -34,6 +35,7 @@ export const UNSEEN: Sighting = {
   since: 0,
   cpuMoving: false,
   facts: null,
+  factsAt: 0,
   configured: -1,
   startNotBefore: 0,
 };

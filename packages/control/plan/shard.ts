@@ -9,6 +9,9 @@ import { BOOT_GRACE_MS, DRAIN_POLL_MS, WAIT_POLL_MS } from './limits.ts';
 import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
 import { planReplica } from './replica.ts';
 
+/** A shard that gives up for this reason held no data yet: it is new again. */
+export const NEVER_SERVED = 'never-served';
+
 export interface ShardPlan {
   readonly actions: Action[];
   readonly waits: Wait[];
@@ -54,7 +57,8 @@ function planNew(context: ShardContext): void {
   const { shard, members, clustered, seen, act, wait } = context;
   for (const instance of members) startWhenDue(context, instance, instance.start);
   const first = members.find((i) => i.start === (clustered ? 'first-replica' : 'first-primary'));
-  if (first === undefined || first.phase !== 'running') return wait('starting');
+  // All of them: one that is still being started as first must not find the shard decided.
+  if (first === undefined || members.some((i) => i.phase !== 'running')) return wait('starting');
   const sight = seen(first.id);
   if (sight.condition !== 'answering' || sight.facts === null) return wait('starting');
   act({ kind: 'promote', shard: shard.index, instance: first.id });
@@ -139,17 +143,33 @@ function replaceDead(context: ShardContext): void {
   const others = members.filter(
     (i) => i.id !== shard.primary && i.id !== shard.successor && i.phase !== 'leaving',
   );
-  const choice = candidates(shard, others, seen);
+  const diedAt = Math.max(
+    0,
+    ...members
+      .filter((i) => i.id === shard.primary || i.id === shard.successor)
+      .map((i) => i.endedAt),
+  );
+  const choice = candidates(shard, others, seen, diedAt);
   if (choice.best !== null) {
     return act({ kind: 'promote', shard: shard.index, instance: choice.best.id });
   }
   if (choice.soon.length > 0) {
-    const draining = choice.reasons.includes('stream-not-read-to-end');
+    const draining =
+      choice.reasons.includes('stream-not-read-to-end') ||
+      choice.reasons.includes('not-asked-since');
     return wait(
-      draining ? 'stream-not-read-to-end' : (choice.reasons[0] ?? 'no-candidate'),
+      choice.reasons[0] ?? 'no-candidate',
       draining ? DRAIN_POLL_MS : WAIT_POLL_MS,
       choice.soon.map((i) => i.id),
     );
+  }
+  if (shard.primary === null) {
+    return act({
+      kind: 'give-up',
+      shard: shard.index,
+      code: NEVER_SERVED,
+      message: 'Its first primary died before it served. It is made again.',
+    });
   }
   const older = choice.older.length > 0;
   act({
@@ -182,7 +202,9 @@ function lastDeadlineFailover(shard: ShardRecord): number {
  */
 function planDown(context: ShardContext): void {
   const { shard, members, seen, act, wait } = context;
-  if (shard.reason.code === 'only-older-copy') return wait('only-older-copy', null);
+  if (shard.reason.code === 'only-older-copy' && members.some((i) => i.phase === 'running')) {
+    return wait('only-older-copy', null);
+  }
   const primary = members.find((i) => i.id === shard.primary);
   if (primary === undefined) return wait('no-primary-recorded', null);
   if (primary.phase !== 'running') {

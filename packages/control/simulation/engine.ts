@@ -41,6 +41,8 @@ export class SimEngine {
   /** Sent by the primary, not read yet. */
   inbox: number[] = [];
   linkUp = false;
+  /** The process that the link leads to: another one under the same id is another connection. */
+  linkPid = 0;
   syncingUntil = 0;
   knows = new Set<string>();
   clientsAllowed: boolean;

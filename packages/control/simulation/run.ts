@@ -37,7 +37,7 @@ export interface RunOptions {
   readonly steps: number;
 }
 
-const CALM_MS = 400_000;
+const CALM_MS = 200_000;
 const CALM_STEPS = 400_000;
 const TIMELINE_KEPT = 400;
 
@@ -61,6 +61,8 @@ class Run {
   #databases: Databases | null = null;
   #leaseAt = 0;
   #value = 1;
+  #nextTrouble = 0;
+  #meanGapMs = 0;
   #kills = 0;
   #crashes = 0;
   #names = 0;
@@ -77,6 +79,7 @@ class Run {
     this.#random = new Random(seed);
     this.#world = new World(this.#clock, this.#random);
     const rough = this.#random.next();
+    this.#meanGapMs = this.#random.between(50, 3_000);
     this.#trouble = { lostCall: 0.02 * rough, lostReply: 0.02 * rough, crash: 0.002 * rough };
     this.#store = this.#openStore({ dead: false });
     this.#checks = new Checks(this.#world, () => this.#store);
@@ -96,6 +99,7 @@ class Run {
       this.#failure ??= error as Error;
     }
     this.#life.dead = true;
+    void this.#databases?.detach();
     return {
       seed: this.#seed,
       steps,
@@ -208,6 +212,8 @@ class Run {
     if (this.#life.dead) return;
     this.#crashes++;
     this.#life.dead = true;
+    // What a killed process does not do any more: no timer fires, no loop turns.
+    void this.#databases?.detach();
     this.#say(`! the control process dies ${why}`);
     this.#clock.later(this.#random.between(10, 15_000), () => {
       this.#say('^ the control process is back');
@@ -222,17 +228,21 @@ class Run {
 
   // --- the scenario ---------------------------------------------------------------------------------
 
+  /** Writes all the time; trouble at moments whose mean distance the seed chooses. */
   #act(): void {
+    if (this.#random.chance(0.2)) this.#write();
+    const now = this.#clock.now();
+    if (now < this.#nextTrouble) return;
+    this.#nextTrouble = now - Math.log(1 - this.#random.next()) * this.#meanGapMs;
     const dice = this.#random.next();
-    if (dice < 0.5) this.#write();
-    else if (dice < 0.506) this.#kill();
-    else if (dice < 0.509) this.#stopOne();
-    else if (dice < 0.512) this.#busyOne();
-    else if (dice < 0.513) this.#crash('by SIGKILL');
-    else if (dice < 0.515) this.#create();
-    else if (dice < 0.517) this.#update();
-    else if (dice < 0.518) this.#delete();
-    else if (dice < 0.519) this.#flush();
+    if (dice < 0.35) this.#kill();
+    else if (dice < 0.5) this.#stopOne();
+    else if (dice < 0.6) this.#busyOne();
+    else if (dice < 0.7) this.#crash('by SIGKILL');
+    else if (dice < 0.8) this.#create();
+    else if (dice < 0.9) this.#update();
+    else if (dice < 0.95) this.#flush();
+    else this.#delete();
   }
 
   #write(): void {
@@ -344,7 +354,7 @@ class Run {
     const database = this.#random.pick(this.#alive());
     if (this.#life.dead || database === undefined) return;
     this.#say(`+ ${database.id} deleted`);
-    this.#checks.flushed(`/data/${database.id}`);
+    this.#checks.doomed(`/data/${database.id}`);
     this.#store.write(() => {
       this.#store.putDatabase({
         ...database,
@@ -361,9 +371,7 @@ class Run {
   #flush(): void {
     const database = this.#random.pick(this.#alive());
     if (this.#life.dead || database === undefined || database.observedGeneration === 0) return;
-    this.#checks.flushed(`/data/${database.id}`);
     this.#say(`+ ${database.id} flush`);
-    this.#flushing.add(database.id);
     this.#store.write(() =>
       this.#store.putOperation(
         newOperation(`o${++this.#names}`, 'Flush', database, this.#clock.now()),
@@ -371,8 +379,6 @@ class Run {
     );
     this.#databases?.wake(database.id);
   }
-
-  readonly #flushing = new Set<string>();
 
   // --- the calm --------------------------------------------------------------------------------------
 
@@ -389,7 +395,9 @@ class Run {
       if (i % 50 === 0 && this.#unrest() === null) return;
     }
     const unrest = this.#unrest();
-    if (unrest !== null) throw new Broken(`no rest after ${CALM_MS / 1000} s of calm: ${unrest}`);
+    if (unrest === null) return;
+    const waits = this.#store.databases().map((d) => `${d.id}: ${this.#databases?.waits(d.id)}`);
+    throw new Broken(`no rest after ${CALM_MS / 1000} s of calm: ${unrest} (${waits.join('; ')})`);
   }
 
   /** What is not as it should be, or null. */

@@ -92,7 +92,10 @@ export class World {
     return this.running().filter((e) => e.role === 'replica' && this.#primaryOf(e) === primary);
   }
 
+  onFlush: (group: string) => void = () => undefined;
+
   flush(engine: SimEngine): void {
+    this.onFlush(engine.group);
     engine.log = [];
     for (const replica of this.replicasOf(engine)) {
       replica.log = [];
@@ -123,7 +126,8 @@ export class World {
     const take = this.random.between(0, replica.inbox.length);
     replica.log.push(...replica.inbox.splice(0, take));
     const primary = this.#primaryOf(replica);
-    const reachable = primary?.role === 'primary' && primary.alive;
+    const same = !replica.linkUp || primary?.process.pid === replica.linkPid;
+    const reachable = primary?.role === 'primary' && primary.alive && same;
     if (replica.linkUp) {
       // The stream ends when it was read to its end, not when the primary dies.
       if (!reachable && replica.inbox.length === 0) replica.linkUp = false;
@@ -133,6 +137,7 @@ export class World {
       replica.syncingUntil = 0;
       return;
     }
+    replica.linkPid = primary.process.pid;
     if (replica.syncingUntil === 0) {
       if (this.#continues(replica, primary)) {
         const missing = primary.log.slice(replica.log.length);

@@ -197,6 +197,8 @@ export interface InstanceRecord {
   readonly offset: number;
   readonly engine: string;
   readonly startedAt: number;
+  /** When its last process was known to be gone; 0: never had one, or it runs. */
+  readonly endedAt: number;
 }
 
 export type OperationStatus = 'Pending' | 'InProgress' | 'Succeeded' | 'Failed' | 'Canceled';

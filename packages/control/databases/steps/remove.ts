@@ -1,7 +1,7 @@
 /** Taking things away, each step so that it can be repeated: record, process, peers, files, record. */
 import { FENCE_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
-import { endOperations } from '../progress.ts';
+import { CANCELED, endOperations } from '../progress.ts';
 
 export async function dismiss(loop: DatabaseLoop, id: string): Promise<void> {
   const { store } = loop.deps;
@@ -32,15 +32,17 @@ export async function removeInstance(loop: DatabaseLoop, id: string): Promise<vo
 
 export async function removeDatabase(loop: DatabaseLoop): Promise<void> {
   const { store } = loop.deps;
-  const database = loop.database();
   store.write(() => {
-    if (database.resourceState === 'CreateFailed' && database.provisioningState !== 'Deleting') {
+    const database = loop.database();
+    if (database.provisioningState !== 'Deleting') {
+      if (database.resourceState !== 'CreateFailed') return; // asked for again meanwhile
       // Rolled back: the record stays, so that the user sees why and can try again or delete it.
       for (const shard of loop.shards()) store.removeShard(loop.id, shard.index);
       loop.event('create-rolled-back', 'info', 'What a failed create had started was removed.');
       return;
     }
-    endOperations(loop, (operation) => operation.databaseId === loop.id, null);
+    endOperations(loop, (operation) => operation.kind === 'DeleteDatabase', null);
+    endOperations(loop, () => true, CANCELED);
     loop.event('database-deleted', 'info', 'The database was deleted.');
     store.removeDatabase(loop.id);
   });

@@ -3,6 +3,7 @@
  * that comes after this one asks the same engine again and never a second one (engine rule 3).
  */
 import type { EngineFacts } from '../../../engine/contract.ts';
+import { NEVER_SERVED } from '../../plan/shard.ts';
 import type { ShardRecord, StateReason } from '../../store/records.ts';
 import { isClustered } from '../launch.ts';
 import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
@@ -140,11 +141,12 @@ export async function giveUp(
   const { store, clock } = loop.deps;
   store.write(() => {
     const shard = loop.shard(index);
+    const anew = code === NEVER_SERVED;
     store.putShard({
       ...shard,
-      phase: 'down',
+      phase: anew ? 'new' : 'down',
       // A successor that was committed may have served: its files are the newer ones.
-      primary: shard.successor ?? shard.primary,
+      primary: anew ? null : (shard.successor ?? shard.primary),
       successor: null,
       reason: { code, message },
       decidedAt: clock.now(),

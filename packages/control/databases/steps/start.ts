@@ -49,6 +49,7 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
         synced: false,
         engine: `${node.engine.name} ${node.engine.version}`,
         startedAt: clock.now(),
+        endedAt: 0,
       }),
     );
     loop.watch(id).startSucceeded();
@@ -139,6 +140,7 @@ export async function fence(loop: DatabaseLoop, id: string, reason: FenceReason)
       phase: now.phase === 'running' ? 'dead' : now.phase,
       process: null,
       synced: false,
+      endedAt: loop.deps.clock.now(),
     });
     const shard = loop.shard(instance.shard);
     const role = roleOf(shard, instance);
