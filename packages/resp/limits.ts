@@ -17,3 +17,12 @@ export const ELEMENT_COST_BYTES = 16;
 
 /** Strings at least this long are handed out as views of the received chunk; shorter ones are copied, so that a small value does not keep a whole chunk alive. */
 export const VIEW_BYTES = 4096;
+
+/** Arguments of one command; the engines' own bound. */
+export const MAX_ARGUMENTS = 1024 * 1024;
+
+/** An inline command is a line typed by hand; longer ones are refused as the engines do. */
+export const MAX_INLINE_BYTES = 64 * 1024;
+
+/** A whole command; the engines' own `client-query-buffer-limit`. */
+export const MAX_REQUEST_BYTES = 1024 * 1024 * 1024;

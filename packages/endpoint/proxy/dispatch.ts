@@ -1,0 +1,243 @@
+/**
+ * What becomes of a command that did not take the short way: the checks in the engine's own order
+ * and wording (does it exist, are there enough arguments, may this connection run it now), then its
+ * fate from the command table.
+ *
+ * A handler answers TAKEN, or STALLED when it could not go on; then it must have done nothing, since
+ * the same command is offered again.
+ */
+import { encodeCommand } from '../../resp/index.ts';
+import { splitInline } from '../../resp/inline.ts';
+import { FULL_BOUNDS, RequestScanner, SCAN_INLINE } from '../../resp/scan-request.ts';
+import { AZURE_BLOCKED, type Command } from '../../resp/table/index.ts';
+import { block, mayBlock } from './blocking.ts';
+import { all } from './fan-out.ts';
+import { guarded } from './guarded.ts';
+import { BULK_BYTES } from './limits.ts';
+import { LOCAL } from './local.ts';
+import { waitedTooLong } from './retries.ts';
+import { firstSlot, textOf } from './route.ts';
+import { script } from './script-command.ts';
+import { ENDED, type Session, STALLED, TAKEN } from './session.ts';
+import type { Shard } from './shard.ts';
+import { split } from './split.ts';
+
+/** One whole command: where it lies, what it is. */
+export interface Call {
+  readonly session: Session;
+  readonly command: Command;
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+  readonly args: RequestScanner;
+}
+
+export type Handler = (call: Call) => number;
+
+const inlineScanner = new RequestScanner();
+
+export function dispatch(
+  session: Session,
+  bytes: Buffer,
+  start: number,
+  found: number,
+  scanner: RequestScanner,
+): number {
+  if (found !== SCAN_INLINE) return handle(session, bytes, start, scanner.end, scanner);
+  const args = splitInline(bytes.subarray(scanner.lineStart, scanner.lineEnd));
+  if (args === null) {
+    session.reply('-ERR Protocol error: unbalanced quotes in request\r\n');
+    session.endWhenQuiet('protocol-error');
+    return ENDED;
+  }
+  if (args.length === 0) return TAKEN;
+  const whole = encodeCommand(args);
+  inlineScanner.scan(whole, 0, whole.length, FULL_BOUNDS);
+  return handle(session, whole, 0, whole.length, inlineScanner);
+}
+
+function handle(
+  session: Session,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  args: RequestScanner,
+): number {
+  const { proxy, state } = session;
+  if (session.gated) {
+    session.stall('redirected');
+    return STALLED;
+  }
+  const { table } = proxy;
+  if (table === null) {
+    const shard = proxy.world.topology.first();
+    if (session.overdue) return fail(session, shard);
+    session.stallFor(shard);
+    return STALLED;
+  }
+  const root = table.find(bytes, args.starts[0] ?? 0, args.ends[0] ?? 0);
+  if (root === null) return refuse(session, unknownCommand(bytes, args));
+  let command = root;
+  if (root.subcommands !== null && args.count > 1) {
+    const sub = root.subcommands.find(bytes, args.starts[1] ?? 0, args.ends[1] ?? 0);
+    if (sub === null) {
+      const given = textOf(bytes, args, 1).slice(0, 128);
+      return refuse(
+        session,
+        `-ERR unknown subcommand '${clean(given)}'. Try ${root.name.toUpperCase()} HELP.\r\n`,
+      );
+    }
+    command = sub;
+  }
+  if (command.arity > 0 ? args.count !== command.arity : args.count < -command.arity) {
+    return refuse(session, `-ERR wrong number of arguments for '${command.name}' command\r\n`);
+  }
+  const early = command.name === 'auth' || command.name === 'hello' || command.name === 'quit';
+  if (state.user === null && !early) {
+    return refuse(session, '-NOAUTH Authentication required.\r\n');
+  }
+  const { fate } = command;
+  if (fate.kind === 'refused' || (proxy.view.azureStrict && AZURE_BLOCKED.has(command.name))) {
+    return refuse(session, unknownCommand(bytes, args));
+  }
+  const call: Call = { session, command, bytes, start, end, args };
+  if (state.subscriber !== null && state.protocol === 2 && !SUBSCRIBED.has(command.name)) {
+    return refuse(
+      session,
+      `-ERR Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\r\n`,
+    );
+  }
+  if (state.mode.kind === 'monitor' && !MONITORING.has(command.name)) {
+    return refuse(session, "-ERR Replica can't interact with the keyspace\r\n");
+  }
+  if (state.mode.kind === 'transaction' && !TRANSACTION.has(command.name)) {
+    return state.mode.transaction.queue(call);
+  }
+  const rule = proxy.guard.rule(command.name);
+  if (rule !== null) {
+    const decided = guarded(call, rule);
+    if (decided !== null) return decided;
+  }
+  const took = execute(call);
+  if (took === TAKEN) {
+    session.commands++;
+    session.lastCommand = command.name;
+    proxy.world.meter.of(command).requestBytes.add(end - start, 1);
+    if (proxy.monitors.size > 0) proxy.monitors.saw(session, command.name, bytes, args);
+    if (end - start > BULK_BYTES) noteLarge(call);
+  }
+  return took;
+}
+
+/** Runs a command by its fate. */
+export function execute(call: Call): number {
+  const { session, command } = call;
+  const { fate } = command;
+  switch (fate.kind) {
+    case 'keyed':
+      return session.state.tracking === null ? keyed(call) : session.state.tracking.run(call);
+    case 'split':
+      return split(call, fate);
+    case 'all':
+      return all(call, fate.merge);
+    case 'one':
+      return toShard(call, session.proxy.world.topology.first());
+    case 'script':
+      return script(call);
+    case 'block':
+      return mayBlock(call, fate) ? block(call) : keyed(call);
+    case 'local': {
+      const handler = LOCAL[fate.handler];
+      if (handler === undefined) throw new Error(`no handler '${fate.handler}'`);
+      return handler(call);
+    }
+    case 'refused':
+      return refuse(session, unknownCommand(call.bytes, call.args));
+  }
+}
+
+/** To the shard of its first key. Several slots: the engine says CROSSSLOT itself. */
+export function keyed(call: Call): number {
+  const { session, command, bytes, args } = call;
+  const slot = firstSlot(command, bytes, args);
+  const { topology } = session.proxy.world;
+  // Without keys (their number was wrong, say) any engine knows the right error.
+  return toShard(call, slot < 0 ? topology.first() : topology.ofSlot(slot));
+}
+
+export function toShard(call: Call, shard: Shard | null): number {
+  const { session, command, bytes, start, end, args } = call;
+  if (shard === null || session.overdue) return fail(session, shard);
+  const index = command.firstKey;
+  const { large } = session.proxy.world;
+  const isLarge =
+    end - start > BULK_BYTES ||
+    (large.seen > 0 &&
+      index > 0 &&
+      index < args.count &&
+      large.isLarge(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0, command.id));
+  const lane = session.laneFor(shard, isLarge);
+  if (lane === null) return STALLED;
+  session.lanes.wrote(lane, command);
+  lane.send(session, command, bytes, start, end, 1);
+  return TAKEN;
+}
+
+/** The wait for a shard was too long, or there is none. */
+export function fail(session: Session, shard: Shard | null): number {
+  const reason = shard === null ? 'no-shard' : shard.obstacle || shard.trouble || 'lane-busy';
+  session.reply(waitedTooLong(shard?.id ?? 'of this key', reason));
+  return TAKEN;
+}
+
+/** An error that is known at once. Within a MULTI it also spoils the transaction. */
+export function refuse(session: Session, text: string): number {
+  const { mode } = session.state;
+  if (mode.kind === 'transaction') mode.transaction.spoil();
+  session.reply(text);
+  return TAKEN;
+}
+
+function noteLarge(call: Call): void {
+  const { session, command, bytes, args, start, end } = call;
+  const index = command.firstKey;
+  session.proxy.world.large.note({
+    kind: 'large-request',
+    client: session.id,
+    command: command.name,
+    key: index > 0 && index < args.count ? clean(textOf(bytes, args, index).slice(0, 128)) : '',
+    bytes: end - start,
+    ms: 0,
+    behind: 0,
+  });
+}
+
+/** In the engine's words, arguments cut as it cuts them. */
+function unknownCommand(bytes: Buffer, args: RequestScanner): string {
+  let beginning = '';
+  for (let i = 1; i < args.count && beginning.length < 128; i++) {
+    const text = bytes.toString('latin1', args.starts[i] ?? 0, args.ends[i] ?? 0);
+    beginning += `'${text.slice(0, 128 - beginning.length)}' `;
+  }
+  const name = bytes.toString('latin1', args.starts[0] ?? 0, args.ends[0] ?? 0).slice(0, 128);
+  return `-ERR unknown command '${clean(name)}', with args beginning with: ${clean(beginning)}\r\n`;
+}
+
+/** The engine never lets a line end within an error. */
+function clean(text: string): string {
+  return text.replace(/[\r\n]/g, ' ');
+}
+
+const SUBSCRIBED = new Set([
+  'subscribe',
+  'psubscribe',
+  'ssubscribe',
+  'unsubscribe',
+  'punsubscribe',
+  'sunsubscribe',
+  'ping',
+  'quit',
+  'reset',
+]);
+const MONITORING = new Set(['quit', 'reset', 'ping', 'monitor']);
+const TRANSACTION = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);

@@ -1,0 +1,190 @@
+/**
+ * Commands that concern the whole database: sent to every primary, on the very lanes that carry this
+ * session's other commands (so that FLUSHALL comes after the SET before it), answers merged.
+ */
+
+import { encodeCommand } from '../../resp/index.ts';
+import type { Merge } from '../../resp/table/index.ts';
+import { type Call, fail, toShard } from './dispatch.ts';
+import type { Lane } from './lane.ts';
+import { MERGE_BYTES } from './limits.ts';
+import { mergeHistograms, mergeInfo, mergeSlowlog } from './merge-text.ts';
+import { Part, type PartResult } from './part.ts';
+import { integer, nullReply, splitArray } from './raw-reply.ts';
+import { bytesOf, textOf } from './route.ts';
+import { type Session, STALLED, TAKEN } from './session.ts';
+import type { Shard } from './shard.ts';
+
+/** A lane to each shard, or the reason to wait. */
+export function lanesToAll(session: Session): readonly Lane[] | typeof STALLED | Shard | null {
+  const { serving } = session.proxy.world.topology;
+  if (serving.length === 0) return null;
+  const lanes: Lane[] = [];
+  for (const shard of serving) {
+    if (session.overdue && session.lanes.take(shard, false) === null) return shard;
+    const lane = session.laneFor(shard, false);
+    if (lane === null) return STALLED;
+    lanes.push(lane);
+  }
+  return lanes;
+}
+
+export function all(call: Call, merge: Merge): number {
+  const { session, command, bytes, start, end } = call;
+  const { topology } = session.proxy.world;
+  const only = topology.serving.length === 1 && !ALWAYS_MERGED.has(merge);
+  if (only && !NOTED.has(command.name)) return toShard(call, topology.first());
+  const lanes = lanesToAll(session);
+  if (lanes === STALLED) return STALLED;
+  if (lanes === null || !Array.isArray(lanes)) return fail(session, lanes as Shard | null);
+  if (merge === 'random') return random(call, lanes);
+  if (command.name === 'script|load') {
+    const sha = session.proxy.scripts.remember(bytesOf(bytes, call.args, 2));
+    for (const lane of lanes) session.proxy.scripts.loaded(lane.node, sha);
+  }
+  if (command.name === 'script|flush') session.proxy.scripts.flush();
+  const whole = Buffer.from(bytes.subarray(start, end));
+  const limit = call.args.count > 2 ? Number(textOf(bytes, call.args, 2)) : 10;
+  gather(session, call, lanes, whole, (results) =>
+    join(session, command.name, merge, lanes, results, limit),
+  );
+  return TAKEN;
+}
+
+/** Asks all lanes the same; fills the session's place when all have answered. */
+function gather(
+  session: Session,
+  call: Call,
+  lanes: readonly Lane[],
+  whole: Buffer,
+  joined: (results: readonly PartResult[]) => Buffer,
+): void {
+  const place = session.order.place(call.command);
+  const results = new Array<PartResult>(lanes.length);
+  let left = lanes.length;
+  for (const [i, lane] of lanes.entries()) {
+    session.lanes.wrote(lane, call.command);
+    const slot = lane.shard.view.slots[0]?.[0] ?? 0;
+    new Part(session, call.command, lane, slot, whole, 1, (result) => {
+      results[i] = result;
+      if (--left === 0) session.fill(place, joined(results));
+    });
+  }
+}
+
+function join(
+  session: Session,
+  name: string,
+  merge: Merge,
+  lanes: readonly Lane[],
+  results: readonly PartResult[],
+  limit: number,
+): Buffer {
+  const replies: Buffer[] = [];
+  const failed: number[] = [];
+  for (const [i, result] of results.entries()) {
+    const reply = result.kind === 'replies' ? result.replies[0] : undefined;
+    if (reply === undefined || reply[0] === 45) failed.push(i);
+    if (reply !== undefined) replies.push(reply);
+  }
+  const [first] = replies;
+  if (merge === 'any-success') {
+    const success = replies.find((reply) => reply[0] !== 45);
+    if (success !== undefined) return success;
+  }
+  if (failed.length > 0) {
+    const error = replies.find((reply) => reply[0] === 45);
+    if (error !== undefined && failed.length === lanes.length) return error;
+    const named = (indexes: readonly number[]): string =>
+      indexes.map((i) => lanes[i]?.shard.id ?? '').join(', ') || 'none';
+    const done = lanes.map((_, i) => i).filter((i) => !failed.includes(i));
+    const why = error === undefined ? 'shard lost' : error.toString('latin1', 1).trim();
+    return Buffer.from(
+      `-ERR partly-done: '${name}' was executed by shard ${named(done)}, not or not known to be by shard ${named(failed)}: ${why}\r\n`,
+    );
+  }
+  if (first === undefined) return Buffer.from('-ERR no shard answered\r\n');
+  let bytes = 0;
+  for (const reply of replies) bytes += reply.length;
+  if (bytes > MERGE_BYTES) {
+    return Buffer.from(
+      `-ERR merge-limit: the answers to '${name}' are larger than 512 MB; use SCAN\r\n`,
+    );
+  }
+  switch (merge) {
+    case 'same':
+    case 'any-success':
+    case 'random':
+      return first;
+    case 'sum': {
+      let sum = 0;
+      for (const reply of replies) sum += integer(reply);
+      return Buffer.from(`:${sum}\r\n`);
+    }
+    case 'concat': {
+      const items = replies.map((reply) => Number(reply.toString('latin1', 1, reply.indexOf(13))));
+      const total = items.reduce((a, b) => a + b, 0);
+      return Buffer.concat([
+        Buffer.from(`*${total}\r\n`),
+        ...replies.map((reply) => reply.subarray(reply.indexOf(10) + 1)),
+      ]);
+    }
+    case 'and': {
+      const columns = replies.map((reply) => splitArray(reply).map(integer));
+      const length = columns[0]?.length ?? 0;
+      const lines: string[] = [];
+      for (let i = 0; i < length; i++) {
+        lines.push(`:${columns.every((column) => column[i] === 1) ? 1 : 0}\r\n`);
+      }
+      return Buffer.from(`*${length}\r\n${lines.join('')}`);
+    }
+    case 'info':
+      return mergeInfo(session, replies);
+    case 'slowlog':
+      return mergeSlowlog(replies, limit);
+    case 'histogram':
+      return mergeHistograms(replies, session.state.protocol);
+  }
+}
+
+/** RANDOMKEY: a shard is drawn by the number of its keys, then it draws a key. */
+function random(call: Call, lanes: readonly Lane[]): number {
+  const { session, command } = call;
+  const place = session.order.place(command);
+  const sizes = new Array<number>(lanes.length).fill(0);
+  let left = lanes.length;
+  const ask = encodeCommand(['DBSIZE']);
+  const draw = (): void => {
+    const total = sizes.reduce((a, b) => a + b, 0);
+    const drawn = Math.random() * total;
+    let index = 0;
+    for (let before = sizes[0] ?? 0; before <= drawn && index < sizes.length - 1; ) {
+      index++;
+      before += sizes[index] ?? 0;
+    }
+    const lane = lanes[index];
+    if (lane === undefined || total === 0 || !lane.open) {
+      session.fill(place, nullReply(session.state.protocol));
+      return;
+    }
+    const slot = lane.shard.view.slots[0]?.[0] ?? 0;
+    new Part(session, command, lane, slot, encodeCommand(['RANDOMKEY']), 1, (result) => {
+      const reply = result.kind === 'replies' ? result.replies[0] : undefined;
+      session.fill(place, reply ?? nullReply(session.state.protocol));
+    });
+  };
+  for (const [i, lane] of lanes.entries()) {
+    const slot = lane.shard.view.slots[0]?.[0] ?? 0;
+    new Part(session, command, lane, slot, ask, 1, (result) => {
+      const reply = result.kind === 'replies' ? result.replies[0] : undefined;
+      sizes[i] = reply === undefined || reply[0] !== 58 ? 0 : integer(reply);
+      if (--left === 0) draw();
+    });
+  }
+  return TAKEN;
+}
+
+/** Merged even with one shard: the answer is not only the engine's. */
+const ALWAYS_MERGED: ReadonlySet<Merge> = new Set<Merge>(['info']);
+/** Noted here, so that they take the long way. */
+const NOTED = new Set(['script|load', 'script|flush']);

@@ -1,0 +1,408 @@
+/**
+ * A connection to one engine, shared by many sessions: commands go out in batches, replies come back
+ * in order, and each goes to the session that stands first in the lane's list.
+ *
+ * Speed comes from what is not done. A reply is not parsed but measured: for most (a short string, a
+ * status, a number) that is one header. Neighbouring replies of one session are passed on as one
+ * range of the chunk they came in. Nothing is allocated for a command: records are reused, bytes lie
+ * in the journal.
+ *
+ * Three things take a reply off this path: it is an error (the engine may say that the command
+ * belongs elsewhere), a sink waits for it (a part of something), or it is not all in this chunk.
+ */
+import { connect, type Socket } from 'node:net';
+import { encodeCommand } from '../../resp/index.ts';
+import { ReplyScanner } from '../../resp/scan-reply.ts';
+import type { Command } from '../../resp/table/index.ts';
+import { Journal } from './journal.ts';
+import { LaneFlow } from './lane-flow.ts';
+import { introduce, type LaneLogin } from './lane-login.ts';
+import { failLane } from './lane-loss.ts';
+import { BULK_BYTES, CLIENT_HIGH_WATER, LANE_CONNECT_MS, LANE_HIGH_WATER } from './limits.ts';
+import type { Pending, ReplySink } from './pending.ts';
+import type { Session } from './session.ts';
+import type { Shard } from './shard.ts';
+import { handleError } from './upstream-errors.ts';
+import { measureWhole, whole } from './whole-replies.ts';
+import type { World } from './world.ts';
+
+/** small: shared. bulk: one large reply at a time. own: belongs to one session. */
+export type LaneKind = 'small' | 'bulk' | 'own';
+export type LaneState = 'connecting' | 'ready' | 'closed';
+
+const LF = 10;
+
+export class Lane {
+  readonly world: World;
+  readonly shard: Shard;
+  readonly login: LaneLogin;
+  kind: LaneKind;
+  state: LaneState = 'connecting';
+  /** Nothing new is put on it: it is being replaced. */
+  retired = false;
+  /** Commands put on it and not answered. */
+  inFlight = 0;
+  head: Pending | null = null;
+  #tail: Pending | null = null;
+  readonly journal: Journal;
+  /** CLIENT ID in the engine; 0 when it was not asked. */
+  engineClient = 0;
+  usedAt = 0;
+  /** RESP3 pushes. */
+  onPush: ((bytes: Buffer) => void) | null = null;
+  onReady: (() => void) | null = null;
+  onClosed: ((reason: string) => void) | null = null;
+  /** Nothing is in flight any more. */
+  onQuiet: (() => void) | null = null;
+  /** The instance it is connected to. */
+  readonly node: string;
+  /** A WAIT stands in it: others keep away. */
+  waits = 0;
+
+  readonly #socket: Socket;
+  readonly #flow: LaneFlow;
+  readonly #scanner = new ReplyScanner();
+  #carry: Buffer | null = null;
+  #collected: Buffer[] = [];
+  #scheduled = false;
+  #congested = false;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(
+    world: World,
+    shard: Shard,
+    at: { readonly node: string; readonly socket: string },
+    login: LaneLogin,
+    kind: LaneKind,
+  ) {
+    this.world = world;
+    this.shard = shard;
+    this.login = login;
+    this.kind = kind;
+    this.node = at.node;
+    this.journal = new Journal(world.blocks);
+    this.usedAt = world.now;
+    this.#socket = connect(at.socket);
+    this.#flow = new LaneFlow(this.#socket);
+    this.#socket.on('error', (error) => this.close(error.message));
+    this.#socket.on('close', () => this.close('closed by the engine'));
+    this.#socket.on('drain', () => this.#drained());
+    this.#socket.on('connect', () => this.#introduce());
+    this.#timer = setTimeout(() => this.close('no answer to the login'), LANE_CONNECT_MS);
+  }
+
+  /** May take a command now. */
+  get open(): boolean {
+    return this.state === 'ready' && !this.retired && !this.#congested && this.waits === 0;
+  }
+
+  #introduce(): void {
+    introduce(this.#socket, this.login, (result) => {
+      if (typeof result === 'string') return this.close(result);
+      this.engineClient = result;
+      this.#socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+      if (this.#timer !== null) clearTimeout(this.#timer);
+      this.#timer = null;
+      this.state = 'ready';
+      this.onReady?.();
+    });
+  }
+
+  /** Puts `count` commands of a session, contiguous in `bytes`, on the lane; their replies go to the client. */
+  send(
+    session: Session,
+    command: Command,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    count: number,
+  ): Pending {
+    const pending = this.#record(session, command, bytes, start, end, count);
+    pending.ordered = true;
+    session.order.append(pending);
+    return pending;
+  }
+
+  /** The same, with replies for a sink. `session` may be null: our own question. */
+  ask(
+    session: Session | null,
+    command: Command | null,
+    bytes: Buffer,
+    count: number,
+    sink: ReplySink,
+  ): Pending {
+    const pending = this.#record(session, command, bytes, 0, bytes.length, count);
+    pending.sink = sink;
+    return pending;
+  }
+
+  /** A record of `Retries`, with its own bytes: it keeps its place in its session. */
+  resend(pending: Pending): void {
+    const { bytes } = pending;
+    if (bytes === null) return;
+    pending.bytes = null;
+    this.#enlist(pending, bytes, 0, bytes.length, Math.max(1, pending.count));
+  }
+
+  #record(
+    session: Session | null,
+    command: Command | null,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    count: number,
+  ): Pending {
+    const pending = this.world.pendings.take();
+    pending.session = session;
+    pending.command = command;
+    this.#enlist(pending, bytes, start, end, count);
+    return pending;
+  }
+
+  #enlist(pending: Pending, bytes: Buffer, start: number, end: number, count: number): void {
+    const { world, journal } = this;
+    const { session } = pending;
+    journal.put(bytes, start, end);
+    pending.lane = this;
+    pending.shard = this.shard.index;
+    pending.count = count;
+    pending.total = count;
+    pending.startedAt = world.now;
+    pending.block = journal.block;
+    pending.from = journal.from;
+    pending.to = pending.from + end - start;
+    if (this.#tail === null) this.head = pending;
+    else this.#tail.nextInLane = pending;
+    this.#tail = pending;
+    this.inFlight += count;
+    if (session !== null) session.lanes.flying(this.shard.index, count);
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      world.laneToFlush(this);
+    }
+  }
+
+  /** Writes what was put on it in this tick. */
+  flush(): void {
+    this.#scheduled = false;
+    if (this.state !== 'ready') return;
+    this.usedAt = this.world.now;
+    const pieces = this.journal.take();
+    const [only] = pieces;
+    if (pieces.length === 1 && only !== undefined) this.#socket.write(only);
+    else if (pieces.length > 1) {
+      this.#socket.cork();
+      for (const piece of pieces) this.#socket.write(piece);
+      this.#socket.uncork();
+    }
+    if (this.#socket.writableLength > LANE_HIGH_WATER) this.#congested = true;
+  }
+
+  #drained(): void {
+    if (!this.#congested) return;
+    this.#congested = false;
+    this.shard.wakeAll();
+  }
+
+  #onData(received: Buffer): void {
+    const { world } = this;
+    world.tick();
+    let chunk = received;
+    if (this.#carry !== null) {
+      chunk = Buffer.concat([this.#carry, received]);
+      this.#carry = null;
+    }
+    const end = chunk.length;
+    let at = 0;
+    while (at < end) {
+      const pending = this.head;
+      if (pending === null || chunk[at] === 62) {
+        const next = this.#scanner.idle || pending === null ? this.#push(chunk, at, end) : at;
+        if (next > at) {
+          at = next;
+          continue;
+        }
+        if (next < 0) break;
+        if (pending === null) return this.close('a reply that nobody waits for');
+      }
+      if (pending === null) break;
+      const next =
+        pending.sink === null && this.#scanner.idle
+          ? this.#pass(pending, chunk, at, end)
+          : this.#measured(pending, chunk, at, end);
+      if (next === at) {
+        if (this.state === 'closed') return;
+        this.#carry = chunk.subarray(at);
+        break;
+      }
+      at = next;
+    }
+    if (this.state === 'closed') return;
+    if (this.kind === 'bulk') this.#flow.received(received.length);
+    world.answered();
+  }
+
+  /** Whole, plain replies of the first pending, passed on as one range. */
+  #pass(pending: Pending, chunk: Buffer, from: number, end: number): number {
+    const meter = pending.command === null ? null : this.world.meter.of(pending.command);
+    measureWhole(chunk, from, end, pending.count, meter);
+    const { found, end: at } = whole;
+    if (found === 0) return this.#measured(pending, chunk, from, end);
+    this.#deliver(pending, chunk, from, at);
+    this.#count(pending, found);
+    return at;
+  }
+
+  /** Everything else: one reply, or a part of one. Answers how far it got. */
+  #measured(pending: Pending, chunk: Buffer, at: number, end: number): number {
+    const scanner = this.#scanner;
+    const begins = scanner.idle;
+    if (begins && chunk[at] === 45 && pending.sink === null) {
+      const lineEnd = chunk.indexOf(LF, at) + 1;
+      if (lineEnd === 0) return at;
+      if (pending.command !== null) this.world.meter.of(pending.command).failed++;
+      const answer = handleError(this, pending, chunk.subarray(at, lineEnd));
+      if (answer === 'sent-again') {
+        this.#count(pending, 1);
+        return lineEnd;
+      }
+      this.#deliver(pending, answer, 0, answer.length);
+      this.#count(pending, 1);
+      return lineEnd;
+    }
+    const next = scanner.scan(chunk, at, end);
+    if (scanner.broken) {
+      this.close('what the engine sent is no reply');
+      return at;
+    }
+    if (begins && scanner.largest > BULK_BYTES && next > at)
+      this.#turnsBulk(pending, scanner.largest);
+    if (pending.sink !== null) {
+      if (next > at) this.#collected.push(Buffer.from(chunk.subarray(at, next)));
+      if (scanner.done) {
+        const collected = this.#collected;
+        this.#collected = [];
+        const [only] = collected;
+        const reply =
+          collected.length === 1 && only !== undefined ? only : Buffer.concat(collected);
+        const { sink } = pending;
+        if (pending.command !== null) {
+          const meter = this.world.meter.of(pending.command);
+          meter.replyBytes.add(reply.length, 1);
+          if (reply[0] === 45) meter.failed++;
+        }
+        this.#count(pending, 1);
+        sink.onReply(reply);
+      }
+      return next;
+    }
+    if (next > at) this.#deliver(pending, chunk, at, next);
+    if (scanner.done) {
+      if (pending.command !== null) {
+        this.world.meter
+          .of(pending.command)
+          .replyBytes.add(Math.max(scanner.largest, next - at), 1);
+      }
+      this.#count(pending, 1);
+    }
+    return next;
+  }
+
+  #deliver(pending: Pending, chunk: Buffer, start: number, end: number): void {
+    const { session } = pending;
+    if (session === null || session.gone) return;
+    if (session.order.head === pending) {
+      session.push(chunk, start, end);
+    } else {
+      session.order.keep(pending, Buffer.from(chunk.subarray(start, end)));
+    }
+    if (this.kind !== 'small' && session.output.unwritten > CLIENT_HIGH_WATER) {
+      this.#flow.waitFor(session.output);
+    }
+  }
+
+  /** `answered` replies of the first pending have come. */
+  #count(pending: Pending, answered: number): void {
+    const { session, command } = pending;
+    this.inFlight -= answered;
+    pending.count -= answered;
+    if (command !== null) {
+      const meter = this.world.meter.of(command);
+      meter.calls += answered;
+      meter.latency.add((this.world.now - pending.startedAt) * 1000, answered);
+    }
+    if (session !== null) session.landed(pending.shard, answered);
+    if (pending.count > 0) return;
+    this.head = pending.nextInLane;
+    if (this.head === null) this.#tail = null;
+    pending.nextInLane = null;
+    if (pending.block !== null) this.journal.release(pending.block);
+    pending.block = null;
+    if (pending.ordered) {
+      pending.done = true;
+      session?.settle();
+    } else {
+      this.world.pendings.give(pending);
+    }
+    if (this.head === null) {
+      this.onQuiet?.();
+      this.shard.laneQuiet(this);
+    }
+  }
+
+  #push(chunk: Buffer, at: number, end: number): number {
+    if (chunk[at] !== 62) return at;
+    const scanner = new ReplyScanner();
+    const next = scanner.scan(chunk, at, end);
+    if (!scanner.done) {
+      this.#carry = Buffer.from(chunk.subarray(at));
+      return -1;
+    }
+    this.onPush?.(Buffer.from(chunk.subarray(at, next)));
+    return next;
+  }
+
+  /** Engine rule 23: a small lane on which a large reply begins becomes a bulk lane at once. */
+  #turnsBulk(pending: Pending, bytes: number): void {
+    this.world.large.saw(pending, bytes, this.inFlight - 1);
+    if (this.kind !== 'small') return;
+    this.kind = 'bulk';
+    this.shard.laneTurnedBulk(this);
+  }
+
+  /** True when the reply of the first pending has begun but not ended. */
+  get midReply(): boolean {
+    return !this.#scanner.idle || this.#collected.length > 0;
+  }
+
+  /** Bytes put on it that the engine cannot have seen. */
+  get unsent(): number {
+    return this.journal.waiting;
+  }
+
+  /** Ends it. What was in flight is decided by `failLane`: sent again, or an error that says what is known. */
+  close(reason: string): void {
+    if (this.state === 'closed') return;
+    const was = this.state;
+    this.state = 'closed';
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#socket.destroy();
+    const first = this.head;
+    this.head = null;
+    this.#tail = null;
+    this.inFlight = 0;
+    this.shard.laneClosed(this, reason, was);
+    this.onClosed?.(reason);
+    failLane(this, first, reason);
+    this.world.answered();
+  }
+
+  /** For tools: a question of our own. */
+  question(args: readonly (string | Buffer)[], answer: (reply: Buffer | null) => void): void {
+    this.ask(null, null, encodeCommand(args), 1, {
+      onReply: (reply) => answer(reply),
+      onLost: () => answer(null),
+    });
+  }
+}

@@ -1,0 +1,84 @@
+/** Bounds of the proxy, each with its reason. Bytes and milliseconds unless the name says otherwise. */
+
+/** Commands of many clients are copied together into blocks of this size: one write a tick, and the
+ * bytes are still there when a lane dies and a read may be sent again. */
+export const BLOCK_BYTES = 64 * 1024;
+/** Blocks kept for reuse by one worker and database: 16 MB. */
+export const BLOCKS_KEPT = 256;
+/** A request at least this long is not copied but referenced. */
+export const REFERENCE_BYTES = 16 * 1024;
+
+/** Requests and replies over this travel on a bulk lane (engine rule 23). */
+export const BULK_BYTES = 64 * 1024;
+/** Bulk lanes of one shard and group. Each carries one large reply at a time. */
+export const BULK_LANES = 4;
+/** Bytes a bulk lane may bring in one turn of the event loop; small lanes get the thread in between. */
+export const BULK_TURN_BYTES = 256 * 1024;
+/** Unwritten bytes of a client above which the bulk lane that feeds it stops reading. */
+export const CLIENT_HIGH_WATER = 1024 * 1024;
+/** Keys remembered as large. Hashed, so a small key may be taken for a large one: it is then only a little slower. */
+export const LARGE_KEYS = 64 * 1024;
+/** A key that was large is taken for large this long after it was last seen so. */
+export const LARGE_KEY_MS = 120_000;
+
+/** Unsent bytes of a lane above which its clients are not read from: the engine is behind. */
+export const LANE_HIGH_WATER = 4 * 1024 * 1024;
+/** From connect to logged in. A unix socket takes microseconds; a stopped engine never answers. */
+export const LANE_CONNECT_MS = 5000;
+/** Between attempts to reach a shard that refuses connections. */
+export const LANE_RETRY_MS = 20;
+/** A lane that nobody used for this long is closed. */
+export const LANE_IDLE_MS = 60_000;
+/** Lanes of users other than the default one, all together. Beyond: clients wait their turn. */
+export const OTHER_USERS_LANES = 64;
+/** Connections of single sessions (blocking commands, WATCH, tracking) in one worker and database.
+ * Each is a connection of the engine too, whose limit has this reserve. */
+export const OWN_LANES = 4096;
+/** Idle own connections kept for the next blocking command of the same user. */
+export const OWN_LANES_KEPT = 8;
+
+/** How long a command waits for a shard that is held, down or not reachable, before it fails. A
+ * failover takes milliseconds, a cold start seconds; most clients' own limit is 5 to 15 s. */
+export const SHARD_WAIT_MS = 10_000;
+/** Resolution of that bound. */
+export const WAIT_SWEEP_MS = 50;
+/** A command that the engine sends elsewhere (MOVED) is sent again at most so often... */
+export const REDIRECTS = 16;
+/** ...and asks for the slot map at most once in this time while nothing changes. */
+export const SLOT_MAP_RETRY_MS = 10;
+
+/** Unanswered commands of one client. Beyond: it is not read from until some are answered. */
+export const CLIENT_IN_FLIGHT = 100_000;
+/** Bytes of replies that wait for an earlier reply of another shard, for one client. */
+export const REORDER_BYTES = 64 * 1024 * 1024;
+/** A command that arrives in pieces, all clients of a worker and database together. */
+export const PARTIAL_BYTES_ALL = 1024 * 1024 * 1024;
+
+/** Before login, as the engine: arguments and length of one. */
+export const UNAUTHENTICATED_ARGUMENTS = 10;
+export const UNAUTHENTICATED_BULK_BYTES = 16_384;
+/** A failed login is answered after this long, doubled for each further one from that address... */
+export const LOGIN_DELAY_MS = 100;
+/** ...up to this. */
+export const LOGIN_DELAY_MAX_MS = 2000;
+/** Addresses remembered for that, and for how long. */
+export const LOGIN_ADDRESSES = 4096;
+export const LOGIN_FORGET_MS = 60_000;
+
+/** Queued commands of one MULTI: bytes. The engine's own query buffer limit. */
+export const TRANSACTION_BYTES = 256 * 1024 * 1024;
+/** Bodies of scripts remembered to load them again. */
+export const SCRIPT_BYTES = 16 * 1024 * 1024;
+export const SCRIPTS = 4096;
+/** Merged answer of a command that goes to all shards (KEYS): beyond this it fails by name. */
+export const MERGE_BYTES = 512 * 1024 * 1024;
+/** Channels of one client. */
+export const SUBSCRIPTIONS = 100_000;
+/** Monitors of one database and worker; each is told everything. */
+export const MONITORS = 16;
+
+/** Log of the largest requests and replies: entries kept, and from which size on. */
+export const LARGE_LOG_ENTRIES = 256;
+export const LARGE_LOG_BYTES = 64 * 1024;
+/** Keys and arguments in logs are cut to this. */
+export const LOG_TEXT_BYTES = 128;

@@ -1,0 +1,80 @@
+/**
+ * Counts per command: calls, errors, latency, request and reply bytes. Plain arrays indexed by the
+ * command's number; the histograms are log-linear with fixed buckets (control-protocol.ts), so one
+ * observation is two additions and workers add up.
+ */
+import type { Command } from '../../resp/table/index.ts';
+import type { CommandCounters, Histogram } from '../control-protocol.ts';
+
+const BUCKETS = 16 * 32;
+
+export function bucketOf(value: number): number {
+  const whole = value > 0x7fffffff ? 0x7fffffff : value | 0;
+  if (whole < 1) return 0;
+  const exponent = 31 - Math.clz32(whole);
+  const mantissa = exponent >= 4 ? (whole >> (exponent - 4)) & 15 : (whole << (4 - exponent)) & 15;
+  return 16 * exponent + mantissa;
+}
+
+class Series {
+  readonly #buckets = new Float64Array(BUCKETS);
+  #sum = 0;
+
+  add(value: number, times: number): void {
+    const bucket = bucketOf(value);
+    this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + times;
+    this.#sum += value * times;
+  }
+
+  read(unit: 'us' | 'bytes'): Histogram {
+    const buckets: [number, number][] = [];
+    let count = 0;
+    this.#buckets.forEach((times, bucket) => {
+      if (times === 0) return;
+      buckets.push([bucket, times]);
+      count += times;
+    });
+    return { unit, count, sum: Math.round(this.#sum), buckets };
+  }
+}
+
+export class CommandMeter {
+  calls = 0;
+  failed = 0;
+  readonly latency = new Series();
+  readonly requestBytes = new Series();
+  readonly replyBytes = new Series();
+
+  read(): CommandCounters {
+    return {
+      calls: this.calls,
+      failed: this.failed,
+      latency: this.latency.read('us'),
+      requestBytes: this.requestBytes.read('bytes'),
+      replyBytes: this.replyBytes.read('bytes'),
+    };
+  }
+}
+
+export class Meter {
+  #commands: (CommandMeter | undefined)[] = [];
+  #names: string[] = [];
+
+  of(command: Command): CommandMeter {
+    const known = this.#commands[command.id];
+    if (known !== undefined && this.#names[command.id] === command.name) return known;
+    const meter = new CommandMeter();
+    this.#commands[command.id] = meter;
+    this.#names[command.id] = command.name;
+    return meter;
+  }
+
+  read(): Record<string, CommandCounters> {
+    const all: Record<string, CommandCounters> = {};
+    this.#commands.forEach((meter, id) => {
+      const name = this.#names[id];
+      if (meter !== undefined && name !== undefined && meter.calls > 0) all[name] = meter.read();
+    });
+    return all;
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * A command of ours on behalf of a session, to one slot or shard: a share of a split command, a
+ * transaction in one piece. Its replies are collected. If the engine says that it executed nothing
+ * (MOVED and the like), or it never left, it is sent again within the usual bounds.
+ */
+import type { Command } from '../../resp/table/index.ts';
+import type { Lane } from './lane.ts';
+import { SHARD_WAIT_MS } from './limits.ts';
+import type { ReplySink } from './pending.ts';
+import type { Session } from './session.ts';
+import { isNotExecuted, noteMoved, withoutTwin } from './upstream-errors.ts';
+
+export type PartResult =
+  | { readonly kind: 'replies'; readonly replies: readonly Buffer[] }
+  | { readonly kind: 'lost'; readonly reason: string; readonly sent: boolean };
+
+export class Part implements ReplySink {
+  readonly session: Session;
+  readonly command: Command;
+  readonly bytes: Buffer;
+  readonly slot: number;
+  readonly #count: number;
+  readonly #done: (result: PartResult) => void;
+  #lane: Lane;
+  #replies: Buffer[] = [];
+  #attempts = 0;
+  #deadlineAt: number;
+
+  constructor(
+    session: Session,
+    command: Command,
+    lane: Lane,
+    slot: number,
+    bytes: Buffer,
+    count: number,
+    done: (result: PartResult) => void,
+  ) {
+    this.session = session;
+    this.command = command;
+    this.slot = slot;
+    this.bytes = bytes;
+    this.#count = count;
+    this.#done = done;
+    this.#lane = lane;
+    this.#deadlineAt = session.proxy.world.now + SHARD_WAIT_MS;
+    lane.ask(session, command, bytes, count, this);
+  }
+
+  onReply(reply: Buffer): void {
+    this.#replies.push(reply);
+    if (this.#replies.length < this.#count) return;
+    const moved = this.#replies.find(isNotExecuted);
+    if (moved !== undefined && this.#again()) {
+      noteMoved(this.#lane, moved);
+      return;
+    }
+    this.#done({
+      kind: 'replies',
+      replies: this.#replies.map((r) => (r[0] === 45 ? withoutTwin(this.#lane, r) : r)),
+    });
+  }
+
+  onLost(reason: string, sent: boolean): void {
+    const harmless = !sent || (this.command.readonly && this.#attempts === 0);
+    if (harmless && this.#again()) return;
+    this.#done({ kind: 'lost', reason, sent });
+  }
+
+  #again(): boolean {
+    const { world } = this.session.proxy;
+    if (this.session.gone || world.now > this.#deadlineAt || this.slot < 0) return false;
+    this.#replies = [];
+    this.#attempts++;
+    const pending = world.pendings.take();
+    pending.session = this.session;
+    pending.command = this.command;
+    pending.sink = this;
+    pending.bytes = this.bytes;
+    pending.slot = this.slot;
+    pending.count = this.#count;
+    pending.attempts = this.#attempts;
+    pending.deadlineAt = this.#deadlineAt;
+    world.retries.add(pending);
+    return true;
+  }
+}

@@ -1,0 +1,41 @@
+/** The bytes of a command that is not complete: grown as they come, looked at once. */
+import { type RequestBounds, RequestScanner, SCAN_MORE } from '../../resp/scan-request.ts';
+import { PARTIAL_BYTES_ALL } from './limits.ts';
+
+export class PartialCommand {
+  readonly #scanner = new RequestScanner();
+  #bytes: Buffer;
+  #needed = 0;
+  length: number;
+
+  constructor(chunk: Buffer, from: number, bounds: RequestBounds) {
+    this.length = chunk.length - from;
+    this.#bytes = Buffer.from(chunk.subarray(from));
+    this.#scanner.scan(this.#bytes, 0, this.length, bounds);
+    this.#needed = this.#scanner.needed;
+  }
+
+  /**
+   * Adds what came. Answers all bytes as soon as the first command in them is complete, or the
+   * stream is broken, or there is no room for more (then the caller's scan says what is wrong).
+   */
+  add(chunk: Buffer, bounds: RequestBounds, allPartialBytes: number): Buffer | null {
+    const total = this.length + chunk.length;
+    if (total > this.#bytes.length) {
+      // Doubling, but never by what a header announces: a header costs its sender nothing.
+      const grown = Buffer.allocUnsafeSlow(Math.max(total, this.#bytes.length * 2));
+      this.#bytes.copy(grown, 0, 0, this.length);
+      this.#bytes = grown;
+    }
+    chunk.copy(this.#bytes, this.length);
+    this.length = total;
+    if (allPartialBytes > PARTIAL_BYTES_ALL) return TOO_MUCH;
+    if (total < this.#needed) return null;
+    const found = this.#scanner.scan(this.#bytes, 0, total, bounds);
+    this.#needed = this.#scanner.needed;
+    return found === SCAN_MORE ? null : this.#bytes.subarray(0, total);
+  }
+}
+
+/** Scans as broken: the session ends with a protocol error. */
+const TOO_MUCH = Buffer.from('*1\r\n!too many bytes of unfinished commands\r\n');

@@ -1,0 +1,86 @@
+/**
+ * One or more commands of a session that are on their way: the only record the hot path makes, and
+ * it is reused. It stands in two lists at once: in its lane's, because an engine answers in the order
+ * of the lane; and in its session's, because a client gets its replies in its own order. Commands of
+ * one session that go out together and are the same command share one record (`count`).
+ */
+import type { Command } from '../../resp/table/index.ts';
+import type { Block } from './journal.ts';
+import type { Lane } from './lane.ts';
+import type { Session } from './session.ts';
+
+/** Takes whole replies instead of a client: parts of a split command, EXEC, answers for ourselves. */
+export interface ReplySink {
+  /** The bytes belong to the receiver. */
+  onReply(reply: Buffer): void;
+  /** No answer will come. `sent`: the engine may have executed it. */
+  onLost(reason: string, sent: boolean): void;
+}
+
+export class Pending {
+  session: Session | null = null;
+  lane: Lane | null = null;
+  command: Command | null = null;
+  /** Shard index, for the session's count of what is in flight there. */
+  shard = 0;
+  /** Replies still to come; `total` at the start. */
+  count = 0;
+  total = 0;
+  /** performance.now() when it was put on the lane. */
+  startedAt = 0;
+  /** Where its bytes are kept until it is answered. */
+  block: Block | null = null;
+  from = 0;
+  to = 0;
+  sink: ReplySink | null = null;
+  /** Stands in the session's order: its bytes go to the client. */
+  ordered = false;
+  /** Complete (all bytes in `parts` or passed on). */
+  done = false;
+  /** Replies that came before their turn. */
+  parts: Buffer[] | null = null;
+  /** Times it was sent again. */
+  attempts = 0;
+  /** Large by its header or by memory of its key; for the sketch and the log. */
+  keyHash = 0;
+  /** Commands that waited behind it on its lane when its reply began to be large. */
+  behind = 0;
+  /** Of a command that is to be sent again: its own copy, its slot, and until when it may wait. */
+  bytes: Buffer | null = null;
+  slot = 0;
+  deadlineAt = 0;
+  nextInLane: Pending | null = null;
+  nextInSession: Pending | null = null;
+}
+
+/** A free list: at a million commands a second, even a small object each would be garbage to collect. */
+export class PendingPool {
+  #free: Pending[] = [];
+
+  take(): Pending {
+    return this.#free.pop() ?? new Pending();
+  }
+
+  give(pending: Pending): void {
+    pending.session = null;
+    pending.lane = null;
+    pending.command = null;
+    pending.block = null;
+    pending.sink = null;
+    pending.ordered = false;
+    pending.count = 0;
+    pending.deadlineAt = 0;
+    pending.done = false;
+    pending.parts = null;
+    pending.attempts = 0;
+    pending.keyHash = 0;
+    pending.behind = 0;
+    pending.bytes = null;
+    pending.nextInLane = null;
+    pending.nextInSession = null;
+    if (this.#free.length < POOL) this.#free.push(pending);
+  }
+}
+
+/** More than this are garbage after a burst. */
+const POOL = 16_384;

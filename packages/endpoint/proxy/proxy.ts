@@ -1,0 +1,221 @@
+/**
+ * The data path of a database behind one address: commands of many clients, routed to shards over
+ * few lanes. This file holds what the worker calls; the work is in `session.ts` (clients), `lane.ts`
+ * (engines), `shard.ts` (who may be talked to now) and `dispatch.ts` (what becomes of a command).
+ */
+import { ReplyParser } from '../../resp/index.ts';
+import { CommandTable, readCommandSpecs } from '../../resp/table/index.ts';
+import type { ClientView, DatabaseView } from '../control-protocol.ts';
+import type {
+  AdmittedClient,
+  DataPath,
+  DataPathFactory,
+  DataPathHost,
+  PathCounters,
+} from '../data-path.ts';
+import { readGreeting } from './greeting.ts';
+import { Guard } from './guard.ts';
+import { LANE_RETRY_MS, WAIT_SWEEP_MS } from './limits.ts';
+import { Logins } from './logins.ts';
+import { Monitors } from './monitor.ts';
+import { Retries } from './retries.ts';
+import { Scripts } from './scripts.ts';
+import { Session } from './session.ts';
+import { Subscriptions } from './subscriptions.ts';
+import { Topology } from './topology.ts';
+import { World } from './world.ts';
+
+export class ProxyPath implements DataPath {
+  readonly world: World;
+  view: DatabaseView;
+  /** Null until an engine was asked: commands wait. */
+  table: CommandTable | null = null;
+  readonly sessions = new Map<string, Session>();
+  /** Sessions that wait for a shard; looked through for overdue ones. */
+  readonly patient = new Set<Session>();
+  readonly logins: Logins;
+  readonly scripts = new Scripts();
+  readonly subscriptions: Subscriptions;
+  readonly monitors = new Monitors();
+  guard = new Guard([]);
+  /** What the engine says about itself in HELLO, by field. */
+  greeting: ReadonlyMap<string, string> = new Map();
+  #sweep: NodeJS.Timeout;
+  #sweeps = 0;
+  #asking = false;
+  #drained: (() => void) | null = null;
+
+  constructor(host: DataPathHost, database: string) {
+    this.view = { ...NOTHING, id: database };
+    this.world = new World(host, database, (world) => ({
+      topology: new Topology(world, this.view),
+      retries: new Retries(world),
+    }));
+    this.logins = new Logins(this);
+    this.subscriptions = new Subscriptions(this);
+    this.#sweep = setInterval(() => this.#onSweep(), WAIT_SWEEP_MS);
+    this.#sweep.unref();
+  }
+
+  /** Plain commands may skip `dispatch`: nobody wants to see each of them. */
+  get shortWay(): boolean {
+    return this.monitors.size === 0 && this.guard.empty && !this.view.azureStrict;
+  }
+
+  refreshSessions(): void {
+    for (const session of this.sessions.values()) session.state.refresh();
+  }
+
+  apply(view: DatabaseView, epoch: number): void {
+    this.view = view;
+    this.guard = new Guard(view.guard);
+    this.world.topology.apply(view, epoch);
+    this.#applyUsers();
+    this.refreshSessions();
+    this.subscriptions.topologyChanged();
+    this.#askTable();
+  }
+
+  /** A key that is no longer valid ends exactly the sessions that logged in with it. */
+  #applyUsers(): void {
+    const users = new Map(this.view.users.map((user) => [user.name, user]));
+    for (const session of [...this.sessions.values()]) {
+      const { user, secretHash } = session.state;
+      if (user === null) continue;
+      const now = users.get(user.name);
+      if (now === undefined) session.end('user-removed');
+      else if (!now.secretHashes.includes(secretHash)) session.end('key-regenerated');
+      else session.state.newUserView(now);
+    }
+  }
+
+  /** The table comes from the engine that runs (design, decision 12); any user may ask for it. */
+  #askTable(): void {
+    if (this.table !== null || this.#asking) return;
+    const shard = this.world.topology.first();
+    const user = this.view.users[0];
+    if (shard === null || user === undefined) return;
+    const group = shard.group({
+      user: user.name,
+      twin: user.twin.name,
+      password: user.twin.password,
+      protocol: 2,
+      database: 0,
+    });
+    const lane = shard.smallLane(group);
+    if (lane === null) return;
+    this.#asking = true;
+    lane.question(['COMMAND'], (bytes) => {
+      this.#asking = false;
+      if (bytes === null || bytes[0] !== 42) return;
+      new ReplyParser({
+        onReply: (reply) => {
+          this.table = new CommandTable(readCommandSpecs(reply));
+        },
+      }).push(bytes);
+      lane.question(['HELLO'], (hello) => {
+        if (hello !== null && hello[0] === 42) this.greeting = readGreeting(hello);
+      });
+      for (const session of this.sessions.values()) this.world.wake(session);
+    });
+  }
+
+  accept(client: AdmittedClient): void {
+    this.sessions.set(client.id, new Session(this, client));
+  }
+
+  #onSweep(): void {
+    this.world.tick();
+    if (this.table === null) this.#askTable();
+    for (const session of this.patient) if (session.overdue) this.world.wake(session);
+    if (++this.#sweeps % 100 === 0) {
+      for (const shard of this.world.topology.shards) shard.sweep();
+      this.logins.sweep();
+    }
+  }
+
+  hold(shard: string, deadlineAt: number): Promise<void> {
+    const found = this.world.topology.shards.find((candidate) => candidate.id === shard);
+    return found === undefined ? Promise.resolve() : found.hold(deadlineAt);
+  }
+
+  release(shard: string, _epoch: number): void {
+    this.world.topology.shards.find((candidate) => candidate.id === shard)?.release();
+  }
+
+  counters(): PathCounters {
+    return { commands: this.world.meter.read() };
+  }
+
+  clients(): ClientView[] {
+    const now = performance.now();
+    return [...this.sessions.values()].map((session) => ({
+      id: session.id,
+      database: this.view.id,
+      address: session.client.address,
+      name: session.state.name,
+      user: session.state.user?.name ?? '',
+      openedAt: session.client.openedAt,
+      idleMs: Math.round(now - session.activeAt),
+      state: session.state.describe(),
+    }));
+  }
+
+  kill(client: string, reason: string): boolean {
+    const session = this.sessions.get(client);
+    if (session === undefined) return false;
+    session.end(reason);
+    return true;
+  }
+
+  waiting(client: string): boolean {
+    return (this.sessions.get(client)?.order.head ?? null) !== null;
+  }
+
+  log(since: number): readonly unknown[] {
+    return this.world.large.since(since);
+  }
+
+  drain(deadlineAt: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#drained = resolve;
+      const timer = setInterval(() => {
+        const over = this.world.host.now() >= deadlineAt;
+        for (const session of [...this.sessions.values()]) {
+          if (over) session.end('drained');
+          else if (session.atBoundary) session.endWhenQuiet('drained');
+        }
+        if (this.sessions.size > 0) return;
+        clearInterval(timer);
+        this.#drained?.();
+      }, LANE_RETRY_MS);
+    });
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
+    this.world.retries.close();
+    this.subscriptions.close();
+    for (const session of [...this.sessions.values()]) session.end('endpoint-closed');
+    for (const shard of this.world.topology.shards) shard.close();
+  }
+}
+
+export const proxyFactory: DataPathFactory = {
+  kind: 'proxy',
+  create: (host, database) => new ProxyPath(host, database),
+};
+
+/** Before the first `apply`: nobody may log in, and there is nowhere to go. */
+const NOTHING: DatabaseView = {
+  id: '',
+  policy: 'EnterpriseCluster',
+  listen: [],
+  certificate: null,
+  users: [],
+  limits: { maxConnections: 0, idleTimeoutMs: 0, outputBufferBytes: Number.MAX_SAFE_INTEGER },
+  guard: [],
+  azureStrict: false,
+  readFrom: 'primary',
+  shards: [],
+};

@@ -1,0 +1,85 @@
+/**
+ * The order of a client's replies: a list of what is due. What the first record gets goes out at
+ * once; a record behind it keeps its bytes until its turn.
+ */
+import type { Command } from '../../resp/table/index.ts';
+import { REORDER_BYTES } from './limits.ts';
+import type { Pending } from './pending.ts';
+import type { Session } from './session.ts';
+
+export class ReplyOrder {
+  readonly #session: Session;
+  head: Pending | null = null;
+  #tail: Pending | null = null;
+  #keptBytes = 0;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  append(pending: Pending): void {
+    pending.nextInSession = null;
+    if (this.#tail === null) this.head = pending;
+    else this.#tail.nextInSession = pending;
+    this.#tail = pending;
+  }
+
+  /** A command of a record that is to be sent again gets a place of its own before the rest. */
+  insertBefore(added: Pending, pending: Pending): void {
+    added.nextInSession = pending;
+    if (this.head === pending) this.head = added;
+    else {
+      let before = this.head;
+      while (before !== null && before.nextInSession !== pending) before = before.nextInSession;
+      if (before !== null) before.nextInSession = added;
+    }
+    if (pending.parts === null || pending.parts.length === 0) return;
+    // Replies of the same record that came earlier stand before the one that is inserted.
+    const early = this.#session.proxy.world.pendings.take();
+    early.session = this.#session;
+    early.ordered = true;
+    early.done = true;
+    early.parts = pending.parts;
+    pending.parts = null;
+    this.insertBefore(early, added);
+  }
+
+  /** Bytes that came before their turn. */
+  keep(pending: Pending, bytes: Buffer): void {
+    pending.parts ??= [];
+    pending.parts.push(bytes);
+    this.#keptBytes += bytes.length;
+    if (this.#keptBytes > REORDER_BYTES) this.#session.end('reply-order-limit');
+  }
+
+  /** Lets out what is complete at the front. True: nothing is due any more. */
+  settle(): boolean {
+    const session = this.#session;
+    const { pendings } = session.proxy.world;
+    for (let first = this.head; first !== null; first = this.head) {
+      if (first.parts !== null) {
+        for (const part of first.parts) {
+          this.#keptBytes = Math.max(0, this.#keptBytes - part.length);
+          session.push(part, 0, part.length);
+        }
+        first.parts = null;
+      }
+      if (!first.done) return false;
+      this.head = first.nextInSession;
+      if (this.head === null) this.#tail = null;
+      pendings.give(first);
+    }
+    return true;
+  }
+
+  /** A place in the order, to be filled later. */
+  place(command: Command | null): Pending {
+    const pending = this.#session.proxy.world.pendings.take();
+    pending.session = this.#session;
+    pending.command = command;
+    pending.ordered = true;
+    pending.startedAt = this.#session.proxy.world.now;
+    this.append(pending);
+    return pending;
+  }
+}

@@ -1,0 +1,52 @@
+/** From a command's bytes to its slot. Cold paths parse again; the hot path knows its argument ranges. */
+import { slotOfRange } from '../../resp/index.ts';
+import { FULL_BOUNDS, RequestScanner, SCAN_COMMAND } from '../../resp/scan-request.ts';
+import { type ArgumentRanges, type Command, keyArguments } from '../../resp/table/index.ts';
+
+const scanner = new RequestScanner();
+
+/** Slot of the first key of one whole command; 0 when it has none. */
+export function slotOfCommand(command: Command, bytes: Buffer): number {
+  if (scanner.scan(bytes, 0, bytes.length, FULL_BOUNDS) !== SCAN_COMMAND) return 0;
+  return Math.max(0, firstSlot(command, bytes, scanner));
+}
+
+/** Slot of the first key among these arguments; -1 when there is none. */
+export function firstSlot(command: Command, bytes: Buffer, args: ArgumentRanges): number {
+  if (command.firstKey > 0) {
+    const index = command.firstKey;
+    if (index >= args.count) return -1;
+    return slotOfRange(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0);
+  }
+  const [index] = keyArguments(command, bytes, args);
+  if (index === undefined) return -1;
+  return slotOfRange(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0);
+}
+
+/** Slots of all keys: -1 none, -2 several. */
+export function onlySlot(command: Command, bytes: Buffer, args: ArgumentRanges): number {
+  let slot = -1;
+  for (const index of keyArguments(command, bytes, args)) {
+    const next = slotOfRange(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0);
+    if (slot === -1) slot = next;
+    else if (slot !== next) return -2;
+  }
+  return slot;
+}
+
+/** The text of one argument. */
+export function textOf(bytes: Buffer, args: ArgumentRanges, index: number): string {
+  return bytes.toString('utf8', args.starts[index] ?? 0, args.ends[index] ?? 0);
+}
+
+/** One argument as bytes, a view. */
+export function bytesOf(bytes: Buffer, args: ArgumentRanges, index: number): Buffer {
+  return bytes.subarray(args.starts[index] ?? 0, args.ends[index] ?? 0);
+}
+
+/** A whole command as its arguments, copied. */
+export function argumentsOf(bytes: Buffer, args: ArgumentRanges): Buffer[] {
+  const all: Buffer[] = [];
+  for (let i = 0; i < args.count; i++) all.push(Buffer.from(bytesOf(bytes, args, i)));
+  return all;
+}

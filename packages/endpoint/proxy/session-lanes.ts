@@ -1,0 +1,135 @@
+/**
+ * Which lanes a session uses, and what it has in flight where.
+ *
+ * One rule keeps a client's commands in order: while anything of it is in flight on a shard, it stays
+ * on the lane that carries it. With nothing in flight it is free: it takes the shared lane of the
+ * moment, or a bulk lane for what is large. Different shards are independent; the order of *replies*
+ * is kept by the session, whatever the order of answers.
+ */
+import type { Command } from '../../resp/table/index.ts';
+import type { Lane } from './lane.ts';
+import type { Session } from './session.ts';
+import type { LaneGroup, Shard } from './shard.ts';
+
+export class SessionLanes {
+  readonly #session: Session;
+  #lanes: (Lane | null)[] = [];
+  #groups: (LaneGroup | null)[] = [];
+  readonly #inFlight: number[] = [];
+  /** Saves the map below an entry for each write. */
+  #lastWrite: Lane | null = null;
+  /** The lanes that carried writes since the last WAIT, by shard (engine rule 8). */
+  readonly written = new Map<Shard, Lane>();
+  /** The connection to an engine that is this session's alone: blocking commands, WATCH. */
+  own: Lane | null = null;
+  /** In flight on all shards. */
+  total = 0;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** The short way: a lane for a plain command of this shard, or null. */
+  plain(shardIndex: number): Lane | null {
+    const shard = this.#session.proxy.world.topology.shards[shardIndex];
+    if (shard === undefined) return null;
+    if ((this.#inFlight[shardIndex] ?? 0) > 0) {
+      const lane = this.#lanes[shardIndex];
+      return lane?.open === true && shard.obstacle === '' ? lane : null;
+    }
+    const lane = shard.smallLane(this.groupOf(shard));
+    this.#lanes[shardIndex] = lane;
+    return lane;
+  }
+
+  /** A lane for the next command, or null: not now. */
+  take(shard: Shard, large: boolean): Lane | null {
+    if (shard.obstacle !== '') return null;
+    const { index } = shard;
+    if ((this.#inFlight[index] ?? 0) > 0) {
+      const current = this.#lanes[index] ?? null;
+      if (current === null || !current.open) return null;
+      return large && current.kind === 'small' ? null : current;
+    }
+    const group = this.groupOf(shard);
+    const lane = large ? shard.bulkLane(group) : shard.smallLane(group);
+    this.#lanes[index] = lane;
+    return lane;
+  }
+
+  groupOf(shard: Shard): LaneGroup {
+    const known = this.#groups[shard.index];
+    if (known !== undefined && known !== null) return known;
+    const group = shard.group(this.#session.state.login);
+    this.#groups[shard.index] = group;
+    return group;
+  }
+
+  /** Another user, protocol or database: other lanes. */
+  forget(): void {
+    this.#lanes = [];
+    this.#groups = [];
+    this.#lastWrite = null;
+  }
+
+  flying(shard: number, count: number): void {
+    this.total += count;
+    this.#inFlight[shard] = (this.#inFlight[shard] ?? 0) + count;
+  }
+
+  landed(shard: number, count: number): void {
+    this.total -= count;
+    this.#inFlight[shard] = (this.#inFlight[shard] ?? 0) - count;
+  }
+
+  wrote(lane: Lane, command: Command): void {
+    if (lane === this.#lastWrite) return;
+    if (!command.write && command.fate.kind !== 'script') return;
+    this.#lastWrite = lane;
+    this.written.set(lane.shard, lane);
+  }
+
+  /** A WAIT was answered: later writes count anew. */
+  forgetWrites(): void {
+    this.written.clear();
+    this.#lastWrite = null;
+  }
+
+  /**
+   * A connection of its own to this shard, or null after having stalled the session. Its earlier
+   * commands must be answered first: they are on other lanes.
+   */
+  takeOwn(shard: Shard): Lane | null {
+    const session = this.#session;
+    if (this.total > 0) {
+      session.stall('order');
+      return null;
+    }
+    if (this.own !== null && (this.own.shard !== shard || this.own.state === 'closed')) {
+      this.own.close('not needed');
+      this.own = null;
+    }
+    if (this.own === null) {
+      const lane = shard.ownLane(this.groupOf(shard));
+      if (lane === null) {
+        session.stallFor(shard);
+        return null;
+      }
+      this.own = lane;
+      lane.onReady = () => session.proxy.world.wake(session);
+      lane.onClosed = () => session.proxy.world.wake(session);
+    }
+    if (this.own.open) return this.own;
+    session.stallFor(shard);
+    return null;
+  }
+
+  /** The own connection is not needed any more: kept for the next session, if it is clean. */
+  releaseOwn(clean: boolean): void {
+    const lane = this.own;
+    this.own = null;
+    if (lane === null) return;
+    if (clean) lane.shard.returnOwn(lane);
+    else lane.close('not needed');
+  }
+}

@@ -1,0 +1,153 @@
+/** What a connection has told us about itself: user, protocol, name, and the mode it is in. */
+import type { UserView } from '../control-protocol.ts';
+import type { LaneLogin } from './lane-login.ts';
+import type { Session } from './session.ts';
+import type { SubscriberState } from './subscriptions.ts';
+import type { TrackingState } from './tracking.ts';
+import type { Transaction } from './transaction.ts';
+import type { Watch } from './watch.ts';
+
+/**
+ * open: commands are executed as they come.
+ * transaction: they are queued until EXEC.
+ * monitor: it listens and may only leave.
+ */
+export type Mode =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'transaction'; readonly transaction: Transaction }
+  | { readonly kind: 'monitor' };
+
+/** on; off; skip-next: the next command's reply is dropped; skipping: it is being dropped. */
+export type Replies = 'on' | 'off' | 'skip-next';
+
+const OPEN: Mode = { kind: 'open' };
+
+export class SessionState {
+  readonly #session: Session;
+  user: UserView | null = null;
+  /** SHA-256 of the key it logged in with. */
+  secretHash = '';
+  protocol: 2 | 3 = 2;
+  database = 0;
+  name = '';
+  libName = '';
+  libVersion = '';
+  replies: Replies = 'on';
+  /** Reason of an end that waits for the replies that are due. */
+  ending = '';
+  watch: Watch | null = null;
+  subscriber: SubscriberState | null = null;
+  tracking: TrackingState | null = null;
+  #mode: Mode = OPEN;
+  #login: LaneLogin | null = null;
+  /** Commands may take the short way. */
+  plain = false;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  get mode(): Mode {
+    return this.#mode;
+  }
+
+  setMode(mode: Mode): void {
+    this.#mode = mode;
+    this.refresh();
+  }
+
+  open(): void {
+    this.setMode(OPEN);
+  }
+
+  /** To be called after any change: whether the short way is allowed is decided in one place. */
+  refresh(): void {
+    this.plain =
+      this.user !== null &&
+      this.#mode.kind === 'open' &&
+      this.replies === 'on' &&
+      this.tracking === null &&
+      (this.subscriber === null || this.protocol === 3) &&
+      this.ending === '' &&
+      this.#session.proxy.shortWay;
+  }
+
+  logIn(user: UserView, secretHash: string): void {
+    this.user = user;
+    this.secretHash = secretHash;
+    this.#login = null;
+    this.#session.lanes.forget();
+    this.refresh();
+  }
+
+  /** RESET: as a new connection. */
+  logOut(): void {
+    this.user = null;
+    this.secretHash = '';
+    this.protocol = 2;
+    this.#login = null;
+    this.#mode = OPEN;
+    this.#session.lanes.forget();
+    this.refresh();
+  }
+
+  setProtocol(protocol: 2 | 3): void {
+    this.protocol = protocol;
+    this.#login = null;
+    this.#session.lanes.forget();
+    this.refresh();
+  }
+
+  selectDatabase(database: number): void {
+    this.database = database;
+    this.#login = null;
+    this.#session.lanes.forget();
+    this.refresh();
+  }
+
+  /** What its lanes log in as. */
+  get login(): LaneLogin {
+    if (this.#login !== null) return this.#login;
+    const twin = this.user?.twin;
+    this.#login = {
+      user: this.user?.name ?? '',
+      twin: twin?.name ?? '',
+      password: twin?.password ?? '',
+      protocol: this.protocol,
+      database: this.database,
+    };
+    return this.#login;
+  }
+
+  /** The twin's password or rules changed: the next lane is another one. */
+  newUserView(user: UserView): void {
+    const before = this.user;
+    this.user = user;
+    if (before?.twin.name !== user.twin.name || before.twin.password !== user.twin.password) {
+      this.#login = null;
+      this.#session.lanes.forget();
+    }
+  }
+
+  /** Nothing is due to the client any more. */
+  quiet(): void {
+    if (this.ending === '' || this.#session.gone || this.#session.lanes.total > 0) return;
+    this.#session.end(this.ending, '');
+  }
+
+  leave(): void {
+    this.watch?.drop();
+    this.watch = null;
+    this.subscriber?.leave();
+    this.subscriber = null;
+    this.tracking?.leave();
+    this.tracking = null;
+  }
+
+  describe(): string {
+    if (this.user === null) return 'not-logged-in';
+    if (this.#mode.kind !== 'open') return this.#mode.kind;
+    if (this.subscriber !== null) return 'subscribed';
+    return this.#session.stalled === '' ? 'open' : this.#session.stalled;
+  }
+}

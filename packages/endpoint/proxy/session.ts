@@ -1,0 +1,373 @@
+/**
+ * One client connection: its input, the order of its replies, its output.
+ *
+ * Input comes in chunks that hold many commands, or a part of one. The loop in `#process` takes the
+ * plain ones (route by first key, pass on) without leaving; neighbours with the same lane and command
+ * become one range. Everything else goes to `dispatch`. When a command cannot go on now (its shard is
+ * held, its lane is full, an order must be kept), the session *stalls*: the rest of its input stays
+ * as it is, the socket is not read, and whoever removes the obstacle wakes it. So a client that
+ * waits costs nothing, and its unread bytes stay in its own kernel buffer.
+ *
+ * The other halves: `reply-order.ts` (whose turn it is), `output.ts` (one write a tick),
+ * `session-lanes.ts` (where its commands go), `session-state.ts` (who it is).
+ */
+import { slotOfRange } from '../../resp/index.ts';
+import {
+  FULL_BOUNDS,
+  type RequestBounds,
+  RequestScanner,
+  SCAN_BROKEN,
+  SCAN_COMMAND,
+  SCAN_EMPTY,
+  SCAN_MORE,
+} from '../../resp/scan-request.ts';
+import type { Command } from '../../resp/table/index.ts';
+import type { AdmittedClient } from '../data-path.ts';
+import { dispatch } from './dispatch.ts';
+import type { Lane } from './lane.ts';
+import {
+  BULK_BYTES,
+  CLIENT_IN_FLIGHT,
+  SHARD_WAIT_MS,
+  UNAUTHENTICATED_ARGUMENTS,
+  UNAUTHENTICATED_BULK_BYTES,
+} from './limits.ts';
+import { Output } from './output.ts';
+import { PartialCommand } from './partial.ts';
+import type { Pending } from './pending.ts';
+import type { ProxyPath } from './proxy.ts';
+import { ReplyOrder } from './reply-order.ts';
+import { SessionLanes } from './session-lanes.ts';
+import { SessionState } from './session-state.ts';
+import type { Shard } from './shard.ts';
+
+const BEFORE_LOGIN: RequestBounds = {
+  maxArguments: UNAUTHENTICATED_ARGUMENTS,
+  maxBulkBytes: UNAUTHENTICATED_BULK_BYTES,
+};
+
+/** One scanner for all sessions: a session whose command is not complete has its own. */
+const scanner = new RequestScanner();
+
+/** What `dispatch` did with a command. */
+export const TAKEN = 0;
+/** Not now; the session is stalled and the command is offered again. */
+export const STALLED = 1;
+/** The session is ending. */
+export const ENDED = 2;
+
+export class Session {
+  readonly proxy: ProxyPath;
+  readonly client: AdmittedClient;
+  readonly id: string;
+  readonly lanes: SessionLanes;
+  readonly order: ReplyOrder;
+  readonly output: Output;
+  readonly state: SessionState;
+  /** No longer served; replies still on their way are dropped. */
+  gone = false;
+  /** Why it is stalled, or ''. */
+  stalled = '';
+  commands = 0;
+  lastCommand = '';
+  activeAt: number;
+  /** CLIENT UNBLOCK named it: the error it gets is meant for it. */
+  unblocked = false;
+  /** Reasons why nothing new may start: a command to be sent again, a blocking one, a WAIT. */
+  #gates = 0;
+  /** When a command that waits for a shard fails; 0: nothing waits. */
+  #waitUntil = 0;
+  #rest: Buffer | null = null;
+  #partial: PartialCommand | null = null;
+  #touched = false;
+
+  constructor(proxy: ProxyPath, client: AdmittedClient) {
+    this.proxy = proxy;
+    this.client = client;
+    this.id = client.id;
+    this.activeAt = proxy.world.now;
+    this.lanes = new SessionLanes(this);
+    this.order = new ReplyOrder(this);
+    this.output = new Output(client.socket);
+    this.state = new SessionState(this);
+    const { socket } = client;
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('end', () => {
+      if (!this.gone) this.endWhenQuiet('client');
+    });
+    socket.on('close', () => {
+      if (!this.gone) this.#leave();
+      this.proxy.sessions.delete(this.id);
+    });
+    socket.resume();
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.gone) return;
+    const { world } = this.proxy;
+    world.tick();
+    this.activeAt = world.now;
+    if (this.stalled !== '') {
+      this.#rest = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk]);
+      return;
+    }
+    const partial = this.#partial;
+    if (partial === null) return this.#process(chunk);
+    world.partialBytes += chunk.length;
+    const whole = partial.add(chunk, this.#bounds, world.partialBytes);
+    if (whole === null) return;
+    world.partialBytes -= partial.length;
+    this.#partial = null;
+    this.#process(whole);
+  }
+
+  get #bounds(): RequestBounds {
+    return this.state.user === null ? BEFORE_LOGIN : FULL_BOUNDS;
+  }
+
+  #process(bytes: Buffer): void {
+    const { world, table } = this.proxy;
+    const end = bytes.length;
+    let at = 0;
+    // A run: neighbouring plain commands of one kind for one lane.
+    let runLane: Lane | null = null;
+    let runCommand: Command | null = null;
+    let runStart = 0;
+    let runCount = 0;
+    while (at < end) {
+      const found = scanner.scan(bytes, at, end, this.#bounds);
+      if (found === SCAN_COMMAND && table !== null && this.state.plain && this.#gates === 0) {
+        const command = table.find(bytes, scanner.starts[0] ?? 0, scanner.ends[0] ?? 0);
+        const lane = command?.plain === true ? this.#plainLane(command, bytes) : null;
+        if (lane !== null && command !== null) {
+          if (lane === runLane && command === runCommand) {
+            runCount++;
+          } else {
+            if (runLane !== null && runCommand !== null) {
+              this.#sendRun(runLane, runCommand, bytes, runStart, at, runCount);
+            }
+            runLane = lane;
+            runCommand = command;
+            runStart = at;
+            runCount = 1;
+          }
+          at = scanner.end;
+          continue;
+        }
+      }
+      if (runLane !== null && runCommand !== null) {
+        this.#sendRun(runLane, runCommand, bytes, runStart, at, runCount);
+        runLane = null;
+        runCommand = null;
+      }
+      if (found === SCAN_MORE) {
+        this.#partial = new PartialCommand(bytes, at, this.#bounds);
+        world.partialBytes += end - at;
+        break;
+      }
+      const next = scanner.end;
+      if (found === SCAN_BROKEN) {
+        this.reply(`-ERR ${scanner.problem}\r\n`);
+        this.endWhenQuiet('protocol-error');
+        return;
+      }
+      if (found !== SCAN_EMPTY) {
+        const took = dispatch(this, bytes, at, found, scanner);
+        if (took === ENDED || this.gone) return;
+        if (took === STALLED) {
+          this.#rest = at === 0 ? bytes : bytes.subarray(at);
+          return;
+        }
+      }
+      at = next;
+    }
+    if (runLane !== null && runCommand !== null) {
+      this.#sendRun(runLane, runCommand, bytes, runStart, at, runCount);
+    }
+    this.#waitUntil = 0;
+    if (this.#touched) world.schedule();
+    if (this.lanes.total > CLIENT_IN_FLIGHT) this.stall('too-many-in-flight');
+  }
+
+  /** The lane of a plain command, or null: then `dispatch` decides (and may decide to wait). */
+  #plainLane(command: Command, bytes: Buffer): Lane | null {
+    const { topology, large } = this.proxy.world;
+    const index = command.firstKey;
+    if (index >= scanner.count || scanner.end - (scanner.starts[0] ?? 0) > BULK_BYTES) return null;
+    if (command.arity > 0 ? scanner.count !== command.arity : scanner.count < -command.arity) {
+      return null;
+    }
+    const start = scanner.starts[index] ?? 0;
+    const stop = scanner.ends[index] ?? 0;
+    const shard =
+      topology.shards.length === 1 ? 0 : (topology.slots[slotOfRange(bytes, start, stop)] ?? -1);
+    if (shard < 0) return null;
+    if (large.seen > 0 && large.isLarge(bytes, start, stop, command.id)) return null;
+    return this.lanes.plain(shard);
+  }
+
+  #sendRun(
+    lane: Lane,
+    command: Command,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    count: number,
+  ): void {
+    this.commands += count;
+    this.lastCommand = command.name;
+    this.proxy.world.meter.of(command).requestBytes.add((end - start) / count, count);
+    if (command.write) this.lanes.wrote(lane, command);
+    lane.send(this, command, bytes, start, end, count);
+  }
+
+  // --- stalling ------------------------------------------------------------------------------
+
+  /** A lane of this shard, or null after having stalled. */
+  laneFor(shard: Shard, large: boolean): Lane | null {
+    const lane = this.lanes.take(shard, large);
+    if (lane === null) this.stallFor(shard);
+    return lane;
+  }
+
+  /** Reads nothing until woken. */
+  stall(reason: string): void {
+    if (this.stalled === '') this.client.socket.pause();
+    this.stalled = reason;
+  }
+
+  /** The same, because of a shard; bounded in time. */
+  stallFor(shard: Shard | null): void {
+    this.stall(shard === null ? 'no-shard' : shard.obstacle || shard.trouble || 'lane-busy');
+    if (this.#waitUntil === 0) this.#waitUntil = this.proxy.world.now + SHARD_WAIT_MS;
+    if (shard !== null) shard.waiters.add(this);
+    this.proxy.patient.add(this);
+  }
+
+  /** The time to wait for a shard is over. */
+  get overdue(): boolean {
+    return this.#waitUntil !== 0 && this.proxy.world.now > this.#waitUntil;
+  }
+
+  resume(): void {
+    if (this.gone || this.stalled === '' || this.state.ending !== '') return;
+    this.stalled = '';
+    const rest = this.#rest;
+    this.#rest = null;
+    if (rest !== null) this.#process(rest);
+    if (this.gone || this.stalled !== '') return;
+    this.#waitUntil = 0;
+    this.proxy.patient.delete(this);
+    this.client.socket.resume();
+  }
+
+  /** One more, or one fewer, reason to start nothing new. */
+  gate(change: 1 | -1): void {
+    this.#gates += change;
+    if (this.#gates === 0 && this.stalled !== '') this.proxy.world.wake(this);
+  }
+
+  get gated(): boolean {
+    return this.#gates > 0;
+  }
+
+  /** Replies of `count` commands of this shard have come, or never will. */
+  landed(shard: number, count: number): void {
+    this.lanes.landed(shard, count);
+    if (this.stalled !== '') this.proxy.world.wake(this);
+  }
+
+  /** Nothing is due, nothing half read: a moment to leave without loss. */
+  get atBoundary(): boolean {
+    return (
+      this.order.head === null &&
+      this.lanes.total === 0 &&
+      this.#partial === null &&
+      this.#rest === null
+    );
+  }
+
+  // --- replies -------------------------------------------------------------------------------
+
+  /** A record is complete: it, and what was complete behind it, leaves. */
+  settle(): void {
+    if (!this.order.settle()) return;
+    this.state.quiet();
+    if (this.stalled !== '') this.proxy.world.wake(this);
+  }
+
+  fill(place: Pending, reply: Buffer): void {
+    if (this.gone) return;
+    place.parts = [reply];
+    place.done = true;
+    this.settle();
+    this.proxy.world.schedule();
+  }
+
+  /** Answers at once, or when its turn comes. */
+  reply(text: string | Buffer): void {
+    const bytes = typeof text === 'string' ? Buffer.from(text) : text;
+    if (this.order.head === null) {
+      this.push(bytes, 0, bytes.length);
+      this.proxy.world.schedule();
+      return;
+    }
+    const place = this.order.place(null);
+    place.parts = [bytes];
+    place.done = true;
+  }
+
+  /** Sends something that is no reply (a message, an invalidation) as soon as possible. */
+  message(bytes: Buffer): void {
+    this.push(bytes, 0, bytes.length);
+    this.proxy.world.schedule();
+  }
+
+  /** Bytes for the client: a range of a chunk that nobody changes any more. */
+  push(chunk: Buffer, start: number, end: number): void {
+    if (this.gone) return;
+    if (!this.#touched) {
+      this.#touched = true;
+      this.proxy.world.sessionToFlush(this);
+    }
+    this.output.add(chunk, start, end);
+  }
+
+  flush(): void {
+    this.#touched = false;
+    if (this.gone) return;
+    const unread = this.output.flush();
+    if (unread > this.proxy.view.limits.outputBufferBytes) this.end('output-buffer-limit');
+  }
+
+  // --- the end -------------------------------------------------------------------------------
+
+  /** After the replies that are due. */
+  endWhenQuiet(reason: string): void {
+    this.state.ending = reason;
+    this.state.refresh();
+    this.stall(reason);
+    if (this.order.head === null) this.state.quiet();
+  }
+
+  end(reason: string, lastWords?: string): void {
+    if (this.gone) return;
+    if (lastWords !== undefined) this.flush();
+    if (this.gone) return;
+    this.#leave();
+    this.client.end(reason, lastWords);
+  }
+
+  #leave(): void {
+    this.gone = true;
+    this.state.leave();
+    this.lanes.releaseOwn(false);
+    this.proxy.monitors.remove(this);
+    this.proxy.patient.delete(this);
+    for (const shard of this.proxy.world.topology.shards) shard.waiters.delete(this);
+    this.output.drop();
+    if (this.#partial !== null) this.proxy.world.partialBytes -= this.#partial.length;
+    this.#partial = null;
+    this.#rest = null;
+  }
+}

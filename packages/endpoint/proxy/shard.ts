@@ -1,0 +1,305 @@
+/**
+ * One shard as the proxy sees it: which instance serves it, whether commands may go there now, and
+ * the lanes that lead there.
+ *
+ * A session asks `laneFor` and gets a lane or null. Null means: not now. The session then keeps its
+ * unread input, joins `waiters`, and is woken when something has changed; nothing polls but the
+ * deadline sweep. So a shard that is held, down, hung or far behind costs its clients time and the
+ * worker nothing.
+ */
+import type { ShardView } from '../control-protocol.ts';
+import { HoldExpired } from '../data-path.ts';
+import { Lane, type LaneKind, type LaneState } from './lane.ts';
+import type { LaneLogin } from './lane-login.ts';
+import {
+  BULK_LANES,
+  LANE_IDLE_MS,
+  LANE_RETRY_MS,
+  OTHER_USERS_LANES,
+  OWN_LANES,
+  OWN_LANES_KEPT,
+} from './limits.ts';
+import type { Session } from './session.ts';
+import type { World } from './world.ts';
+
+/** Lanes of one login to one shard. */
+export interface LaneGroup {
+  readonly key: string;
+  readonly login: LaneLogin;
+  small: Lane | null;
+  /** Takes the place of a small lane that turned bulk; kept only where that has happened. */
+  spare: Lane | null;
+  bulk: Lane[];
+  own: Lane[];
+  failedAt: number;
+}
+
+export class Shard {
+  readonly world: World;
+  readonly index: number;
+  readonly id: string;
+  view: ShardView;
+  readonly waiters = new Set<Session>();
+  readonly groups = new Map<string, LaneGroup>();
+  /** Every lane that is not closed, of whatever kind or group. */
+  readonly lanes = new Set<Lane>();
+  /** Why the last attempt to reach it failed; '' when it answered. */
+  trouble = '';
+  #hold: {
+    readonly resolve: (() => void)[];
+    readonly reject: ((error: Error) => void)[];
+    timer: NodeJS.Timeout;
+  } | null = null;
+  #retry: NodeJS.Timeout | null = null;
+
+  constructor(world: World, index: number, view: ShardView) {
+    this.world = world;
+    this.index = index;
+    this.id = view.id;
+    this.view = view;
+  }
+
+  /** Named reason why nothing may be sent now, or '' when it may. */
+  get obstacle(): string {
+    if (this.#hold !== null || this.view.state === 'held') return 'shard-held';
+    if (this.view.state === 'down' || this.view.primary === null) return 'shard-down';
+    return '';
+  }
+
+  apply(view: ShardView): void {
+    const before = this.view.primary?.socket;
+    this.view = view;
+    const now = view.primary?.socket;
+    if (before !== now) {
+      this.trouble = '';
+      for (const lane of this.lanes) this.#retire(lane);
+      for (const group of this.groups.values()) {
+        group.small = null;
+        group.spare = null;
+        group.bulk = [];
+        group.own = [];
+        group.failedAt = 0;
+      }
+    }
+    if (this.obstacle === '') this.wakeAll();
+  }
+
+  group(login: LaneLogin): LaneGroup {
+    const key = `${login.protocol} ${login.database} ${login.twin}`;
+    const known = this.groups.get(key);
+    if (known !== undefined && known.login.password === login.password) return known;
+    const group: LaneGroup = {
+      key,
+      login,
+      small: null,
+      spare: null,
+      bulk: [],
+      own: [],
+      failedAt: 0,
+    };
+    this.groups.set(key, group);
+    return group;
+  }
+
+  /** The small lane of a group, if a command may be put on it now. */
+  smallLane(group: LaneGroup): Lane | null {
+    if (this.obstacle !== '') return null;
+    let lane = group.small;
+    if (lane !== null && (lane.waits > 0 || lane.retired)) {
+      lane = group.spare ?? this.#connect(group, 'small');
+      group.spare = null;
+      group.small = lane;
+    }
+    if (lane === null) {
+      group.small = this.#connect(group, 'small');
+      return null;
+    }
+    return lane.open ? lane : null;
+  }
+
+  /** A bulk lane with nothing in flight; null when all are busy (the session waits). */
+  bulkLane(group: LaneGroup): Lane | null {
+    if (this.obstacle !== '') return null;
+    let connecting = false;
+    for (const lane of group.bulk) {
+      if (lane.open && lane.inFlight === 0) return lane;
+      if (lane.state === 'connecting') connecting = true;
+    }
+    if (!connecting && group.bulk.length < BULK_LANES) {
+      const lane = this.#connect(group, 'bulk');
+      if (lane !== null) group.bulk.push(lane);
+    }
+    return null;
+  }
+
+  /** A connection for one session alone. Ready or connecting; null when there can be none now. */
+  ownLane(group: LaneGroup): Lane | null {
+    if (this.obstacle !== '') return null;
+    for (let lane = group.own.pop(); lane !== undefined; lane = group.own.pop()) {
+      if (lane.open) return lane;
+    }
+    let own = 0;
+    for (const lane of this.lanes) if (lane.kind === 'own') own++;
+    return own >= OWN_LANES ? null : this.#connect(group, 'own');
+  }
+
+  /** Gives an own lane back that is as it was: nothing watched, nothing in flight. */
+  returnOwn(lane: Lane): void {
+    lane.onPush = null;
+    lane.onReady = null;
+    lane.onClosed = null;
+    lane.onQuiet = null;
+    const group = this.group(lane.login);
+    if (lane.open && lane.inFlight === 0 && group.own.length < OWN_LANES_KEPT) group.own.push(lane);
+    else lane.close('not needed');
+  }
+
+  #connect(group: LaneGroup, kind: LaneKind): Lane | null {
+    const { primary } = this.view;
+    if (primary === null) return null;
+    if (performance.now() - group.failedAt < LANE_RETRY_MS) {
+      this.#retryLater();
+      return null;
+    }
+    if (group.login.user !== 'default' && this.world.topology.otherLanes() >= OTHER_USERS_LANES) {
+      this.world.topology.closeIdleLane();
+    }
+    const lane = new Lane(this.world, this, primary, group.login, kind);
+    this.lanes.add(lane);
+    lane.onReady = () => {
+      this.trouble = '';
+      this.wakeAll();
+    };
+    return lane;
+  }
+
+  #retryLater(): void {
+    if (this.#retry !== null) return;
+    this.#retry = setTimeout(() => {
+      this.#retry = null;
+      this.wakeAll();
+    }, LANE_RETRY_MS);
+  }
+
+  laneClosed(lane: Lane, reason: string, was: LaneState): void {
+    this.lanes.delete(lane);
+    for (const group of this.groups.values()) {
+      if (group.small === lane) group.small = null;
+      if (group.spare === lane) group.spare = null;
+      group.bulk = group.bulk.filter((other) => other !== lane);
+      group.own = group.own.filter((other) => other !== lane);
+      if (was === 'connecting' && group.login === lane.login) group.failedAt = performance.now();
+    }
+    if (lane.retired || reason === 'not needed' || reason === 'idle') {
+      this.#checkHold();
+      return;
+    }
+    this.trouble = reason;
+    this.world.host.emit({
+      type: 'event',
+      at: this.world.host.now(),
+      kind: 'shard-lost',
+      shard: this.id,
+      node: lane.node,
+      detail: reason,
+    });
+    this.#checkHold();
+    this.#retryLater();
+  }
+
+  laneTurnedBulk(lane: Lane): void {
+    const group = this.group(lane.login);
+    if (group.small !== lane) return;
+    group.small = group.spare ?? this.#connect(group, 'small');
+    group.spare = this.#connect(group, 'small');
+    if (group.bulk.length < BULK_LANES) group.bulk.push(lane);
+    else this.#retire(lane);
+  }
+
+  laneQuiet(lane: Lane): void {
+    if (lane.retired) lane.close('not needed');
+    if (lane.kind === 'bulk' || lane.waits > 0) this.wakeAll();
+    this.#checkHold();
+  }
+
+  #retire(lane: Lane): void {
+    lane.retired = true;
+    if (lane.inFlight === 0) lane.close('not needed');
+  }
+
+  wakeAll(): void {
+    if (this.waiters.size > 0) {
+      const sessions = [...this.waiters];
+      this.waiters.clear();
+      for (const session of sessions) this.world.wake(session);
+    }
+    this.world.retries.run();
+  }
+
+  /** Commands in flight, without those that may wait in the engine for minutes. */
+  get inFlight(): number {
+    let total = 0;
+    for (const lane of this.lanes) {
+      if (lane.kind !== 'own' && lane.waits === 0) total += lane.inFlight;
+    }
+    return total;
+  }
+
+  hold(deadlineAt: number): Promise<void> {
+    const ms = Math.max(0, deadlineAt - this.world.host.now());
+    const expire = (): void => {
+      const hold = this.#hold;
+      if (hold === null) return;
+      this.#hold = null;
+      const error = new HoldExpired(this.id, this.inFlight);
+      for (const reject of hold.reject) reject(error);
+      this.wakeAll();
+    };
+    return new Promise((resolve, reject) => {
+      if (this.#hold === null) {
+        this.#hold = { resolve: [], reject: [], timer: setTimeout(expire, ms) };
+      } else {
+        clearTimeout(this.#hold.timer);
+        this.#hold.timer = setTimeout(expire, ms);
+      }
+      this.#hold.resolve.push(resolve);
+      this.#hold.reject.push(reject);
+      this.#checkHold();
+    });
+  }
+
+  #checkHold(): void {
+    const hold = this.#hold;
+    if (hold === null || hold.resolve.length === 0 || this.inFlight > 0) return;
+    for (const resolve of hold.resolve.splice(0)) resolve();
+    hold.reject.length = 0;
+  }
+
+  release(): void {
+    const hold = this.#hold;
+    if (hold === null) return;
+    clearTimeout(hold.timer);
+    this.#hold = null;
+    for (const resolve of hold.resolve) resolve();
+    if (this.obstacle === '') this.wakeAll();
+  }
+
+  /** Closes lanes that nobody used for a while. */
+  sweep(): void {
+    const now = performance.now();
+    for (const lane of this.lanes) {
+      if (lane.state !== 'ready' || lane.inFlight > 0) continue;
+      if (lane.kind === 'own' && !this.group(lane.login).own.includes(lane)) continue;
+      if (now - lane.usedAt > LANE_IDLE_MS) lane.close('idle');
+    }
+  }
+
+  close(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.release();
+    for (const lane of [...this.lanes]) {
+      lane.retired = true;
+      lane.close('endpoint closed');
+    }
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * MULTI. The endpoint queues the commands and sends MULTI ... EXEC in one piece on an ordinary lane
+ * (engine rule 18): no pinned connection, and a planned change between MULTI and EXEC is not seen.
+ * What the engine would refuse on queueing for its form (unknown, wrong number of arguments) is
+ * refused here, with the same EXECABORT later; what it refuses for its content comes with EXEC.
+ */
+import { encodeCommand } from '../../resp/index.ts';
+import { type Call, fail, type Handler, refuse } from './dispatch.ts';
+import { lostReply } from './lane-loss.ts';
+import { TRANSACTION_BYTES } from './limits.ts';
+import { Part } from './part.ts';
+import { onlySlot, textOf } from './route.ts';
+import { STALLED, TAKEN } from './session.ts';
+
+/** Commands that are answered here otherwise, but that the engine answers the same inside EXEC. */
+const PASSED_ON = new Set(['ping', 'echo', 'publish', 'wait', 'waitaof', 'unwatch', 'time']);
+const CROSS_SLOT = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
+
+export class Transaction {
+  readonly #commands: Buffer[] = [];
+  readonly #shas: string[] = [];
+  #bytes = 0;
+  #slot = -1;
+  #crossing = false;
+  #spoiled = false;
+  #writes = false;
+
+  /** An error while queueing: EXEC will refuse. */
+  get length(): number {
+    return this.#commands.length;
+  }
+
+  spoil(): void {
+    this.#spoiled = true;
+  }
+
+  queue(call: Call): number {
+    const { session, command, bytes, args, start, end } = call;
+    const { fate } = command;
+    const passedOn =
+      fate.kind === 'keyed' ||
+      fate.kind === 'split' ||
+      fate.kind === 'script' ||
+      fate.kind === 'block' ||
+      fate.kind === 'one' ||
+      PASSED_ON.has(command.name);
+    const everywhere = fate.kind === 'all' && session.proxy.world.topology.serving.length > 1;
+    if (command.noMulti || everywhere || !(passedOn || fate.kind === 'all')) {
+      return refuse(
+        session,
+        everywhere
+          ? `-ERR '${command.name}' concerns all shards and cannot be part of a transaction\r\n`
+          : '-ERR Command not allowed inside a transaction\r\n',
+      );
+    }
+    this.#bytes += end - start;
+    if (this.#bytes > TRANSACTION_BYTES) {
+      return refuse(session, '-ERR transaction-limit: more than 256 MB queued in one MULTI\r\n');
+    }
+    const slot = onlySlot(command, bytes, args);
+    if (slot === -2 || (slot >= 0 && this.#slot >= 0 && slot !== this.#slot)) this.#crossing = true;
+    else if (slot >= 0) this.#slot = slot;
+    if (command.name.startsWith('evalsha')) this.#shas.push(textOf(bytes, args, 1).toLowerCase());
+    if (command.write || fate.kind === 'script') this.#writes = true;
+    this.#commands.push(Buffer.from(bytes.subarray(start, end)));
+    session.reply('+QUEUED\r\n');
+    return TAKEN;
+  }
+
+  exec(call: Call): number {
+    const { session, command } = call;
+    const { state, proxy } = session;
+    const { topology } = proxy.world;
+    const { watch } = state;
+    const finish = (text: string): number => {
+      state.open();
+      watch?.drop();
+      state.watch = null;
+      session.reply(text);
+      return TAKEN;
+    };
+    if (this.#spoiled) {
+      return finish('-EXECABORT Transaction discarded because of previous errors.\r\n');
+    }
+    if (this.#crossing && topology.cluster) return finish(CROSS_SLOT);
+    const nothing = state.protocol === 3 ? '_\r\n' : '*-1\r\n';
+    if (watch?.broken === true) return finish(nothing);
+    if (watch !== null && this.#slot >= 0 && topology.ofSlot(this.#slot) !== watch.lane.shard) {
+      return finish(topology.ofSlot(watch.slot) === watch.lane.shard ? CROSS_SLOT : nothing);
+    }
+    if (this.#commands.length === 0 && watch === null) return finish('*0\r\n');
+    const shard = this.#slot < 0 ? topology.first() : topology.ofSlot(this.#slot);
+    if (watch !== null && session.lanes.total > 0) {
+      session.stall('order');
+      return STALLED;
+    }
+    if (watch === null && (shard === null || session.overdue)) {
+      state.open();
+      return fail(session, shard);
+    }
+    const lane =
+      watch !== null ? watch.lane : shard === null ? null : session.laneFor(shard, false);
+    if (lane === null) return STALLED;
+
+    const loads: Buffer[] = [];
+    for (const sha of new Set(this.#shas)) {
+      const body = proxy.scripts.missing(lane.node, sha);
+      if (body !== null) {
+        loads.push(encodeCommand(['SCRIPT', 'LOAD', body]));
+        proxy.scripts.loaded(lane.node, sha);
+      }
+    }
+    const piece = Buffer.concat([...loads, MULTI, ...this.#commands, EXEC]);
+    const count = loads.length + this.#commands.length + 2;
+    const place = session.order.place(command);
+    if (this.#writes) session.lanes.written.set(lane.shard, lane);
+    state.open();
+    state.watch = null;
+    // With WATCH it is never sent again: the check would be lost.
+    const slot = watch === null ? Math.max(0, this.#slot) : -1;
+    new Part(session, command, lane, slot, piece, count, (result) => {
+      if (watch !== null) watch.finished();
+      if (result.kind === 'replies') {
+        const last = result.replies[result.replies.length - 1];
+        const moved = result.replies.some((reply) => reply.toString('latin1', 0, 7) === '-MOVED ');
+        session.fill(
+          place,
+          watch !== null && moved ? Buffer.from(nothing) : (last ?? Buffer.from(nothing)),
+        );
+      } else if (!result.sent) {
+        session.fill(
+          place,
+          Buffer.from(
+            watch !== null
+              ? nothing
+              : `-CLUSTERDOWN ${result.reason}: the transaction was not executed\r\n`,
+          ),
+        );
+      } else {
+        session.fill(
+          place,
+          this.#writes
+            ? lostReply(lane, { ...command, readonly: false })
+            : lostReply(lane, { ...command, readonly: true }),
+        );
+      }
+    });
+    return TAKEN;
+  }
+}
+
+const MULTI = encodeCommand(['MULTI']);
+const EXEC = encodeCommand(['EXEC']);
+
+export const multi: Handler = ({ session }) => {
+  if (session.state.mode.kind === 'transaction') {
+    session.reply('-ERR MULTI calls can not be nested\r\n');
+    return TAKEN;
+  }
+  session.state.setMode({ kind: 'transaction', transaction: new Transaction() });
+  session.reply('+OK\r\n');
+  return TAKEN;
+};
+
+export const exec: Handler = (call) => {
+  const { mode } = call.session.state;
+  if (mode.kind === 'transaction') return mode.transaction.exec(call);
+  call.session.reply('-ERR EXEC without MULTI\r\n');
+  return TAKEN;
+};
+
+export const discard: Handler = ({ session }) => {
+  const { state } = session;
+  if (state.mode.kind !== 'transaction') {
+    session.reply('-ERR DISCARD without MULTI\r\n');
+    return TAKEN;
+  }
+  state.open();
+  state.watch?.drop();
+  state.watch = null;
+  session.reply('+OK\r\n');
+  return TAKEN;
+};

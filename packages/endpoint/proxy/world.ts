@@ -1,0 +1,102 @@
+/** What all parts of one database's proxy in one worker share: pools, clock, the end of each tick. */
+import type { DataPathHost } from '../data-path.ts';
+import { BlockPool } from './journal.ts';
+import type { Lane } from './lane.ts';
+import { LargeKeys } from './large-keys.ts';
+import { Meter } from './meter.ts';
+import { PendingPool } from './pending.ts';
+import type { Retries } from './retries.ts';
+import type { Session } from './session.ts';
+import type { Topology } from './topology.ts';
+
+export class World {
+  readonly host: DataPathHost;
+  readonly database: string;
+  readonly pendings = new PendingPool();
+  readonly blocks = new BlockPool();
+  readonly meter = new Meter();
+  readonly large: LargeKeys;
+  /** Set once by the proxy, which makes these with a reference to the world. */
+  topology: Topology;
+  retries: Retries;
+  /** performance.now() of the present turn of the event loop. */
+  now = performance.now();
+  /** Bytes of commands that have come in part, all sessions. */
+  partialBytes = 0;
+
+  #lanes: Lane[] = [];
+  #touched: Session[] = [];
+  #woken: Session[] = [];
+  #scheduled = false;
+
+  constructor(
+    host: DataPathHost,
+    database: string,
+    make: (world: World) => { topology: Topology; retries: Retries },
+  ) {
+    this.host = host;
+    this.database = database;
+    this.large = new LargeKeys(this);
+    const { topology, retries } = make(this);
+    this.topology = topology;
+    this.retries = retries;
+  }
+
+  /** A socket has brought something: take the time. */
+  tick(): void {
+    this.now = performance.now();
+  }
+
+  /** One write a lane and tick: everything that became readable in this turn goes out together. */
+  laneToFlush(lane: Lane): void {
+    this.#lanes.push(lane);
+    this.schedule();
+  }
+
+  sessionToFlush(session: Session): void {
+    this.#touched.push(session);
+  }
+
+  /** A stalled session may go on; it does so at the end of the tick, not within another one's turn. */
+  wake(session: Session): void {
+    this.#woken.push(session);
+    this.schedule();
+  }
+
+  schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#endOfTick());
+  }
+
+  /**
+   * A lane's chunk is dealt out. With one shard the clients are written to at once; with several a
+   * pipeline's replies come over several lanes, and waiting for the end of the tick makes one write.
+   */
+  answered(): void {
+    if (this.#touched.length === 0) return;
+    if (this.topology.shards.length > 1) this.schedule();
+    else this.#writeSessions();
+  }
+
+  #endOfTick(): void {
+    this.#scheduled = false;
+    this.tick();
+    const woken = this.#woken;
+    if (woken.length > 0) {
+      this.#woken = [];
+      for (const session of woken) session.resume();
+    }
+    const lanes = this.#lanes;
+    this.#lanes = [];
+    for (const lane of lanes) lane.flush();
+    this.#writeSessions();
+  }
+
+  #writeSessions(): void {
+    const touched = this.#touched;
+    if (touched.length === 0) return;
+    this.#touched = [];
+    for (const session of touched) session.flush();
+  }
+}
