@@ -3,10 +3,10 @@
  * and `uninstall` mean the same folders.
  */
 import { createHash } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { CliError, systemError } from './errors.ts';
+import { CliError, errorCode, systemError } from './errors.ts';
 import { userId } from './self.ts';
 
 export interface Folders {
@@ -47,10 +47,27 @@ export function foldersFrom(env: NodeJS.ProcessEnv, homeOption?: string): Folder
   };
 }
 
+/**
+ * As `mkdir -p`, all new ones private. Not by Node's `recursive`: on a file system where nothing can
+ * be made (/proc) that never comes back.
+ */
+function makeAll(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'EEXIST') return;
+    const parent = path.dirname(folder);
+    if (code !== 'ENOENT' || existsSync(parent)) throw error;
+    makeAll(parent);
+    mkdirSync(folder, { mode: 0o700 });
+  }
+}
+
 /** Makes a folder that only its owner may enter, and refuses one that somebody else owns. */
 export function makePrivate(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeAll(folder);
     const facts = lstatSync(folder);
     if (!facts.isDirectory() || facts.uid !== userId()) {
       throw new CliError(

@@ -222,6 +222,15 @@ test('the table of exit codes in the docs is the one in the code', () => {
   assert.deepEqual(Object.fromEntries(written), EXIT);
 });
 
+test('a folder that cannot be made is an error that says so', async () => {
+  writeFileSync(path.join(scratch, 'file'), '');
+  for (const home of [path.join(scratch, 'file/x'), '/proc/x/y', `${scratch}/${'a'.repeat(300)}`]) {
+    const { code, err } = await cinnabar(['up', '--home', home]);
+    assert.notEqual(code, 0);
+    assert.match(err, /^error: Cannot make the folder .+ \([A-Z]+\)\n {2}\S/, home);
+  }
+});
+
 test('folders: XDG, options and their order', () => {
   const at = (vars: NodeJS.ProcessEnv, home?: string) =>
     foldersFrom({ HOME: '/home/u', ...vars }, home);

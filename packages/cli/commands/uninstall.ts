@@ -1,5 +1,5 @@
 /** `cinnabar uninstall`: shows every folder that Cinnabar made and removes them all. */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, rmdirSync, rmSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
@@ -57,6 +57,7 @@ export function uninstallCommand(): Command {
         if (parts.length > 0) {
           await confirmed(context, flags.yes, 'Remove all of this for good?');
           for (const part of parts) remove(part.path);
+          removeIfEmpty(folders.runRoot);
         }
         if (output.json) output.data({ removed: parts });
         else if (parts.length > 0)
@@ -76,6 +77,15 @@ function partsOf(context: Context, keepEngines: boolean): Part[] {
   return named
     .filter(([, path]) => existsSync(path))
     .map(([what, path]) => ({ what, path, bytes: folderBytes(path) }));
+}
+
+/** Other data folders of this user may have their sockets in it. */
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // Not empty, or never made.
+  }
 }
 
 function remove(path: string): void {
