@@ -38,7 +38,7 @@ export function chunkKey(id: string, index: number): string {
 export function encodeManifest(manifest: Manifest): Buffer {
   const { id, chunks, size, chunkBytes, inline } = manifest;
   const head = Buffer.from(`${JSON.stringify({ id, chunks, size, chunkBytes })}\n`);
-  const parts = [MAGIC, head];
+  const parts: Buffer[] = [MAGIC, head];
   if (inline !== undefined) parts.push(inline, crcOf(inline));
   return Buffer.concat(parts);
 }

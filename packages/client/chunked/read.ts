@@ -81,9 +81,6 @@ async function fetch(
   if (target.length === 0) return target;
   const first = Math.floor(from / manifest.chunkBytes);
   const last = Math.floor((end - 1) / manifest.chunkBytes);
-  const bulk = context.bulk(signal);
-  let next = first;
-  let failure: { error: unknown } | undefined;
   const put = (index: number, data: Buffer): void => {
     const at = index * manifest.chunkBytes;
     data.copy(
@@ -93,22 +90,74 @@ async function fetch(
       Math.min(data.length, end - at),
     );
   };
-  const worker = async (): Promise<void> => {
-    while (next <= last && failure === undefined) {
-      const index = next;
-      next += 1;
-      try {
-        if (signal?.aborted === true) throw aborted(`chunked.get ${key}`, signal.reason);
-        const data = open(key, manifest, index, await bulk('GET', chunkKey(manifest.id, index)));
-        put(index, data instanceof Buffer ? data : await data);
-      } catch (error) {
-        failure ??= { error };
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(context.window, last - first + 1) }, worker));
-  if (failure !== undefined) throw failure.error;
+  await fetchChunks(context, key, manifest, first, last, signal, put);
   return target;
+}
+
+/**
+ * Asks for chunks `first` to `last`, a window of them at a time. The window is filled up when half of
+ * it has been answered, not chunk by chunk: then requests leave in handfuls, one write each, and the
+ * server answers them in handfuls too.
+ */
+function fetchChunks(
+  context: ChunkedContext,
+  key: string,
+  manifest: Manifest,
+  first: number,
+  last: number,
+  signal: AbortSignal | undefined,
+  put: (index: number, data: Buffer) => void,
+): Promise<void> {
+  const bulk = context.bulk(signal);
+  return new Promise((resolve, reject) => {
+    let next = first;
+    let inFlight = 0;
+    let failure: { error: unknown } | undefined;
+    const ended = (): void => {
+      inFlight -= 1;
+      if (failure !== undefined) {
+        if (inFlight === 0) reject(failure.error);
+      } else if (next > last) {
+        if (inFlight === 0) resolve();
+      } else if (inFlight <= context.window >> 1) fill();
+    };
+    const failed = (error: unknown): void => {
+      failure ??= { error };
+      ended();
+    };
+    const arrived = (index: number, packed: unknown): void => {
+      const data = open(key, manifest, index, packed);
+      if (data instanceof Buffer) {
+        put(index, data);
+        ended();
+        return;
+      }
+      data.then((inflated) => {
+        put(index, inflated);
+        ended();
+      }, failed);
+    };
+    const ask = (index: number): void => {
+      inFlight += 1;
+      bulk('GET', chunkKey(manifest.id, index)).then((packed) => {
+        try {
+          arrived(index, packed);
+        } catch (error) {
+          failed(error);
+        }
+      }, failed);
+    };
+    const fill = (): void => {
+      if (signal?.aborted === true)
+        failure ??= { error: aborted(`chunked.get ${key}`, signal.reason) };
+      while (failure === undefined && inFlight < context.window && next <= last) {
+        ask(next);
+        next += 1;
+      }
+      if (failure !== undefined && inFlight === 0) reject(failure.error);
+    };
+    fill();
+  });
 }
 
 function open(

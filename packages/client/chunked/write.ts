@@ -45,17 +45,20 @@ export async function write(
   }
   const id = newId();
   const writer = new Writer(context, key, id, ttlMs, signal);
+  let manifest: Manifest;
   try {
     for await (const piece of pieces(source, context.chunkBytes)) await writer.add(piece);
-    const manifest = await writer.end();
-    await publish(context, key, manifest, ttlMs, startedNote(writer));
-    maybeCollect(context);
-    const { size, chunks, chunkBytes } = manifest;
-    return { size, chunks, chunkBytes, version: id };
+    manifest = await writer.end();
   } catch (error) {
     await writer.discard();
     throw error;
   }
+  // From here on an error does not prove that the value does not stand: what the write left is for
+  // collect() to judge, which looks at what counts when the dust has settled.
+  await publish(context, key, manifest, ttlMs, startedNote(writer));
+  maybeCollect(context);
+  const { size, chunks, chunkBytes } = manifest;
+  return { size, chunks, chunkBytes, version: id };
 }
 
 function startedNote(writer: Writer): Version | undefined {
@@ -243,9 +246,6 @@ class Writer {
     if (!this.noted) return;
     try {
       const made = { id: this.id, chunks: this.chunks };
-      const standing = await this.#context.raw('GET', this.#key);
-      // The error may have come after the swap: then the value stands, and its chunks with it.
-      if (standing instanceof Buffer && decodeManifest(this.#key, standing)?.id === this.id) return;
       await windowed(
         made.chunks,
         this.#context.window,
