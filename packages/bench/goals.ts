@@ -62,6 +62,10 @@ export const GOALS: Readonly<Record<string, Goals>> = {
     tls_kb_per_connection: atMost(50),
     engine_connections: atMost(99),
   },
+  generator: {
+    one_thread_rate: [{ is: 'at-least', value: 50_000 }],
+    one_connection_rate: [times(0.95, 'valkey_benchmark')],
+  },
   client: {
     small_get_p99_ms_lanes: [{ is: 'at-most', value: 1, than: 'best_rival_two_clients' }],
     small_get_p99_ms_chunked: [{ is: 'at-most', value: 0.1, than: 'best_rival' }],

@@ -1,0 +1,241 @@
+/**
+ * The whole service as a user runs it: the real control process on a data folder of its own, its
+ * management API, its engines and its endpoint. For benchmarks and the soak.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { ApiClient } from '../../cli/api/client.ts';
+import { waitFor } from '../../cli/api/operations.ts';
+import { killAll } from '../../cli/ending.ts';
+import { processesOf } from '../../cli/orphans.ts';
+import { Output } from '../../cli/output/output.ts';
+import type { FromControl, StartOptions, ToControl } from '../../control/boot-protocol.ts';
+import type { Policy } from '../../endpoint/control-protocol.ts';
+import { engineCacheDir } from '../../engine/index.ts';
+import { Asker, type Target } from '../load/asker.ts';
+import { exitOf, type ProcessRef, requireRef, signal, until } from '../processes.ts';
+
+const CONTROL_PROGRAM = path.join(import.meta.dirname, '..', '..', 'control', 'main.ts');
+/** Ports are looked for from here up, in blocks, so that runs beside each other rarely meet. */
+const PORTS_FROM = 34_000;
+const PORT_BLOCK = 400;
+const PORT_BLOCKS = 60;
+/** The first start may fetch the engine. */
+const FIRST_START_MS = 120_000;
+const OPERATION_MS = 60_000;
+/** Many caches on a small machine: memory is only reserved, the processes are the same. */
+const MINIATURE = { memoryDivisor: 64, maxShards: 4 };
+
+export interface MadeCache {
+  readonly name: string;
+  readonly target: Target;
+  readonly policy: Policy;
+}
+
+export class OurService {
+  readonly home: string;
+  readonly runDir: string;
+  readonly firstPort: number;
+  readonly logs: string[] = [];
+  private child: ChildProcess | null = null;
+  private readonly quiet = new Output({ write: () => true }, { write: () => true }, {}, true);
+
+  private constructor(home: string) {
+    this.home = home;
+    this.runDir = path.join(home, 'r');
+    this.firstPort = PORTS_FROM + randomInt(PORT_BLOCKS) * PORT_BLOCK;
+  }
+
+  static async make(): Promise<OurService> {
+    // Deeper than /tmp the socket paths would be too long.
+    const home = await mkdtemp('/tmp/cb-s-');
+    const service = new OurService(home);
+    await mkdir(service.runDir, { mode: 0o700 });
+    return service;
+  }
+
+  get control(): ProcessRef {
+    if (this.child?.pid === undefined) throw new Error('the control process does not run');
+    return requireRef(this.child.pid);
+  }
+
+  get api(): ApiClient {
+    return ApiClient.forHome(this.home);
+  }
+
+  /** Milliseconds from the start of the process to its `ready`. */
+  async start(): Promise<number> {
+    const options: StartOptions = {
+      home: this.home,
+      runDir: this.runDir,
+      engineCache: engineCacheDir(),
+      listen: [],
+      domain: null,
+      apiPort: 0,
+      httpsPort: 0,
+      workers: 1,
+      firstPorts: {
+        database: this.firstPort,
+        shard: this.firstPort + PORT_BLOCK / 4,
+        internal: this.firstPort + PORT_BLOCK / 2,
+      },
+      miniature: MINIATURE,
+    };
+    const began = performance.now();
+    const child = fork(CONTROL_PROGRAM, {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      detached: true,
+    });
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (data: Buffer) => {
+        this.logs.push(data.toString());
+        this.logs.splice(0, this.logs.length - 200);
+      });
+    }
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(
+        () =>
+          reject(new Error(`the control process was not ready: ${this.logs.slice(-3).join('')}`)),
+        FIRST_START_MS,
+      );
+      const settle = (act: () => void): void => {
+        clearTimeout(timer);
+        act();
+      };
+      child.on('message', (message: FromControl) => {
+        if (message.type === 'ready') settle(resolve);
+        if (message.type === 'fatal') settle(() => reject(new Error(message.message)));
+      });
+      child.once('exit', (code) => {
+        settle(() =>
+          reject(new Error(`control ended with ${code}: ${this.logs.slice(-3).join('')}`)),
+        );
+      });
+      child.send({ type: 'start', options } satisfies ToControl);
+    });
+    return performance.now() - began;
+  }
+
+  /** SIGKILL to the control process alone: engines and endpoint go on. */
+  async killControl(): Promise<void> {
+    const child = this.child;
+    if (child === null) return;
+    const gone = exitOf(child);
+    signal(this.control, 'SIGKILL');
+    await gone;
+    this.child = null;
+  }
+
+  /** A cache that answers, and how long that took from the first request. */
+  async create(
+    name: string,
+    options: {
+      readonly sku?: string;
+      readonly highAvailability?: boolean;
+      readonly policy?: Policy;
+    } = {},
+  ): Promise<{ cache: MadeCache; ms: number }> {
+    const policy = options.policy ?? 'EnterpriseCluster';
+    const api = this.api;
+    const began = performance.now();
+    const cluster = await api.putCluster(name, {
+      location: 'local',
+      sku: { name: options.sku ?? 'Balanced_B1' },
+      properties: {
+        highAvailability: options.highAvailability === false ? 'Disabled' : 'Enabled',
+        minimumTlsVersion: '1.2',
+        publicNetworkAccess: 'Enabled',
+      },
+    });
+    await this.wait(cluster.operation);
+    const database = await api.putDatabase(name, {
+      properties: {
+        clientProtocol: 'Encrypted',
+        clusteringPolicy: policy,
+        accessKeysAuthentication: 'Enabled',
+      },
+    });
+    const { primaryKey } = await api.keys(name);
+    const target: Target = {
+      host: '127.0.0.1',
+      port: database.resource.properties.port,
+      username: 'default',
+      password: primaryKey,
+      tls: { ca: api.control.caFile },
+    };
+    let refusal = '';
+    const takesSet = async (): Promise<boolean> => {
+      refusal = await trySet(target);
+      return refusal === '';
+    };
+    await until(`${name} takes a SET`, takesSet, OPERATION_MS).catch((error: Error) => {
+      throw new Error(`${error.message}; last answer: ${refusal}`);
+    });
+    const ms = performance.now() - began;
+    await this.wait(database.operation);
+    return { cache: { name, target, policy }, ms };
+  }
+
+  async remove(name: string): Promise<void> {
+    const { operation } = await this.api.deleteCluster(name);
+    await this.wait(operation);
+  }
+
+  async wait(operation: string | null): Promise<void> {
+    await waitFor(this.api, this.quiet, operation, { wait: true, timeoutMs: OPERATION_MS });
+  }
+
+  /** Every process of this data folder but the control process itself. */
+  processes(): readonly { readonly pid: number; readonly command: string }[] {
+    return processesOf(this).filter(({ pid }) => pid !== this.child?.pid);
+  }
+
+  engines(): readonly { readonly pid: number; readonly command: string }[] {
+    return this.processes().filter(
+      ({ command }) => !/packages\/(endpoint|control)\//.test(command),
+    );
+  }
+
+  /** Ports in our block that somebody listens on. */
+  async listening(): Promise<number[]> {
+    const ports = new Set<number>();
+    for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
+      const text = await readFile(table, 'latin1').catch(() => '');
+      for (const line of text.split('\n').slice(1)) {
+        const fields = line.trim().split(/\s+/);
+        if (fields[3] !== '0A') continue;
+        const port = Number.parseInt(fields[1]?.split(':').at(-1) ?? '', 16);
+        if (port >= this.firstPort && port < this.firstPort + PORT_BLOCK) ports.add(port);
+      }
+    }
+    return [...ports].sort((a, b) => a - b);
+  }
+
+  async files(): Promise<string[]> {
+    return (await readdir(this.home, { recursive: true })).sort();
+  }
+
+  /** Ends everything and removes the folder, in whatever state it is. */
+  async destroy(): Promise<void> {
+    if (this.child !== null && this.child.exitCode === null) await this.killControl();
+    await killAll(this);
+    await rm(this.home, { recursive: true, force: true });
+  }
+}
+
+/** Empty when it was acknowledged; else what stood against it: not listening, not logged in, held. */
+async function trySet(target: Target): Promise<string> {
+  try {
+    const asker = await Asker.open(target);
+    try {
+      return (await asker.ask('SET', 'bench:ready', '1')) === 'OK' ? '' : 'no OK';
+    } finally {
+      asker.close();
+    }
+  } catch (error) {
+    return String(error);
+  }
+}
