@@ -191,6 +191,8 @@ function roleSettings(launch: EngineLaunch): Record<string, string> {
         'cluster-config-file': FILES.nodes,
         'cluster-port': String(launch.busPort),
         'cluster-announce-hostname': launch.announceHost,
+        // Whoever asks over the unix socket is told plain ports; there are none, so the TLS one.
+        'cluster-announce-port': String(launch.port),
       };
     case 'fenced':
       // Nobody listens there: the engine waits for its real primary, and refuses all until then.

@@ -89,6 +89,8 @@ export interface World {
   primary(databaseId: string, shard?: number): InstanceRecord;
   shard(databaseId: string, index?: number): ShardRecord;
   settled(databaseId: string): Promise<void>;
+  update(databaseId: string, sizing: Partial<Sizing>): void;
+  delete(databaseId: string): void;
   /** A control process that died: nothing is told to anybody; then another one. */
   restart(): Promise<void>;
 }
@@ -191,6 +193,30 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
         },
         30_000,
       );
+    },
+    update(databaseId, sizing) {
+      const database = store.databaseById(databaseId);
+      if (database === null) throw new Error('no such database');
+      const { generation } = database;
+      const next = {
+        ...database,
+        generation: generation + 1,
+        sizing: { ...database.sizing, ...sizing },
+      };
+      store.write(() => store.putDatabase(next));
+      self.databases.wake(databaseId);
+    },
+    delete(databaseId) {
+      const database = store.databaseById(databaseId);
+      if (database === null) throw new Error('no such database');
+      store.write(() =>
+        store.putDatabase({
+          ...database,
+          provisioningState: 'Deleting',
+          resourceState: 'Deleting',
+        }),
+      );
+      self.databases.wake(databaseId);
     },
     async restart() {
       await self.databases.detach();
