@@ -75,13 +75,14 @@ export function cliArguments(cache: Cache, caFile: string): string[] {
   const { cluster, database } = cache;
   if (database === null) return [];
   const { port, clientProtocol, clusteringPolicy } = database.properties;
-  const host = cluster.properties.hostName;
+  const name = cluster.properties.hostName;
   return [
     '-h',
-    host,
+    // Always listened on, while a name under --domain need not resolve on this machine.
+    '127.0.0.1',
     '-p',
     String(port),
-    ...(clientProtocol === 'Plaintext' ? [] : ['--tls', '--cacert', caFile, '--sni', host]),
+    ...(clientProtocol === 'Plaintext' ? [] : ['--tls', '--cacert', caFile, '--sni', name]),
     ...(clusteringPolicy === 'OSSCluster' ? ['-c'] : []),
   ];
 }

@@ -1,5 +1,6 @@
 /** `cinnabar uninstall`: shows every folder that Cinnabar made and removes them all. */
 import { existsSync, rmdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
 import { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
@@ -72,11 +73,12 @@ function partsOf(context: Context, keepEngines: boolean): Part[] {
     ['data, certificates, logs', folders.home],
     ['sockets', folders.runDir],
     ...(keepEngines ? [] : ([['engines', folders.engineCache]] as [string, string][])),
+    ['a library for Node.js', path.join(path.dirname(folders.engineCache), 'runtime')],
     ...installedUnits(context.env).map((file): [string, string] => ['service unit', file]),
   ];
   return named
-    .filter(([, path]) => existsSync(path))
-    .map(([what, path]) => ({ what, path, bytes: folderBytes(path) }));
+    .filter(([, place]) => existsSync(place))
+    .map(([what, place]) => ({ what, path: place, bytes: folderBytes(place) }));
 }
 
 /** Other data folders of this user may have their sockets in it. */
@@ -88,10 +90,10 @@ function removeIfEmpty(folder: string): void {
   }
 }
 
-function remove(path: string): void {
+function remove(place: string): void {
   try {
-    rmSync(path, { recursive: true, force: true });
+    rmSync(place, { recursive: true, force: true });
   } catch (error) {
-    throw systemError(error, 'remove', path);
+    throw systemError(error, 'remove', place);
   }
 }
