@@ -27,6 +27,8 @@ export interface ExecutorDeps {
   publish(databaseId: string): void;
   /** Whether the endpoint serves what the records of this database say now. */
   published(databaseId: string): boolean;
+  /** Why the endpoint cannot listen for it now; null when it can, or was not told yet. */
+  listenProblem(databaseId: string): string | null;
   randomHex(bytes: number): string;
   log(
     level: 'debug' | 'info' | 'warn' | 'error',

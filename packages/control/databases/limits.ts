@@ -47,3 +47,5 @@ export const IDLE_TIMEOUT_MS = 600_000;
 export const PUBLISH_RETRY_MS = 500;
 /** While a start waits for its caches it looks this often. */
 export const SERVING_POLL_MS = 20;
+/** A port that somebody else holds is tried again after this. */
+export const LISTEN_RETRY_MS = 2_000;

@@ -27,7 +27,7 @@ import { type StopReport, stopDatabase } from './stop.ts';
 import { databaseUsers, usersOf } from './users.ts';
 import { viewOf } from './view.ts';
 
-export interface ManagerDeps extends Omit<ExecutorDeps, 'publish' | 'published'> {
+export interface ManagerDeps extends Omit<ExecutorDeps, 'publish' | 'published' | 'listenProblem'> {
   readonly fleet: Pick<EndpointFleet, 'publish' | 'renewLease'>;
   /** Addresses that the endpoint listens on for every database. */
   readonly hosts: readonly string[];
@@ -54,6 +54,7 @@ export class Databases {
       ...deps,
       publish: () => this.#publisher.publish(),
       published: (id) => this.#published(id),
+      listenProblem: (id) => this.#publisher.problem(id),
     };
     const { store } = deps;
     this.#generation = String(Number(store.meta(GENERATION) ?? 0) + 1);

@@ -147,7 +147,10 @@ export function endOperations(
 function failCreate(loop: DatabaseLoop, planned: Plan, neverServed: boolean): void {
   const { store } = loop.deps;
   const reasons = [...new Set(planned.waits.map((w) => w.reason))].slice(0, WAITS_SHOWN);
-  const why = loop.failure?.message ?? `waiting for: ${reasons.join(', ')}`;
+  const why =
+    loop.deps.listenProblem(loop.id) ??
+    loop.failure?.message ??
+    `waiting for: ${reasons.join(', ')}`;
   const what = neverServed
     ? 'What was started is removed; delete it or send the request again.'
     : 'It serves what is up and goes on trying.';

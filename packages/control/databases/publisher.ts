@@ -7,7 +7,7 @@ import type { DatabaseView } from '../../endpoint/control-protocol.ts';
 import type { EndpointFleet } from '../endpoints/contract.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from './clock.ts';
-import { PUBLISH_RETRY_MS } from './limits.ts';
+import { LISTEN_RETRY_MS, PUBLISH_RETRY_MS } from './limits.ts';
 import { fingerprint } from './view.ts';
 
 const EPOCH = 'endpoint-epoch';
@@ -21,7 +21,7 @@ export interface PublisherDeps {
   databaseIds(): readonly string[];
   /** What every worker applied changed for this database. */
   published(databaseId: string): void;
-  unreachable(problems: readonly { readonly address: string; readonly reason: string }[]): void;
+  unreachable(problems: readonly Problem[]): void;
   log(level: 'warn' | 'debug', message: string, data: Record<string, unknown>): void;
 }
 
@@ -30,6 +30,10 @@ export class Publisher {
   /** By database: what every worker serves now. */
   #served = new Map<string, string>();
   #epoch: number;
+  /** Their port cannot be listened on now. */
+  #unserved: ReadonlyMap<string, string> = new Map();
+  #retry = false;
+  #told = '';
   #running: Promise<void> | null = null;
   #dirty = false;
   #stopped = false;
@@ -58,9 +62,21 @@ export class Publisher {
     return (this.#served.get(databaseId) ?? fingerprint(null)) === fingerprint(view);
   }
 
+  /** Why its address cannot be listened on now; null when it can. */
+  problem(databaseId: string): string | null {
+    return this.#unserved.get(databaseId) ?? null;
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#running;
+  }
+
+  /** The same problems are told once, not at every try. */
+  #tell(problems: readonly Problem[]): void {
+    const text = JSON.stringify(problems);
+    if (problems.length > 0 && text !== this.#told) this.#deps.unreachable(problems);
+    this.#told = text;
   }
 
   async #run(): Promise<void> {
@@ -86,18 +102,46 @@ export class Publisher {
       views.push(view);
       next.set(id, fingerprint(view));
     }
-    if (this.#epoch > 0 && same(next, this.#served)) return;
+    const retry = this.#retry;
+    this.#retry = false;
+    const reachable = new Map([...next].filter(([id]) => !this.#unserved.has(id)));
+    if (this.#epoch > 0 && !retry && same(reachable, this.#served)) return;
     const epoch = this.#epoch + 1;
     store.decide(() => store.setMeta(EPOCH, String(epoch)));
     this.#epoch = epoch;
     const problems = await fleet.publish(epoch, views);
     const before = this.#served;
+    // What cannot be reached is not served, whatever the records say: it is tried again.
+    this.#unserved = new Map(
+      views.flatMap((view) => {
+        const reason = whyUnreachable(view, problems);
+        return reason === null ? [] : [[view.id, reason] as const];
+      }),
+    );
+    for (const id of this.#unserved.keys()) next.delete(id);
     this.#served = next;
-    if (problems.length > 0) this.#deps.unreachable(problems);
+    this.#tell(problems);
+    if (this.#unserved.size > 0) {
+      this.#deps.clock.later(LISTEN_RETRY_MS, () => {
+        this.#retry = true;
+        this.publish();
+      });
+    }
     for (const id of new Set([...before.keys(), ...next.keys()])) {
       if (before.get(id) !== next.get(id)) this.#deps.published(id);
     }
   }
+}
+
+type Problem = { readonly address: string; readonly reason: string };
+
+/** Its first address (loopback) is what is printed to the user; others may be missing (no IPv6). */
+function whyUnreachable(view: DatabaseView, problems: readonly Problem[]): string | null {
+  const first = view.listen[0];
+  if (first === undefined) return null;
+  const address = `${first.host}:${first.port}`;
+  const problem = problems.find((each) => each.address === address);
+  return problem === undefined ? null : `${address}: ${problem.reason}`;
 }
 
 function same(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
