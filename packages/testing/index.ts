@@ -7,7 +7,9 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -36,6 +38,7 @@ export class StartCacheError extends Error {
 export async function startCache(options: CacheOptions = {}): Promise<TestCache> {
   const keeper = spawn(lockedNode(), ['--disable-warning=ExperimentalWarning', keeperFile()], {
     stdio: ['pipe', 'pipe', 'inherit'],
+    env: environment(),
     // A session of its own: a Ctrl-C or a kill of the test's process group must not take the keeper
     // with it, because it has to clean up after the test.
     detached: true,
@@ -115,6 +118,15 @@ function hold(keeper: ChildProcess): void {
 function lockedNode(): string {
   const require = createRequire(import.meta.url);
   return path.join(path.dirname(require.resolve('node/package.json')), 'bin', 'node');
+}
+
+/** With the library that bin/cinnabar fetched for Node.js, on machines that lack it. */
+function environment(): NodeJS.ProcessEnv {
+  const cache = process.env['XDG_CACHE_HOME'] || path.join(homedir(), '.cache');
+  const fetched = path.join(cache, 'cinnabar', 'runtime');
+  if (!existsSync(fetched)) return process.env;
+  const places = [process.env['LD_LIBRARY_PATH'], fetched].filter(Boolean);
+  return { ...process.env, LD_LIBRARY_PATH: places.join(':') };
 }
 
 function keeperFile(): string {

@@ -85,6 +85,7 @@ function install(context: Context, flags: InstallFlags): void {
     node: process.execPath,
     program: path.resolve(process.argv[1] ?? ''),
     home: context.folders.home,
+    libraryPath: context.env['LD_LIBRARY_PATH'] ?? null,
     args,
   });
   const file = unitFile(kind, context.env);

@@ -15,6 +15,8 @@ export interface UnitOptions {
   readonly node: string;
   readonly program: string;
   readonly home: string;
+  /** Where libatomic was fetched to, if it had to be (bin/cinnabar); the unit starts Node.js itself. */
+  readonly libraryPath: string | null;
   /** Further options of `up`. */
   readonly args: readonly string[];
 }
@@ -44,6 +46,9 @@ export function unitText(options: UnitOptions): string {
     'Type=simple',
     ...(options.kind === 'system' ? [`User=${options.account}`] : []),
     `Environment=${quote(`CINNABAR_HOME=${options.home}`)}`,
+    ...(options.libraryPath === null
+      ? []
+      : [`Environment=${quote(`LD_LIBRARY_PATH=${options.libraryPath}`)}`]),
     `ExecStart=${command.map(quote).join(' ')}`,
     '# Engines and endpoint outlive a crash of the main process; it stops them in order itself.',
     'KillMode=process',
