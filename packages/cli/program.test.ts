@@ -215,7 +215,7 @@ test('completion scripts: bash completes commands, options and nothing it should
 
 test('the table of exit codes in the docs is the one in the code', () => {
   const text = readFileSync(path.join(packageRoot(), 'docs/exit-codes.md'), 'utf8');
-  const written = [...text.matchAll(/^\| (\d+) \| `(\w+)` \|/gm)].map(([, code, name]) => [
+  const written = [...text.matchAll(/^\| (\d+) +\| `(\w+)` +\|/gm)].map(([, code, name]) => [
     name,
     Number(code),
   ]);
