@@ -12,7 +12,7 @@ import { Asker, type Target } from '../load/asker.ts';
 import { endProcess, inspectProcess, requireRef, run } from '../processes.ts';
 import type { FromHolder, ToHolder } from './connection-holder.ts';
 import { setStage } from './endpoint.ts';
-import { ACCESS_KEY } from './our-endpoint.ts';
+import { ACCESS_KEY } from './key.ts';
 
 const EACH_KIND = 5_000;
 const CONNECT_SECONDS_QUICK = 0.6;

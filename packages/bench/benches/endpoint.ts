@@ -19,12 +19,8 @@ import {
   rivalProgram,
 } from '../rivals/programs.ts';
 import { startTwemproxy } from '../rivals/twemproxy.ts';
-import {
-  ACCESS_KEY,
-  ENDPOINT_ENGINE_SETTINGS,
-  type OurEndpoint,
-  startOurEndpoint,
-} from './our-endpoint.ts';
+import { ACCESS_KEY } from './key.ts';
+import { ENDPOINT_ENGINE_SETTINGS, type OurEndpoint, startOurEndpoint } from './our-endpoint.ts';
 import { calibrate, type Shot, shoot } from './valkey-benchmark.ts';
 
 /** An address under comparison. Clients log in with the same key everywhere. */

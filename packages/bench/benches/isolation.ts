@@ -16,7 +16,7 @@ import { MIN_PAIRS } from '../limits.ts';
 import { Asker, type Target } from '../load/asker.ts';
 import { setStage } from './endpoint.ts';
 import type { PartOptions, PartResult } from './isolation-load.ts';
-import { ACCESS_KEY } from './our-endpoint.ts';
+import { ACCESS_KEY } from './key.ts';
 
 const BULK_BYTES = 10 * 1024 * 1024;
 const BULK_READERS = 4;

@@ -13,6 +13,7 @@ import { inspectProcess, refOf, requireRef, signal } from '../processes.ts';
 import type { BenchCertificate } from '../rivals/certificates.ts';
 import type { PlainEngine } from '../rivals/engine.ts';
 import { freePort } from '../rivals/launch.ts';
+import { ACCESS_KEY } from './key.ts';
 
 export interface OurEndpoint {
   readonly port: number;
@@ -26,7 +27,6 @@ export interface OurEndpoint {
   stop(): Promise<void>;
 }
 
-export const ACCESS_KEY = 'benchmark-access-key';
 /** The engine user that the endpoint's lanes log in as. */
 const TWIN = { name: 'bench-twin', password: 'bench-twin-password' };
 const MAX_CONNECTIONS = 20_000;

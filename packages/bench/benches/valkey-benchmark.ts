@@ -1,7 +1,7 @@
 /** Load by `valkey-benchmark`, so that nobody has to trust our own generator for these figures. */
 import { run } from '../processes.ts';
 import { commandOf, type Program } from '../rivals/programs.ts';
-import { ACCESS_KEY } from './our-endpoint.ts';
+import { ACCESS_KEY } from './key.ts';
 
 export interface Shot {
   readonly port: number;
@@ -9,9 +9,9 @@ export interface Shot {
   readonly pipeline: number;
   readonly verb: 'get' | 'set';
   readonly bytes: number;
-  readonly requests: number;
+  /** How many, or for how long (whole seconds). */
+  readonly requests: number | { readonly warmUpSeconds: number; readonly seconds: number };
   readonly connections?: number;
-  readonly threads?: number;
 }
 
 const CONNECTIONS = 50;
@@ -20,28 +20,63 @@ const DEADLINE_MS = 60_000;
 
 /** Requests a second, as it prints them. */
 export async function shoot(program: Program, shot: Shot): Promise<number> {
+  const test = ['-r', String(KEYS), '-d', String(shot.bytes), '-t', shot.verb];
+  return (await measure(program, shot, test)).rate;
+}
+
+export interface Figures {
+  /** Requests a second. */
+  readonly rate: number;
+  readonly p50Ms: number;
+}
+
+/** The same for any command, in place of one of its own tests. */
+export function shootCommand(
+  program: Program,
+  shot: Omit<Shot, 'verb' | 'bytes'>,
+  command: readonly string[],
+): Promise<Figures> {
+  return measure(program, shot, ['--', ...command]);
+}
+
+async function measure(
+  program: Program,
+  shot: Omit<Shot, 'verb' | 'bytes'>,
+  what: readonly string[],
+): Promise<Figures> {
   const args = [
-    ...['-h', '127.0.0.1', '-p', String(shot.port)],
-    ...['-c', String(shot.connections ?? CONNECTIONS), '-n', String(shot.requests)],
-    ...['-P', String(shot.pipeline), '-d', String(shot.bytes), '-r', String(KEYS)],
-    ...['-t', shot.verb, '--csv', '-a', ACCESS_KEY],
+    ...['-h', '127.0.0.1', '-p', String(shot.port), '-a', ACCESS_KEY],
+    ...['-c', String(shot.connections ?? CONNECTIONS), ...extent(shot.requests)],
+    ...['-P', String(shot.pipeline), '--csv', '--precision', '3'],
     ...(shot.tls === null ? [] : ['--tls', '--cacert', shot.tls.ca, '--sni', 'localhost']),
-    ...(shot.threads === undefined ? [] : ['--threads', String(shot.threads)]),
+    ...what,
   ];
   const [file, all] = commandOf(program, args);
   const out = await run(file, all, { deadlineMs: DEADLINE_MS });
-  const rate = parseRate(out, shot.verb);
-  if (rate === null) throw new Error(`valkey-benchmark printed no figure: ${out.slice(0, 500)}`);
-  return rate;
+  const figures = parseFigures(out);
+  if (figures === null) throw new Error(`valkey-benchmark printed no figure: ${out.slice(0, 500)}`);
+  return figures;
 }
 
-/** The second column of the line that begins with the test's name. */
-export function parseRate(csv: string, verb: string): number | null {
-  for (const line of csv.split('\n')) {
-    const [name, rate] = line.split(',').map((cell) => cell.replaceAll('"', '').trim());
-    if (name?.toLowerCase() === verb && Number(rate) > 0) return Number(rate);
-  }
-  return null;
+function extent(requests: Shot['requests']): string[] {
+  if (typeof requests === 'number') return ['-n', String(requests)];
+  const { warmUpSeconds, seconds } = requests;
+  return ['--warmup', String(warmUpSeconds), '--duration', String(seconds)];
+}
+
+/** One test a call: the figures stand in the last line, under the names of the first. */
+export function parseFigures(csv: string): Figures | null {
+  const lines = csv.split('\n').filter((line) => line.startsWith('"'));
+  const names = cellsOf(lines[0]);
+  const values = cellsOf(lines.at(-1));
+  const rate = Number(values[names.indexOf('rps')]);
+  const p50Ms = Number(values[names.indexOf('p50_latency_ms')]);
+  return rate > 0 && Number.isFinite(p50Ms) ? { rate, p50Ms } : null;
+}
+
+/** A command given on the command line is its own test name, and may hold commas. */
+function cellsOf(line: string | undefined): string[] {
+  return [...(line ?? '').matchAll(/"([^"]*)"/g)].map((match) => match[1] ?? '');
 }
 
 /** How many requests make a shot of `seconds`: from a short one, which also warms both ends up. */
