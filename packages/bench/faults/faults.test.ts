@@ -87,7 +87,7 @@ test('a fault is undone when the process that set it is killed', async () => {
       `import { Faults } from ${JSON.stringify(faultsFile)};
        await new Faults().stop(${JSON.stringify(ref)}, ${LONG_MS});
        process.stdout.write('set');
-       setInterval(() => undefined, 1000);`,
+       setInterval(() => undefined, 500);`,
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
