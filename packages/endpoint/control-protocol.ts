@@ -77,6 +77,8 @@ export interface DatabaseView {
   readonly limits: Limits;
   readonly guard: readonly GuardRule[];
   readonly azureStrict: boolean;
+  /** An engine user that may run CONFIG: for Azure's subset of it, which no client user may reach. */
+  readonly service?: { readonly name: string; readonly password: string };
   readonly readFrom: 'primary' | 'replica';
   readonly shards: readonly ShardView[];
 }

@@ -110,6 +110,9 @@ function handle(
   if (state.mode.kind === 'monitor' && !MONITORING.has(command.name)) {
     return refuse(session, "-ERR Replica can't interact with the keyspace\r\n");
   }
+  if (state.mode.kind === 'transaction' && command.noMulti) {
+    return refuse(session, notInTransaction(command.name));
+  }
   if (state.mode.kind === 'transaction' && !TRANSACTION.has(command.name)) {
     return state.mode.transaction.queue(call);
   }
@@ -212,6 +215,10 @@ function noteLarge(call: Call): void {
   });
 }
 
+export function notInTransaction(name: string): string {
+  return `-ERR Command '${name}' not allowed inside a transaction\r\n`;
+}
+
 /** In the engine's words, arguments cut as it cuts them. */
 function unknownCommand(bytes: Buffer, args: RequestScanner): string {
   let beginning = '';
@@ -240,4 +247,4 @@ const SUBSCRIBED = new Set([
   'reset',
 ]);
 const MONITORING = new Set(['quit', 'reset', 'ping', 'monitor']);
-const TRANSACTION = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
+const TRANSACTION = new Set(['exec', 'discard', 'quit', 'reset']);

@@ -375,6 +375,11 @@ export class Lane {
     return !this.#scanner.idle || this.#collected.length > 0;
   }
 
+  /** A part of this record's reply has been passed on, and the rest has not. */
+  within(pending: Pending): boolean {
+    return this.head === pending && !this.#scanner.idle;
+  }
+
   /** Bytes put on it that the engine cannot have seen. */
   get unsent(): number {
     return this.journal.waiting;

@@ -82,3 +82,6 @@ export const LARGE_LOG_ENTRIES = 256;
 export const LARGE_LOG_BYTES = 64 * 1024;
 /** Keys and arguments in logs are cut to this. */
 export const LOG_TEXT_BYTES = 128;
+/** Several clients that WAIT on one lane are asked for in rounds of at most this: who comes in the
+ * middle of a round waits so long for its turn. */
+export const WAIT_ROUND_MS = 50;

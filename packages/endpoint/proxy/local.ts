@@ -146,7 +146,7 @@ const select: Handler = ({ session, bytes, args }) => {
   if (busy(session)) return STALLED;
   const text = textOf(bytes, args, 1);
   if (!/^-?\d{1,18}$/.test(text)) {
-    return refuse(session, '-ERR invalid DB index\r\n');
+    return refuse(session, '-ERR value is not an integer or out of range\r\n');
   }
   const database = Number(text);
   const { cluster } = session.proxy.world.topology;

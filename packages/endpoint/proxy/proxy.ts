@@ -13,7 +13,7 @@ import type {
   DataPathHost,
   PathCounters,
 } from '../data-path.ts';
-import { readGreeting } from './greeting.ts';
+import { type EngineGreeting, readGreeting } from './greeting.ts';
 import { Guard } from './guard.ts';
 import { LANE_RETRY_MS, WAIT_SWEEP_MS } from './limits.ts';
 import { Logins } from './logins.ts';
@@ -39,7 +39,7 @@ export class ProxyPath implements DataPath {
   readonly monitors = new Monitors();
   guard = new Guard([]);
   /** What the engine says about itself in HELLO, by field. */
-  greeting: ReadonlyMap<string, string> = new Map();
+  greeting: EngineGreeting | null = null;
   #sweep: NodeJS.Timeout;
   #sweeps = 0;
   #asking = false;
@@ -105,6 +105,14 @@ export class ProxyPath implements DataPath {
     const lane = shard.smallLane(group);
     if (lane === null) return;
     this.#asking = true;
+    // Put on the lane together, so that nothing of anybody else comes between the two protocols.
+    let resp3: Buffer | null = null;
+    lane.question(['HELLO', '3'], (reply) => {
+      resp3 = reply;
+    });
+    lane.question(['HELLO', '2'], (reply) => {
+      if (reply !== null && resp3 !== null) this.greeting = readGreeting(reply, resp3);
+    });
     lane.question(['COMMAND'], (bytes) => {
       this.#asking = false;
       if (bytes === null || bytes[0] !== 42) return;
@@ -113,9 +121,6 @@ export class ProxyPath implements DataPath {
           this.table = new CommandTable(readCommandSpecs(reply));
         },
       }).push(bytes);
-      lane.question(['HELLO'], (hello) => {
-        if (hello !== null && hello[0] === 42) this.greeting = readGreeting(hello);
-      });
       for (const session of this.sessions.values()) this.world.wake(session);
     });
   }

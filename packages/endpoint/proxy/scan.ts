@@ -1,2 +1,91 @@
-import { type Handler, refuse } from './dispatch.ts';
-export const scan: Handler = ({ session }) => refuse(session, '-ERR soon\r\n');
+/**
+ * SCAN over the whole database: by slots, not by shards (engine rule 12).
+ *
+ * Going shard after shard misses every key whose slot moves from a shard that is still to come to one
+ * that is done. So the position is a slot and a place within it. Engines that keep a hash table per
+ * slot (Valkey 8 and later) have exactly that in their own cursor: the slot in its lowest 14 bits.
+ * Our cursor adds eight bits that stand for the node that gave it: a place within a slot means
+ * nothing on another node, so after a move that slot starts again. A key may come twice, which SCAN
+ * allows; none is missed. The cursor holds all there is to know, so any worker can go on with it.
+ *
+ *   bits  0-13 slot    14-51 place within the slot    52-59 mark of the node
+ */
+import { encodeCommand } from '../../resp/index.ts';
+import { fail, type Handler, refuse, toShard } from './dispatch.ts';
+import { Part } from './part.ts';
+import { array, bulk, payload, splitArray } from './raw-reply.ts';
+import { argumentsOf, textOf } from './route.ts';
+import type { Session } from './session.ts';
+import { STALLED, TAKEN } from './session.ts';
+import type { Shard } from './shard.ts';
+
+const SLOT_BITS = 14n;
+const SLOT_MASK = (1n << SLOT_BITS) - 1n;
+const PLACE_MASK = (1n << 38n) - 1n;
+const MARK_SHIFT = 52n;
+const LAST_SLOT = 16383;
+
+export const scan: Handler = (call) => {
+  const { session, command, bytes, args } = call;
+  const { topology } = session.proxy.world;
+  if (!topology.cluster) return toShard(call, topology.first());
+  const text = textOf(bytes, args, 1);
+  if (!/^\d{1,20}$/.test(text)) return refuse(session, '-ERR invalid cursor\r\n');
+  const cursor = BigInt(text);
+  const slot = Number(cursor & SLOT_MASK);
+  const shard = topology.ofSlot(slot);
+  if (shard === null || session.overdue) return fail(session, shard);
+  const lane = session.laneFor(shard, false);
+  if (lane === null) return STALLED;
+  const place = (cursor >> SLOT_BITS) & PLACE_MASK;
+  const sameNode = cursor >> MARK_SHIFT === mark(lane.node);
+  const engineCursor = ((sameNode ? place : 0n) << SLOT_BITS) | BigInt(slot);
+  const all = argumentsOf(bytes, args);
+  all[1] = Buffer.from(String(engineCursor));
+  const reply = session.order.place(command);
+  new Part(session, command, lane, slot, encodeCommand(all), 1, (result) => {
+    const answer = result.kind === 'replies' ? result.replies[0] : undefined;
+    if (answer === undefined) {
+      session.fill(
+        reply,
+        Buffer.from('-ERR shard-lost: SCAN was not answered; go on with the same cursor\r\n'),
+      );
+      return;
+    }
+    const [next, keys] = splitArray(answer);
+    if (answer[0] !== 42 || next === undefined || keys === undefined) {
+      session.fill(reply, answer);
+      return;
+    }
+    const position = after(session, shard, slot, BigInt(payload(next).toString()), lane.node);
+    session.fill(reply, array([bulk(String(position)), keys]));
+  });
+  return TAKEN;
+};
+
+/** Where to go on: as the engine says, as long as all slots on the way are of the same shard. */
+function after(
+  session: Session,
+  shard: Shard,
+  slot: number,
+  engineCursor: bigint,
+  node: string,
+): bigint {
+  const { slots } = session.proxy.world.topology;
+  const wanted = engineCursor === 0n ? LAST_SLOT + 1 : Number(engineCursor & SLOT_MASK);
+  let at = slot;
+  while (at < wanted && at <= LAST_SLOT && slots[at] === shard.index) at++;
+  if (at > LAST_SLOT) return 0n;
+  if (at === wanted && engineCursor !== 0n && slots[at] === shard.index) {
+    return (mark(node) << MARK_SHIFT) | engineCursor;
+  }
+  // The slot itself was not ours any more (it moved meanwhile): it is done again elsewhere.
+  return BigInt(at);
+}
+
+/** Eight bits that tell nodes apart; never 0, so that a fresh slot carries no mark. */
+function mark(node: string): bigint {
+  let hash = 7;
+  for (let i = 0; i < node.length; i++) hash = (Math.imul(hash, 31) + node.charCodeAt(i)) | 0;
+  return BigInt(((hash >>> 8) % 255) + 1);
+}

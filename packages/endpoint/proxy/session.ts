@@ -80,6 +80,8 @@ export class Session {
   #rest: Buffer | null = null;
   #partial: PartialCommand | null = null;
   #touched = false;
+  /** Came while a reply was half written. */
+  #messages: Buffer[] = [];
 
   constructor(proxy: ProxyPath, client: AdmittedClient) {
     this.proxy = proxy;
@@ -274,6 +276,11 @@ export class Session {
   /** Replies of `count` commands of this shard have come, or never will. */
   landed(shard: number, count: number): void {
     this.lanes.landed(shard, count);
+    if (this.#messages.length > 0) {
+      const messages = this.#messages;
+      this.#messages = [];
+      for (const message of messages) this.message(message);
+    }
     if (this.stalled !== '') this.proxy.world.wake(this);
   }
 
@@ -317,8 +324,13 @@ export class Session {
     place.done = true;
   }
 
-  /** Sends something that is no reply (a message, an invalidation) as soon as possible. */
+  /** Sends something that is no reply (a message, a monitor's line): between replies, never within one. */
   message(bytes: Buffer): void {
+    const { head } = this.order;
+    if (this.#messages.length > 0 || (head !== null && head.lane?.within(head) === true)) {
+      this.#messages.push(bytes);
+      return;
+    }
     this.push(bytes, 0, bytes.length);
     this.proxy.world.schedule();
   }

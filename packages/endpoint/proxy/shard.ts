@@ -216,8 +216,20 @@ export class Shard {
     else this.#retire(lane);
   }
 
+  /** No WAIT stands in this lane any more: it is the spare one, if there is none. */
+  waitOver(lane: Lane): void {
+    if (lane.retired || lane.kind !== 'small') {
+      this.laneQuiet(lane);
+      return;
+    }
+    const group = this.group(lane.login);
+    if (group.small !== lane && group.spare === null) group.spare = lane;
+    else if (group.small !== lane) this.#retire(lane);
+    this.wakeAll();
+  }
+
   laneQuiet(lane: Lane): void {
-    if (lane.retired) lane.close('not needed');
+    if (lane.retired && lane.waits === 0) lane.close('not needed');
     if (lane.kind === 'bulk' || lane.waits > 0) this.wakeAll();
     this.#checkHold();
   }

@@ -1,5 +1,169 @@
-import { type Handler, refuse } from './dispatch.ts';
-export const subscribe: Handler = ({ session }) => refuse(session, '-ERR soon\r\n');
-export const unsubscribe = subscribe;
-export const publish = subscribe;
-export const pubsub = subscribe;
+/** SUBSCRIBE and its relatives, PUBLISH, PUBSUB. */
+
+import { keySlot } from '../../resp/index.ts';
+import { type Call, fail, type Handler, refuse } from './dispatch.ts';
+import { Part } from './part.ts';
+import { array, bulk, integer, nullReply } from './raw-reply.ts';
+import { bytesOf, textOf } from './route.ts';
+import { type Session, STALLED, TAKEN } from './session.ts';
+import { globMatches, isKeyspace, type Kind, SubscriberState } from './subscriptions.ts';
+
+function nameOf(call: Call, index: number): string {
+  return bytesOf(call.bytes, call.args, index).toString('latin1');
+}
+
+function confirmation(session: Session, word: string, name: string | null, count: number): Buffer {
+  const { protocol } = session.state;
+  const channel = name === null ? nullReply(protocol) : bulk(Buffer.from(name, 'latin1'));
+  const kind = protocol === 3 ? '>' : '*';
+  return array([bulk(word), channel, Buffer.from(`:${count}\r\n`)], kind);
+}
+
+export const subscribe: Handler = (call) => {
+  const { session, command, args } = call;
+  const { state, proxy } = session;
+  const kind = command.name as Kind;
+  const names = Array.from({ length: args.count - 1 }, (_, i) => nameOf(call, i + 1));
+  if (kind === 'ssubscribe' && proxy.world.topology.cluster) {
+    const slots = new Set(names.map((name) => keySlot(Buffer.from(name, 'latin1'))));
+    if (slots.size > 1) {
+      return refuse(session, "-CROSSSLOT Keys in request don't hash to the same slot\r\n");
+    }
+  }
+  state.subscriber ??= new SubscriberState(session);
+  const { subscriber } = state;
+  state.refresh();
+  for (const name of names) {
+    if (subscriber.names[kind].has(name)) {
+      session.reply(confirmation(session, kind, name, subscriber.count(kind)));
+      continue;
+    }
+    if (subscriber.full) {
+      session.reply('-ERR subscription-limit: too many channels of one client\r\n');
+      continue;
+    }
+    subscriber.names[kind].add(name);
+    const count = subscriber.count(kind);
+    const place = session.order.place(command);
+    proxy.subscriptions.add(session, kind, name, (error) => {
+      if (session.gone) {
+        proxy.subscriptions.remove(session, kind, name);
+        return;
+      }
+      if (error === null) {
+        session.fill(place, confirmation(session, kind, name, count));
+        return;
+      }
+      subscriber.names[kind].delete(name);
+      leaveIfEmpty(session);
+      const twin = state.login.twin;
+      session.fill(
+        place,
+        Buffer.from(`-${error.replace(`User ${twin} `, `User ${state.user?.name ?? ''} `)}\r\n`),
+      );
+    });
+  }
+  return TAKEN;
+};
+
+export const unsubscribe: Handler = (call) => {
+  const { session, command, args } = call;
+  const { state } = session;
+  if (session.order.head !== null) {
+    session.stall('order');
+    return STALLED;
+  }
+  const kind = command.name.replace('un', '') as Kind;
+  const { subscriber } = state;
+  const names =
+    args.count > 1
+      ? Array.from({ length: args.count - 1 }, (_, i) => nameOf(call, i + 1))
+      : [...(subscriber?.names[kind] ?? [])];
+  if (names.length === 0) {
+    session.reply(confirmation(session, command.name, null, subscriber?.count(kind) ?? 0));
+  }
+  for (const name of names) {
+    if (subscriber?.names[kind].delete(name) === true) {
+      session.proxy.subscriptions.remove(session, kind, name);
+    }
+    session.reply(confirmation(session, command.name, name, subscriber?.count(kind) ?? 0));
+  }
+  leaveIfEmpty(session);
+  return TAKEN;
+};
+
+function leaveIfEmpty(session: Session): void {
+  const { state } = session;
+  if (state.subscriber !== null && state.subscriber.total === 0) {
+    state.subscriber = null;
+    state.refresh();
+  }
+}
+
+export const publish: Handler = (call) => {
+  const { session, command, bytes, start, end } = call;
+  const { proxy } = session;
+  const { topology } = proxy.world;
+  const sharded = command.name === 'spublish';
+  const channel = nameOf(call, 1);
+  if (!sharded && isKeyspace(channel)) {
+    return refuse(
+      session,
+      '-ERR keyspace-channel: only the engine publishes to __keyspace@ and __keyevent@ channels\r\n',
+    );
+  }
+  const slot = sharded ? keySlot(Buffer.from(channel, 'latin1')) : -1;
+  const shard = sharded && topology.cluster ? topology.ofSlot(slot) : topology.first();
+  if (shard === null || session.overdue) return fail(session, shard);
+  const lane = session.laneFor(shard, false);
+  if (lane === null) return STALLED;
+  const place = session.order.place(command);
+  const whole = Buffer.from(bytes.subarray(start, end));
+  const retrySlot = sharded ? slot : (shard.view.slots[0]?.[0] ?? 0);
+  new Part(session, command, lane, retrySlot, whole, 1, (result) => {
+    const reply = result.kind === 'replies' ? result.replies[0] : undefined;
+    if (reply === undefined) {
+      session.fill(
+        place,
+        Buffer.from(
+          `-OUTCOMEUNKNOWN the connection to shard ${shard.id} was lost while '${command.name}' was in flight: the message may or may not have been sent\r\n`,
+        ),
+      );
+    } else if (reply[0] !== 58) {
+      session.fill(place, reply);
+    } else {
+      // Ours are counted by clients; what is left are other workers, one for each.
+      const others = Math.max(
+        0,
+        integer(reply) - proxy.subscriptions.ownMatches(shard, channel, sharded),
+      );
+      session.fill(
+        place,
+        Buffer.from(`:${proxy.subscriptions.receivers(channel, sharded) + others}\r\n`),
+      );
+    }
+  });
+  return TAKEN;
+};
+
+export const pubsub: Handler = (call) => {
+  const { session, command, bytes, args } = call;
+  const { subscriptions } = session.proxy;
+  const sub = command.name.slice('pubsub|'.length);
+  const kind: Kind = sub.startsWith('shard') ? 'ssubscribe' : 'subscribe';
+  if (sub === 'numpat') {
+    session.reply(`:${subscriptions.names('psubscribe').size}\r\n`);
+  } else if (sub.endsWith('numsub')) {
+    const items: Buffer[] = [];
+    for (let i = 2; i < args.count; i++) {
+      const count = subscriptions.names(kind).get(nameOf(call, i))?.size ?? 0;
+      items.push(bulk(bytesOf(bytes, args, i)), Buffer.from(`:${count}\r\n`));
+    }
+    session.reply(array(items));
+  } else {
+    const pattern = args.count > 2 ? textOf(bytes, args, 2) : '*';
+    const names = [...subscriptions.names(kind).keys()].filter((n) => globMatches(pattern, n));
+    session.reply(array(names.map((name) => bulk(Buffer.from(name, 'latin1')))));
+  }
+  return TAKEN;
+};

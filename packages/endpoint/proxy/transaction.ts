@@ -5,7 +5,7 @@
  * refused here, with the same EXECABORT later; what it refuses for its content comes with EXEC.
  */
 import { encodeCommand } from '../../resp/index.ts';
-import { type Call, fail, type Handler, refuse } from './dispatch.ts';
+import { type Call, fail, type Handler, notInTransaction, refuse } from './dispatch.ts';
 import { lostReply } from './lane-loss.ts';
 import { TRANSACTION_BYTES } from './limits.ts';
 import { Part } from './part.ts';
@@ -45,12 +45,12 @@ export class Transaction {
       fate.kind === 'one' ||
       PASSED_ON.has(command.name);
     const everywhere = fate.kind === 'all' && session.proxy.world.topology.serving.length > 1;
-    if (command.noMulti || everywhere || !(passedOn || fate.kind === 'all')) {
+    if (everywhere || !(passedOn || fate.kind === 'all')) {
       return refuse(
         session,
         everywhere
           ? `-ERR '${command.name}' concerns all shards and cannot be part of a transaction\r\n`
-          : '-ERR Command not allowed inside a transaction\r\n',
+          : notInTransaction(command.name),
       );
     }
     this.#bytes += end - start;
@@ -153,10 +153,6 @@ const MULTI = encodeCommand(['MULTI']);
 const EXEC = encodeCommand(['EXEC']);
 
 export const multi: Handler = ({ session }) => {
-  if (session.state.mode.kind === 'transaction') {
-    session.reply('-ERR MULTI calls can not be nested\r\n');
-    return TAKEN;
-  }
   session.state.setMode({ kind: 'transaction', transaction: new Transaction() });
   session.reply('+OK\r\n');
   return TAKEN;

@@ -1,2 +1,174 @@
-import { type Handler, refuse } from './dispatch.ts';
-export const wait: Handler = ({ session }) => refuse(session, '-ERR soon\r\n');
+/**
+ * WAIT and WAITAOF (engine rule 8).
+ *
+ * The engine compares with the last write of the *connection* that asks; on any other connection it
+ * answers at once, and the promise is a lie. So the question goes on the lane that carried this
+ * client's last write, to each shard it wrote to, and the smallest answer counts. What others write
+ * on that lane only makes it wait for more.
+ *
+ * A waiting connection holds up what is queued behind it. So the lane is first closed to others
+ * (`waits`): they go on with another lane as soon as nothing of theirs is in flight here. Several
+ * clients may wait on one lane: they are asked for together, in rounds no longer than the shortest of
+ * their times, so none waits for the time-out of another.
+ */
+import { encodeCommand } from '../../resp/index.ts';
+import { type Call, type Handler, refuse } from './dispatch.ts';
+import type { Lane } from './lane.ts';
+import { WAIT_ROUND_MS } from './limits.ts';
+import { integer, splitArray } from './raw-reply.ts';
+import { textOf } from './route.ts';
+import type { Session } from './session.ts';
+import { STALLED, TAKEN } from './session.ts';
+
+/** What is asked for: one or two numbers (WAIT n; WAITAOF local n). */
+interface Question {
+  readonly wanted: readonly number[];
+  /** performance.now(); Infinity: for ever. */
+  readonly until: number;
+  readonly session: Session;
+  /** Numbers reached, or null: the lane was lost. */
+  readonly done: (reached: readonly number[] | null) => void;
+}
+
+export const wait: Handler = (call) => {
+  const { session, command, bytes, args } = call;
+  const numbers: number[] = [];
+  for (let i = 1; i < args.count; i++) {
+    const text = textOf(bytes, args, i);
+    if (!/^-?\d{1,15}$/.test(text)) {
+      return refuse(session, '-ERR value is not an integer or out of range\r\n');
+    }
+    numbers.push(Number(text));
+  }
+  const timeout = numbers.pop() ?? 0;
+  if (timeout < 0) return refuse(session, '-ERR timeout is negative\r\n');
+  if (numbers.some((number) => number < 0)) {
+    return refuse(session, '-ERR value is out of range, must be positive\r\n');
+  }
+  if (session.lanes.total > 0) {
+    session.stall('order');
+    return STALLED;
+  }
+  const lanes = [...session.lanes.written.values()];
+  if (lanes.length === 0) return unwritten(call);
+  const until = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
+  const place = session.order.place(command);
+  session.gate(1);
+  const reached: (readonly number[] | null)[] = [];
+  for (const lane of lanes) {
+    ask(lane, command.name, {
+      wanted: numbers,
+      until,
+      session,
+      done: (numbersReached) => {
+        reached.push(numbersReached);
+        if (reached.length < lanes.length) return;
+        session.lanes.forgetWrites();
+        session.gate(-1);
+        session.fill(place, answer(command.name, reached));
+      },
+    });
+  }
+  return TAKEN;
+};
+
+/** No write of this client: the engine's own count, at once. */
+function unwritten(call: Call): number {
+  const { session, command } = call;
+  const shard = session.proxy.world.topology.first();
+  const lane = shard === null ? null : session.laneFor(shard, false);
+  if (lane === null) {
+    if (shard === null) return refuse(session, '-CLUSTERDOWN no-shard: not executed\r\n');
+    return STALLED;
+  }
+  // A time of one millisecond: on this lane others may have written, and theirs is not asked for.
+  const place = session.order.place(command);
+  const one = command.name === 'wait' ? ['WAIT', '0', '1'] : ['WAITAOF', '0', '0', '1'];
+  lane.question(one, (reply) => {
+    session.fill(place, reply ?? Buffer.from('-ERR shard-lost: no answer\r\n'));
+  });
+  return TAKEN;
+}
+
+function answer(name: string, reached: readonly (readonly number[] | null)[]): Buffer {
+  const known = reached.filter((numbers) => numbers !== null);
+  if (known.length < reached.length) {
+    return Buffer.from(
+      `-OUTCOMEUNKNOWN the connection that carried this client's writes was lost before ${name.toUpperCase()} was answered: they may or may not have reached the replicas\r\n`,
+    );
+  }
+  const least = (i: number): number => Math.min(...known.map((numbers) => numbers[i] ?? 0));
+  if (name === 'wait') return Buffer.from(`:${least(0)}\r\n`);
+  return Buffer.from(`*2\r\n:${least(0)}\r\n:${least(1)}\r\n`);
+}
+
+/** The questions of one lane that wait for the present round to end. */
+const queues = new WeakMap<Lane, Question[]>();
+
+function ask(lane: Lane, name: string, question: Question): void {
+  if (lane.state !== 'ready') {
+    question.done(null);
+    return;
+  }
+  const queue = queues.get(lane);
+  if (queue !== undefined) {
+    queue.push(question);
+    return;
+  }
+  queues.set(lane, [question]);
+  lane.waits++;
+  const begin = (): void => {
+    lane.onQuiet = null;
+    round(lane, name);
+  };
+  // What others have in flight is answered first; nothing new is put on the lane meanwhile.
+  if (lane.inFlight === 0) begin();
+  else lane.onQuiet = begin;
+  const lost = lane.onClosed;
+  lane.onClosed = (reason) => {
+    lost?.(reason);
+    const left = queues.get(lane) ?? [];
+    queues.delete(lane);
+    for (const each of left) each.done(null);
+  };
+}
+
+function round(lane: Lane, name: string): void {
+  const queue = queues.get(lane);
+  if (queue === undefined) return;
+  const now = performance.now();
+  const waiting = queue.filter((question) => !question.session.gone);
+  if (waiting.length === 0) return finish(lane);
+  queues.set(lane, waiting);
+  const shortest = Math.min(...waiting.map((question) => question.until - now), WAIT_ROUND_MS);
+  const ms = String(Math.max(1, Math.ceil(shortest)));
+  // The least that anybody asks for ends the round; who asks for more stays for the next.
+  const width = waiting[0]?.wanted.length ?? 1;
+  const wanted: string[] = [];
+  for (let i = 0; i < width; i++) {
+    wanted.push(String(Math.min(...waiting.map((question) => question.wanted[i] ?? 0))));
+  }
+  lane.ask(null, null, encodeCommand([name.toUpperCase(), ...wanted, ms]), 1, {
+    onReply: (reply) => {
+      const reached = reply[0] === 58 ? [integer(reply)] : splitArray(reply).map(integer);
+      const over = performance.now();
+      const left: Question[] = [];
+      for (const question of queues.get(lane) ?? []) {
+        const isNew = !waiting.includes(question);
+        const enough = question.wanted.every((number, i) => (reached[i] ?? 0) >= number);
+        if (!isNew && (enough || over >= question.until || reply[0] === 45)) question.done(reached);
+        else left.push(question);
+      }
+      queues.set(lane, left);
+      round(lane, name);
+    },
+    onLost: () => undefined,
+  });
+}
+
+function finish(lane: Lane): void {
+  queues.delete(lane);
+  lane.onClosed = null;
+  lane.waits--;
+  lane.shard.waitOver(lane);
+}

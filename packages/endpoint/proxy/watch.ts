@@ -50,10 +50,6 @@ export const watch: Handler = (call: Call) => {
   const { session, command, bytes, args, start, end } = call;
   const { state } = session;
   const { topology } = session.proxy.world;
-  if (state.mode.kind === 'transaction') {
-    session.reply('-ERR WATCH inside MULTI is not allowed\r\n');
-    return TAKEN;
-  }
   const slot = onlySlot(command, bytes, args);
   const known = state.watch;
   const crosses = slot === -2 || (known !== null && !known.broken && slot !== known.slot);

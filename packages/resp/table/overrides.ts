@@ -88,7 +88,11 @@ const LINES: readonly Line[] = [
   ['subscribe psubscribe ssubscribe', local('subscribe'), 'one upstream subscription a channel'],
   ['unsubscribe punsubscribe sunsubscribe', local('unsubscribe'), 'the list is here'],
   ['publish', local('publish'), 'one shard; the cluster bus carries it to the others'],
-  ['spublish', { kind: 'keyed' }, 'to the owner of the slot of its channel'],
+  [
+    'spublish',
+    local('publish'),
+    'to the owner of the slot of its channel; receivers are counted here',
+  ],
   [
     'pubsub|channels pubsub|shardchannels',
     local('pubsub'),
