@@ -78,7 +78,10 @@ function makeCommand(next: () => number): Word[] {
     () => ['PERSIST', any('s')],
     () => ['RENAME', `${tag}a`, `${tag}b`],
     () => ['SINTERSTORE', `${tag}i`, `${tag}x`, `${tag}y`],
-    () => ['ZUNIONSTORE', tagged('z'), '1', tagged('q').replace(/^{t\d}/, tag)].map((w, i) => (i === 1 ? `${tag}u` : w)),
+    () =>
+      ['ZUNIONSTORE', tagged('z'), '1', tagged('q').replace(/^{t\d}/, tag)].map((w, i) =>
+        i === 1 ? `${tag}u` : w,
+      ),
     () => ['SORT', any('l'), 'ALPHA'],
     () => ['BITCOUNT', any('s')],
     () => ['SETBIT', any('b'), String(n(100)), '1'],
@@ -191,10 +194,16 @@ test('random commands: byte for byte what a bare engine answers', async (t) => {
         theirs.send(...unit);
         const [x, y] = await Promise.all([ours.settled(), theirs.settled()]);
         const what = unit.map((command) => command.map(String).join(' ').slice(0, 300)).join(' | ');
-        assert.equal(x.toString('latin1'), y.toString('latin1'), `seed ${seed}, RESP${protocol}: ${what}`);
+        assert.equal(
+          x.toString('latin1'),
+          y.toString('latin1'),
+          `seed ${seed}, RESP${protocol}: ${what}`,
+        );
       }
       const at = a.findIndex((byte, i) => byte !== b[i]);
-      assert.fail(`seed ${seed}: only in a pipeline, at ${at}: ${a.toString('latin1', at - 200, at + 80)} | ${b.toString('latin1', at - 80, at + 80)}`);
+      assert.fail(
+        `seed ${seed}: only in a pipeline, at ${at}: ${a.toString('latin1', at - 200, at + 80)} | ${b.toString('latin1', at - 80, at + 80)}`,
+      );
     }
     ours.close();
     theirs.close();
