@@ -119,6 +119,11 @@ export interface EngineFacts {
   readonly version: string;
 }
 
+export type StreamFacts = Pick<
+  EngineFacts,
+  'role' | 'replicationId' | 'offset' | 'link' | 'syncing' | 'primaryPort'
+>;
+
 export interface ClusterFacts {
   readonly myId: string;
   /** `ok` when it serves its slots. */
@@ -145,6 +150,8 @@ export interface EngineLink {
   /** `busy`: a script runs (-BUSY). `loading`: -LOADING. Rejects with EngineError on deadline or close. */
   ping(deadlineMs: number): Promise<'pong' | 'busy' | 'loading'>;
   facts(deadlineMs: number): Promise<EngineFacts>;
+  /** The part of the facts that moves with every write: cheap enough to ask once a second. */
+  stream(deadlineMs: number): Promise<StreamFacts>;
   /** CLUSTER FAILOVER TAKEOVER. The decision must have been committed before (engine rule 3). */
   takeover(deadlineMs: number): Promise<void>;
   /** CLUSTER REPLICATE, or REPLICAOF in standalone mode. */
@@ -203,7 +210,7 @@ export interface EngineNode {
   setAside(dataDir: string, label: string): Promise<void>;
   /** Removes what `setAside` kept for this folder. */
   dropAside(dataDir: string): Promise<void>;
-  /** Removes the folder, what was set aside for it, and the socket. Idempotent. */
+  /** Removes the folder, what was set aside for it, and the socket ('': there is none). Idempotent. */
   removeData(dataDir: string, socket: string): Promise<void>;
   /** Whether a data file that can be loaded is there, with its size and SHA-256. */
   dataFile(

@@ -159,7 +159,7 @@ export async function dropFoldersAside(dataDir: string): Promise<void> {
 }
 
 export async function removeFolder(dataDir: string, socket: string): Promise<void> {
-  await rm(socket, { force: true });
+  if (socket !== '') await rm(socket, { force: true });
   await rm(dataDir, { recursive: true, force: true });
   await dropFoldersAside(dataDir);
 }

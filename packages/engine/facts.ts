@@ -1,6 +1,6 @@
 /** INFO and CLUSTER NODES as typed facts. Pure; tolerant of fields that come and go between versions. */
 import { productOf } from './capabilities.ts';
-import type { ClusterFacts, EngineFacts, SlotRange } from './contract.ts';
+import type { ClusterFacts, EngineFacts, SlotRange, StreamFacts } from './contract.ts';
 import { EngineError } from './errors.ts';
 
 export type Info = ReadonlyMap<string, string>;
@@ -21,26 +21,39 @@ export function factsFrom(
   cluster: { readonly info: string; readonly nodes: string } | null,
 ): EngineFacts {
   const info = parseInfo(infoText);
+  const stream = streamOf(info);
+  const replica = stream.role === 'replica';
+  const product = productOf(infoText);
+  return {
+    ...stream,
+    loading: info.get('loading') !== undefined && info.get('loading') !== '0',
+    primaryHost: replica ? (info.get('master_host') ?? '') : '',
+    followers: replica ? [] : followersOf(info),
+    cluster: cluster === null ? null : clusterFacts(cluster.info, cluster.nodes),
+    keys: keysOf(info),
+    usedMemoryBytes: integer(info, 'used_memory'),
+    version: `${product.name} ${product.version}`,
+  };
+}
+
+/** From INFO replication alone. */
+export function streamFrom(infoText: string): StreamFacts {
+  return streamOf(parseInfo(infoText));
+}
+
+function streamOf(info: Info): StreamFacts {
   const role = info.get('role');
   if (role !== 'master' && role !== 'slave') {
     throw new EngineError('bad-reply', `INFO of the engine names no role (${role ?? 'absent'})`);
   }
   const replica = role === 'slave';
-  const product = productOf(infoText);
   return {
     role: replica ? 'replica' : 'primary',
     replicationId: info.get('master_replid') ?? '',
     offset: integer(info, 'master_repl_offset'),
     link: !replica || info.get('master_link_status') === 'up' ? 'up' : 'down',
     syncing: replica && info.get('master_sync_in_progress') === '1',
-    loading: info.get('loading') !== undefined && info.get('loading') !== '0',
-    primaryHost: replica ? (info.get('master_host') ?? '') : '',
     primaryPort: replica ? integer(info, 'master_port') : 0,
-    followers: replica ? [] : followersOf(info),
-    cluster: cluster === null ? null : clusterFacts(cluster.info, cluster.nodes),
-    keys: keysOf(info),
-    usedMemoryBytes: integer(info, 'used_memory'),
-    version: `${product.name} ${product.version}`,
   };
 }
 

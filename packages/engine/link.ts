@@ -10,9 +10,9 @@ import { type Reply, RespError } from '../resp/index.ts';
 import { userTokens } from './acl.ts';
 import { CAPABILITY_COMMANDS, fromReplies, fromStored } from './capabilities.ts';
 import { EngineConnection, refusal } from './connection.ts';
-import type { AclUser, EngineFacts, EngineLink, EngineLogin } from './contract.ts';
+import type { AclUser, EngineFacts, EngineLink, EngineLogin, StreamFacts } from './contract.ts';
 import { EngineError } from './errors.ts';
-import { factsFrom, parseClients, parseInfo } from './facts.ts';
+import { factsFrom, parseClients, parseInfo, streamFrom } from './facts.ts';
 import { KILL_BATCH, SAVE_RETRY_MS } from './limits.ts';
 
 /** Users that only our own processes log in as; `disconnect` never ends their connections. */
@@ -105,6 +105,11 @@ class SocketLink implements EngineLink {
           }
         : null;
     return factsFrom(text, cluster);
+  }
+
+  async stream(deadlineMs: number): Promise<StreamFacts> {
+    const [info] = await this.#connection.send([['INFO', 'replication']], deadlineMs);
+    return streamFrom(textOf('INFO', info));
   }
 
   async takeover(deadlineMs: number): Promise<void> {

@@ -11,7 +11,12 @@ import { waitFor } from '../../cli/api/operations.ts';
 import { killAll } from '../../cli/ending.ts';
 import { processesOf } from '../../cli/orphans.ts';
 import { Output } from '../../cli/output/output.ts';
-import type { FromControl, StartOptions, ToControl } from '../../control/boot-protocol.ts';
+import {
+  CONTROL_FLAGS,
+  type FromControl,
+  type StartOptions,
+  type ToControl,
+} from '../../control/boot-protocol.ts';
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import { engineCacheDir } from '../../engine/index.ts';
 import { Asker, type Target } from '../load/asker.ts';
@@ -86,6 +91,7 @@ export class OurService {
     const began = performance.now();
     const child = fork(CONTROL_PROGRAM, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      execArgv: [...CONTROL_FLAGS],
       detached: true,
     });
     this.child = child;

@@ -6,6 +6,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import {
+  CONTROL_FLAGS,
   EXIT_FATAL,
   type FromControl,
   type StartOptions,
@@ -128,7 +129,7 @@ class Parent {
     // Its own session: a Ctrl-C in the terminal must reach it as one order, not as a signal.
     const child = spawn(
       process.execPath,
-      [...NODE_FLAGS, this.#options.program ?? moduleFile('control/main')],
+      [...NODE_FLAGS, ...CONTROL_FLAGS, this.#options.program ?? moduleFile('control/main')],
       {
         detached: true,
         stdio: ['ignore', this.#log.fd, this.#log.fd, 'ipc'],

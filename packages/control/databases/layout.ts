@@ -39,6 +39,7 @@ export function newShards(database: DatabaseRecord, now: number): ShardRecord[] 
     offset: 0,
     configEpoch: 0,
     saved: null,
+    lossAccepted: null,
     decidedAt: now,
   }));
 }

@@ -1,11 +1,15 @@
 /** Deadlines and rates of the executor. Times in milliseconds. */
 
-/** Each engine is asked this often whether it lives (engine rule 2). */
+/** Each primary is asked this often whether it lives (engine rule 2). */
 export const PING_EVERY_MS = 200;
+/** A replica: asking all engines at the quick rate cost twice the idle time that we allow ourselves. */
+export const PING_REPLICA_EVERY_MS = 1_000;
 /** An answer later than this makes an engine mute; judged further by the plan. */
 export const PING_DEADLINE_MS = 300;
-/** Every so many pings the stream position is sampled into the store (engine rule 3). */
+/** Every so many pings of a primary the stream position is sampled into the store (engine rule 3). */
 export const PINGS_PER_SAMPLE = 5;
+/** Every so many samples everything else is looked at too: memory, keys, what the cluster knows. */
+export const SAMPLES_PER_LOOK = 5;
 /** A closed connection is a false alarm if another one answers within this. */
 export const SECOND_OPINION_MS = 50;
 /** Logging in to a living engine on this machine takes a few ms. */

@@ -61,6 +61,12 @@ export class DatabaseLoop extends DatabaseRecords {
     this.wake();
   }
 
+  /** Nothing new is begun: what looks like a death from now on is the stop. */
+  freeze(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
   /** Stops looking; what runs in the background is awaited. Processes stay. */
   async stop(): Promise<void> {
     this.#stopped = true;

@@ -25,10 +25,16 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
       continue;
     }
     if (operation.kind === 'RegenerateKey') continue; // ended by whoever applies the key
-    const states = operation.kind === 'DeleteDatabase' ? removalSteps(view) : runningSteps(view);
+    const states = stepsFor(operation, view);
     const steps = advance(operation.steps, states, clock.now());
     if (steps !== operation.steps) {
       store.write(() => store.putOperation({ ...operation, status: 'InProgress', steps }));
+    }
+    if (operation.kind === 'Failover') {
+      if (states.every((state) => state.done)) {
+        store.write(() => endOperations(loop, (o) => o.id === operation.id, null));
+      }
+      continue;
     }
     const age = clock.now() - operation.startedAt;
     const creating = view.database.provisioningState === 'Creating';
@@ -40,6 +46,21 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
       );
     }
   }
+}
+
+function stepsFor(operation: OperationRecord, view: View): StepState[] {
+  if (operation.kind === 'DeleteDatabase') return removalSteps(view);
+  return operation.kind === 'Failover' ? failoverSteps(operation, view) : runningSteps(view);
+}
+
+function failoverSteps(operation: OperationRecord, view: View): StepState[] {
+  const asked = operation.input['shards'];
+  const shards = view.shards.filter((s) => Array.isArray(asked) && asked.includes(s.index));
+  return shards.map((shard) => ({
+    name: `Let shard ${shard.index} serve`,
+    done: shard.phase === 'serving',
+    detail: shard.phase === 'serving' ? '' : shard.reason.code,
+  }));
 }
 
 function runningSteps(view: View): StepState[] {

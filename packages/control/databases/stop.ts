@@ -17,6 +17,7 @@ export interface StopReport {
 export async function stopDatabase(loop: DatabaseLoop, save: boolean): Promise<StopReport> {
   const notes: string[] = [];
   let saved = 0;
+  loop.freeze();
   await Promise.all(
     loop.shards().map(async (shard) => {
       const file = save ? await saveShard(loop, shard, notes) : null;
@@ -39,6 +40,8 @@ async function saveShard(
   try {
     const { link } = loop.watch(instance.id);
     await link.pauseWrites(SAVE_DEADLINE_MS, VERB_DEADLINE_MS);
+    // A replica that is just syncing keeps a child of the primary busy, and the save waits for it.
+    await endReplicas(loop, shard, instance);
     await link.save(SAVE_DEADLINE_MS);
     const file = await loop.deps.node.dataFile(instance.dataDir);
     if (file === null) throw new Error('the engine wrote no file');
@@ -53,6 +56,19 @@ async function saveShard(
     const why = error instanceof Error ? error.message : String(error);
     notes.push(`Shard ${shard.index} of ${loop.cluster().name} was not saved: ${why}`);
     return null;
+  }
+}
+
+async function endReplicas(
+  loop: DatabaseLoop,
+  shard: ShardRecord,
+  primary: InstanceRecord,
+): Promise<void> {
+  const replicas = loop
+    .instances()
+    .filter((each) => each.shard === shard.index && each.id !== primary.id);
+  for (const { process } of replicas) {
+    if (process !== null) await loop.deps.node.kill(process, FENCE_DEADLINE_MS);
   }
 }
 

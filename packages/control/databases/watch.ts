@@ -1,6 +1,6 @@
 /**
- * Watching one engine: two open connections, a ping five times a second, the stream position once a
- * second, and what follows from silence.
+ * Watching one engine: two open connections, a ping five times a second (a replica: once), the
+ * stream position once a second, and what follows from silence.
  *
  * A closed connection is not a death: an application may close it (CLIENT KILL), a limit may. So
  * the close of the first connection asks the process table and then the second connection; an
@@ -8,7 +8,13 @@
  * with what tells hung from busy: the process state, and whether CPU time still grows. The verdict
  * is the plan's.
  */
-import type { EngineFacts, EngineLink, EngineLogin, ProcessFacts } from '../../engine/contract.ts';
+import type {
+  EngineFacts,
+  EngineLink,
+  EngineLogin,
+  ProcessFacts,
+  StreamFacts,
+} from '../../engine/contract.ts';
 import type { Condition, Sighting } from '../plan/model.ts';
 import type { InstanceRecord } from '../store/records.ts';
 import type { ExecutorDeps } from './deps.ts';
@@ -20,7 +26,9 @@ import {
   LINK_RETRY_SLOW_MS,
   PING_DEADLINE_MS,
   PING_EVERY_MS,
+  PING_REPLICA_EVERY_MS,
   PINGS_PER_SAMPLE,
+  SAMPLES_PER_LOOK,
   SECOND_OPINION_MS,
   START_BACKOFF_MAX_MS,
   START_BACKOFF_MS,
@@ -251,8 +259,19 @@ export class Watch {
     }
   }
 
+  /** Everything, and whether something changed that the plan may care about. */
+  async #look(link: EngineLink, round: number, askedAt: number): Promise<void> {
+    const facts = await link.facts(FACTS_DEADLINE_MS);
+    if (!this.#current(round)) return;
+    const changed = differs(this.#facts, facts);
+    this.#learn(facts, askedAt);
+    if (changed) this.#events.changed();
+  }
+
   #beat(round: number): void {
-    this.#timer = this.#deps.clock.later(PING_EVERY_MS, () => void this.#ping(round));
+    // A replica's silence is not urgent: nobody waits for it.
+    const every = this.#facts?.role === 'replica' ? PING_REPLICA_EVERY_MS : PING_EVERY_MS;
+    this.#timer = this.#deps.clock.later(every, () => void this.#ping(round));
   }
 
   async #ping(round: number): Promise<void> {
@@ -261,13 +280,15 @@ export class Watch {
     const before = this.#condition;
     const askedAt = this.#deps.clock.now();
     try {
-      if (++this.#pings % PINGS_PER_SAMPLE === 0) {
-        const facts = await link.facts(PING_DEADLINE_MS);
+      const perSample = this.#facts?.role === 'replica' ? 1 : PINGS_PER_SAMPLE;
+      if (++this.#pings % (perSample * SAMPLES_PER_LOOK) === 0) {
+        await this.#look(link, round, askedAt);
+      } else if (this.#pings % perSample === 0) {
+        const stream = await link.stream(PING_DEADLINE_MS);
         if (!this.#current(round)) return;
-        const changed = differs(this.#facts, facts);
-        this.#learn(facts, askedAt);
-        this.#events.sampled(facts);
-        if (changed) this.#events.changed();
+        if (moved(this.#facts, stream)) await this.#look(link, round, askedAt);
+        else if (this.#facts !== null) this.#learn({ ...this.#facts, ...stream }, askedAt);
+        if (this.#facts !== null) this.#events.sampled(this.#facts);
       } else {
         const answer = await link.ping(PING_DEADLINE_MS);
         if (!this.#current(round)) return;
@@ -286,16 +307,24 @@ export class Watch {
   }
 }
 
+/** Something in the stream changed that is not just its position. */
+function moved(facts: EngineFacts | null, stream: StreamFacts): boolean {
+  return (
+    facts === null ||
+    facts.role !== stream.role ||
+    facts.link !== stream.link ||
+    facts.syncing !== stream.syncing ||
+    facts.replicationId !== stream.replicationId ||
+    facts.primaryPort !== stream.primaryPort
+  );
+}
+
 /** What the plan reads of the facts; offsets and memory move all the time and decide nothing here. */
 function differs(a: EngineFacts | null, b: EngineFacts): boolean {
   if (a === null) return true;
   return (
-    a.role !== b.role ||
-    a.link !== b.link ||
-    a.syncing !== b.syncing ||
+    moved(a, b) ||
     a.loading !== b.loading ||
-    a.replicationId !== b.replicationId ||
-    a.primaryPort !== b.primaryPort ||
     a.cluster?.state !== b.cluster?.state ||
     a.cluster?.epoch !== b.cluster?.epoch ||
     a.cluster?.nodes.length !== b.cluster?.nodes.length

@@ -16,7 +16,7 @@ import { Peer } from './peer.ts';
 
 /** Compiled code of supervisor and workers: a successor is there in half the time. Holds no data. */
 const CODE_CACHE = 'code';
-const PASSED_ON = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
+const PASSED_ON = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH'];
 
 /** Makes the run folder, or refuses one that another user could write to. */
 export function prepareFolder(folder: string): void {

@@ -11,6 +11,7 @@ import type {
   EngineNode,
   ProcessFacts,
   ProcessRef,
+  StreamFacts,
 } from '../../engine/contract.ts';
 import type { SimEngine } from './engine.ts';
 import type { World } from './world.ts';
@@ -229,6 +230,10 @@ class SimLink implements EngineLink {
     return this.#ask('facts', deadlineMs, (e) =>
       e.facts(this.#world.clock.now(), (id) => this.#world.portOf(id)),
     );
+  }
+
+  stream(deadlineMs: number): Promise<StreamFacts> {
+    return this.facts(deadlineMs);
   }
 
   takeover(deadlineMs: number): Promise<void> {

@@ -1,3 +1,4 @@
 export { type FolderLock, lockFolder, openDatabase } from './open.ts';
 export * from './records.ts';
-export { type Sealer, Store } from './store.ts';
+export { Store } from './store.ts';
+export type { Sealer } from './tables.ts';

@@ -21,6 +21,9 @@ export interface FolderLock {
   release(): void;
 }
 
+/** A handle that nobody refers to is closed by the garbage collector, and the lock with it. */
+const held = new Set<DatabaseSync>();
+
 /** Takes the data folder for this process. Throws ControlError `home-in-use`, `home-not-writable`. */
 export function lockFolder(home: string): FolderLock {
   try {
@@ -32,7 +35,12 @@ export function lockFolder(home: string): FolderLock {
       lock.close();
       throw error;
     }
-    return { release: () => lock.close() };
+    held.add(lock);
+    return {
+      release: () => {
+        if (held.delete(lock)) lock.close();
+      },
+    };
   } catch (error) {
     if (String(error).includes('locked')) {
       throw new ControlError(

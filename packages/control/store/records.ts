@@ -154,7 +154,17 @@ export interface ShardRecord {
   readonly configEpoch: number;
   /** The file of an orderly stop: valid once, for this instance (engine rule 11). */
   readonly saved: SavedFile | null;
+  /**
+   * Desired state: the user lets the best living copy serve, though it is not provably the last.
+   * Counts for one promotion: the decision that uses it clears it.
+   */
+  readonly lossAccepted: LossAccepted | null;
   readonly decidedAt: number;
+}
+
+export interface LossAccepted {
+  readonly at: number;
+  readonly by: string;
 }
 
 export interface SavedFile {
@@ -212,6 +222,7 @@ export type OperationKind =
   | 'DeleteDatabase'
   | 'RegenerateKey'
   | 'Flush'
+  | 'Failover'
   | 'DeleteGroup';
 
 export interface OperationStep {

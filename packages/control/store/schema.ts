@@ -42,4 +42,6 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX ports_by_owner ON ports (owner);
   `,
+  // Shards got a place for the user's word that a copy may serve which is not provably the last.
+  `UPDATE shards SET body = json_set(body, '$.lossAccepted', json('null'));`,
 ];

@@ -9,7 +9,8 @@ import { after, describe, test } from 'node:test';
 import { ControlError } from '../errors.ts';
 import { lockFolder, openDatabase } from './open.ts';
 import type { GroupRecord, NewEvent } from './records.ts';
-import { type Sealer, Store } from './store.ts';
+import { Store } from './store.ts';
+import type { Sealer } from './tables.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cinnabar-store-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -92,13 +93,14 @@ describe('store', () => {
     );
   });
 
-  test('one process a folder; the lock ends with its holder, also by SIGKILL', async () => {
+  test('one process a folder; the lock ends with its holder, also by SIGKILL', async (t) => {
     const home = join(folder, 'home');
     const script = `import { lockFolder } from ${JSON.stringify(join(import.meta.dirname, 'open.ts'))};
       lockFolder(${JSON.stringify(home)}); console.log('locked'); setInterval(() => {}, 1 << 30);`;
     const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
+    t.after(() => child.kill('SIGKILL'));
     await once(child.stdout, 'data');
     assert.throws(
       () => lockFolder(home),

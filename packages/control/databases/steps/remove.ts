@@ -1,4 +1,5 @@
 /** Taking things away, each step so that it can be repeated: record, process, peers, files, record. */
+import { join } from 'node:path';
 import { FENCE_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { CANCELED, endOperations } from '../progress.ts';
@@ -31,7 +32,8 @@ export async function removeInstance(loop: DatabaseLoop, id: string): Promise<vo
 }
 
 export async function removeDatabase(loop: DatabaseLoop): Promise<void> {
-  const { store } = loop.deps;
+  const { store, node, dataRoot } = loop.deps;
+  await node.removeData(join(dataRoot, loop.id), '');
   store.write(() => {
     const database = loop.database();
     if (database.provisioningState !== 'Deleting') {

@@ -18,12 +18,14 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
     store.decide(() => {
       loop.lease();
       const shard = loop.shard(index);
+      if (shard.phase === 'down') noteLoss(loop, shard, id);
       store.putShard({
         ...shard,
         phase: 'promoting',
         successor: id,
         epoch: shard.epoch + 1,
         reason: promotionReason(shard),
+        lossAccepted: null,
         decidedAt: clock.now(),
       });
     });
@@ -37,8 +39,41 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
   await loop.watch(id).refresh();
 }
 
+/** A copy that is not provably the last serves on the user's word only, and what it may lack is said. */
+function noteLoss(loop: DatabaseLoop, shard: ShardRecord, id: string): void {
+  const { lossAccepted } = shard;
+  if (lossAccepted === null) {
+    throw new Error(`shard ${shard.index} is down: nobody let ${id} serve`);
+  }
+  const facts = loop.watch(id).sighting().facts;
+  const same = facts !== null && facts.replicationId === shard.replicationId;
+  const missing = same ? Math.max(0, shard.offset - facts.offset) : null;
+  const lost =
+    missing === null
+      ? 'It is of another history: how much it lacks is not known.'
+      : `At least ${missing} bytes of the last primary's stream (as last sampled) are lost, and what came after that sample.`;
+  loop.event(
+    'older-copy-promoted',
+    'error',
+    `Shard ${shard.index}: an older copy serves on request of ${lossAccepted.by}. ${lost}`,
+    {
+      shard: shard.index,
+      instance: id,
+      data: {
+        acceptedAt: lossAccepted.at,
+        offset: facts?.offset ?? null,
+        lastOffset: shard.offset,
+        missingBytes: missing,
+      },
+    },
+  );
+}
+
 function promotionReason(shard: ShardRecord): StateReason {
   if (shard.phase === 'new') return { code: 'electing', message: 'Its first primary takes over.' };
+  if (shard.phase === 'down') {
+    return { code: 'promoting-older-copy', message: 'The user let an older copy serve.' };
+  }
   return shard.reason.code === 'fenced-by-deadline'
     ? { code: 'promoting-after-deadline', message: shard.reason.message }
     : { code: 'promoting', message: 'Its primary died; the replica takes over.' };
@@ -120,6 +155,7 @@ function serving(shard: ShardRecord, id: string, facts: EngineFacts): ShardRecor
     offset: facts.offset,
     configEpoch: facts.cluster?.epoch ?? 0,
     saved: null,
+    lossAccepted: null,
   };
 }
 
@@ -149,6 +185,7 @@ export async function giveUp(
       primary: anew ? null : (shard.successor ?? shard.primary),
       successor: null,
       reason: { code, message },
+      lossAccepted: null,
       decidedAt: clock.now(),
     });
     loop.event(code, 'error', `Shard ${index}: ${message}`, { shard: index });

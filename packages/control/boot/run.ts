@@ -1,0 +1,76 @@
+/**
+ * The control process: takes its options from its parent, says how far it is, runs until told to
+ * stop. See boot-protocol.ts for the conversation. Without a parent it goes on: engines and
+ * endpoint need somebody who looks after them.
+ */
+
+import { EXIT_FATAL, EXIT_STOPPED, type FromControl, type ToControl } from '../boot-protocol.ts';
+import { openLog } from './log.ts';
+import type { Say } from './steps.ts';
+import { System } from './system.ts';
+
+// Files that a library makes for us (the store's) are nobody else's to read either.
+process.umask(0o077);
+const log = openLog();
+let system: System | null = null;
+let started: Promise<void> | null = null;
+let stopping = false;
+
+const say: Say = (message: FromControl) => {
+  if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
+};
+
+async function begin(options: Extract<ToControl, { type: 'start' }>['options']): Promise<void> {
+  system = new System(options, log, say, ({ save }) => void stop(!save));
+  try {
+    const { status, firstStart } = await system.start();
+    say({ type: 'ready', status, firstStart });
+    log.info({ pid: process.pid, http: status.api.http }, 'ready');
+  } catch (error) {
+    if (stopping) return;
+    await fatal(error);
+  }
+}
+
+async function fatal(error: unknown): Promise<void> {
+  const code = property(error, 'code') ?? 'start-failed';
+  const message = error instanceof Error ? error.message : String(error);
+  const remedy = property(error, 'remedy') ?? '';
+  log.fatal({ code, stack: error instanceof Error ? error.stack : undefined }, message);
+  await new Promise<void>((sent) => {
+    if (!process.connected || process.send === undefined) return sent();
+    process.send({ type: 'fatal', code, message, remedy }, undefined, undefined, () => sent());
+  });
+  process.exit(EXIT_FATAL);
+}
+
+async function stop(now: boolean): Promise<void> {
+  if (stopping) {
+    if (now) process.exit(EXIT_STOPPED);
+    return;
+  }
+  stopping = true;
+  say({ type: 'stopping' });
+  await started?.catch(() => undefined);
+  const report = (await system?.stop(!now)) ?? { notes: [] };
+  log.info({ notes: report.notes }, 'stopped');
+  await new Promise<void>((sent) => {
+    if (!process.connected || process.send === undefined) return sent();
+    process.send({ type: 'stopped', notes: report.notes }, undefined, undefined, () => sent());
+  });
+  process.exit(EXIT_STOPPED);
+}
+
+function property(error: unknown, name: string): string | null {
+  const value = (error as Record<string, unknown> | null)?.[name];
+  return typeof value === 'string' ? value : null;
+}
+
+process.on('message', (message: ToControl) => {
+  if (message.type === 'start' && started === null) started = begin(message.options);
+  if (message.type === 'stop') void stop(message.now);
+});
+// The parent decides what Ctrl-C means; it reaches the whole group, so it is not for us to obey.
+process.on('SIGINT', () => undefined);
+process.on('SIGHUP', () => undefined);
+process.on('SIGTERM', () => void stop(false));
