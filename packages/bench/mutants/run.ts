@@ -1,0 +1,96 @@
+/** Plants one mistake at a time in a copy of the tree, and sees whether a test notices. */
+import { spawn } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { exitOf } from '../processes.ts';
+import { CHECKS, type CheckName, type Mutant } from './table.ts';
+
+export interface Outcome {
+  readonly mutant: string;
+  readonly verdict: 'caught' | 'survived' | 'stale';
+  /** The check that noticed, and its last words; or why it could not be planted. */
+  readonly by: string;
+  readonly seconds: number;
+}
+
+const ROOT = path.join(import.meta.dirname, '..', '..', '..');
+/** A mistake may show as a hang. */
+const CHECK_DEADLINE_MS = 150_000;
+const LAST_WORDS = 200;
+
+export class Copy {
+  readonly dir: string;
+
+  private constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  static async make(): Promise<Copy> {
+    const dir = await mkdtemp(path.join(tmpdir(), 'cm-'));
+    const keep = (source: string): boolean => !/\/(node_modules|dist|\.git)(\/|$)/.test(source);
+    await cp(path.join(ROOT, 'packages'), path.join(dir, 'packages'), {
+      recursive: true,
+      filter: keep,
+    });
+    for (const file of ['package.json', 'tsconfig.json']) {
+      await cp(path.join(ROOT, file), path.join(dir, file));
+    }
+    await symlink(path.join(ROOT, 'node_modules'), path.join(dir, 'node_modules'));
+    return new Copy(dir);
+  }
+
+  async plant(mutant: Mutant): Promise<Outcome> {
+    const began = performance.now();
+    const file = path.join(this.dir, mutant.file);
+    const original = await readFile(file, 'utf8');
+    const answer = (verdict: Outcome['verdict'], by: string): Outcome => {
+      return { mutant: mutant.name, verdict, by, seconds: (performance.now() - began) / 1000 };
+    };
+    const places = original.split(mutant.find).length - 1;
+    if (places !== 1) return answer('stale', `${mutant.file} holds the text ${places} times`);
+    try {
+      await writeFile(
+        file,
+        original.replace(mutant.find, () => mutant.replace),
+      );
+      for (const name of mutant.caughtBy) {
+        const failure = await this.check(name);
+        if (failure !== null) return answer('caught', `${name}: ${failure}`);
+      }
+      return answer('survived', mutant.caughtBy.join(', '));
+    } finally {
+      await writeFile(file, original);
+    }
+  }
+
+  /** Null when it passes, else its last words. */
+  async check(name: CheckName): Promise<string | null> {
+    const args = ['--disable-warning=ExperimentalWarning', ...CHECKS[name]];
+    const child = spawn(process.execPath, args, {
+      cwd: this.dir,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined },
+    });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (data: Buffer) => {
+        said += data.toString();
+      });
+    }
+    const timer = setTimeout(() => child.kill('SIGKILL'), CHECK_DEADLINE_MS);
+    const code = await exitOf(child);
+    clearTimeout(timer);
+    return code === 0 ? null : lastWords(said, code);
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+function lastWords(said: string, code: number | string): string {
+  const lines = said.split('\n').map((line) => line.trim());
+  const telling = lines.filter((line) => /failed at step|Error|✖|not ok/.test(line));
+  return (telling[0] ?? `ended with ${code}`).slice(0, LAST_WORDS);
+}
