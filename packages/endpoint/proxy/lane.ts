@@ -260,7 +260,11 @@ export class Lane {
     if (begins && chunk[at] === 45 && pending.sink === null) {
       const lineEnd = chunk.indexOf(LF, at) + 1;
       if (lineEnd === 0) return at;
-      if (pending.command !== null) this.world.meter.of(pending.command).failed++;
+      if (pending.command !== null) {
+        const meter = this.world.meter.of(pending.command);
+        meter.failed++;
+        meter.replyBytes.add(lineEnd - at, 1);
+      }
       const answer = handleError(this, pending, chunk.subarray(at, lineEnd));
       if (answer === 'sent-again') {
         this.#count(pending, 1);

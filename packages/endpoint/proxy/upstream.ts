@@ -122,7 +122,7 @@ export class Upstream {
   }
 
   #pushed(at: Connection, push: Push): void {
-    const [, first, second, third] = push.items;
+    const [first, second, third] = push.items;
     switch (push.kind) {
       case 'message':
         return this.#message(at, 'subscribe', first, first, second);

@@ -1,0 +1,290 @@
+/** What the endpoint itself does: messages, WAIT, waiting commands, SCAN, logins, guard, isolation. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { eventually, TEST_PASSWORDS } from '../../engine/testing.ts';
+import { startProxy } from './testing.ts';
+import { KEY, KEY_HASH, RawClient, startShards } from './testing-engines.ts';
+
+const MS = 3000;
+
+test('three shards', async (t) => {
+  const { shards, views } = await startShards(t, 3);
+  const running = await startProxy({
+    shards: views,
+    keys: { default: KEY },
+    // A twin of other name and all rights: CLIENT UNBLOCK is @admin in the engine.
+    twins: { default: { name: 'endpoint', password: TEST_PASSWORDS.endpoint } },
+  });
+  t.after(() => running.close());
+  const open = (protocol: 2 | 3 = 2): Promise<RawClient> => RawClient.open(running.port, protocol);
+
+  await t.test('SCAN returns every key of every shard', async () => {
+    const a = await open();
+    const keys = new Set<string>();
+    for (let i = 0; i < 3000; i++) keys.add(`scan:${i}`);
+    a.send(...[...keys].map((key) => ['SET', key, '1']));
+    await a.settled();
+    assert.equal(await a.ask('DBSIZE'), ':3000\r\n');
+    const seen = new Set<string>();
+    let cursor = '0';
+    do {
+      const words = (await a.ask('SCAN', cursor, 'COUNT', 100)).split('\r\n');
+      cursor = words[2] ?? '0';
+      assert.match(cursor, /^\d{1,19}$/);
+      for (const word of words.slice(4)) if (word.startsWith('scan:')) seen.add(word);
+    } while (cursor !== '0');
+    assert.deepEqual(seen, keys);
+    const all = (await a.ask('KEYS', 'scan:*')).split('\r\n').filter((w) => w.startsWith('scan:'));
+    assert.equal(new Set(all).size, 3000);
+    assert.match(await a.ask('RANDOMKEY'), /scan:\d+/);
+    const info = await a.ask('INFO', 'keyspace');
+    assert.match(info, /db0:keys=3000,expires=0/);
+    assert.equal(await a.ask('FLUSHALL'), '+OK\r\n');
+    assert.equal(await a.ask('DBSIZE'), ':0\r\n');
+    for (const shard of shards) assert.equal(await shard.primary.link.command(['DBSIZE'], MS), 0);
+    a.close();
+  });
+
+  await t.test('messages arrive once; keyspace events of all shards', async () => {
+    for (const shard of shards) {
+      await shard.primary.link.configure({ 'notify-keyspace-events': 'KEA' }, MS);
+    }
+    const a = await open();
+    const s = await RawClient.open(running.port);
+    s.send(['PSUBSCRIBE', '*'], ['SUBSCRIBE', 'news']);
+    await eventually('subscribed', () => s.received.toString().split('\r\n').length >= 12);
+    s.received = Buffer.alloc(0);
+    assert.equal(await a.ask('PUBLISH', 'news', 'hello'), ':2\r\n');
+    for (let i = 0; i < 20; i++) a.send(['SET', `ev${i}`, '1']);
+    await a.settled();
+    const events = (): string[] => s.received.toString().split('\r\n');
+    await eventually(
+      'all events',
+      () => events().filter((w) => w === '__keyevent@0__:set').length >= 20,
+    );
+    const words = events();
+    assert.equal(words.filter((w) => w === 'hello').length, 2);
+    assert.equal(words.filter((w) => w === '__keyevent@0__:set').length, 20);
+    assert.match(await a.ask('PUBLISH', '__keyspace@0__:x', 'no'), /^-ERR keyspace-channel/);
+    s.send(['GET', 'x']);
+    await eventually('refused', () => s.received.includes("Can't execute 'get'"));
+    a.send(['SUBSCRIBE', 'c1'], ['UNSUBSCRIBE'], ['GET', 'none']);
+    await eventually('out again', () => a.received.toString().endsWith('$-1\r\n'));
+    assert.equal(
+      a.received.toString(),
+      '*3\r\n$9\r\nsubscribe\r\n$2\r\nc1\r\n:1\r\n*3\r\n$11\r\nunsubscribe\r\n$2\r\nc1\r\n:0\r\n$-1\r\n',
+    );
+    a.close();
+    s.close();
+  });
+
+  await t.test('RESP3: pushes between replies, sharded channels', async () => {
+    const a = await open(3);
+    a.send(['SSUBSCRIBE', 'orders'], ['GET', 'none'], ['SPUBLISH', 'orders', 'one'], ['PING']);
+    await eventually(
+      'a message',
+      () => a.received.includes('one\r\n') && a.received.includes('PONG'),
+    );
+    const text = a.received.toString();
+    assert.match(text, /^>3\r\n\$10\r\nssubscribe\r\n\$6\r\norders\r\n:1\r\n_\r\n/);
+    assert.match(text, />3\r\n\$8\r\nsmessage\r\n\$6\r\norders\r\n\$3\r\none\r\n/);
+    assert.match(text, /:1\r\n/);
+    a.close();
+  });
+
+  await t.test('a blocking pop waits for itself only, and can be unblocked', async () => {
+    const a = await open();
+    const b = await open();
+    const id = Number((await a.ask('CLIENT', 'ID')).slice(1));
+    a.send(['BLPOP', 'queue', '0'], ['GET', 'after']);
+    assert.equal(await b.ask('SET', 'after', 'x'), '+OK\r\n');
+    assert.equal(await b.ask('LPUSH', 'queue', 'job'), ':1\r\n');
+    await eventually(
+      'popped',
+      () => a.received.toString() === '*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n$1\r\nx\r\n',
+    );
+    a.received = Buffer.alloc(0);
+    a.send(['BLPOP', 'queue', '0']);
+    await eventually(
+      'it waits',
+      () =>
+        running.proxy.clients().some((c) => c.id === `0-${id}`) && running.proxy.waiting(`0-${id}`),
+    );
+    await eventually('unblocked', async () => (await b.ask('CLIENT', 'UNBLOCK', id)) === ':1\r\n');
+    await eventually('told', () => a.received.toString() === '*-1\r\n');
+    a.received = Buffer.alloc(0);
+    // A client that leaves while it waits takes nothing.
+    a.send(['BLPOP', 'queue', '0']);
+    await eventually('waits again', () => running.proxy.waiting(`0-${id}`));
+    a.close();
+    await eventually('gone', () => !running.proxy.clients().some((c) => c.id === `0-${id}`));
+    await b.ask('LPUSH', 'queue', 'kept');
+    assert.equal(await b.ask('LLEN', 'queue'), ':1\r\n');
+    b.close();
+  });
+
+  await t.test('optimistic locking', async () => {
+    const a = await open();
+    const b = await open();
+    a.send(['WATCH', '{w}a', '{w}b'], ['GET', '{w}a']);
+    await a.settled();
+    await b.ask('SET', '{w}b', 'changed');
+    a.send(['MULTI'], ['SET', '{w}a', '1'], ['EXEC']);
+    assert.equal((await a.settled()).toString(), '+OK\r\n+QUEUED\r\n*-1\r\n');
+    a.send(['WATCH', '{w}a'], ['MULTI'], ['SET', '{w}a', '1'], ['EXEC']);
+    assert.equal((await a.settled()).toString(), '+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n');
+    assert.match(await a.ask('WATCH', 'x', 'y'), /^-CROSSSLOT/);
+    a.send(['MULTI'], ['SET', 'x', '1'], ['SET', 'y', '1'], ['EXEC']);
+    assert.match((await a.settled()).toString(), /-CROSSSLOT [^\r]*\r\n$/);
+    a.close();
+    b.close();
+  });
+
+  await t.test(
+    'logins: wrong keys are refused and slowed; a changed key ends only its own sessions',
+    async () => {
+      const raw = await open();
+      const before = performance.now();
+      assert.match(await raw.ask('AUTH', 'wrong'), /^-WRONGPASS/);
+      assert.match(await raw.ask('AUTH', 'default', 'wrong'), /^-WRONGPASS/);
+      assert.ok(performance.now() - before >= 300, 'two failures cost at least 100 and 200 ms');
+      assert.ok(running.events.some((e) => e.kind === 'login-failed'));
+      const [user] = running.view.users;
+      assert.ok(user);
+      const other = 'f'.repeat(64);
+      running.apply({ users: [{ ...user, secretHashes: [KEY_HASH, other] }] });
+      assert.equal(await raw.ask('PING'), '+PONG\r\n');
+      running.apply({ users: [{ ...user, secretHashes: [other] }] });
+      await eventually('ended', () => raw.closed);
+      assert.ok(running.reasons.includes('key-regenerated'));
+      running.apply({ users: [user] });
+    },
+  );
+
+  await t.test('before login nothing but AUTH, HELLO and QUIT', async () => {
+    const a = await open();
+    a.send(['RESET']);
+    await eventually('reset', () => a.received.toString() === '+RESET\r\n');
+    for (const command of [['GET', 'x'], ['PING'], ['HELLO'], ['COMMAND']]) a.send(command);
+    await eventually('refused', () => a.received.toString().split('-NOAUTH').length === 5);
+    a.close();
+  });
+
+  await t.test('guard: refused by size, with the alternative named', async () => {
+    running.apply({
+      guard: [
+        { command: 'HGETALL', action: 'refuse', above: 3 },
+        { command: 'KEYS', action: 'refuse', above: 0 },
+      ],
+    });
+    const a = await open();
+    a.send(
+      ['HSET', 'h', 'a', '1', 'b', '2'],
+      ['HGETALL', 'h'],
+      ['HSET', 'h', 'c', '3', 'd', '4'],
+      ['HGETALL', 'h'],
+      ['GET', 'none'],
+      ['KEYS', '*'],
+    );
+    const text = (await a.settled()).toString();
+    assert.match(
+      text,
+      /^:2\r\n\*4\r\n.*:2\r\n-ERR guard-refused: HGETALL is refused above 3 elements.*\(this key has 4\); use HSCAN/s,
+    );
+    assert.match(text, /\$-1\r\n-ERR guard-refused: KEYS.*use SCAN\r\n$/);
+    running.apply({ guard: [] });
+    a.close();
+  });
+
+  await t.test('MONITOR shows what other clients send', async () => {
+    const m = await open();
+    m.send(['MONITOR']);
+    await eventually('on', () => m.received.includes('+OK\r\n'));
+    const a = await open();
+    await a.ask('SET', 'mon', 'a"b');
+    await eventually('seen', () => m.received.includes('"SET" "mon" "a\\"b"\r\n'));
+    assert.ok(!m.received.includes(KEY));
+    m.close();
+    a.close();
+  });
+
+  await t.test('a large reply leaves the shared lane, and is in the log', async () => {
+    const a = await open();
+    const b = await open();
+    const big = Buffer.alloc(5_000_000, 'x');
+    await a.ask('SET', 'big', big);
+    for (let i = 0; i < 3; i++) {
+      a.send(['GET', 'big']);
+      assert.equal(await b.ask('SET', 'small', i), '+OK\r\n');
+      assert.equal((await a.settled()).length, 5_000_000 + 12);
+    }
+    const log = running.proxy.log(0) as { kind: string; key: string; bytes: number }[];
+    assert.ok(
+      log.some((e) => e.kind === 'large-reply' && e.key === 'big' && e.bytes === 5_000_000),
+    );
+    assert.ok(
+      log.some((e) => e.kind === 'large-request' && e.key === 'big' && e.bytes >= 5_000_000),
+    );
+    a.close();
+    b.close();
+  });
+
+  await t.test('a client that does not read is ended, the others do not notice', async () => {
+    running.apply({ limits: { ...running.view.limits, outputBufferBytes: 2_000_000 } });
+    const slow = await open();
+    slow.socket.pause();
+    const a = await open();
+    await a.ask('SET', 'mid', Buffer.alloc(60_000, 'y'));
+    for (let i = 0; i < 400; i++) slow.send(['GET', 'mid']);
+    await eventually('ended', () => running.reasons.includes('output-buffer-limit'));
+    assert.equal(await a.ask('PING'), '+PONG\r\n');
+    running.apply({ limits: { ...running.view.limits, outputBufferBytes: 1 << 30 } });
+    slow.close();
+    a.close();
+  });
+
+  await t.test('counters add up', async () => {
+    const before = running.proxy.counters().commands['incr']?.calls ?? 0;
+    const a = await open();
+    for (let i = 0; i < 100; i++) a.send(['INCR', 'counted']);
+    a.send(['INCR', 'counted', 'too', 'many'], ['SET', 'text', 'x'], ['INCR', 'text']);
+    await a.settled();
+    const counted = running.proxy.counters().commands['incr'];
+    assert.equal((counted?.calls ?? 0) - before, 101);
+    assert.equal(counted?.failed, 1);
+    assert.equal(counted?.replyBytes.count, counted?.calls);
+    a.close();
+  });
+});
+
+test('WAIT tells the truth', async (t) => {
+  const { shards, views } = await startShards(t, 1, true);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const a = await RawClient.open(running.port);
+  const crowd = await Promise.all(Array.from({ length: 50 }, () => RawClient.open(running.port)));
+  const pid = shards[0]?.replica?.process.pid ?? 0;
+  a.send(['SET', 'x', '1'], ['WAIT', '1', '1000']);
+  assert.equal((await a.settled()).toString(), '+OK\r\n:1\r\n');
+  process.kill(pid, 'SIGSTOP');
+  let slowest = 0;
+  let stop = false;
+  const load = crowd.map(async (client) => {
+    while (!stop) {
+      const began = performance.now();
+      await client.ask('GET', 'x');
+      slowest = Math.max(slowest, performance.now() - began);
+    }
+  });
+  await a.ask('SET', 'x', '2');
+  const began = performance.now();
+  assert.equal(await a.ask('WAIT', '1', '300'), ':0\r\n');
+  const took = performance.now() - began;
+  assert.ok(took >= 300 && took < 700, `${took} ms`);
+  stop = true;
+  await Promise.all(load);
+  assert.ok(slowest < 200, `somebody was delayed for ${slowest} ms`);
+  process.kill(pid, 'SIGCONT');
+  await a.ask('SET', 'x', '3');
+  assert.equal(await a.ask('WAIT', '1', '2000'), ':1\r\n');
+});
