@@ -6,7 +6,23 @@ export {
   type ChunkedValue,
   chunked,
 } from './chunked/chunked.ts';
+export {
+  CircuitOpenError,
+  DeadlineError,
+  type FrontCommand,
+  KitError,
+  type KitErrorCode,
+  type Lateness,
+  UnknownOutcomeError,
+} from './errors.ts';
+export { GuardError, type GuardOptions } from './guard/guard.ts';
+export type { GuardFinding, GuardLimits, GuardRule } from './guard/rules.ts';
+export { type Guarded, guarded } from './guard/types.ts';
 export type { Calling } from './lanes/call.ts';
 export { calling, type LaneView, lanes, lanesOf, report } from './lanes/lanes.ts';
 export type { LanesOptions } from './lanes/options.ts';
+export { fullJitter, reconnectDelay } from './retries/backoff.ts';
+export { RetryBudget } from './retries/budget.ts';
+export type { RetryOptions } from './retries/policy.ts';
 export type { CommandEvent, LaneEvent } from './telemetry/channels.ts';
+export { type HardenOptions, harden, observe } from './telemetry/observe.ts';

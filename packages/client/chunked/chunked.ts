@@ -165,13 +165,13 @@ export function chunked(redis: object, options: ChunkedOptions = {}): Chunked {
   }
   const raw = rawOf(redis);
   const pooled = poolOf(redis) !== undefined;
-  const plain = (): RawCall => raw;
+  // Made once: a new view for each value would be a new shape of object for each value.
+  const large = pooled ? rawOf(calling(redis, { large: true })) : raw;
+  const bulk = (signal: AbortSignal | undefined): RawCall =>
+    pooled && signal !== undefined ? rawOf(calling(redis, { large: true, signal })) : large;
   const context: ChunkedContext = {
     raw,
-    bulk: pooled
-      ? (signal) =>
-          rawOf(calling(redis, signal === undefined ? { large: true } : { large: true, signal }))
-      : plain,
+    bulk,
     ledger: new Ledger(raw),
     chunkBytes,
     window,

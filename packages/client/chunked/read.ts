@@ -132,7 +132,7 @@ function fetchChunks(
         ended();
         return;
       }
-      data.then((inflated) => {
+      (data as Promise<Buffer>).then((inflated) => {
         put(index, inflated);
         ended();
       }, failed);

@@ -10,7 +10,7 @@ import { JANITOR_MS } from '../limits.ts';
 import { lateChannel } from '../telemetry/channels.ts';
 import { lateness, sayLate } from '../telemetry/explain.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
-import type { Call } from './call.ts';
+import { Call } from './call.ts';
 import type { Lane } from './lane.ts';
 import type { Pool } from './pool.ts';
 
@@ -82,7 +82,10 @@ export class Janitor {
   #stalls(lane: Lane, now: number): void {
     const { stallMs } = this.#pool.settings;
     for (const wire of lane.wires) {
-      if (wire.pending === 0 || wire.listening) continue;
+      const head = wire.at(0);
+      if (head === undefined || wire.listening) continue;
+      // It says nothing because it waits, as it was asked to.
+      if (head instanceof Call && head.place === 'blocking') continue;
       const silentMs = now - wire.lastReadAt;
       if (silentMs < stallMs) continue;
       lane.client?.cut(

@@ -2,7 +2,7 @@
 
 import { type FaceState, kCalling, kChain, kPool } from '../adapters/face.ts';
 import { faceOf, IoDriver } from '../adapters/ioredis-lanes.ts';
-import { type IoRedis, isIoredis } from '../adapters/ioredis-shape.ts';
+import { type IoCommand, type IoRedis, isIoredis } from '../adapters/ioredis-shape.ts';
 import { NodeClusterDriver, takeOverCluster } from '../adapters/node-redis-cluster.ts';
 import { NodeDriver, takeOver } from '../adapters/node-redis-lanes.ts';
 import {
@@ -11,7 +11,9 @@ import {
   type NodeClient,
   type NodeCluster,
 } from '../adapters/node-redis-shape.ts';
+import type { DeadlineOptions } from '../deadlines/classes.ts';
 import { KitError } from '../errors.ts';
+import { guardOf } from '../guard/guard.ts';
 import { Recorder } from '../telemetry/recorder.ts';
 import type { Calling } from './call.ts';
 import { type LanesOptions, settingsOf } from './options.ts';
@@ -22,58 +24,78 @@ import { Pool } from './pool.ts';
  * `factory` is called once for each lane and must make a new client each time.
  */
 export function lanes<T extends object>(factory: () => T, options: LanesOptions = {}): T {
-  const settings = settingsOf(options);
-  const first = factory();
+  return wrap(factory(), factory, options, false);
+}
+
+/** The same machinery around one connection; see harden() and observe(). */
+export function wrapOne<T extends object>(redis: T, options: LanesOptions): T {
+  if (poolOf(redis) !== undefined) {
+    throw new KitError('ERR_CLIENT_OPTION', 'this client is wrapped already');
+  }
+  const again = redis as unknown as { duplicate(): T };
+  return wrap(
+    redis,
+    () => again.duplicate(),
+    { ...options, small: { min: 1, max: 1 }, bulk: { max: 0 } },
+    true,
+  );
+}
+
+function wrap<T extends object>(
+  first: T,
+  factory: () => T,
+  options: LanesOptions,
+  single: boolean,
+): T {
+  const guard = guardOf(options.guard);
+  const settings = {
+    ...settingsOf({ ...options, deadlines: deadlinesFor(first, options) }),
+    single,
+  };
+  const recorder = new Recorder();
   if (isIoredis(first)) {
-    return ioredisLanes(first, factory as unknown as () => IoRedis, settings) as unknown as T;
+    const staggered = settings.retries === false || settings.retries?.reconnect !== 'client';
+    const driver = new IoDriver(first, factory as unknown as () => IoRedis, staggered);
+    const pool = new Pool(driver, settings, recorder);
+    const check =
+      guard === undefined
+        ? undefined
+        : (command: IoCommand) => guard(command.name, command.args, 0);
+    const face = faceOf(first, pool, check);
+    driver.pool = pool;
+    driver.face = face;
+    pool.start();
+    return face as unknown as T;
   }
   if (isNodeRedisCluster(first)) {
     const driver = new NodeClusterDriver(first._self, factory as unknown as () => NodeCluster);
-    const pool = new Pool(driver, settings, new Recorder());
+    const pool = new Pool(driver, settings, recorder);
     driver.pool = pool;
-    takeOverCluster(first._self, pool, undefined);
+    takeOverCluster(first._self, pool, guard);
     pool.start();
     return first;
   }
   if (isNodeRedis(first)) {
-    nodeLanes(first, factory as unknown as () => NodeClient, settings);
+    const driver = new NodeDriver(first._self, factory as unknown as () => NodeClient);
+    const pool = new Pool(driver, settings, recorder);
+    driver.pool = pool;
+    takeOver(first._self, pool, guard);
+    pool.start();
     return first;
   }
   throw new KitError(
     'ERR_CLIENT_UNSUPPORTED',
-    'lanes() knows clients of ioredis, iovalkey and redis (node-redis 5 and later); the factory made something else',
+    'the kit knows clients of ioredis, iovalkey and redis (node-redis 5 and later); this is something else',
   );
 }
 
-function ioredisLanes(
-  first: IoRedis,
-  factory: () => IoRedis,
-  settings: ReturnType<typeof settingsOf>,
-): IoRedis {
-  const staggered = settings.retries === false || settings.retries?.reconnect !== 'client';
-  const driver = new IoDriver(first, factory, staggered);
-  const recorder = new Recorder();
-  const pool = new Pool(driver, settings, recorder);
-  const face = faceOf(first, pool, undefined);
-  driver.pool = pool;
-  driver.face = face;
-  pool.start();
-  recorder.endpoint = pool.endpoint;
-  return face;
-}
-
-function nodeLanes(
-  first: NodeClient,
-  factory: () => NodeClient,
-  settings: ReturnType<typeof settingsOf>,
-): void {
-  const driver = new NodeDriver(first._self, factory);
-  const recorder = new Recorder();
-  const pool = new Pool(driver, settings, recorder);
-  driver.pool = pool;
-  takeOver(first._self, pool, undefined);
-  pool.start();
-  recorder.endpoint = pool.endpoint;
+/** A `commandTimeout` of the client's own is what its owner wants, unless told otherwise here. */
+function deadlinesFor(first: object, options: LanesOptions): DeadlineOptions | false {
+  if (options.deadlines !== undefined) return options.deadlines;
+  const own = isIoredis(first)
+    ? (first.options.commandTimeout ?? first.options.redisOptions?.commandTimeout)
+    : undefined;
+  return own === undefined ? {} : { fastMs: own, slowMs: own };
 }
 
 /** A view of the same client whose calls carry these options. Views share everything else. */
@@ -122,4 +144,15 @@ export function lanesOf(redis: object): readonly LaneView[] {
 /** One line: what went, what came, where the time went, what is large. */
 export function report(redis: object): string {
   return poolOf(redis)?.recorder?.report() ?? 'nothing is recorded for this client';
+}
+
+/** One command on each connection, beside everything else: AUTH, CLIENT SETNAME. */
+export function everyConnection(redis: object, args: readonly string[]): Promise<unknown>[] {
+  const pool = poolOf(redis);
+  if (pool === undefined) return [];
+  pool.remember(args);
+  return [...pool.lanes].flatMap((lane) => {
+    const { client } = lane;
+    return lane.state === 'ready' && client !== undefined ? [client.command(args)] : [];
+  });
 }

@@ -40,6 +40,8 @@ export interface LanesOptions {
 }
 
 export interface LanesSettings {
+  /** One connection for everything, as it was: harden() and observe(). */
+  readonly single: boolean;
   readonly smallMin: number;
   readonly smallMax: number;
   readonly bulkMax: number;
@@ -72,6 +74,7 @@ export function settingsOf(options: LanesOptions): LanesSettings {
   }
   const offline = options.offline;
   return {
+    single: false,
     smallMin,
     smallMax,
     bulkMax: whole('bulk.max', options.bulk?.max ?? BULK_LANES_MAX, 0),

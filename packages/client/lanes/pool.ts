@@ -113,6 +113,15 @@ export class Pool {
     return [...first, ...this.#held, ...this.#forBlocking, ...this.#parked];
   }
 
+  /** Lanes that open later get this command too: a login that changed, a name. */
+  remember(args: readonly string[]): void {
+    const name = String(args[0]).toLowerCase();
+    this.#everywhere.set(
+      name === 'client' ? `${name} ${String(args[1]).toLowerCase()}` : name,
+      args,
+    );
+  }
+
   /** The lane of subscriptions. */
   subscriber(): Lane {
     return this.#only('subscriber');
@@ -160,6 +169,9 @@ export class Pool {
       return item.fail(new KitError('ERR_CLIENT_CLOSED', `${item.label}: the client was closed`));
     if (this.#barrier !== undefined) return this.#wait(this.#held, item);
     if (item.place === 'data' || item.place === 'free') return this.#placeData(item);
+    if (this.settings.single && (item.place === 'blocking' || item.place === 'subscribe')) {
+      return this.#placeData(item);
+    }
     switch (item.place) {
       case 'barrier':
         return this.#placeBarrier(item);
@@ -291,11 +303,20 @@ export class Pool {
   }
 
   #toLane(item: Placeable, lane: Lane): void {
-    if (lane.state !== 'ready') {
-      const other = isData(lane) && this.#session === undefined ? this.#readyLane() : undefined;
-      if (other === undefined) return this.#toOffline(item);
-      lane = other;
+    if (lane.state === 'ready') return this.#send(item, lane);
+    if (!isData(lane) || this.#session !== undefined) return this.#toOffline(item);
+    let other = this.#readyLane(lane.kind);
+    if (other === undefined) {
+      other = this.#readyLane();
+      // Better wait for the lane that opens than stand behind a large reply, or be one in front of small ones.
+      const worse = lane.kind === 'bulk' || other?.congested === true;
+      if (lane.state === 'opening' && worse) other = undefined;
     }
+    if (other === undefined) this.#toOffline(item);
+    else this.#send(item, other);
+  }
+
+  #send(item: Placeable, lane: Lane): void {
     this.#register(item, lane);
     item.send(lane);
   }
@@ -372,14 +393,16 @@ export class Pool {
   }
 
   #only(kind: LaneKind): Lane {
+    if (this.settings.single) return this.#smallLane();
     for (const lane of this.lanes) if (lane.kind === kind) return lane;
     return this.open(kind, 'a subscription needs a connection of its own');
   }
 
-  #readyLane(): Lane | undefined {
+  #readyLane(kind?: LaneKind): Lane | undefined {
     let best: Lane | undefined;
     for (const lane of this.lanes) {
-      if (lane.state !== 'ready' || !isData(lane)) continue;
+      if (lane.state !== 'ready' || !isData(lane) || (kind !== undefined && lane.kind !== kind))
+        continue;
       if (best === undefined || weigh(lane) < weigh(best)) best = lane;
     }
     return best;
@@ -552,6 +575,8 @@ export class Pool {
     this.announce(lane, 'lost', reason);
     if (this.#session === lane) this.#session = undefined;
     this.#tryBarrier();
+    // Those that waited for it to open may have to take what there is.
+    if (this.#readyLane() !== undefined) for (const item of this.offline.take()) this.place(item);
   }
 
   /** Its client will not connect again: forget it, and replace it if it is needed. */

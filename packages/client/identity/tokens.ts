@@ -1,0 +1,195 @@
+/**
+ * Who the application is to the server, over time: access keys that are rotated, and tokens that
+ * expire (Microsoft Entra ID and the like).
+ *
+ * Keys: a service has two, so that one can be renewed while the other is in use. `overlappingKeys`
+ * logs in with the first that works and remembers which; a rotation is then: renew the unused one,
+ * hand it in first, renew the other.
+ *
+ * Tokens: a new one is fetched well before the old one expires (three quarters of its life, never
+ * less than three minutes before the end), each process at a slightly different time so that a fleet
+ * does not ask all at once, and every live connection logs in again with it (AUTH on the connection,
+ * nothing is dropped). A failure to fetch is tried again with back-off until the old one is over.
+ */
+import { rawOf } from '../adapters/raw.ts';
+import { KitError, messageOf } from '../errors.ts';
+import { everyConnection, poolOf } from '../lanes/lanes.ts';
+import {
+  TOKEN_MARGIN_MS,
+  TOKEN_RENEW_JITTER,
+  TOKEN_RENEW_RATIO,
+  TOKEN_RETRY_MS,
+} from '../limits.ts';
+
+export interface Login {
+  readonly username: string;
+  readonly password: string;
+}
+
+export interface Token extends Login {
+  /** When it stops working, ms since 1970. */
+  readonly expiresAt: number;
+}
+
+export interface TokenOptions {
+  /** Fetches a new token; may be asked again after it failed. */
+  readonly fetch: () => Promise<Token>;
+  /** A token could not be fetched, or a connection refused it; it is tried again. */
+  readonly onError?: (error: KitError) => void;
+  readonly random?: () => number;
+  readonly now?: () => number;
+}
+
+/** When to renew a token that was got at `now`: a moment in ms from then. */
+export function renewIn(lifeMs: number, random: number): number {
+  const share = TOKEN_RENEW_RATIO + (random - 0.5) * 2 * TOKEN_RENEW_JITTER;
+  const planned = lifeMs * share;
+  const latest = lifeMs - TOKEN_MARGIN_MS * (1 + random * TOKEN_RENEW_JITTER);
+  // Tokens that live shorter than the margin are renewed half way.
+  return Math.max(0, latest > 0 ? Math.min(planned, latest) : lifeMs / 2);
+}
+
+export class TokenKeeper {
+  readonly #options: TokenOptions;
+  readonly #clients = new Set<object>();
+  #token: Token | undefined;
+  #fetching: Promise<Token> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: TokenOptions) {
+    this.#options = options;
+  }
+
+  /** The token to log in with; fetched if there is none that works. */
+  async current(): Promise<Token> {
+    const token = this.#token;
+    if (token !== undefined && token.expiresAt > this.#now()) return token;
+    return this.#fetch();
+  }
+
+  /** Connections of this client log in again with each new token from now on. */
+  attach(redis: object): void {
+    this.#clients.add(redis);
+    if (this.#timer === undefined && this.#token !== undefined) this.#plan(this.#token);
+  }
+
+  detach(redis: object): void {
+    this.#clients.delete(redis);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** Fetches a new token now and logs all connections in with it; answers how many. */
+  async renew(): Promise<number> {
+    const token = await this.#fetch();
+    return this.#loginAll(token);
+  }
+
+  #now(): number {
+    return (this.#options.now ?? Date.now)();
+  }
+
+  /** One at a time: however many connections ask, the issuer is asked once. */
+  #fetch(): Promise<Token> {
+    this.#fetching ??= this.#options
+      .fetch()
+      .then((token) => {
+        if (!(token.expiresAt > this.#now())) {
+          throw new KitError(
+            'ERR_CLIENT_TOKEN',
+            `the issuer gave a token that is over already (expiresAt ${token.expiresAt})`,
+          );
+        }
+        this.#token = token;
+        this.#plan(token);
+        return token;
+      })
+      .finally(() => {
+        this.#fetching = undefined;
+      });
+    return this.#fetching;
+  }
+
+  #plan(token: Token): void {
+    this.#later(renewIn(token.expiresAt - this.#now(), (this.#options.random ?? Math.random)()));
+  }
+
+  #later(ms: number): void {
+    clearTimeout(this.#timer);
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => void this.#due(), Math.min(ms, MAX_TIMER_MS));
+    this.#timer.unref();
+  }
+
+  async #due(): Promise<void> {
+    try {
+      await this.renew();
+    } catch (error) {
+      this.#options.onError?.(
+        new KitError(
+          'ERR_CLIENT_TOKEN',
+          `no new token: ${messageOf(error)}; the old one is used until it is over`,
+          { cause: error },
+        ),
+      );
+      this.#later(TOKEN_RETRY_MS * (0.5 + Math.random()));
+    }
+  }
+
+  async #loginAll(token: Login): Promise<number> {
+    let count = 0;
+    for (const redis of this.#clients) {
+      const results = await Promise.allSettled(loginEach(redis, token));
+      for (const result of results) {
+        if (result.status === 'fulfilled') count += 1;
+        else {
+          this.#options.onError?.(
+            new KitError(
+              'ERR_CLIENT_TOKEN',
+              `a connection refused the new token: ${messageOf(result.reason)}`,
+              { cause: result.reason },
+            ),
+          );
+        }
+      }
+    }
+    return count;
+  }
+}
+
+/** Node's timers fire at once when they are set for longer than this. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** AUTH on every connection of a client, each by itself. */
+export function loginEach(redis: object, login: Login): Promise<unknown>[] {
+  const { username, password } = login;
+  if (poolOf(redis) !== undefined) return everyConnection(redis, ['AUTH', username, password]);
+  return [rawOf(redis)('AUTH', username, password)];
+}
+
+/** Logs in with the first of the keys that the server takes; answers which (0 or 1). */
+export async function overlappingKeys(
+  redis: object,
+  username: string,
+  keys: readonly string[],
+): Promise<number> {
+  let last: unknown;
+  for (const [index, password] of keys.entries()) {
+    try {
+      await Promise.all(loginEach(redis, { username, password }));
+      return index;
+    } catch (error) {
+      if (!/WRONGPASS|invalid username-password/i.test(messageOf(error))) throw error;
+      last = error;
+    }
+  }
+  throw new KitError(
+    'ERR_CLIENT_TOKEN',
+    `none of ${keys.length} access keys is valid for ${username}; fetch them again`,
+    { cause: last },
+  );
+}

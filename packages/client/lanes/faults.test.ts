@@ -1,0 +1,171 @@
+/** What the kit does when servers, links and processes fail: real ones, through a proxy that breaks them. */
+import assert from 'node:assert/strict';
+import diagnosticsChannel from 'node:diagnostics_channel';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { calling, type KitError, lanes, lanesOf, UnknownOutcomeError } from '../index.ts';
+import { type AnyClient, plainKinds } from '../testing/clients.ts';
+import { type FaultProxy, startProxy } from '../testing/proxy.ts';
+import { ask, startServer, type TestServer } from '../testing/server.ts';
+import { until } from '../testing/until.ts';
+
+let server: TestServer;
+before(async () => {
+  server = await startServer();
+});
+after(() => server?.stop());
+
+const number = async (key: string): Promise<number> =>
+  Number(/\n(\d+)/.exec(await ask(server.port, 'GET', key))?.[1] ?? 0);
+
+for (const kind of plainKinds) {
+  describe(kind.name, () => {
+    let proxy: FaultProxy;
+    const clients: object[] = [];
+    const open = async (options: Parameters<typeof lanes>[1] = {}): Promise<AnyClient & object> => {
+      const redis = lanes(() => kind.make([proxy.port]), options);
+      await kind.connect(redis);
+      clients.push(redis);
+      await redis.get('warm');
+      return redis;
+    };
+    before(async () => {
+      proxy = await startProxy(server.port);
+    });
+    after(async () => {
+      proxy.resume();
+      for (const client of clients) await kind.close(client);
+      await proxy.stop();
+    });
+
+    test('a killed connection: reads are made again, each write has run once or says that nobody knows', async () => {
+      const redis = await open({ small: { min: 2 }, choose: 'round-robin' });
+      await until(() => lanesOf(redis).every((lane) => lane.state === 'ready'));
+      await redis.set('r', 'value');
+      await redis.del('n');
+      let unknown = 0;
+      let done = 0;
+      let reads = 0;
+      let stop = false;
+      const write = async (): Promise<void> => {
+        while (!stop) {
+          try {
+            await redis.incr('n');
+            done += 1;
+          } catch (error) {
+            assert.ok(error instanceof UnknownOutcomeError, String(error));
+            assert.equal(error.command, 'INCR');
+            unknown += 1;
+          }
+        }
+      };
+      const read = async (): Promise<void> => {
+        while (!stop) {
+          assert.equal(await redis.get('r'), 'value');
+          reads += 1;
+        }
+      };
+      const work = [...Array.from({ length: 10 }, write), ...Array.from({ length: 10 }, read)];
+      for (let i = 0; i < 5; i += 1) {
+        await sleep(60);
+        proxy.cut();
+        await until(() => lanesOf(redis).some((lane) => lane.state === 'ready'));
+      }
+      await sleep(60);
+      stop = true;
+      await Promise.all(work);
+      const ran = await number('n');
+      assert.ok(
+        ran >= done && ran <= done + unknown,
+        `${done} done, ${unknown} unknown, ${ran} ran`,
+      );
+      assert.ok(done > 50 && reads > 50 && unknown > 0, `${done} ${reads} ${unknown}`);
+    });
+
+    test('a call that is declared idempotent is made again', async () => {
+      const redis = await open();
+      const safe = calling(redis, { idempotent: true });
+      let stop = false;
+      let done = 0;
+      const work = Array.from({ length: 5 }, async () => {
+        while (!stop) {
+          await safe.set('same', 'value');
+          done += 1;
+        }
+      });
+      for (let i = 0; i < 3; i += 1) {
+        await sleep(50);
+        proxy.cut();
+        await until(() => lanesOf(redis).some((lane) => lane.state === 'ready'));
+      }
+      stop = true;
+      await Promise.all(work);
+      assert.ok(done > 10);
+    });
+
+    test('a stalled server: calls fail at their deadline, the socket is given up, and all is well afterwards', async () => {
+      const redis = await open({
+        deadlines: { fastMs: 200 },
+        stallMs: 500,
+        retries: { breaker: false },
+      });
+      const lost: string[] = [];
+      const watch = (message: unknown): void => {
+        const { what, reason } = message as { what: string; reason: string };
+        if (what === 'lost') lost.push(reason);
+      };
+      diagnosticsChannel.subscribe('cinnabar:client:lane', watch);
+      proxy.stall();
+      const started = performance.now();
+      await assert.rejects(redis.get('a'), { code: 'ERR_CLIENT_DEADLINE' });
+      assert.ok(performance.now() - started < 1_000);
+      await until(() => lost.length > 0, 3_000);
+      proxy.resume();
+      const from = performance.now();
+      await until(async () => (await redis.set('a', '1').catch(() => null)) !== null, 8_000);
+      assert.ok(performance.now() - from < 6_000);
+      diagnosticsChannel.unsubscribe('cinnabar:client:lane', watch);
+    });
+
+    test('without a server: calls wait within bounds, then fail with a reason', async () => {
+      const redis = await open({
+        offline: { calls: 3, ageMs: 150 },
+        deadlines: { fastMs: 60_000 },
+      });
+      proxy.refuse(true);
+      proxy.cut();
+      await until(() => lanesOf(redis).every((lane) => lane.state !== 'ready'));
+      const codes = await Promise.all(
+        Array.from({ length: 5 }, () =>
+          redis.get('x').then(
+            () => 'ok',
+            (e: KitError) => e.code,
+          ),
+        ),
+      );
+      assert.deepEqual(codes.sort(), [
+        'ERR_CLIENT_OFFLINE',
+        'ERR_CLIENT_OFFLINE',
+        'ERR_CLIENT_OFFLINE',
+        'ERR_CLIENT_QUEUE_FULL',
+        'ERR_CLIENT_QUEUE_FULL',
+      ]);
+      proxy.refuse(false);
+      await until(async () => (await redis.get('x').catch(() => 'failed')) !== 'failed', 8_000);
+    });
+
+    test('after many failures the circuit opens, a probe closes it', async () => {
+      const redis = await open({
+        deadlines: { fastMs: 50 },
+        retries: { attempts: 1, breaker: { minCalls: 10, openMs: 200 } },
+        stallMs: false,
+      });
+      proxy.stall();
+      await Promise.all(Array.from({ length: 12 }, () => redis.get('x').catch(() => {})));
+      await assert.rejects(redis.get('x'), { code: 'ERR_CLIENT_CIRCUIT_OPEN' });
+      proxy.resume();
+      await until(async () => (await redis.get('x').catch(() => 'failed')) !== 'failed', 5_000);
+      assert.equal(await redis.get('x'), null);
+    });
+  });
+}
