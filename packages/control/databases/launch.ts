@@ -15,6 +15,7 @@ import type {
   StartKind,
 } from '../store/records.ts';
 import { CONNECTION_RESERVE } from './limits.ts';
+import { mostEngineClients } from './open-files.ts';
 
 const EVICTION: Readonly<Record<EvictionPolicy, string>> = {
   AllKeysLFU: 'allkeys-lfu',
@@ -46,7 +47,7 @@ export function liveSettings(database: DatabaseRecord): Record<string, string> {
   return {
     maxmemory: String(sizing.maxMemoryBytes),
     'maxmemory-policy': EVICTION[settings.evictionPolicy],
-    maxclients: String(sizing.maxConnections + CONNECTION_RESERVE),
+    maxclients: String(Math.min(sizing.maxConnections + CONNECTION_RESERVE, mostEngineClients())),
     'notify-keyspace-events': settings.notifyKeyspaceEvents,
     'client-output-buffer-limit': `normal ${sizing.outputBufferBytes} 0 0`,
     'repl-backlog-size': String(backlogBytes(sizing.maxMemoryBytes)),

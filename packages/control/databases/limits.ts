@@ -37,6 +37,8 @@ export const GOOD_START_MS = 10_000;
 export const RETRY_MS = 250;
 /** Connections kept free for our own processes above the SKU's limit. */
 export const CONNECTION_RESERVE = 128;
+/** Open files that an engine keeps for itself beside its clients; it refuses to have fewer. */
+export const ENGINE_OPEN_FILES = 32;
 /** Lease of the dead-man rule is renewed this often (it ends after 10 s, engine rule 28). */
 export const LEASE_EVERY_MS = 2_000;
 /** How late this process's own timers are is measured this often. */
