@@ -42,7 +42,7 @@ export const ENGINE_OPEN_FILES = 32;
 /** Lease of the dead-man rule is renewed this often (it ends after 10 s, engine rule 28). */
 export const LEASE_EVERY_MS = 2_000;
 /** How late this process's own timers are is measured this often. */
-export const DELAY_PROBE_MS = 100;
+export const DELAY_PROBE_MS = 250;
 /** Keys that a client may ask the control process to push to all engines. */
 export const APPLY_DEADLINE_MS = 10_000;
 /** The last waits of a create that failed, kept for its error. */

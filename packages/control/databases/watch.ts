@@ -271,7 +271,9 @@ export class Watch {
   #beat(round: number): void {
     // A replica's silence is not urgent: nobody waits for it.
     const every = this.#facts?.role === 'replica' ? PING_REPLICA_EVERY_MS : PING_EVERY_MS;
-    this.#timer = this.#deps.clock.later(every, () => void this.#ping(round));
+    // All watches beat together: one waking for twenty answers instead of twenty for one each.
+    const delay = every - (this.#deps.clock.now() % every);
+    this.#timer = this.#deps.clock.later(delay, () => void this.#ping(round));
   }
 
   async #ping(round: number): Promise<void> {
