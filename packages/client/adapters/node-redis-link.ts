@@ -70,9 +70,9 @@ export class NodeLink {
     this.#standInEnding();
   }
 
-  /** Calls of the kit that are in its queue or unanswered here. */
-  get busy(): number {
-    return this.#ours + this.#outbox.length - this.#next;
+  /** No call of the kit is in its queue or unanswered here. */
+  get #idle(): boolean {
+    return this.#ours === 0 && !this.#outbox.some((item) => item !== libraryTurn);
   }
 
   enqueue(call: Outgoing): void {
@@ -102,10 +102,10 @@ export class NodeLink {
       }
     };
     queue.isWaitingToWrite = () => link.#next < link.#outbox.length || isWaitingToWrite.call(queue);
-    queue.isEmpty = () => link.busy === 0 && isEmpty.call(queue);
+    queue.isEmpty = () => link.#idle && isEmpty.call(queue);
     queue.addCommand = (args, options) => {
-      if (link.#next < link.#outbox.length && options?.asap !== true)
-        link.#outbox.push(libraryTurn);
+      // What comes after it in the kit's queue must not overtake it.
+      if (options?.asap !== true) link.#outbox.push(libraryTurn);
       return addCommand.call(queue, args, options);
     };
     own(this.#client, '_pause', () => {

@@ -1,6 +1,7 @@
 /** One client of the pool: for a plain server a connection, for a cluster one to each node. */
 import type { Sent, Wire } from '../wire/wire.ts';
 import type { Call } from './call.ts';
+import type { Placeable } from './pool.ts';
 
 export type LaneKind = 'small' | 'bulk' | 'blocking' | 'subscriber';
 
@@ -72,6 +73,8 @@ export class Lane {
   raw: unknown;
   readonly wires = new Set<Wire<Sent>>();
   readonly pending = new CallList();
+  /** On this lane as to order and load, and to be sent when it is open. */
+  readonly unsent: Placeable[] = [];
   /** Bytes expected to go and to come for what is pending. */
   load = 0;
   usedAt: number;

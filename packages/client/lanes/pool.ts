@@ -308,9 +308,14 @@ export class Pool {
     let other = this.#readyLane(lane.kind);
     if (other === undefined) {
       other = this.#readyLane();
-      // Better wait for the lane that opens than stand behind a large reply, or be one in front of small ones.
+      // Better wait for the lane that opens than stand behind a large reply, or be one in front of
+      // small ones. It counts as being on that lane already, so that nobody on its keys overtakes.
       const worse = lane.kind === 'bulk' || other?.congested === true;
-      if (lane.state === 'opening' && worse) other = undefined;
+      if (lane.state === 'opening' && worse && other !== undefined) {
+        this.#register(item, lane);
+        lane.unsent.push(item);
+        return;
+      }
     }
     if (other === undefined) this.#toOffline(item);
     else this.#send(item, other);
@@ -448,6 +453,10 @@ export class Pool {
     this.announce(lane, 'ready', 'connected');
     for (const args of this.#everywhere.values()) lane.client?.command(args).catch(() => {});
     if (lane.kind === 'blocking') return this.#nextBlocking(lane);
+    for (const item of lane.unsent.splice(0)) {
+      if (item.settled) for (const call of item.calls) this.release(call, lane);
+      else item.send(lane);
+    }
     for (const item of this.offline.take()) this.place(item);
     this.#tryBarrier();
   }
@@ -575,8 +584,15 @@ export class Pool {
     this.announce(lane, 'lost', reason);
     if (this.#session === lane) this.#session = undefined;
     this.#tryBarrier();
-    // Those that waited for it to open may have to take what there is.
-    if (this.#readyLane() !== undefined) for (const item of this.offline.take()) this.place(item);
+    this.#giveBack(lane);
+  }
+
+  /** What waited for the lane to open takes what there is. */
+  #giveBack(lane: Lane): void {
+    for (const item of lane.unsent.splice(0)) {
+      for (const call of item.calls) this.release(call, lane);
+      this.place(item);
+    }
   }
 
   /** Its client will not connect again: forget it, and replace it if it is needed. */
@@ -588,6 +604,7 @@ export class Pool {
     this.#bulk = this.#bulk.filter((one) => one !== lane);
     if (this.#session === lane) this.#session = undefined;
     this.announce(lane, 'ended', reason);
+    this.#giveBack(lane);
     const gone = new KitError('ERR_CLIENT_OFFLINE', `the connection ended: ${reason}`);
     for (const call of [...lane.pending]) this.lost(call, lane, call.writtenAt > 0, gone);
     if (this.#closing || this.#small.length >= this.settings.smallMin) return;
