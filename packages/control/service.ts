@@ -140,6 +140,12 @@ export interface ControlService {
     actor: Actor,
   ): Promise<AccessKeys>;
   flush(databaseId: string, actor: Actor): OperationRecord;
+  /** Lets older copies serve where no provably last one is left; `shard` null: wherever that is so. */
+  failover(
+    databaseId: string,
+    input: { acceptDataLoss: boolean; shard: number | null },
+    actor: Actor,
+  ): OperationRecord;
   shards(databaseId: string): ShardStatus[];
 
   operation(id: string): OperationRecord | null;

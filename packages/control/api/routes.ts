@@ -4,6 +4,7 @@ import { CINNABAR_ROUTES } from './routes-cinnabar.ts';
 import { CLUSTER_ROUTES } from './routes-clusters.ts';
 import { DATABASE_ROUTES } from './routes-databases.ts';
 import { DISCOVERY_ROUTES } from './routes-discovery.ts';
+import { FAILOVER_ROUTES } from './routes-failover.ts';
 import { GROUP_ROUTES } from './routes-groups.ts';
 import { NOT_BUILT_ROUTES } from './routes-not-built.ts';
 import { OPERATION_ROUTES } from './routes-operations.ts';
@@ -12,6 +13,7 @@ import { TAG_ROUTES } from './routes-tags.ts';
 
 export const ROUTES: readonly Route[] = [
   ...CINNABAR_ROUTES,
+  ...FAILOVER_ROUTES,
   ...CLUSTER_ROUTES,
   ...DATABASE_ROUTES,
   ...OPERATION_ROUTES,

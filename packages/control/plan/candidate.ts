@@ -50,11 +50,15 @@ export interface Candidates {
   readonly best: InstanceRecord | null;
   /** Of those that are not: what a user or a later look can hope for. */
   readonly soon: readonly InstanceRecord[];
+  /** Best first. */
   readonly older: readonly InstanceRecord[];
   readonly reasons: readonly string[];
 }
 
-/** Highest offset wins, then the lowest id. */
+/**
+ * Highest offset wins, then the lowest id. Of older copies those of the shard's own history come
+ * first: positions in two histories cannot be compared.
+ */
 export function candidates(
   shard: ShardRecord,
   instances: readonly InstanceRecord[],
@@ -69,12 +73,25 @@ export function candidates(
   for (const instance of instances) {
     const result = fitness(shard, instance, seen(instance.id), diedAt);
     if (result.fit) {
-      if (best === null || result.offset > best.offset) best = { instance, offset: result.offset };
+      const ahead =
+        best === null ||
+        result.offset > best.offset ||
+        (result.offset === best.offset && instance.id < best.instance.id);
+      if (ahead) best = { instance, offset: result.offset };
     } else {
       reasons.push(result.reason);
       if (result.kind === 'soon') soon.push(instance);
       if (result.kind === 'older') older.push(instance);
     }
   }
+  const rank = (instance: InstanceRecord) => {
+    const facts = seen(instance.id).facts;
+    const own = facts !== null && facts.replicationId === shard.replicationId;
+    return { own: own ? 1 : 0, offset: facts?.offset ?? 0 };
+  };
+  older.sort((a, b) => {
+    const [x, y] = [rank(a), rank(b)];
+    return y.own - x.own || y.offset - x.offset || (a.id < b.id ? -1 : 1);
+  });
   return { best: best?.instance ?? null, soon, older, reasons };
 }

@@ -3,7 +3,7 @@
  * dead, then who may be primary, and only when a primary answers does anything else happen.
  */
 import type { InstanceRecord, ShardRecord } from '../store/records.ts';
-import { candidates } from './candidate.ts';
+import { type Candidates, candidates } from './candidate.ts';
 import { fenceIfHung, type ShardContext, startWhenDue } from './context.ts';
 import { BOOT_GRACE_MS, DRAIN_POLL_MS, WAIT_POLL_MS } from './limits.ts';
 import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
@@ -11,6 +11,8 @@ import { planReplica } from './replica.ts';
 
 /** A shard that gives up for this reason held no data yet: it is new again. */
 export const NEVER_SERVED = 'never-served';
+/** What is left alive may lack acknowledged writes: only the user may let it serve. */
+export const ONLY_OLDER_COPY = 'only-older-copy';
 
 export interface ShardPlan {
   readonly actions: Action[];
@@ -137,19 +139,18 @@ function votedPrimary({ shard, members, seen }: ShardContext): InstanceRecord | 
   });
 }
 
+/** Of those beside the dead primary (or successor): who may be next. */
+function survivors({ shard, members, seen }: ShardContext): Candidates {
+  const dead = (i: InstanceRecord) => i.id === shard.primary || i.id === shard.successor;
+  const others = members.filter((i) => !dead(i) && i.phase !== 'leaving');
+  const diedAt = Math.max(0, ...members.filter(dead).map((i) => i.endedAt));
+  return candidates(shard, others, seen, diedAt);
+}
+
 /** The primary (or a successor) is known to be dead. */
 function replaceDead(context: ShardContext): void {
-  const { shard, members, seen, act, wait } = context;
-  const others = members.filter(
-    (i) => i.id !== shard.primary && i.id !== shard.successor && i.phase !== 'leaving',
-  );
-  const diedAt = Math.max(
-    0,
-    ...members
-      .filter((i) => i.id === shard.primary || i.id === shard.successor)
-      .map((i) => i.endedAt),
-  );
-  const choice = candidates(shard, others, seen, diedAt);
+  const { shard, act, wait } = context;
+  const choice = survivors(context);
   if (choice.best !== null) {
     return act({ kind: 'promote', shard: shard.index, instance: choice.best.id });
   }
@@ -175,12 +176,15 @@ function replaceDead(context: ShardContext): void {
   act({
     kind: 'give-up',
     shard: shard.index,
-    code: older ? 'only-older-copy' : 'no-copy-left',
+    code: older ? ONLY_OLDER_COPY : 'no-copy-left',
     message: older
-      ? `The primary died and the copy that is left is not provably the last one (${choice.reasons.join(', ')}). Nothing is promoted by itself.`
-      : 'The primary died and no whole copy is left. It starts again with what was persisted.',
+      ? `The primary died and the copy that is left is not provably the last one (${choice.reasons.join(', ')}). Nothing is promoted by itself: "cinnabar failover <cache> --accept-data-loss" lets it serve.`
+      : NO_COPY_LEFT,
   });
 }
+
+const NO_COPY_LEFT =
+  'The primary died and no whole copy is left. It starts again with what was persisted.';
 
 /** A deadline never takes the last copy: without a replica in sync a mute primary is waited for. */
 function wholeCopyBeside({ members, seen }: ShardContext, primary: InstanceRecord): boolean {
@@ -202,8 +206,8 @@ function lastDeadlineFailover(shard: ShardRecord): number {
  */
 function planDown(context: ShardContext): void {
   const { shard, members, seen, act, wait } = context;
-  if (shard.reason.code === 'only-older-copy' && members.some((i) => i.phase === 'running')) {
-    return wait('only-older-copy', null);
+  if (shard.reason.code === ONLY_OLDER_COPY && members.some((i) => i.phase === 'running')) {
+    return planOlderCopy(context);
   }
   const primary = members.find((i) => i.id === shard.primary);
   if (primary === undefined) return wait('no-primary-recorded', null);
@@ -226,6 +230,34 @@ function planDown(context: ShardContext): void {
     return;
   }
   act({ kind: 'crown', shard: shard.index, instance: primary.id });
+}
+
+/**
+ * The user's word counts for whatever is best when it is used: the copy that was left when the shard
+ * gave up may be dead by then. When no copy at all is left alive there is nothing to choose.
+ */
+function planOlderCopy(context: ShardContext): void {
+  const { shard, act, wait } = context;
+  const { best, older, soon } = survivors(context);
+  if (best === null && older.length === 0 && soon.length === 0) {
+    return act({
+      kind: 'give-up',
+      shard: shard.index,
+      code: 'no-copy-left',
+      message: NO_COPY_LEFT,
+    });
+  }
+  // Waits for the user also when a later look calls the copy fit: the first one had a reason.
+  if (shard.lossAccepted === null) return wait(ONLY_OLDER_COPY, null);
+  const choice = best ?? older[0];
+  if (choice !== undefined) {
+    return act({ kind: 'promote', shard: shard.index, instance: choice.id });
+  }
+  wait(
+    'older-copy-not-ready',
+    WAIT_POLL_MS,
+    soon.map((i) => i.id),
+  );
 }
 
 function bootedLongAgo({ view }: ShardContext, sight: Sighting): boolean {

@@ -30,6 +30,7 @@ import { decideCluster, usableGroup } from './decide-cluster.ts';
 import { decideDatabase } from './decide-database.ts';
 import { decideClusterDelete, decideDatabaseDelete, runningDelete } from './decide-delete.ts';
 import { decideGroup, decideGroupDelete } from './decide-group.ts';
+import { type FailoverInput, startFailover } from './failover.ts';
 import { regenerateKey, startFlush, storedKeys, storeNewSecrets } from './keys.ts';
 import type { Stamp } from './operations.ts';
 import { Situations } from './situations.ts';
@@ -284,6 +285,13 @@ export class Resources implements ControlService {
   flush(databaseId: string, actor: Actor): OperationRecord {
     const situation = this.#situations.action(databaseId);
     const operation = startFlush(this.#store, situation, this.#stamp(actor));
+    this.#deps.wake(databaseId);
+    return operation;
+  }
+
+  failover(databaseId: string, input: FailoverInput, actor: Actor): OperationRecord {
+    const situation = this.#situations.action(databaseId);
+    const operation = startFailover(this.#store, situation, input, this.#stamp(actor));
     this.#deps.wake(databaseId);
     return operation;
   }

@@ -71,6 +71,24 @@ export class Checks {
     for (const write of this.#safe) if (write.group === group) write.excused = true;
   }
 
+  /**
+   * The user lets an older copy serve: what any living copy of that shard lacks may go. What all of
+   * them hold may not.
+   */
+  lossAccepted(databaseId: string, index: number): void {
+    const ids = this.#store()
+      .instances(databaseId)
+      .filter((instance) => instance.shard === index)
+      .map((instance) => instance.id);
+    const copies = this.#world
+      .running()
+      .filter((engine) => ids.includes(engine.id) && engine.log.length > 0);
+    for (const write of this.#safe) {
+      if (write.shard !== `/data/${databaseId}/${index}`) continue;
+      if (copies.some((copy) => !copy.log.includes(write.value))) write.excused = true;
+    }
+  }
+
   /** The scenario itself takes engines away; a write whose last holder goes is excused. */
   excuse(work: () => void): void {
     this.#excusing = true;

@@ -16,13 +16,14 @@ const { values } = parseArgs({
 });
 
 const first = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
-let [steps, writes, kills, crashes] = [0, 0, 0, 0];
+let [steps, writes, kills, crashes, accepted] = [0, 0, 0, 0, 0];
 for (let run = 0; run < Number(values.runs); run++) {
   const result = await simulate({ seed: first + run, steps: Number(values.steps) });
   steps += result.steps;
   writes += result.safeWrites;
   kills += result.kills;
   crashes += result.crashes;
+  accepted += result.accepted;
   if (values.verbose || result.error !== null) console.log(result.timeline.join('\n'));
   if (result.error !== null) {
     console.log(`seed ${result.seed} failed at step ${result.steps}: ${result.error}`);
@@ -30,6 +31,6 @@ for (let run = 0; run < Number(values.runs); run++) {
   }
 }
 console.log(
-  `${steps} steps from seed ${first}: ${kills} kills, ${crashes} crashes of the control process, ${writes} writes kept`,
+  `${steps} steps from seed ${first}: ${kills} kills, ${crashes} crashes of the control process, ${accepted} older copies let serve, ${writes} writes kept`,
 );
 process.exit(0);

@@ -6,6 +6,7 @@
  */
 import type { DatabaseUsers } from '../auth/users.ts';
 import { Databases } from '../databases/manager.ts';
+import { ONLY_OLDER_COPY } from '../plan/shard.ts';
 import type {
   DatabaseRecord,
   DatabaseSettings,
@@ -27,6 +28,8 @@ export interface RunResult {
   readonly safeWrites: number;
   readonly kills: number;
   readonly crashes: number;
+  /** How often the user let an older copy serve. */
+  readonly accepted: number;
   readonly timeline: readonly string[];
   readonly error: string | null;
 }
@@ -65,6 +68,7 @@ class Run {
   #meanGapMs = 0;
   #kills = 0;
   #crashes = 0;
+  #accepted = 0;
   #names = 0;
   #views: readonly {
     readonly id: string;
@@ -106,6 +110,7 @@ class Run {
       safeWrites: this.#checks.safeWrites,
       kills: this.#kills,
       crashes: this.#crashes,
+      accepted: this.#accepted,
       timeline: this.#timeline,
       error: this.#failure === null ? null : `${this.#failure.name}: ${this.#failure.message}`,
     };
@@ -241,8 +246,9 @@ class Run {
     else if (dice < 0.7) this.#crash('by SIGKILL');
     else if (dice < 0.8) this.#create();
     else if (dice < 0.9) this.#update();
-    else if (dice < 0.95) this.#flush();
-    else this.#delete();
+    else if (dice < 0.94) this.#flush();
+    else if (dice < 0.97) this.#delete();
+    else this.#acceptLoss();
   }
 
   #write(): void {
@@ -380,9 +386,26 @@ class Run {
     this.#databases?.wake(database.id);
   }
 
+  /** The user's act: older copies may serve where no provably last one is left. */
+  #acceptLoss(): void {
+    if (this.#life.dead) return;
+    for (const database of this.#alive()) {
+      for (const shard of this.#store.shards(database.id)) {
+        if (shard.phase !== 'down' || shard.reason.code !== ONLY_OLDER_COPY) continue;
+        if (shard.lossAccepted !== null) continue;
+        this.#say(`+ ${database.id}/${shard.index}: the user lets an older copy serve`);
+        this.#accepted++;
+        this.#checks.lossAccepted(database.id, shard.index);
+        const lossAccepted = { at: this.#clock.now(), by: 'simulator' };
+        this.#store.write(() => this.#store.putShard({ ...shard, lossAccepted }));
+        this.#databases?.wake(database.id);
+      }
+    }
+  }
+
   // --- the calm --------------------------------------------------------------------------------------
 
-  /** No more trouble: everything must come to rest by itself. */
+  /** No more trouble: everything must come to rest, with the user's word where only that helps. */
   async #calm(): Promise<void> {
     Object.assign(this.#trouble, { lostCall: 0, lostReply: 0, crash: 0 });
     for (const engine of this.#world.running()) {
@@ -392,6 +415,7 @@ class Run {
     const end = this.#clock.now() + CALM_MS;
     for (let i = 0; i < CALM_STEPS && this.#clock.now() < end; i++) {
       await this.#step();
+      if (i % 50 === 0) this.#acceptLoss();
       if (i % 50 === 0 && this.#unrest() === null) return;
     }
     const unrest = this.#unrest();
@@ -411,8 +435,6 @@ class Run {
       for (const instance of instances) known.add(instance.id);
       if (database.resourceState === 'CreateFailed') continue;
       for (const shard of this.#store.shards(database.id)) {
-        // What only the user may decide is at rest too.
-        if (shard.phase === 'down' && shard.reason.code === 'only-older-copy') continue;
         const problem = this.#shardProblem(database, shard.index, instances);
         if (problem !== null) return `${database.id}/${shard.index}: ${problem}`;
       }

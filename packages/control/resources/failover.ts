@@ -1,0 +1,122 @@
+/**
+ * Failover by the user's word. What is built is the one that nobody else may decide: letting a copy
+ * serve that is not provably the last. A planned failover (no loss, both engines alive) is another
+ * thing, and says so.
+ */
+import { ControlError } from '../errors.ts';
+import { ONLY_OLDER_COPY } from '../plan/shard.ts';
+import type { OperationRecord, ShardRecord, Store } from '../store/index.ts';
+import { databaseId as armId } from './ids.ts';
+import { isOpen, type Stamp, startOperation } from './operations.ts';
+import type { ActionSituation } from './situations.ts';
+
+export interface FailoverInput {
+  readonly acceptDataLoss: boolean;
+  /** Null: every shard that waits for the user. */
+  readonly shard: number | null;
+}
+
+/** Which shards may be told; throws ControlError when there is none. Pure. */
+export function shardsToFailOver(
+  name: string,
+  shards: readonly ShardRecord[],
+  { acceptDataLoss, shard: asked }: FailoverInput,
+): readonly ShardRecord[] {
+  if (!acceptDataLoss) {
+    throw new ControlError(
+      'NotImplemented',
+      501,
+      `A planned failover, without loss, is not built yet. Where the last copy of a shard is gone, an older one is let serve with acceptDataLoss: true.`,
+      'acceptDataLoss',
+    );
+  }
+  if (asked === null) {
+    const waiting = shards.filter(needsWord);
+    if (waiting.length > 0) return waiting;
+    throw new ControlError(
+      'NothingToFailOver',
+      409,
+      `No shard of '${name}' waits for this: ${shards.map(describe).join('; ') || 'it has none yet'}.`,
+    );
+  }
+  const shard = shards.find((each) => each.index === asked);
+  if (shard === undefined) {
+    throw new ControlError(
+      'InvalidParameter',
+      400,
+      `'${name}' has no shard ${asked}; it has ${shards.length}, counted from 0.`,
+      'shard',
+    );
+  }
+  if (needsWord(shard)) return [shard];
+  throw new ControlError(
+    shard.phase === 'serving' ? 'ShardServes' : 'NothingToFailOver',
+    409,
+    shard.phase === 'serving'
+      ? `Shard ${asked} of '${name}' serves: nothing of it has to be given up. A planned failover is not built yet.`
+      : `No older copy of '${name}' waits for this: ${describe(shard)}.`,
+    'shard',
+  );
+}
+
+function needsWord(shard: ShardRecord): boolean {
+  return shard.phase === 'down' && shard.reason.code === ONLY_OLDER_COPY;
+}
+
+function describe(shard: ShardRecord): string {
+  const { index, phase, reason } = shard;
+  return phase === 'serving'
+    ? `shard ${index} serves`
+    : `shard ${index} is ${phase} (${reason.code})`;
+}
+
+/**
+ * Records the user's word and the operation that waits for the shards. Other operations may be open:
+ * they may be waiting for exactly this. A second request for the same shards is the first one.
+ */
+export function startFailover(
+  store: Store,
+  situation: ActionSituation,
+  input: FailoverInput,
+  stamp: Stamp,
+): OperationRecord {
+  const { cluster, database, subscriptionId } = situation;
+  if (database.provisioningState === 'Deleting') {
+    throw new ControlError('Conflict', 409, `The database of '${cluster.name}' is being deleted.`);
+  }
+  const shards = shardsToFailOver(cluster.name, store.shards(database.id), input);
+  const indexes = shards.map((shard) => shard.index);
+  const running = situation.open.find(
+    (each) =>
+      each.kind === 'Failover' &&
+      isOpen(each) &&
+      JSON.stringify(each.input['shards']) === JSON.stringify(indexes),
+  );
+  if (running !== undefined && shards.every((shard) => shard.lossAccepted !== null)) return running;
+  const operation = startOperation(stamp, {
+    kind: 'Failover',
+    resourceId: armId(subscriptionId, cluster),
+    clusterId: cluster.id,
+    databaseId: database.id,
+    location: cluster.location,
+    generation: null,
+    input: { shards: indexes },
+  });
+  store.write(() => {
+    for (const shard of shards) {
+      store.putShard({ ...shard, lossAccepted: { at: stamp.now, by: stamp.actor.name } });
+    }
+    store.putOperation(operation);
+    store.addEvent({
+      reason: 'data-loss-accepted',
+      severity: 'warning',
+      message: `Cluster '${cluster.name}': ${stamp.actor.name} lets older copies of shard ${indexes.join(', ')} serve.`,
+      clusterId: cluster.id,
+      databaseId: database.id,
+      shard: null,
+      instance: null,
+      data: { shards: indexes, correlationId: stamp.actor.correlationId },
+    });
+  });
+  return operation;
+}
