@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually, TEST_PASSWORDS } from '../../engine/testing.ts';
+import { encodeCommand } from '../../resp/index.ts';
 import { startProxy } from './testing.ts';
 import { KEY, KEY_HASH, RawClient, startShards } from './testing-engines.ts';
 
@@ -241,6 +242,26 @@ test('three shards', async (t) => {
     running.apply({ limits: { ...running.view.limits, outputBufferBytes: 1 << 30 } });
     slow.close();
     a.close();
+  });
+
+  await t.test('half commands of one client are not mixed with those of another', async () => {
+    const clients = await Promise.all(Array.from({ length: 10 }, () => open()));
+    const bytes = clients.map((_, i) =>
+      encodeCommand(['SET', `half${i}`, `value-${i}`.repeat(i + 1)]),
+    );
+    const longest = Math.max(...bytes.map((each) => each.length));
+    for (let at = 0, size = 20; at < longest; at += size, size = 3) {
+      for (const [i, client] of clients.entries()) {
+        client.socket.write(bytes[i]?.subarray(at, at + size) ?? '');
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    for (const [i, client] of clients.entries()) {
+      assert.equal((await client.settled()).toString(), '+OK\r\n');
+      const value = `value-${i}`.repeat(i + 1);
+      assert.equal(await client.ask('GET', `half${i}`), `$${value.length}\r\n${value}\r\n`);
+      client.close();
+    }
   });
 
   await t.test('counters add up', async () => {

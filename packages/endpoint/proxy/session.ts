@@ -163,6 +163,8 @@ export class Session {
         runCommand = null;
       }
       if (found === SCAN_MORE) {
+        // The next scan is of another session's bytes: what is half read is this one's alone.
+        scanner.reset();
         this.#partial = new PartialCommand(bytes, at, this.#bounds);
         world.partialBytes += end - at;
         break;

@@ -152,16 +152,16 @@ const LINES: readonly Line[] = [
   ],
   ['cluster|keyslot', ONE, 'arithmetic'],
   [
-    'cluster|slots cluster|shards cluster|nodes cluster|info cluster|myid cluster|myshardid cluster|links cluster|countkeysinslot cluster|getkeysinslot cluster|slot-stats cluster|help cluster|replicas cluster|slaves cluster|count-failure-reports cluster|getslotmigrations',
+    'cluster|slots cluster|shards cluster|nodes cluster|info cluster|myid cluster|myshardid cluster|links cluster|countkeysinslot cluster|getkeysinslot cluster|slot-stats cluster|help',
     local('cluster'),
     'one address looks like one server; the seed of OSSCluster answers from the snapshot',
   ],
 
   // What administers the engine.
   [
-    'cluster|addslots cluster|addslotsrange cluster|bumpepoch cluster|cancelslotmigrations cluster|delslots cluster|delslotsrange cluster|failover cluster|flushslot cluster|flushslots cluster|forget cluster|meet cluster|migrateslots cluster|replicate cluster|reset cluster|saveconfig cluster|set-config-epoch cluster|setslot cluster|syncslots',
+    'cluster|replicas cluster|slaves cluster|count-failure-reports cluster|getslotmigrations cluster|addslots cluster|addslotsrange cluster|bumpepoch cluster|cancelslotmigrations cluster|delslots cluster|delslotsrange cluster|failover cluster|flushslot cluster|flushslots cluster|forget cluster|meet cluster|migrateslots cluster|replicate cluster|reset cluster|saveconfig cluster|set-config-epoch cluster|setslot cluster|syncslots',
     refused(),
-    'changes the cluster under the control plane',
+    'needs rights over the cluster, which belongs to the control plane',
   ],
   [
     'acl|deluser acl|getuser acl|list acl|load acl|log acl|save acl|setuser acl|users',

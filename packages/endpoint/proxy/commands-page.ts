@@ -1,0 +1,56 @@
+/** docs/commands.md, from the command table. `WRITE_PAGE=1` makes the test of the table write it. */
+import type { Command, CommandTable } from '../../resp/table/index.ts';
+import { DIFFERENCES } from './examples.ts';
+
+const HEAD = `# Commands
+
+What becomes of each command at an endpoint (single address). Generated from the engine's own command
+table and the endpoint's overrides; a test compares this page with the table of the engine it runs.
+
+- **by key**: to the shard of its keys. Keys of several slots: \`CROSSSLOT\`, as in any cluster; use hash tags.
+- **divided**: keys of any slot; sent by slot, answers joined. Atomic within a slot only. If a shard fails, the error names the shards that did it and those that did not.
+- **all shards**: sent to every primary, answers merged as named. If one fails, the error names it.
+- **one shard**: the answer does not depend on which.
+- **script**: to the shard of the keys it names; without keys to the first. Scripts are loaded again where they are missing.
+- **may wait**: on a connection of its own; nobody waits behind it.
+- **here**: answered by the endpoint.
+- **refused**: as a command that does not exist.
+
+In a MULTI, commands are queued by the endpoint and sent in one piece; all keys must be of one slot. With
+several shards, commands that concern all of them cannot be part of a transaction.
+
+| command | what becomes of it | why | unlike a bare engine |
+|---|---|---|---|
+`;
+
+export function commandsPage(table: CommandTable): string {
+  const leaves = table.commands.filter((command) => command.subcommands === null);
+  const rows = leaves
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .map(
+      (command) =>
+        `| ${command.name.toUpperCase().replace('|', ' ')} | ${fate(command)} | ${command.why} | ${DIFFERENCES[command.name] ?? ''} |\n`,
+    );
+  return HEAD + rows.join('');
+}
+
+function fate({ fate }: Command): string {
+  switch (fate.kind) {
+    case 'keyed':
+      return 'by key';
+    case 'split':
+      return 'divided';
+    case 'all':
+      return `all shards (${fate.merge})`;
+    case 'one':
+      return 'one shard';
+    case 'script':
+      return 'script';
+    case 'block':
+      return fate.when === 'always' ? 'may wait' : 'by key; may wait with BLOCK';
+    case 'local':
+      return 'here';
+    case 'refused':
+      return 'refused';
+  }
+}
