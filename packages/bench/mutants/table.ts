@@ -2,23 +2,28 @@
  * The classic mistakes of systems like this one, each as a small patch. A test must catch each of
  * them: a mutant that survives shows a promise that nothing holds.
  *
- * `find` must occur exactly once in the file: code that moved makes the run fail by name, instead
+ * Each `find` must occur exactly once in the file: code that moved makes the run fail by name, instead
  * of planting nothing and calling it survived or caught.
  */
+
+export interface Edit {
+  readonly find: string;
+  readonly replace: string;
+}
 
 export interface Mutant {
   readonly name: string;
   /** What an engineer might have believed. */
   readonly mistake: string;
   readonly file: string;
-  readonly find: string;
-  readonly replace: string;
+  readonly edits: readonly Edit[];
   /** Checks of which at least one must fail. */
   readonly caughtBy: readonly CheckName[];
 }
 
 /** Arguments to the runtime. The simulator's seeds are fixed, so that a verdict repeats. */
 export const CHECKS = {
+  rules: ['--test', 'packages/control/plan/rules.test.ts'],
   simulation: [
     'packages/control/simulation/main.ts',
     '--seed',
@@ -48,149 +53,213 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'obey-returning-primary',
     mistake: 'a primary that comes back may serve again as what it was',
     file: START,
-    find: "if (as === 'follow' && instance.phase === 'dead') {",
-    replace:
-      "if (as === 'follow') as = 'cold';\n    if (as === 'follow' && instance.phase === 'dead') {",
+    edits: [
+      {
+        find: "if (as === 'follow' && instance.phase === 'dead') {",
+        replace:
+          "if (as === 'follow') as = 'cold';\n    if (as === 'follow' && instance.phase === 'dead') {",
+      },
+    ],
     caughtBy: ['simulation', 'databases'],
   },
   {
     name: 'promote-never-synced',
     mistake: 'any replica is better than none',
     file: CANDIDATE,
-    find: 'if (facts.replicationId !== shard.replicationId) {',
-    replace: 'if (false) {',
-    caughtBy: ['simulation'],
+    edits: [
+      {
+        find: 'if (facts.replicationId !== shard.replicationId) {',
+        replace: 'if (false) {',
+      },
+    ],
+    caughtBy: ['rules', 'simulation'],
   },
   {
     name: 'promote-behind',
     mistake: 'how far a replica said it was does not matter once it is asked again',
     file: CANDIDATE,
-    find: "if (facts.offset < instance.offset) return not('older', 'behind-its-own-report');",
-    replace: '',
-    caughtBy: ['simulation'],
+    edits: [
+      {
+        find: "if (facts.offset < instance.offset) return not('older', 'behind-its-own-report');",
+        replace: '',
+      },
+    ],
+    caughtBy: ['rules', 'simulation'],
   },
   {
     name: 'skip-offset-wait',
     mistake: 'a dead primary sends no more, so its replica has everything',
     file: CANDIDATE,
-    find: "if (facts.link !== 'down') return not('soon', 'stream-not-read-to-end');",
-    replace: '',
-    caughtBy: ['simulation'],
+    edits: [
+      {
+        find: "if (facts.link !== 'down') return not('soon', 'stream-not-read-to-end');",
+        replace: '',
+      },
+    ],
+    caughtBy: ['rules', 'simulation'],
   },
   {
     name: 'promote-on-old-facts',
     mistake: 'what the replica said last is good enough',
     file: CANDIDATE,
-    find: "if (seen.factsAt <= diedAt) return not('soon', 'not-asked-since');",
-    replace: '',
-    caughtBy: ['simulation'],
+    edits: [
+      {
+        find: "if (seen.factsAt <= diedAt) return not('soon', 'not-asked-since');",
+        replace: '',
+      },
+    ],
+    caughtBy: ['rules', 'simulation'],
   },
   {
     name: 'skip-epoch-check',
     mistake: 'an engine that says it is primary of these slots is primary of these slots',
     file: SHARD,
-    find: 'facts.cluster.epoch > shard.configEpoch &&',
-    replace: 'facts.cluster.epoch >= 0 &&',
-    caughtBy: ['simulation', 'databases'],
+    edits: [
+      {
+        find: 'facts.cluster.epoch > shard.configEpoch &&',
+        replace: 'facts.cluster.epoch >= 0 &&',
+      },
+    ],
+    caughtBy: ['rules', 'simulation'],
   },
   {
     name: 'takeover-before-commit',
     mistake: 'the engine first, the record when it worked',
     file: ROLES,
-    find: "  if (before.phase !== 'promoting' || before.successor !== id) {",
-    replace:
-      "  if (before.phase === 'serving' && clustered) {\n    await loop.watch(id).link.takeover(VERB_DEADLINE_MS);\n  }\n  if (before.phase !== 'promoting' || before.successor !== id) {",
+    edits: [
+      {
+        find: "  if (before.phase !== 'promoting' || before.successor !== id) {",
+        replace:
+          "  if (before.phase === 'serving' && clustered) {\n    await loop.watch(id).link.takeover(VERB_DEADLINE_MS);\n  }\n  if (before.phase !== 'promoting' || before.successor !== id) {",
+      },
+    ],
     caughtBy: ['simulation'],
   },
   {
     name: 'lost-reply-means-failed',
     mistake: 'no answer to TAKEOVER: take another one',
     file: SHARD,
-    find: "if (successor === undefined || successor.phase !== 'running') return replaceDead(context);\n  const sight = seen(successor.id);",
-    replace:
-      "const other = members.find((i) => i.id !== shard.successor && i.phase === 'running');\n  if (successor === undefined || successor.phase !== 'running') return replaceDead(context);\n  if (other !== undefined && seen(successor.id).facts?.role !== 'primary') {\n    return act({ kind: 'promote', shard: shard.index, instance: other.id });\n  }\n  const sight = seen(successor.id);",
-    caughtBy: ['simulation'],
+    edits: [
+      {
+        find: "if (successor === undefined || successor.phase !== 'running') return replaceDead(context);\n  const sight = seen(successor.id);",
+        replace:
+          "const other = members.find((i) => i.id !== shard.successor && i.phase === 'running');\n  if (successor === undefined || successor.phase !== 'running') return replaceDead(context);\n  if (other !== undefined && seen(successor.id).facts?.role !== 'primary') {\n    return act({ kind: 'promote', shard: shard.index, instance: other.id });\n  }\n  const sight = seen(successor.id);",
+      },
+    ],
+    caughtBy: ['rules', 'simulation'],
   },
   {
     name: 'ignore-lost-reply',
     mistake: 'TAKEOVER was sent, so it happened',
     file: SHARD,
-    find: "if (facts.role !== 'primary') {\n    return act({ kind: 'promote', shard: shard.index, instance: successor.id });\n  }",
-    replace: '',
-    caughtBy: ['simulation'],
+    edits: [
+      {
+        find: "if (facts.role !== 'primary') {\n    return act({ kind: 'promote', shard: shard.index, instance: successor.id });\n  }",
+        replace: '',
+      },
+    ],
+    caughtBy: ['rules', 'simulation'],
   },
   {
     name: 'promote-unfenced',
     mistake: 'a primary that does not answer is dead enough',
     file: SHARD,
-    find: "if (sight.condition === 'mute' || sight.condition === 'script') {\n    if (!wholeCopyBeside",
-    replace:
-      "if (sight.condition === 'mute') return replaceDead(context);\n  if (sight.condition === 'script') {\n    if (!wholeCopyBeside",
-    caughtBy: ['simulation'],
+    edits: [
+      {
+        find: "if (sight.condition === 'mute' || sight.condition === 'script') {\n    if (!wholeCopyBeside",
+        replace:
+          "if (sight.condition === 'mute') return replaceDead(context);\n  if (sight.condition === 'script') {\n    if (!wholeCopyBeside",
+      },
+    ],
+    caughtBy: ['rules', 'simulation'],
   },
   {
     name: 'kill-the-last-copy',
     mistake: 'a primary that hangs is killed, replica or not',
     file: SHARD,
-    find: "if (!wholeCopyBeside(context, primary)) return wait('mute-without-copy');",
-    replace: '',
-    caughtBy: ['simulation'],
+    edits: [
+      {
+        find: "if (!wholeCopyBeside(context, primary)) return wait('mute-without-copy');",
+        replace: '',
+      },
+    ],
+    caughtBy: ['rules', 'simulation'],
   },
   {
     name: 'forget-operation-after-restart',
     mistake: 'an operation belongs to the process that took it',
-    file: 'packages/control/databases/progress.ts',
-    find: "for (const operation of store.openOperations(loop.id)) {\n    if (operation.kind === 'Flush') {",
-    replace:
-      "for (const operation of store.openOperations(loop.id)) {\n    if (operation.startedAt < clock.now() - performance.now() && operation.kind !== 'Flush') continue;\n    if (operation.kind === 'Flush') {",
-    caughtBy: ['simulation', 'databases'],
-  },
-  {
-    name: 'overwrite-before-copy',
-    mistake: 'the files of a dead engine are of no use once it follows another',
-    file: START,
-    find: 'await node.setAside(instance.dataDir, String(shard.epoch));',
-    replace: '',
+    file: 'packages/control/databases/manager.ts',
+    edits: [
+      {
+        find: 'for (const database of store.databases()) this.wake(database.id);',
+        replace:
+          "for (const database of store.databases()) {\n      if (database.provisioningState === 'Succeeded') this.wake(database.id);\n    }",
+      },
+      {
+        find: 'published: (id) => this.wake(id),',
+        replace: 'published: (id) => this.#loops.get(id)?.wake(),',
+      },
+    ],
     caughtBy: ['simulation', 'databases'],
   },
   {
     name: 'second-process-on-a-folder',
     mistake: 'nobody else starts engines in our folders',
     file: START,
-    find: 'await killUnrecorded(loop, instance);',
-    replace: '',
+    edits: [
+      {
+        find: 'await killUnrecorded(loop, instance);',
+        replace: '',
+      },
+    ],
     caughtBy: ['simulation', 'databases'],
   },
   {
     name: 'a-pid-is-a-process',
     mistake: 'a pid names one process for ever',
     file: 'packages/engine/procfs.ts',
-    find: 'if (stat === null || stat.startTicks !== process.startTicks) return GONE;',
-    replace: 'if (stat === null) return GONE;',
+    edits: [
+      {
+        find: 'if (stat === null || stat.startTicks !== process.startTicks) return GONE;',
+        replace: 'if (stat === null) return GONE;',
+      },
+    ],
     caughtBy: ['fence', 'faults'],
   },
   {
     name: 'unknown-is-refused',
     mistake: 'a write without an answer did not happen',
     file: 'packages/bench/load/verdict.ts',
-    find: 'if (n < 1 || n > attempts.last || outcome === OUTCOME.refused) {',
-    replace: 'if (n < 1 || n > attempts.last || outcome !== OUTCOME.acknowledged) {',
+    edits: [
+      {
+        find: 'if (n < 1 || n > attempts.last || outcome === OUTCOME.refused) {',
+        replace: 'if (n < 1 || n > attempts.last || outcome !== OUTCOME.acknowledged) {',
+      },
+    ],
     caughtBy: ['verdict'],
   },
   {
     name: 'digest-blind-to-expiry',
     mistake: 'when a key expires is no part of its value',
     file: 'packages/bench/data/digest.ts',
-    find: 'form.put(textOf(expires));',
-    replace: '',
+    edits: [
+      {
+        find: 'form.put(textOf(expires));',
+        replace: '',
+      },
+    ],
     caughtBy: ['digest'],
   },
   {
     name: 'fault-outlives-its-owner',
     mistake: 'whoever sets a fault also takes it back',
     file: 'packages/bench/faults/guardian.ts',
-    find: 'await Promise.all([...pending.keys()].map(undo));',
-    replace: '',
+    edits: [
+      {
+        find: 'await Promise.all([...pending.keys()].map(undo));',
+        replace: '',
+      },
+    ],
     caughtBy: ['faults'],
   },
 ];
