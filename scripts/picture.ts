@@ -54,10 +54,12 @@ function picture(lines: readonly string[]): string {
     const y = MARGIN + (i + 0.8) * LINE_HEIGHT;
     const tick = line.trimStart().startsWith('✓');
     const colour = line.startsWith('$') ? GREY : WHITE;
-    const body = tick ? `<tspan fill="${GREEN}">  ✓</tspan>${escapeXml(line.slice(3))}` : escapeXml(line);
+    const body = tick
+      ? `<tspan fill="${GREEN}">  ✓</tspan>${escapeXml(line.slice(3))}`
+      : escapeXml(line);
     return `<text x="${MARGIN}" y="${y}" fill="${colour}" xml:space="preserve">${body}</text>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14"><rect width="100%" height="100%" rx="8" fill="#0d1117"/>${rows.join('')}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14"><title>The first start in a terminal</title><rect width="100%" height="100%" rx="8" fill="#0d1117"/>${rows.join('')}</svg>\n`;
 }
 
 function escapeXml(text: string): string {
