@@ -165,6 +165,11 @@ export interface EngineLink {
   /** CONFIG SET, all at once. */
   configure(settings: Readonly<Record<string, string>>, deadlineMs: number): Promise<void>;
   readSettings(names: readonly string[], deadlineMs: number): Promise<Record<string, string>>;
+  /**
+   * Names of the commands that this engine knows, lower case, subcommands as 'config|get': rules
+   * for an adopted engine of another version are built from its own. Asked once a connection.
+   */
+  commands(deadlineMs: number): Promise<ReadonlySet<string>>;
   /** ACL SETUSER with a full reset: the user is exactly this afterwards. */
   setUser(user: AclUser, deadlineMs: number): Promise<void>;
   removeUser(name: string, deadlineMs: number): Promise<void>;

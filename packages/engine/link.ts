@@ -8,7 +8,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Reply, RespError } from '../resp/index.ts';
 import { userTokens } from './acl.ts';
-import { CAPABILITY_COMMANDS, fromReplies, fromStored } from './capabilities.ts';
+import {
+  CAPABILITY_COMMANDS,
+  type EngineCapabilities,
+  fromReplies,
+  fromStored,
+} from './capabilities.ts';
 import { EngineConnection, refusal } from './connection.ts';
 import type { AclUser, EngineFacts, EngineLink, EngineLogin, StreamFacts } from './contract.ts';
 import { EngineError } from './errors.ts';
@@ -55,6 +60,8 @@ class SocketLink implements EngineLink {
   readonly #connection: EngineConnection;
   #introduced: boolean;
   #clusterMode: boolean | null = null;
+  /** A process does not change its version under an open connection. */
+  #capabilities: EngineCapabilities | null = null;
 
   constructor(connection: EngineConnection, introduced: boolean) {
     this.#connection = connection;
@@ -159,6 +166,17 @@ class SocketLink implements EngineLink {
     return settings;
   }
 
+  async commands(deadlineMs: number): Promise<ReadonlySet<string>> {
+    return (await this.#known(deadlineMs)).commands;
+  }
+
+  async #known(deadlineMs: number): Promise<EngineCapabilities> {
+    if (this.#capabilities !== null) return this.#capabilities;
+    const replies = await this.#connection.send(CAPABILITY_COMMANDS, deadlineMs);
+    this.#capabilities = fromStored(fromReplies(replies));
+    return this.#capabilities;
+  }
+
   async setUser(user: AclUser, deadlineMs: number): Promise<void> {
     const set = (tokens: readonly string[]): Promise<Reply[]> =>
       this.#connection.send([['ACL', 'SETUSER', user.name, ...tokens]], deadlineMs);
@@ -166,8 +184,7 @@ class SocketLink implements EngineLink {
     if (!(first instanceof RespError)) return;
     if (!/unknown command/i.test(first.message)) throw refusal('ACL SETUSER', first);
     // A rule names a command that this version has not. One such name fails the whole user.
-    const replies = await this.#connection.send(CAPABILITY_COMMANDS, deadlineMs);
-    const [second] = await set(userTokens(user, fromStored(fromReplies(replies))));
+    const [second] = await set(userTokens(user, await this.#known(deadlineMs)));
     if (second instanceof RespError) throw refusal('ACL SETUSER', second);
   }
 

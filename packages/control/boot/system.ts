@@ -248,7 +248,8 @@ export class System {
       store,
       node,
       clock: systemClock,
-      users: (database) => engineUsers(database, engine.capabilities.commands),
+      users: (database, commands) =>
+        engineUsers(database, commands ?? engine.capabilities.commands),
       dataRoot: join(home, 'data'),
       socketRoot: sockets,
       shardPorts: firstPorts?.shard ?? SHARD_PORTS,

@@ -10,8 +10,8 @@ export interface ExecutorDeps {
   readonly store: Store;
   readonly node: EngineNode;
   readonly clock: Clock;
-  /** All users of an engine of this database. */
-  users(database: DatabaseUsers): readonly AclUser[];
+  /** All users of an engine of this database. `commands`: what it knows; null: as one that is started now. */
+  users(database: DatabaseUsers, commands: ReadonlySet<string> | null): readonly AclUser[];
   /** Data folders of instances are made below this one. */
   readonly dataRoot: string;
   /** Sockets are made in this one; short. */

@@ -24,7 +24,7 @@ import { DatabaseLoop } from './loop.ts';
 import { Publisher } from './publisher.ts';
 import { shardStatus } from './status.ts';
 import { type StopReport, stopDatabase } from './stop.ts';
-import { databaseUsers, usersOf } from './users.ts';
+import { commandsOf, databaseUsers, usersOf } from './users.ts';
 import { viewOf } from './view.ts';
 
 export interface ManagerDeps extends Omit<ExecutorDeps, 'publish' | 'published' | 'listenProblem'> {
@@ -152,7 +152,6 @@ export class Databases {
   async applyUsers(id: string, options: { readonly disconnect: boolean }): Promise<void> {
     const loop = this.#loops.get(id);
     if (loop === undefined) return;
-    const users = usersOf(loop, true);
     const missed: string[] = [];
     await Promise.all(
       loop
@@ -161,6 +160,7 @@ export class Databases {
         .map(async (instance) => {
           try {
             const { link } = loop.watch(instance.id);
+            const users = usersOf(loop, true, await commandsOf(loop, instance.id));
             for (const user of users) await link.setUser(user, VERB_DEADLINE_MS);
             if (options.disconnect) await link.disconnect('default', APPLY_DEADLINE_MS);
           } catch {

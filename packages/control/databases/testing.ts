@@ -110,7 +110,8 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
       store,
       node,
       clock: systemClock,
-      users: (database) => engineUsers(database, engine.capabilities.commands),
+      users: (database, commands) =>
+        engineUsers(database, commands ?? engine.capabilities.commands),
       dataRoot: join(folder, 'data'),
       socketRoot: join(folder, 's'),
       shardPorts: first,

@@ -280,6 +280,10 @@ class SimLink implements EngineLink {
     return Promise.resolve({});
   }
 
+  commands(): Promise<ReadonlySet<string>> {
+    return Promise.resolve(new Set());
+  }
+
   setUser(user: { name: string; enabled: boolean }, deadlineMs: number): Promise<void> {
     return this.#ask('setUser', deadlineMs, (e) => {
       if (user.name === 'default') e.clientsAllowed = user.enabled;

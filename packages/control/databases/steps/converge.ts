@@ -2,7 +2,7 @@
 import { liveSettings, votingOff } from '../launch.ts';
 import { VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
-import { usersOf } from '../users.ts';
+import { commandsOf, usersOf } from '../users.ts';
 
 export async function follow(loop: DatabaseLoop, id: string, primaryId: string): Promise<void> {
   const { id: node, host, port } = loop.instance(primaryId);
@@ -36,7 +36,8 @@ export async function applySettings(loop: DatabaseLoop, id: string): Promise<voi
     },
     VERB_DEADLINE_MS,
   );
-  for (const user of usersOf(loop, true)) await watch.link.setUser(user, VERB_DEADLINE_MS);
+  const users = usersOf(loop, true, await commandsOf(loop, id));
+  for (const user of users) await watch.link.setUser(user, VERB_DEADLINE_MS);
   watch.configuredAt(database.generation);
 }
 
