@@ -47,13 +47,16 @@ export class Copy {
     const answer = (verdict: Outcome['verdict'], by: string): Outcome => {
       return { mutant: mutant.name, verdict, by, seconds: (performance.now() - began) / 1000 };
     };
-    const places = original.split(mutant.find).length - 1;
-    if (places !== 1) return answer('stale', `${mutant.file} holds the text ${places} times`);
+    let text = original;
+    for (const { find, replace } of mutant.edits) {
+      const places = text.split(find).length - 1;
+      if (places !== 1) {
+        return answer('stale', `${mutant.file} holds ${JSON.stringify(find)} ${places} times`);
+      }
+      text = text.replace(find, () => replace);
+    }
     try {
-      await writeFile(
-        file,
-        original.replace(mutant.find, () => mutant.replace),
-      );
+      await writeFile(file, text);
       for (const name of mutant.caughtBy) {
         const failure = await this.check(name);
         if (failure !== null) return answer('caught', `${name}: ${failure}`);
