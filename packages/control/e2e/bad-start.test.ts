@@ -1,0 +1,158 @@
+/** Starts that cannot be: each ends with a named reason and what to do, and leaves nothing running. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { processesUnder } from './processes.ts';
+import { type Fatal, Service } from './service.ts';
+
+async function fatal(service: Service): Promise<Fatal> {
+  const answer = await service.boot();
+  assert.ok('code' in answer, 'it started');
+  assert.ok(answer.message.length > 0);
+  return answer;
+}
+
+test('two control processes on one folder: the second one leaves the first alone', async (t) => {
+  const first = await Service.start(t);
+  await first.create('mine', { ha: false });
+  const second = new Service({ home: first.home, runDir: first.options.runDir });
+  t.after(() => second.close());
+  const answer = await fatal(second);
+  assert.equal(answer.code, 'home-in-use');
+  assert.match(answer.message, /home/);
+  const [shard] = await first.healthy('mine');
+  assert.equal(shard?.shard.phase, 'serving');
+});
+
+test('the port of the API is taken', async (t) => {
+  const stranger = createServer();
+  await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
+  t.after(() => stranger.close());
+  const address = stranger.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const service = new Service({ apiPort: port });
+  t.after(() => service.close());
+  const answer = await fatal(service);
+  assert.equal(answer.code, 'port-in-use');
+  assert.match(answer.message + answer.remedy, new RegExp(`${port}.*--api-port`, 's'));
+  assert.deepEqual(processesUnder(service.scratch), []);
+});
+
+test('an engine that is none', async (t) => {
+  const service = new Service({ engine: '/bin/true' });
+  t.after(() => service.close());
+  const answer = await fatal(service);
+  assert.equal(answer.code, 'not-an-engine');
+  assert.deepEqual(processesUnder(service.scratch), []);
+});
+
+test('a store of a newer version, and a damaged one: refused by name, left as it is', async (t) => {
+  const service = new Service();
+  t.after(() => service.close());
+  writeFileSync(path.join(service.home, 'store.db'), 'this is not a database, '.repeat(500));
+  const answer = await fatal(service);
+  assert.match(answer.code, /store/i, answer.message);
+  assert.deepEqual(processesUnder(service.scratch), []);
+});
+
+interface Ran {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** `cinnabar` as a user types it. */
+function cinnabar(
+  service: Service,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<Ran> {
+  const main = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+  const { promise, resolve } = Promise.withResolvers<Ran>();
+  const place = {
+    PATH: process.env['PATH'],
+    HOME: process.env['HOME'],
+    XDG_CACHE_HOME: path.dirname(path.dirname(service.options.engineCache)),
+    XDG_RUNTIME_DIR: path.join(service.scratch, 'x'),
+    CINNABAR_HOME: service.home,
+    NO_COLOR: '1',
+    ...env,
+  };
+  mkdirSync(place.XDG_RUNTIME_DIR, { recursive: true, mode: 0o700 });
+  execFile(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', main, ...args],
+    { env: place },
+    (error, out, err) =>
+      resolve({ code: error === null ? 0 : Number(error.code), text: `${out}${err}` }),
+  );
+  return promise;
+}
+
+test('no engine, and no network to fetch one', async (t) => {
+  const service = new Service();
+  t.after(() => service.close());
+  const empty = path.join(service.scratch, 'empty');
+  mkdirSync(empty);
+  const dead = 'http://127.0.0.1:9';
+  const ran = await cinnabar(service, ['up', '--api-port', '0', '--https-port', '0'], {
+    PATH: '/usr/bin:/bin',
+    XDG_CACHE_HOME: empty,
+    http_proxy: dead,
+    https_proxy: dead,
+  });
+  assert.equal(ran.code, 78, ran.text);
+  assert.match(ran.text, /\((engine-missing|engine-[a-z-]+)\)/);
+  assert.match(ran.text, /--engine|apt|install/);
+  assert.deepEqual(processesUnder(service.scratch), []);
+});
+
+test('a data folder that cannot be written', async (t) => {
+  const service = new Service();
+  t.after(() => service.close());
+  // Also for root, to whom no mode means anything: a folder under a file, and one under /proc.
+  const file = path.join(service.scratch, 'file');
+  writeFileSync(file, '');
+  chmodSync(file, 0o400);
+  for (const home of [path.join(file, 'home'), '/proc/cinnabar']) {
+    const ran = await cinnabar(service, ['up'], { CINNABAR_HOME: home });
+    assert.ok([10, 78].includes(ran.code), `${ran.code} ${ran.text}`);
+    assert.ok(ran.text.includes(home), ran.text);
+    assert.match(ran.text, /\([a-z]+(-[a-z]+)+\)/);
+  }
+});
+
+/** Exit code 2: the command line; 5: refused; 3: not there; 4: in conflict. Codes: docs/exit-codes.md. */
+const LINES: readonly (readonly [line: string, code: number, says: RegExp])[] = [
+  ['create bad--name', 2, /bad-name/],
+  ['create fine --polcy NoCluster', 2, /--polcy/],
+  ['create fine --policy Sharded', 2, /Sharded/],
+  ['create fine --port 99999', 2, /99999/],
+  ['create fine --port many', 2, /many/],
+  ['create fine --sku Balanced_B7', 5, /Balanced_B7/],
+  ['create fine --sku FlashOptimized_A250', 11, /flash|disk|FlashNotBuilt/i],
+  ['create mine', 4, /name-taken/],
+  ['create fine extra', 2, /argument/],
+  ['show nobody', 3, /no-such-cache/],
+  ['keys regenerate mine --key Third', 2, /Third/],
+  ['frobnicate', 2, /frobnicate/],
+  ['update mine --eviction Sometimes', 2, /Sometimes/],
+  ['delete nobody --yes', 3, /no-such-cache/],
+];
+
+test('the command line: a code and a reason for each mistake, and nothing changed', async (t) => {
+  const service = await Service.start(t);
+  await service.create('mine', { ha: false });
+  const before = await service.call('GET', '/cinnabar/operations');
+  for (const [line, code, says] of LINES) {
+    const ran = await cinnabar(service, line.split(' '));
+    assert.equal(ran.code, code, `${line}: ${ran.text}`);
+    assert.match(ran.text, says, line);
+  }
+  const after = await service.call('GET', '/cinnabar/operations');
+  const ids = (answer: typeof after) => answer.body.value.map((each: { id: string }) => each.id);
+  assert.deepEqual(ids(after), ids(before), 'an operation was begun');
+});

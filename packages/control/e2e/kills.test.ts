@@ -1,0 +1,129 @@
+/**
+ * Every process is killed once, and a client on the printed address goes on: same address, same key,
+ * its own default reconnection. All policies, TLS and Plaintext.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { createClient } from 'redis';
+import { type Client, connect, type Policy, type Target, target } from './clients.ts';
+import { HEAL_DEADLINE_MS } from './limits.ts';
+import { isAlive } from './processes.ts';
+import { eventually, Service } from './service.ts';
+
+interface Row {
+  readonly name: string;
+  readonly policy: Policy;
+  readonly sku: string;
+  readonly tls: boolean;
+}
+
+const ROWS: readonly Row[] = [
+  { name: 'one', policy: 'EnterpriseCluster', sku: 'Balanced_B0', tls: true },
+  { name: 'alone', policy: 'NoCluster', sku: 'Balanced_B0', tls: false },
+  { name: 'many', policy: 'OSSCluster', sku: 'ComputeOptimized_X3', tls: true },
+];
+/** Enough to have some on each shard. */
+const KEYS = 24;
+
+const service = new Service({ miniature: { memoryDivisor: 16, maxShards: 2 } });
+before(() => service.up());
+after(() => service.close());
+
+/** Written and read back through the client, as often as it takes. */
+async function works(client: Client, word: string): Promise<void> {
+  for (let i = 0; i < KEYS; i++) {
+    await eventually(`key ${i} written and read`, HEAL_DEADLINE_MS, async () => {
+      assert.equal(await client.call('SET', `k${i}`, word), 'OK');
+      return (await client.call('GET', `k${i}`)) === word ? true : null;
+    });
+  }
+}
+
+async function kills(row: Row, client: Client): Promise<void> {
+  const { name } = row;
+  const shards = (await service.healthy(name)).length;
+  for (let shard = 0; shard < shards; shard++) {
+    for (const role of ['primary', 'replica'] as const) {
+      const before = await service.healthy(name);
+      const victim = before[shard]?.instances.find((each) => each.role === role)?.instance;
+      const survivor = before[shard]?.instances.find((each) => each.role !== role)?.instance;
+      assert.ok(victim?.process != null && survivor !== undefined);
+      await works(client, 'before');
+      process.kill(victim.process.pid, 'SIGKILL');
+      await eventually('gone', HEAL_DEADLINE_MS, () =>
+        isAlive(victim.process?.pid ?? 0) ? null : true,
+      );
+      if (role === 'replica') {
+        // Nobody but the replica is gone: not one command may fail.
+        assert.equal(await client.call('GET', 'k0'), 'before');
+      }
+      const after = await eventually('healed', HEAL_DEADLINE_MS, async () => {
+        const now = await service.healthy(name);
+        const pids = now.flatMap((s) => s.instances.map((i) => i.instance.process?.pid));
+        return pids.includes(victim.process?.pid) ? null : now;
+      });
+      for (let i = 0; i < KEYS; i++) {
+        const kept = await eventually('readable again', HEAL_DEADLINE_MS, async () => ({
+          value: await client.call('GET', `k${i}`),
+        }));
+        assert.equal(kept.value, 'before', `k${i} after the ${role} of shard ${shard} was killed`);
+      }
+      await works(client, 'after');
+      assert.equal(
+        after[shard]?.shard.primary,
+        role === 'primary' ? survivor.id : before[shard]?.shard.primary,
+      );
+    }
+  }
+}
+
+async function endpointKilled(client: Client): Promise<void> {
+  const { body } = await service.call('GET', '/cinnabar/status');
+  const workers = body.endpoint.workers as { pid: number }[];
+  assert.ok(workers.length > 0);
+  for (const { pid } of workers) process.kill(pid, 'SIGKILL');
+  await works(client, 'with another worker');
+  const now = (await service.call('GET', '/cinnabar/status')).body.endpoint.workers;
+  assert.ok(now.every((w: { pid: number }) => !workers.some((old) => old.pid === w.pid)));
+}
+
+for (const row of ROWS) {
+  test(`${row.policy}, ${row.tls ? 'TLS' : 'Plaintext'}`, async (t) => {
+    await service.create(row.name, {
+      sku: row.sku,
+      database: {
+        clusteringPolicy: row.policy,
+        clientProtocol: row.tls ? 'Encrypted' : 'Plaintext',
+      },
+    });
+    const to: Target = await target(service, row.name, row.policy, row.tls);
+    const client = connect(to);
+    t.after(() => client.close());
+    await t.test('each engine', () => kills(row, client));
+    await t.test('the worker of the endpoint', () => endpointKilled(client));
+    if (row.policy !== 'OSSCluster') await t.test('node-redis, primary', () => nodeRedis(row, to));
+  });
+}
+
+async function nodeRedis(row: Row, to: Target): Promise<void> {
+  const client = createClient({
+    url: `redis${row.tls ? 's' : ''}://default:${encodeURIComponent(to.password)}@localhost:${to.port}`,
+    ...(to.ca === null ? {} : { socket: { tls: true as const, ca: to.ca } }),
+  });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await client.set('n', 'before');
+    const [shard] = await service.healthy(row.name);
+    const primary = shard?.instances.find((each) => each.role === 'primary')?.instance;
+    assert.ok(primary?.process != null);
+    process.kill(primary.process.pid, 'SIGKILL');
+    const read = await eventually('readable again', HEAL_DEADLINE_MS, async () => ({
+      value: await client.get('n'),
+    }));
+    assert.equal(read.value, 'before');
+    await eventually('writable', HEAL_DEADLINE_MS, () => client.set('n', 'after'));
+  } finally {
+    client.destroy();
+  }
+}
