@@ -1,0 +1,104 @@
+/**
+ * `npm run soak [-- --minutes n] [--seed s] [--steps n] [--pause] [--json] [--report]`
+ *
+ * Real processes, all policies, load on, random faults and management operations from the seed,
+ * invariants checked after each. The seed and the time line are printed; `--seed s --steps n`
+ * tells the same story up to step n, `--pause` waits for Enter before each.
+ *
+ * The long forms: `--simulated n` runs n steps of the simulator, `--fuzz n` n inputs a parser.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import { parseArgs } from 'node:util';
+import { fuzzAll } from './fuzz/run.ts';
+import { place } from './harness/markdown.ts';
+import { run } from './processes.ts';
+import { type SoakResult, soak } from './soak/run.ts';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    seed: { type: 'string' },
+    steps: { type: 'string' },
+    pause: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    report: { type: 'boolean', default: false },
+    simulated: { type: 'string' },
+    fuzz: { type: 'string' },
+  },
+});
+const ROOT = path.join(import.meta.dirname, '..', '..');
+const SIMULATED_STEPS = 2_500;
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+async function longForms(): Promise<string[]> {
+  const done: string[] = [];
+  if (values.simulated !== undefined) {
+    const runs = Math.ceil(Number(values.simulated) / SIMULATED_STEPS);
+    const program = path.join(ROOT, 'packages', 'control', 'simulation', 'main.ts');
+    const args = [program, '--runs', String(runs), '--steps', String(SIMULATED_STEPS)];
+    if (values.seed !== undefined) args.push('--seed', values.seed);
+    done.push((await run(process.execPath, args)).trim());
+  }
+  if (values.fuzz !== undefined) {
+    const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
+    done.push(...fuzzAll(Number(values.fuzz), seed));
+  }
+  for (const line of done) say(line);
+  return done;
+}
+
+async function main(): Promise<number> {
+  if (values.simulated !== undefined || values.fuzz !== undefined) {
+    await longForms();
+    return 0;
+  }
+  const seed =
+    values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+  const steps = values.steps === undefined ? Number.POSITIVE_INFINITY : Number(values.steps);
+  const minutes = Number(values.minutes);
+  if (!(minutes > 0) || Number.isNaN(steps) || !Number.isSafeInteger(seed)) {
+    say('minutes and steps are positive numbers, the seed is an integer');
+    return 2;
+  }
+  const pause = async (step: number, name: string): Promise<void> => {
+    if (!values.pause) return;
+    const terminal = createInterface({ input: process.stdin, output: process.stderr });
+    await terminal.question(`next: step ${step} ${name} (Enter) `);
+    terminal.close();
+  };
+  const result = await soak({ seed, minutes, steps, say, pause });
+  if (values.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+  else say(summary(result));
+  if (values.report) await report(result);
+  return result.problems.length === 0 ? 0 : 1;
+}
+
+function summary(result: SoakResult): string {
+  const loads = Object.entries(result.loads).map(
+    ([name, l]) =>
+      `- ${name}: ${l.acknowledged} writes acknowledged, ${l.lost} lost, ${l.duplicated} duplicated, ${l.reordered} reordered, ${l.unknown} unknown outcomes; longest gap of one connection ${l.longestGapMs} ms`,
+  );
+  const verdict = result.problems.length === 0 ? 'clean' : `${result.problems.length} problems`;
+  return [
+    `Seed ${result.seed}: ${result.steps} steps in ${result.seconds} s, ${verdict}.`,
+    '',
+    ...loads,
+    `- before: ${JSON.stringify(result.before)}`,
+    `- after: ${JSON.stringify(result.after)}`,
+    ...result.problems.map((problem) => `- problem: ${problem}`),
+  ].join('\n');
+}
+
+async function report(result: SoakResult): Promise<void> {
+  const file = path.join(ROOT, 'docs', 'benchmarks.md');
+  const page = await readFile(file, 'utf8').catch(() => '');
+  const command = `\`npm run soak -- --minutes ${values.minutes} --seed ${result.seed}\`, ${new Date().toISOString()}`;
+  await writeFile(file, place(page, 'soak', `## soak\n\n${command}\n\n${summary(result)}`));
+}
+
+process.exitCode = await main();

@@ -1,0 +1,160 @@
+/** One soak: real processes, load on every policy, a story of faults and operations from a seed. */
+import { OurService } from '../benches/our-service.ts';
+import { Random } from '../data/random.ts';
+import { Faults } from '../faults/faults.ts';
+import { type LoadHandle, startLoad } from '../load/generator.ts';
+import { PROFILES } from '../load/profile.ts';
+import type { LoadReport } from '../load/report.ts';
+import { chooseStep } from './steps.ts';
+import { type Footprint, footprint, healed, leaks } from './watch.ts';
+
+export interface SoakOptions {
+  readonly seed: number;
+  readonly minutes: number;
+  /** Ends after this many steps, too: to replay a story up to its bad end. */
+  readonly steps: number;
+  readonly say: (line: string) => void;
+  /** Before each step; for going through a story step by step. */
+  readonly pause: (step: number, name: string) => Promise<void>;
+}
+
+export interface SoakResult {
+  readonly seed: number;
+  readonly steps: number;
+  readonly seconds: number;
+  readonly problems: readonly string[];
+  readonly before: Footprint;
+  readonly after: Footprint;
+  readonly loads: Readonly<
+    Record<
+      string,
+      {
+        readonly acknowledged: number;
+        readonly lost: number;
+        readonly duplicated: number;
+        readonly reordered: number;
+        readonly unknown: number;
+        readonly longestGapMs: number;
+      }
+    >
+  >;
+}
+
+const CACHES = [
+  { name: 'enterprise', policy: 'EnterpriseCluster', cluster: false },
+  { name: 'single', policy: 'NoCluster', cluster: false },
+  { name: 'oss', policy: 'OSSCluster', cluster: true },
+] as const;
+const CONNECTIONS = 6;
+/** Low: two cores carry everything, and what counts is every single write. */
+const RATE = 150;
+/** Steps before the first footprint: what is allocated once is allocated by then. */
+const SETTLING_STEPS = 4;
+
+export async function soak(options: SoakOptions): Promise<SoakResult> {
+  const began = performance.now();
+  const since = (): string => `+${((performance.now() - began) / 1000).toFixed(1).padStart(6)}s`;
+  const say = (line: string): void => options.say(`${since()} ${line}`);
+  const service = await OurService.make();
+  const faults = new Faults();
+  const loads = new Map<string, LoadHandle>();
+  const problems: string[] = [];
+  let steps = 0;
+  let before: Footprint | null = null;
+  let after: Footprint | null = null;
+  const reports = new Map<string, LoadReport>();
+  const names = CACHES.map(({ name }) => name);
+  try {
+    say(`seed ${options.seed}; control ready after ${Math.round(await service.start())} ms`);
+    for (const { name, policy, cluster } of CACHES) {
+      const { cache, ms } = await service.create(name, { sku: 'Balanced_B1', policy });
+      say(`${name} (${policy}) served after ${Math.round(ms)} ms`);
+      await healed(service, [name]);
+      const load = await startLoad({
+        targets: [cache.target],
+        cluster,
+        connections: CONNECTIONS,
+        pace: { kind: 'open', rate: RATE, arrivals: 'poisson' },
+        profile: PROFILES.witness,
+        seed: options.seed,
+      });
+      loads.set(name, load);
+    }
+    const random = new Random(options.seed);
+    const end = began + options.minutes * 60_000;
+    while (performance.now() < end && steps < options.steps) {
+      const step = chooseStep(random);
+      steps += 1;
+      await options.pause(steps, step.name);
+      say(`step ${steps} ${step.name}`);
+      const done = await step.run({ service, faults, caches: names, random });
+      await healed(service, names);
+      say(`step ${steps} ${done}; all whole`);
+      if (steps === SETTLING_STEPS) before = await footprint(service);
+    }
+    after = await footprint(service);
+    before ??= after;
+    problems.push(...leaks(before, after).map((leak) => `leak: ${leak}`));
+    for (const load of loads.values()) load.stop();
+    for (const [name, load] of loads) reports.set(name, await load.report);
+    problems.push(...[...reports].flatMap(([name, report]) => wrongsOf(name, report)));
+    for (const name of names) await service.remove(name);
+    const engines = service.engines();
+    if (engines.length > 0) problems.push(`${engines.length} engines left after the deletes`);
+  } catch (error) {
+    problems.push(error instanceof Error ? error.message : String(error));
+    problems.push(...service.logs.slice(-5).map((line) => line.trim()));
+  } finally {
+    for (const load of loads.values()) load.stop();
+    await Promise.allSettled([...loads.values()].map((load) => load.report));
+    await faults.close();
+    await service.destroy();
+  }
+  for (const problem of problems) say(`PROBLEM ${problem}`);
+  const none = {
+    controlRssMb: 0,
+    controlFiles: 0,
+    endpointRssMb: 0,
+    processes: 0,
+    engines: 0,
+    ports: 0,
+    sockets: 0,
+  };
+  return {
+    seed: options.seed,
+    steps,
+    seconds: Math.round((performance.now() - began) / 1000),
+    problems,
+    before: before ?? none,
+    after: after ?? none,
+    loads: Object.fromEntries(
+      [...reports].map(([name, report]) => [
+        name,
+        {
+          acknowledged: report.verification?.acknowledged ?? 0,
+          lost: report.verification?.lost ?? 0,
+          duplicated: report.verification?.duplicated ?? 0,
+          reordered: report.verification?.reordered ?? 0,
+          unknown: report.verification?.unknown ?? 0,
+          longestGapMs: Math.round(report.longestGap.ms),
+        },
+      ]),
+    ),
+  };
+}
+
+function wrongsOf(name: string, report: LoadReport): string[] {
+  const found = report.verification;
+  if (found === null) return [`${name}: nothing was verified`];
+  const wrongs = [
+    ...(['lost', 'duplicated', 'reordered', 'impossible'] as const)
+      .filter((kind) => found[kind] > 0)
+      .map(
+        (kind) =>
+          `${name}: ${found[kind]} writes ${kind}, e.g. ${JSON.stringify(found.examples.find((e) => e.kind === kind))}`,
+      ),
+    ...found.unread.map((what) => `${name}: could not be read back: ${what}`),
+  ];
+  if (found.acknowledged === 0) wrongs.push(`${name}: not one write was acknowledged`);
+  return wrongs;
+}

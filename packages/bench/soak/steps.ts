@@ -1,0 +1,160 @@
+/**
+ * What may happen in a soak: faults and management operations. Which one, and on which cache and
+ * role, comes from the seed alone; never from time or from pids. So a seed is a story that can be
+ * told again.
+ */
+import type { OurService } from '../benches/our-service.ts';
+import type { Random } from '../data/random.ts';
+import type { Faults } from '../faults/faults.ts';
+import { requireRef } from '../processes.ts';
+
+export interface StepContext {
+  readonly service: OurService;
+  readonly faults: Faults;
+  /** Caches under load; all with high availability. */
+  readonly caches: readonly string[];
+  readonly random: Random;
+}
+
+export interface Step {
+  readonly name: string;
+  readonly weight: number;
+  /** Does it and answers what was done, for the time line. */
+  run(context: StepContext): Promise<string>;
+}
+
+type Role = 'primary' | 'replica';
+
+/** The process that plays this role in the first shard of this cache now. */
+async function processOf(context: StepContext, cache: string, role: Role): Promise<number> {
+  const shards = await context.service.api.shards(cache);
+  const member = shards[0]?.instances.find((each) => each.role === role);
+  const pid = member?.instance.process?.pid;
+  if (pid === undefined) throw new Error(`${cache} has no ${role} that runs`);
+  return pid;
+}
+
+function kill(role: Role): Step['run'] {
+  return async (context) => {
+    const cache = context.random.pick(context.caches);
+    const pid = await processOf(context, cache, role);
+    await context.faults.kill(requireRef(pid));
+    return `${cache}: ${role} killed (pid ${pid})`;
+  };
+}
+
+function stop(role: Role, fromMs: number, toMs: number): Step['run'] {
+  return async (context) => {
+    const cache = context.random.pick(context.caches);
+    const ms = context.random.between(fromMs, toMs);
+    const pid = await processOf(context, cache, role);
+    const fault = await context.faults.stop(requireRef(pid), ms);
+    await fault.ended;
+    return `${cache}: ${role} stopped for ${ms} ms (pid ${pid})`;
+  };
+}
+
+function workers(service: OurService): number[] {
+  return service
+    .processes()
+    .filter(({ command }) => /packages\/endpoint\/worker/.test(command))
+    .map(({ pid }) => pid);
+}
+
+let extra = 0;
+
+export const STEPS: readonly Step[] = [
+  { name: 'kill-primary', weight: 4, run: kill('primary') },
+  { name: 'kill-replica', weight: 3, run: kill('replica') },
+  // Shorter than the deadline: nothing may happen but a pause.
+  { name: 'pause-primary', weight: 2, run: stop('primary', 50, 600) },
+  // Longer: it is fenced and replaced.
+  { name: 'hang-primary', weight: 1, run: stop('primary', 2_000, 4_000) },
+  { name: 'hang-replica', weight: 2, run: stop('replica', 500, 4_000) },
+  {
+    name: 'kill-control',
+    weight: 3,
+    run: async ({ service }) => {
+      await service.killControl();
+      return `control killed, ready again after ${Math.round(await service.start())} ms`;
+    },
+  },
+  {
+    name: 'kill-primary-while-control-is-away',
+    weight: 2,
+    run: async (context) => {
+      const cache = context.random.pick(context.caches);
+      const pid = await processOf(context, cache, 'primary');
+      await context.service.killControl();
+      await context.faults.kill(requireRef(pid));
+      const ms = Math.round(await context.service.start());
+      return `${cache}: primary killed without a control process, ready after ${ms} ms`;
+    },
+  },
+  {
+    name: 'pause-control',
+    weight: 1,
+    run: async ({ service, faults, random }) => {
+      const ms = random.between(200, 3_000);
+      const fault = await faults.stop(service.control, ms);
+      await fault.ended;
+      return `control stopped for ${ms} ms`;
+    },
+  },
+  {
+    name: 'kill-worker',
+    weight: 2,
+    run: async ({ service, faults }) => {
+      const [pid] = workers(service);
+      if (pid === undefined) return 'there was no endpoint worker';
+      await faults.kill(requireRef(pid));
+      return `endpoint worker killed (pid ${pid})`;
+    },
+  },
+  {
+    name: 'create-and-delete',
+    weight: 2,
+    run: async ({ service, random }) => {
+      extra += 1;
+      const policy = random.pick(['EnterpriseCluster', 'NoCluster', 'OSSCluster'] as const);
+      const highAvailability = random.below(2) === 0;
+      const name = `extra-${extra}`;
+      const { ms } = await service.create(name, { sku: 'Balanced_B0', policy, highAvailability });
+      await service.remove(name);
+      return `${name} (${policy}${highAvailability ? ', HA' : ''}) served after ${Math.round(ms)} ms, deleted`;
+    },
+  },
+  {
+    name: 'update',
+    weight: 2,
+    run: async ({ service, caches, random }) => {
+      const cache = random.pick(caches);
+      const evictionPolicy = random.pick(['VolatileLRU', 'NoEviction', 'VolatileTTL']);
+      const { operation } = await service.api.patchDatabase(cache, {
+        properties: { evictionPolicy },
+      });
+      await service.wait(operation);
+      return `${cache}: eviction policy ${evictionPolicy}`;
+    },
+  },
+  {
+    name: 'regenerate-the-other-key',
+    weight: 1,
+    run: async ({ service, caches, random }) => {
+      const cache = random.pick(caches);
+      // The load logs in with the primary key, which must not notice.
+      await service.api.regenerateKey(cache, 'Secondary', false);
+      return `${cache}: secondary key regenerated`;
+    },
+  },
+];
+
+export function chooseStep(random: Random): Step {
+  const total = STEPS.reduce((sum, step) => sum + step.weight, 0);
+  let draw = random.below(total);
+  for (const step of STEPS) {
+    draw -= step.weight;
+    if (draw < 0) return step;
+  }
+  throw new Error('weights are positive');
+}
