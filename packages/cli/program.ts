@@ -1,5 +1,6 @@
 /** The tree of commands. Each file under commands/ makes one branch. */
 import { Command } from 'commander';
+import { certificateCommand } from './commands/certificate.ts';
 import { deleteCommand, flushCommand, updateCommand } from './commands/change.ts';
 import { completionCommand } from './commands/completion.ts';
 import { connectCommand } from './commands/connect.ts';
@@ -7,6 +8,7 @@ import { createCommand } from './commands/create.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { downCommand } from './commands/down.ts';
 import { engineCommand } from './commands/engine.ts';
+import { failoverCommand } from './commands/failover.ts';
 import { eventsCommand, operationsCommand } from './commands/history.ts';
 import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
@@ -30,6 +32,8 @@ const GROUPS: readonly (readonly [string, () => Command[]])[] = [
       deleteCommand(),
       flushCommand(),
       keysCommand(),
+      certificateCommand(),
+      failoverCommand(),
       skuCommand(),
       connectCommand(),
     ],

@@ -11,7 +11,15 @@ import { CliError, errorCode, systemError } from '../errors.ts';
 import type { ExitName } from '../exit-codes.ts';
 import type { HttpAnswer, Target } from './http.ts';
 import { send } from './http.ts';
-import type { Cache, ClusterResource, DatabaseResource, Keys, Page, SkuRow } from './shapes.ts';
+import type {
+  Cache,
+  CertificateInfo,
+  ClusterResource,
+  DatabaseResource,
+  Keys,
+  Page,
+  SkuRow,
+} from './shapes.ts';
 
 export const API_VERSION = '2025-07-01';
 export const GROUP = 'default';
@@ -183,6 +191,23 @@ export class ApiClient {
       keyType,
       ...(disconnect ? { disconnect: true } : {}),
     });
+  }
+
+  /** What the endpoint serves for a cache; never its key. */
+  certificate(name: string): Promise<CertificateInfo> {
+    return this.#arm('GET', `${this.#databasePath(name)}/certificate`);
+  }
+
+  setCertificate(name: string, certPem: string, keyPem: string): Promise<CertificateInfo> {
+    return this.#arm('PUT', `${this.#databasePath(name)}/certificate`, { certPem, keyPem });
+  }
+
+  resetCertificate(name: string): Promise<CertificateInfo> {
+    return this.#arm('DELETE', `${this.#databasePath(name)}/certificate`);
+  }
+
+  failover(name: string, body: unknown): Promise<Accepted<unknown>> {
+    return this.#write('POST', `${this.#databasePath(name)}/failover`, body);
   }
 
   async skusForScaling(name: string): Promise<{ name: string; sizeInGB: number }[]> {

@@ -45,6 +45,21 @@ export interface Keys {
   readonly secondaryKey: string;
 }
 
+/** The certificate that the endpoint serves. */
+export interface CertificateInfo {
+  readonly origin: 'ours' | 'own';
+  readonly generation: number;
+  readonly subject: string;
+  readonly issuer: string;
+  readonly names: readonly string[];
+  readonly notBefore: string;
+  readonly expiresAt: string;
+  readonly fingerprint256: string;
+  readonly problem: string | null;
+  /** Absent when it was only shown. */
+  readonly applied?: boolean;
+}
+
 export interface Page<T> {
   readonly value: readonly T[];
   readonly nextLink?: string;

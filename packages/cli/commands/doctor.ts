@@ -4,6 +4,7 @@ import { readControlFile } from '../api/client.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import type { Finding } from '../doctor/check.ts';
+import { ownCertificates } from '../doctor/certificates.ts';
 import { engineFinding } from '../doctor/engine.ts';
 import { machineFindings } from '../doctor/machine.ts';
 import { apiFinding, firstPort } from '../doctor/network.ts';
@@ -48,6 +49,7 @@ export async function examine(context: Context): Promise<Finding[]> {
     secretFiles(folders.home),
     disk(folders.home),
     certificate(control, Date.now()),
+    await ownCertificates(control, context.api),
     await firstPort(control !== null),
     await apiFinding(control, context.api),
     orphans(folders, control !== null),

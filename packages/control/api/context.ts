@@ -1,6 +1,7 @@
 /** What the API is given by whoever starts it. */
 import type { SkuQuestion, SkuView } from '../resources/index.ts';
 import type { ControlService } from '../service.ts';
+import type { ClusterRecord } from '../store/records.ts';
 
 export interface SkuSource {
   skus(question: SkuQuestion): SkuView[];
@@ -8,11 +9,37 @@ export interface SkuSource {
   skusForScaling(clusterId: string): { name: string; sizeInGB: number }[];
 }
 
+/** Certificates that the endpoint serves: shown without their keys, replaced by the user's own. */
+export interface CertificateDesk {
+  show(cluster: ClusterRecord): Promise<CertificateView>;
+  /** Null: back to ours. `applied`: the endpoint serves it already. */
+  use(
+    cluster: ClusterRecord,
+    pair: { readonly certPem: string; readonly keyPem: string } | null,
+    actor: string,
+  ): Promise<CertificateView & { readonly applied: boolean }>;
+}
+
+export interface CertificateView {
+  readonly origin: 'ours' | 'own';
+  readonly generation: number;
+  readonly subject: string;
+  readonly issuer: string;
+  readonly names: readonly string[];
+  /** ms since 1970 */
+  readonly notBefore: number;
+  readonly expiresAt: number;
+  readonly fingerprint256: string;
+  /** What the user should do about it; null: nothing. */
+  readonly problem: string | null;
+}
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 export interface ApiContext {
   readonly service: ControlService;
   readonly skus: SkuSource;
+  readonly certificates: CertificateDesk;
   /** The installation's API token: the client secret of the token server, too. */
   readonly token: string;
   readonly now: () => number;

@@ -1,3 +1,9 @@
-export type { ApiContext, LogLevel, SkuSource } from './context.ts';
+export type {
+  ApiContext,
+  CertificateDesk,
+  CertificateView,
+  LogLevel,
+  SkuSource,
+} from './context.ts';
 export { type ApiOptions, type ListenerOptions, type RunningApi, startApi } from './server.ts';
 export { API_VERSIONS, BASE_VERSION } from './versions.ts';

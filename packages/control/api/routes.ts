@@ -1,5 +1,6 @@
 /** All routes. Of two that fit, the first one wins: fixed words before ':names'. */
 import type { Route } from './router.ts';
+import { CERTIFICATE_ROUTES } from './routes-certificate.ts';
 import { CINNABAR_ROUTES } from './routes-cinnabar.ts';
 import { CLUSTER_ROUTES } from './routes-clusters.ts';
 import { DATABASE_ROUTES } from './routes-databases.ts';
@@ -13,6 +14,7 @@ import { TAG_ROUTES } from './routes-tags.ts';
 
 export const ROUTES: readonly Route[] = [
   ...CINNABAR_ROUTES,
+  ...CERTIFICATE_ROUTES,
   ...FAILOVER_ROUTES,
   ...CLUSTER_ROUTES,
   ...DATABASE_ROUTES,

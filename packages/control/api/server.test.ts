@@ -7,7 +7,7 @@ import { startApi } from './index.ts';
 import { MAX_IN_FLIGHT } from './limits.ts';
 import { distinctHosts } from './server.ts';
 import { openCalls, until, V } from './testing-calls.ts';
-import { TOKEN } from './testing-rig.ts';
+import { NO_CERTIFICATES, TOKEN } from './testing-rig.ts';
 
 const { rig, makeCache, database, call } = await openCalls();
 after(() => rig.close());
@@ -16,6 +16,7 @@ const port = Number(new URL(rig.api.http ?? '').port);
 const context = () => ({
   service: rig.resources,
   skus: rig.resources,
+  certificates: NO_CERTIFICATES,
   token: TOKEN,
   now: Date.now,
   stop: () => {},

@@ -8,9 +8,11 @@ import { request as httpRequest } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import type { Room } from '../catalog/capacity.ts';
+import { ControlError } from '../errors.ts';
 import { catalogueOn, kernelPorts, Resources } from '../resources/index.ts';
 import type { ClusterRecord, OperationRecord } from '../store/index.ts';
 import { openDatabase, Store } from '../store/index.ts';
+import type { ApiContext } from './context.ts';
 import { type ApiOptions, type RunningApi, startApi } from './index.ts';
 
 export const TOKEN = 'cinnabar_test_token_that_is_long_enough_to_be_one';
@@ -128,6 +130,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     {
       service: resources,
       skus: resources,
+      certificates: NO_CERTIFICATES,
       token: TOKEN,
       now: Date.now,
       stop: (asked) => rig.stops.push(asked),
@@ -166,6 +169,16 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
   });
 }
+
+/** Real certificates belong to the whole service: its own tests have them. */
+export const NO_CERTIFICATES: ApiContext['certificates'] = {
+  show: async () => {
+    throw new ControlError('NoServedCertificate', 404, 'There is no certificate here.');
+  },
+  use: async () => {
+    throw new ControlError('NoServedCertificate', 409, 'There is no certificate here.');
+  },
+};
 
 export function roomOf(bytes: number): Room {
   const figures = { totalBytes: bytes, availableBytes: bytes, ownBytes: 0 };

@@ -11,6 +11,8 @@ export const DATABASE_PORTS = 10_000;
 export const INTERNAL_PORTS = 20_000;
 /** Certificates are looked at this often. */
 export const RENEW_EVERY_MS = 3_600_000;
+/** A new certificate reaches every endpoint worker within this, or the answer says that it did not yet. */
+export const CERTIFICATE_APPLY_MS = 5_000;
 /** Sessions at the endpoint get this long to finish when everything stops. */
 export const DRAIN_DEADLINE_MS = 2_000;
 export const PUSH_DEADLINE_MS = 5_000;

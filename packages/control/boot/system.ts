@@ -30,6 +30,7 @@ import type { SystemStatus } from '../service.ts';
 import { type FolderLock, lockFolder, openDatabase, Store } from '../store/index.ts';
 import { Authority } from '../tls/authority.ts';
 import { type ApiPorts, apiPorts } from './api-ports.ts';
+import { Certificates, certificateEvent } from './certificates.ts';
 import { buildVersion, subscriptionOf } from './identity.ts';
 import {
   DATABASE_PORTS,
@@ -43,6 +44,13 @@ import { type Say, step } from './steps.ts';
 
 const LOOPBACK = ['127.0.0.1', '::1'];
 
+/** For tests of what time does to a running service; nobody can set them from outside. */
+export interface Internals {
+  /** The clock of certificates alone. */
+  readonly now?: () => number;
+  readonly renewEveryMs?: number;
+}
+
 export interface Stopped {
   readonly notes: readonly string[];
 }
@@ -54,6 +62,7 @@ export class System {
   readonly #startedAt = Date.now();
   readonly #build = buildVersion();
   readonly #stopAsked: (options: { save: boolean }) => void;
+  readonly #internals: Internals;
   #lock: FolderLock | null = null;
   #parts: Parts | null = null;
   #renewal: NodeJS.Timeout | null = null;
@@ -63,7 +72,9 @@ export class System {
     log: Logger,
     say: Say,
     stopAsked: (options: { save: boolean }) => void,
+    internals: Internals = {},
   ) {
+    this.#internals = internals;
     this.#options = options;
     this.#log = log;
     this.#say = say;
@@ -93,7 +104,8 @@ export class System {
         home,
         listen: this.#options.listen,
         domain: this.#options.domain,
-        onNotice: (notice) => this.#log.warn(notice, 'certificates'),
+        now: this.#internals.now ?? Date.now,
+        onNotice: (notice) => certificateEvent(store, notice),
       }),
     );
     authority.prepare();
@@ -128,7 +140,9 @@ export class System {
         (n) => `${n} of ${total}`,
       );
     }
-    this.#renewal = setInterval(() => void this.#renew(), RENEW_EVERY_MS).unref();
+    const renewEveryMs = this.#internals.renewEveryMs ?? RENEW_EVERY_MS;
+    this.#renewal = setInterval(() => void this.#renew(), renewEveryMs).unref();
+    void this.#renew();
     const status = this.#status();
     await this.#writeControlFile(status);
     return { status, firstStart };
@@ -298,7 +312,26 @@ export class System {
       shards: (id) => databases.shards(id),
       log,
     });
-    return { store, token, engine, authority, fleet, databases, resources, room, api: null };
+    const certificates = new Certificates({
+      store,
+      authority,
+      databases,
+      hostName,
+      now: this.#internals.now ?? Date.now,
+      reloadApi: async () => this.#assembled().api?.reload(await authority.api()),
+    });
+    return {
+      store,
+      token,
+      engine,
+      authority,
+      certificates,
+      fleet,
+      databases,
+      resources,
+      room,
+      api: null,
+    };
   }
 
   async #openApi(ports: ApiPorts): Promise<RunningApi> {
@@ -307,6 +340,7 @@ export class System {
       {
         service: parts.resources,
         skus: parts.resources,
+        certificates: parts.certificates,
         token: parts.token,
         now: Date.now,
         stop: this.#stopAsked,
@@ -327,20 +361,15 @@ export class System {
   }
 
   async #renew(): Promise<void> {
-    const { authority, databases, api } = this.#assembled();
     try {
-      for (const { clusterId, kind } of await authority.renewDue(Date.now())) {
-        this.#log.info({ clusterId, kind }, 'certificate renewed');
-        if (kind === 'api') api?.reload(await authority.api());
-        else databases.certificatesChanged(clusterId);
-      }
+      await this.#assembled().certificates.renew();
     } catch (error) {
       this.#log.error({ error: String(error) }, 'certificates could not be renewed');
     }
   }
 
   #status(): SystemStatus {
-    const { store, engine, authority, fleet, room, api } = this.#assembled();
+    const { store, engine, authority, certificates, fleet, room, api } = this.#assembled();
     const endpoint = fleet.status();
     const { listen, domain, home } = this.#options;
     return {
@@ -360,7 +389,10 @@ export class System {
       endpoint: { pid: endpoint.supervisor, workers: endpoint.workers },
       domain: domain ?? 'localhost',
       listen: [...LOOPBACK, ...listen],
-      warnings: listen.length === 0 ? [] : [openToOthers(listen)],
+      warnings: [
+        ...(listen.length === 0 ? [] : [openToOthers(listen)]),
+        ...certificates.problems.map((each) => each.message),
+      ],
       capacity: capacitySummary(
         room.current(),
         addNeeds(store.databases().map((each) => needOf(each.sizing))),
@@ -392,6 +424,7 @@ interface Parts {
   readonly token: string;
   readonly engine: ProvisionedEngine;
   readonly authority: Authority;
+  readonly certificates: Certificates;
   readonly fleet: LocalFleet;
   readonly databases: Databases;
   readonly resources: Resources;

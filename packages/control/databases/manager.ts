@@ -190,6 +190,17 @@ export class Databases {
     this.#publisher.publish();
   }
 
+  /** Whether the endpoint serves what the records say, at the latest at the deadline. */
+  async publishedWithin(id: string, deadlineMs: number): Promise<boolean> {
+    const { clock } = this.#deps;
+    const deadline = clock.now() + deadlineMs;
+    while (!this.#published(id)) {
+      if (clock.now() > deadline || this.#stopped) return false;
+      await clock.sleep(SERVING_POLL_MS);
+    }
+    return true;
+  }
+
   /** The control process leaves; engines stay as they are. */
   async detach(): Promise<void> {
     this.#stopped = true;

@@ -37,6 +37,19 @@ export interface AuthorityOptions {
   readonly onNotice?: Notify;
 }
 
+/** What is public of a served certificate. */
+export interface ShownCertificate {
+  readonly origin: 'ours' | 'own';
+  readonly generation: number;
+  readonly subject: string;
+  readonly issuer: string;
+  /** As in the certificate: 'DNS:localhost', 'IP Address:127.0.0.1', ... */
+  readonly names: readonly string[];
+  readonly notBefore: number;
+  readonly expiresAt: number;
+  readonly fingerprint256: string;
+}
+
 /** Becomes the name of a folder. */
 const CLUSTER_ID = /^[A-Za-z0-9_-]{1,128}$/;
 
@@ -159,14 +172,42 @@ export class Authority implements CertificateAuthority {
     });
   }
 
+  /** What the endpoint serves for a cache, to be shown; null when nothing is made for it yet. */
+  async shown(clusterId: string): Promise<ShownCertificate | null> {
+    const state = await this.#alone(clusterId, () => this.#cacheShelf(clusterId, 'served').read());
+    if (state.kind !== 'held') return null;
+    const { leaf, generation, origin } = state.held;
+    return {
+      origin,
+      generation,
+      subject: leaf.subject ?? '',
+      issuer: leaf.issuer ?? '',
+      names: (leaf.subjectAltName ?? '').split(', ').filter((name) => name !== ''),
+      notBefore: Date.parse(leaf.validFrom),
+      expiresAt: expiresAt(leaf),
+      fingerprint256: leaf.fingerprint256,
+    };
+  }
+
   /** Own certificates that expire soon or no longer cover their cache's name: nobody but the user can renew them. */
-  async ownProblems(now: number): Promise<Notice[]> {
+  async ownProblems(
+    now: number,
+    hostNameNow: (clusterId: string) => string | null = () => null,
+  ): Promise<Notice[]> {
     const found: Notice[] = [];
     for (const clusterId of await this.#clusterIds()) {
       const state = await this.#alone(clusterId, () =>
         this.#cacheShelf(clusterId, 'served').read(),
       );
       if (state.kind !== 'held' || state.held.origin !== 'own') continue;
+      const wanted = hostNameNow(clusterId);
+      if (wanted !== null && state.held.leaf.checkHost(wanted) === undefined) {
+        found.push({
+          code: 'own-certificate-name',
+          message: `The certificate that you gave for ${state.held.hostName} does not cover ${wanted}, the cache's name now: give a new one, or go back to ours.`,
+          clusterId,
+        });
+      }
       if (!isDue(state.held.leaf, now)) continue;
       const ended = now >= expiresAt(state.held.leaf);
       found.push({

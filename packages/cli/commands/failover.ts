@@ -1,0 +1,46 @@
+/** `cinnabar failover`: lets an older copy serve when the last one is gone. */
+import { Command } from 'commander';
+import { waitFor } from '../api/operations.ts';
+import type { Context } from '../context.ts';
+import { action } from '../context.ts';
+import { whole } from '../up/options.ts';
+import { type WaitFlags, waitFlags, waitOptions } from './options.ts';
+
+const MOST_SHARDS = 16_384;
+
+interface FailoverFlags extends WaitFlags {
+  readonly acceptDataLoss?: boolean;
+  readonly shard?: string;
+}
+
+export function failoverCommand(): Command {
+  const command = new Command('failover')
+    .summary('let an older copy serve when the last one is gone')
+    .argument('<name>')
+    .option('--accept-data-loss', 'what that copy lacks is lost for good')
+    .option('--shard <n>', 'only this one; absent: each that waits for it');
+  return waitFlags(command)
+    .addHelpText(
+      'after',
+      `
+A shard stays down as 'only-older-copy' when its primary died and the copy that
+lives is not provably complete. Nothing but this command lets it serve.
+
+Examples:
+  cinnabar failover sessions --accept-data-loss
+  cinnabar failover sessions --accept-data-loss --shard 2`,
+    )
+    .action(
+      action(async (context: Context, name: string, flags: FailoverFlags) => {
+        const api = context.api();
+        const shard =
+          flags.shard === undefined ? {} : { shard: whole('--shard', flags.shard, 0, MOST_SHARDS) };
+        const accepted = await api.failover(name, {
+          acceptDataLoss: flags.acceptDataLoss === true,
+          ...shard,
+        });
+        const ended = await waitFor(api, context.output, accepted.operation, waitOptions(flags));
+        if (context.output.json && ended !== null) context.output.data(ended);
+      }),
+    );
+}
