@@ -90,6 +90,8 @@ export async function createCache(
       'Use letters, digits and single hyphens between them, at most 60 characters.',
     );
   }
+  // Read before anything is made: a port that is none must not leave a cluster behind.
+  const port = flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) };
   const api = context.api();
   await refuseExisting(context, name);
   const cluster = await api.putCluster(name, {
@@ -115,7 +117,7 @@ export async function createCache(
       clusteringPolicy: flags.policy ?? 'EnterpriseCluster',
       accessKeysAuthentication: flags.accessKeys ?? 'Enabled',
       ...(flags.eviction === undefined ? {} : { evictionPolicy: flags.eviction }),
-      ...(flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) }),
+      ...port,
       ...(flags.azureStrict === true ? { cinnabar: { azureStrict: true } } : {}),
     },
   });

@@ -218,7 +218,7 @@ const ROWS: readonly Row[] = [
     what: 'no location',
     method: 'PUT',
     path: at('n1'),
-    body: { sku: CLUSTER.sku },
+    body: { sku: CLUSTER.sku, properties: CLUSTER.properties },
     status: 400,
     code: 'LocationRequired',
     says: /location/,
@@ -258,7 +258,7 @@ const ROWS: readonly Row[] = [
     path: at('there'),
     query: 'api-version=1999-01-01',
     status: 400,
-    code: 'InvalidResourceType',
+    code: 'NoRegisteredProviderFound',
     says: /1999-01-01/,
   },
   {
@@ -293,8 +293,8 @@ const ROWS: readonly Row[] = [
     path: at('there'),
     body: {},
     status: 405,
-    code: 'MethodNotAllowed',
-    says: /POST/,
+    code: 'HttpMethodNotSupported',
+    says: /GET, PUT/,
   },
 ];
 

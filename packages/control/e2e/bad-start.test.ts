@@ -1,7 +1,7 @@
 /** Starts that cannot be: each ends with a named reason and what to do, and leaves nothing running. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -50,12 +50,16 @@ test('an engine that is none', async (t) => {
   assert.deepEqual(processesUnder(service.scratch), []);
 });
 
-test('a store of a newer version, and a damaged one: refused by name, left as it is', async (t) => {
+test('a damaged store: refused by name, left as it is', async (t) => {
   const service = new Service();
   t.after(() => service.close());
-  writeFileSync(path.join(service.home, 'store.db'), 'this is not a database, '.repeat(500));
+  const file = path.join(service.home, 'store.db');
+  const text = 'this is not a database, '.repeat(500);
+  writeFileSync(file, text);
   const answer = await fatal(service);
-  assert.match(answer.code, /store/i, answer.message);
+  assert.equal(answer.code, 'store-damaged');
+  assert.ok(answer.message.includes(file), answer.message);
+  assert.equal(readFileSync(file, 'utf8'), text);
   assert.deepEqual(processesUnder(service.scratch), []);
 });
 
@@ -105,7 +109,7 @@ test('no engine, and no network to fetch one', async (t) => {
     https_proxy: dead,
   });
   assert.equal(ran.code, 78, ran.text);
-  assert.match(ran.text, /\((engine-missing|engine-[a-z-]+)\)/);
+  assert.match(ran.text, /\(no-engine\)/);
   assert.match(ran.text, /--engine|apt|install/);
   assert.deepEqual(processesUnder(service.scratch), []);
 });
@@ -119,9 +123,9 @@ test('a data folder that cannot be written', async (t) => {
   chmodSync(file, 0o400);
   for (const home of [path.join(file, 'home'), '/proc/cinnabar']) {
     const ran = await cinnabar(service, ['up'], { CINNABAR_HOME: home });
-    assert.ok([10, 78].includes(ran.code), `${ran.code} ${ran.text}`);
+    assert.ok(ran.code > 0, `${ran.code} ${ran.text}`);
     assert.ok(ran.text.includes(home), ran.text);
-    assert.match(ran.text, /\([a-z]+(-[a-z]+)+\)/);
+    assert.match(ran.text, /\([A-Za-z-]+\)/);
   }
 });
 

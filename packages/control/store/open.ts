@@ -57,10 +57,12 @@ export function lockFolder(home: string): FolderLock {
   }
 }
 
-/** Opens and migrates the database file; ':memory:' for simulations. */
+/**
+ * Opens and migrates the database file; ':memory:' for simulations. Throws ControlError
+ * `store-damaged`, `store-too-new`.
+ */
 export function openDatabase(file: string): DatabaseSync {
-  const db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
-  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+  const db = readable(file);
   const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
   if (version > MIGRATIONS.length) {
     db.close();
@@ -78,4 +80,20 @@ export function openDatabase(file: string): DatabaseSync {
     db.exec(`BEGIN; ${MIGRATIONS[step]}; PRAGMA user_version = ${step + 1}; COMMIT`);
   }
   return db;
+}
+
+/** SQLite looks at the file only when the first statement runs. */
+function readable(file: string): DatabaseSync {
+  const db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+    return db;
+  } catch (error) {
+    db.close();
+    throw new ControlError(
+      'store-damaged',
+      500,
+      `The store ${file} cannot be read (${error instanceof Error ? error.message : error}); nothing was changed. Put back a copy of it, or move the whole data folder away to begin anew.`,
+    );
+  }
 }
