@@ -34,11 +34,10 @@ export const clientCommand: Handler = (call) => {
       return replies(call);
     case 'unblock':
       return unblock(call);
-    case 'no-evict':
     case 'no-touch': {
       const value = textOf(bytes, args, 2).toLowerCase();
       if (value !== 'on' && value !== 'off') return refuse(session, '-ERR syntax error\r\n');
-      if (sub === 'no-touch' && value === 'on') {
+      if (value === 'on') {
         return refuse(
           session,
           '-ERR no-touch-unsupported: connections to the engine are shared, so CLIENT NO-TOUCH ON is not offered here\r\n',

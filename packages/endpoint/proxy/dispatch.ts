@@ -9,8 +9,9 @@
 import { encodeCommand } from '../../resp/index.ts';
 import { splitInline } from '../../resp/inline.ts';
 import { FULL_BOUNDS, RequestScanner, SCAN_INLINE } from '../../resp/scan-request.ts';
-import { AZURE_BLOCKED, type Command } from '../../resp/table/index.ts';
+import { AZURE_BLOCKED, type Command, isWord } from '../../resp/table/index.ts';
 import { block, mayBlock } from './blocking.ts';
+import { EARLY_TABLE } from './early-table.ts';
 import { all } from './fan-out.ts';
 import { guarded } from './guarded.ts';
 import { BULK_BYTES } from './limits.ts';
@@ -68,14 +69,17 @@ function handle(
     session.stall('redirected');
     return STALLED;
   }
-  const { table } = proxy;
-  if (table === null) {
+  const root = (proxy.table ?? EARLY_TABLE).find(bytes, args.starts[0] ?? 0, args.ends[0] ?? 0);
+  if (root === null && proxy.table === null) {
     const shard = proxy.world.topology.first();
+    const hello = isWord('hello', bytes, args.starts[0] ?? 0, args.ends[0] ?? 0);
+    if (state.user === null && !hello) {
+      return refuse(session, '-NOAUTH Authentication required.\r\n');
+    }
     if (session.overdue) return fail(session, shard);
     session.stallFor(shard);
     return STALLED;
   }
-  const root = table.find(bytes, args.starts[0] ?? 0, args.ends[0] ?? 0);
   if (root === null) return refuse(session, unknownCommand(bytes, args));
   let command = root;
   if (root.subcommands !== null && args.count > 1) {

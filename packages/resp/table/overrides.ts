@@ -111,11 +111,15 @@ const LINES: readonly Line[] = [
   ['readonly readwrite', local('ok'), 'which copy is read is a setting of the database'],
   ['asking', local('ok'), 'no client sees a slot in flight'],
   [
-    'client|id client|getname client|setname client|setinfo client|info client|list client|kill client|reply client|no-touch client|no-evict client|unblock client|getredir client|trackinginfo client|caching client|tracking client|capa client|import-source client|help',
+    'client|id client|getname client|setname client|setinfo client|info client|list client|kill client|reply client|no-touch client|unblock client|getredir client|trackinginfo client|caching client|tracking client|capa client|import-source client|help',
     local('client'),
     'connections of clients end here; the engine sees only lanes',
   ],
-  ['client|pause client|unpause', refused(), 'would stop every client of the engine'],
+  [
+    'client|pause client|unpause client|no-evict',
+    refused(),
+    'would concern every client of the engine',
+  ],
   [
     'command command|count command|docs command|getkeys command|getkeysandflags command|help command|info command|list',
     ONE,
