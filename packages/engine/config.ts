@@ -154,7 +154,7 @@ function bindingSettings(launch: EngineLaunch): Record<string, string> {
     logfile: '',
     unixsocket: launch.socket,
     unixsocketperm: '600',
-    bind: addresses(launch.host).join(' '),
+    bind: addresses([launch.host, ...(launch.listen ?? [])]).join(' '),
     // Every user has a password, or is off: the ACL decides, not where a client comes from.
     'protected-mode': 'no',
     port: '0',
@@ -206,11 +206,19 @@ function roleSettings(launch: EngineLaunch): Record<string, string> {
   }
 }
 
-/** What to bind: the host that was asked for, and loopback of both families ('-': only where it exists). */
-function addresses(host: string): string[] {
-  if (host === '0.0.0.0' || host === '*') return ['*', '-::*'];
-  if (host === '::') return ['::*', '-*'];
-  return [...new Set([host, '127.0.0.1', '-::1'])].filter(
-    (each) => !(host === '::1' && each === '-::1'),
-  );
+/**
+ * What to bind: the hosts that were asked for, and loopback of both families ('-': only where it
+ * exists). A wildcard stands for all addresses of its family, which cannot be bound beside it.
+ */
+function addresses(hosts: readonly string[]): string[] {
+  const v4 = hosts.some((host) => host === '0.0.0.0' || host === '*')
+    ? ['*']
+    : [...hosts.filter((host) => !host.includes(':')), '127.0.0.1'];
+  const six = hosts.filter((host) => host.includes(':'));
+  const v6 = hosts.includes('::')
+    ? ['::*']
+    : hosts.includes('*')
+      ? ['-::*']
+      : [...six, ...(six.includes('::1') ? [] : ['-::1'])];
+  return [...new Set([...v4, ...v6])];
 }

@@ -85,6 +85,8 @@ export interface EngineLaunch {
   readonly host: string;
   readonly port: number;
   readonly busPort: number;
+  /** Addresses beside `host` and loopback, for clients that come directly from other machines. */
+  readonly listen?: readonly string[];
   /** Announced to cluster clients; must be covered by the certificate. */
   readonly announceHost: string;
   readonly role: StartRole;

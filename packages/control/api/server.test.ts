@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { after, test } from 'node:test';
+import { distinctHosts } from '../listen.ts';
 import { startApi } from './index.ts';
 import { MAX_IN_FLIGHT } from './limits.ts';
-import { distinctHosts } from './server.ts';
 import { openCalls, until, V } from './testing-calls.ts';
 import { NO_CERTIFICATES, TOKEN } from './testing-rig.ts';
 
@@ -74,7 +74,7 @@ test('both loopback addresses have the same port', async () => {
 });
 
 test('a wildcard takes the place of the addresses that it has', async () => {
-  assert.deepEqual(distinctHosts(['127.0.0.1', '::1', '0.0.0.0']), ['::1', '0.0.0.0']);
+  assert.deepEqual(distinctHosts(['127.0.0.1', '::1', '0.0.0.0']), ['0.0.0.0', '::1']);
   assert.deepEqual(distinctHosts(['127.0.0.1', '::1', '::', '::']), ['127.0.0.1', '::']);
   const hosts = ['127.0.0.1', '::1', '0.0.0.0', '::'];
   const api = await startApi(context(), { http: { hosts, port: 0 }, https: null });

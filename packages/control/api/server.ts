@@ -10,6 +10,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ControlError } from '../errors.ts';
+import { distinctHosts } from '../listen.ts';
 import type { ServedCertificate } from '../tls/contract.ts';
 import { errorBody } from './answer.ts';
 import { buildApp } from './app.ts';
@@ -217,15 +218,6 @@ function listen(server: Server | TlsServer, host: string, port: number): Promise
       resolve((server.address() as AddressInfo).port);
     });
   });
-}
-
-/** A wildcard has the addresses of its family: the kernel refuses the same port on one of them. */
-export function distinctHosts(hosts: readonly string[]): string[] {
-  const covered = (host: string) =>
-    host.includes(':')
-      ? host !== '::' && hosts.includes('::')
-      : host !== '0.0.0.0' && hosts.includes('0.0.0.0');
-  return [...new Set(hosts)].filter((host) => !covered(host));
 }
 
 function isMissingFamily(error: unknown): boolean {

@@ -19,6 +19,7 @@ import { addNeeds, capacitySummary, needOf } from '../catalog/capacity.ts';
 import { readSizingMachine } from '../catalog/machine.ts';
 import { Databases, systemClock } from '../databases/index.ts';
 import { LocalFleet } from '../endpoints/fleet.ts';
+import { distinctHosts } from '../listen.ts';
 import {
   catalogueOn,
   kernelPorts,
@@ -253,7 +254,7 @@ export class System {
     const sockets = join(runDir, 'e');
     mkdirSync(join(home, 'data'), { recursive: true, mode: 0o700 });
     mkdirSync(sockets, { recursive: true, mode: 0o700 });
-    const hosts = [...LOOPBACK, ...listen];
+    const hosts = distinctHosts([...LOOPBACK, ...listen]);
     const hostName = (cluster: { name: string; location: string }) =>
       domain === null ? 'localhost' : `${cluster.name}.${cluster.location}.${domain}`.toLowerCase();
     const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, data: object) =>
@@ -270,6 +271,7 @@ export class System {
       internalPorts: firstPorts?.internal ?? INTERNAL_PORTS,
       engineHost: '127.0.0.1',
       hosts,
+      directHosts: distinctHosts(listen),
       tls: (cluster) => authority.engine(cluster.id, hostName(cluster)),
       served: (cluster) => authority.served(cluster.id, hostName(cluster)),
       hostName,

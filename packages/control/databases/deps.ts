@@ -19,8 +19,10 @@ export interface ExecutorDeps {
   /** First ports to try for shards of OSSCluster and for internal use. */
   readonly shardPorts: number;
   readonly internalPorts: number;
-  /** What engines bind. */
+  /** What engines bind, and where they find each other. */
   readonly engineHost: string;
+  /** What engines of OSSCluster bind beside it: their clients come directly, from other machines too. */
+  readonly directHosts?: readonly string[];
   tls(cluster: ClusterRecord): Promise<EngineTls>;
   hostName(cluster: ClusterRecord): string;
   /** The records of this database changed in a way that clients see: tell the endpoint. */

@@ -84,6 +84,8 @@ export interface LaunchInput {
   readonly users: readonly AclUser[];
   readonly secrets: InternalSecrets;
   readonly announceHost: string;
+  /** Bound beside its own address where clients are direct. */
+  readonly directHosts: readonly string[];
 }
 
 export function launchOf(input: LaunchInput): EngineLaunch {
@@ -96,6 +98,9 @@ export function launchOf(input: LaunchInput): EngineLaunch {
     port: instance.port,
     busPort: instance.busPort,
     announceHost: input.announceHost,
+    ...(database.settings.policy === 'OSSCluster' && input.directHosts.length > 0
+      ? { listen: input.directHosts }
+      : {}),
     role: roleOf(input),
     load: input.load,
     tls: input.tls,

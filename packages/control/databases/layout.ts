@@ -59,8 +59,11 @@ export async function planInstance(
 ): Promise<PlannedInstance> {
   const id = deps.randomHex(20);
   const direct = database.settings.policy === 'OSSCluster';
-  const port = await freePort(deps, direct ? deps.shardPorts : deps.internalPorts, taken);
-  const busPort = isClustered(database) ? await freePort(deps, deps.internalPorts, taken) : 0;
+  const hosts = [deps.engineHost, ...(direct ? (deps.directHosts ?? []) : [])];
+  const port = await freePort(deps, hosts, direct ? deps.shardPorts : deps.internalPorts, taken);
+  const busPort = isClustered(database)
+    ? await freePort(deps, hosts, deps.internalPorts, taken)
+    : 0;
   const short = id.slice(0, NAME_DIGITS);
   const owner = `${database.id}/${id}`;
   const claims: PortClaim[] = [{ port, owner, purpose: 'shard' }];
@@ -90,15 +93,21 @@ export async function planInstance(
   };
 }
 
-async function freePort(deps: ExecutorDeps, from: number, taken: Set<number>): Promise<number> {
+async function freePort(
+  deps: ExecutorDeps,
+  hosts: readonly string[],
+  from: number,
+  taken: Set<number>,
+): Promise<number> {
   for (let port = from; port <= HIGHEST_PORT; port++) {
     if (taken.has(port)) continue;
     taken.add(port);
-    if (await deps.node.portIsFree(deps.engineHost, port)) return port;
+    const free = await Promise.all(hosts.map((host) => deps.node.portIsFree(host, port)));
+    if (free.every(Boolean)) return port;
   }
   throw new ControlError(
     'NoFreePort',
     409,
-    `No port from ${from} up is free on ${deps.engineHost}. Stop what uses them, or delete a cache.`,
+    `No port from ${from} up is free on ${hosts.join(', ')}. Stop what uses them, or delete a cache.`,
   );
 }

@@ -38,6 +38,7 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
         users: usersOf(loop, as === 'follow'),
         secrets: loop.secrets(),
         announceHost: loop.deps.hostName(cluster),
+        directHosts: loop.deps.directHosts ?? [],
       }),
     );
     store.write(() =>
