@@ -72,10 +72,19 @@ export class NodeLink {
 
   /** No call of the kit is in its queue or unanswered here. */
   get #idle(): boolean {
-    return this.#ours === 0 && !this.#outbox.some((item) => item !== libraryTurn);
+    if (this.#ours > 0) return false;
+    for (let i = this.#next; i < this.#outbox.length; i += 1) {
+      if (this.#outbox[i] !== libraryTurn) return false;
+    }
+    return true;
   }
 
   enqueue(call: Outgoing): void {
+    // The library leaves the generator early when the socket's buffer is full.
+    if (this.#next > 0 && this.#next === this.#outbox.length) {
+      this.#outbox.length = 0;
+      this.#next = 0;
+    }
     this.#outbox.push(call);
     this.#schedule();
   }

@@ -42,6 +42,9 @@ export function parseAddress(url: string): Address {
       `${parsed.protocol} is not a scheme of this kind; use rediss: (TLS) or redis:`,
     );
   }
+  if (parsed.hostname === '') {
+    throw new KitError('ERR_CLIENT_OPTION', 'the address names no host');
+  }
   const tls = parsed.protocol === 'rediss:';
   return {
     host: parsed.hostname.replace(/^\[|\]$/g, ''),

@@ -80,7 +80,7 @@ export async function startProxy(target: number): Promise<FaultProxy> {
     credit =
       rate === 0
         ? Number.POSITIVE_INFINITY
-        : Math.min(credit, rate) + (rate * Math.min(now - last, 100)) / 1_000;
+        : Math.min(credit, rate / 20) + (rate * Math.min(now - last, 100)) / 1_000;
     last = now;
     if (stalled) return;
     let moved = true;

@@ -31,7 +31,9 @@ export async function freePort(): Promise<number> {
 async function engineCommand(): Promise<readonly string[]> {
   const own = process.env['CINNABAR_TEST_ENGINE'];
   if (own !== undefined) return [own];
-  return ['/tmp/cl-eng/valkey-server'];
+  const { provisionEngine } = await import('../../engine/index.ts');
+  const { server } = await provisionEngine();
+  return [server.file, ...server.argsBefore];
 }
 
 export async function startServer(

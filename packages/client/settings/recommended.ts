@@ -1,0 +1,205 @@
+/**
+ * Connection settings as data: the right options for each client library, each with its reason.
+ *
+ * 'cinnabar' and 'azure' differ in what the servers do. Azure Managed Redis drops connections that
+ * were idle for ten minutes, and announces the nodes of an OSS cluster by address with a certificate
+ * for the host name only, so addresses are mapped back to the name. Ours announces names that the
+ * certificate covers and drops nobody for being idle; the rest is the same.
+ */
+import { isIP } from 'node:net';
+import { KitError } from '../errors.ts';
+import { DEADLINE_CONNECT_MS } from '../limits.ts';
+import { reconnectDelay } from '../retries/backoff.ts';
+
+export type Library = 'ioredis' | 'iovalkey' | 'redis';
+export type Service = 'azure' | 'cinnabar';
+
+export interface RecommendedInput {
+  readonly library: Library;
+  /** OSSCluster: a cluster client; the other policies: a plain one. */
+  readonly policy: 'OSSCluster' | 'EnterpriseCluster' | 'NoCluster';
+  readonly host: string;
+  readonly port?: number;
+  readonly username?: string;
+  readonly password?: string;
+  /** Default true. */
+  readonly tls?: boolean;
+  /** The CA's certificate (PEM), for a service with a CA of its own. */
+  readonly ca?: string;
+}
+
+export interface Recommended {
+  /** For `new Redis(options)`, `new Cluster(nodes, options)`, `createClient(options)`, `createCluster(options)`. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** The first argument of ioredis' and iovalkey's Cluster; absent elsewhere. */
+  readonly nodes?: readonly { readonly host: string; readonly port: number }[];
+  /** By option: why it is so. */
+  readonly reasons: Readonly<Record<string, string>>;
+}
+
+const PING_MS = 60_000;
+const KEEP_ALIVE_MS = 30_000;
+const SLOTS_REFRESH_MS = 5_000;
+
+export function recommended(service: Service, input: RecommendedInput): Recommended {
+  if (service !== 'azure' && service !== 'cinnabar') {
+    throw new KitError(
+      'ERR_CLIENT_OPTION',
+      `service must be 'azure' or 'cinnabar', got ${String(service)}`,
+    );
+  }
+  const cluster = input.policy === 'OSSCluster';
+  const port = input.port ?? 10_000;
+  const made =
+    input.library === 'redis'
+      ? nodeRedis(service, input, port, cluster)
+      : ioredis(service, input, port, cluster);
+  return made;
+}
+
+function tlsOf(input: RecommendedInput): Record<string, unknown> | undefined {
+  if (input.tls === false) return undefined;
+  return {
+    // The name the certificate is for; without it a node reached by address cannot be checked.
+    ...(isIP(input.host) === 0 ? { servername: input.host } : {}),
+    ...(input.ca === undefined ? {} : { ca: input.ca }),
+    minVersion: 'TLSv1.2',
+  };
+}
+
+const common = {
+  tls: 'keys and data are readable on the way otherwise; servername makes the check of nodes that are reached by address possible',
+  connectTimeout:
+    'shorter than 5 s turns a busy moment of the server into a loop of connecting and giving up',
+  reconnect: 'full jitter: a fleet that was thrown off together must not come back together',
+};
+
+function ioredis(
+  service: Service,
+  input: RecommendedInput,
+  port: number,
+  cluster: boolean,
+): Recommended {
+  const tls = tlsOf(input);
+  const connection: Record<string, unknown> = {
+    ...(input.username === undefined ? {} : { username: input.username }),
+    ...(input.password === undefined ? {} : { password: input.password }),
+    ...(tls === undefined ? {} : { tls }),
+    connectTimeout: DEADLINE_CONNECT_MS,
+    keepAlive: KEEP_ALIVE_MS,
+    noDelay: true,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 1,
+  };
+  const reasons: Record<string, string> = {
+    tls: common.tls,
+    connectTimeout: common.connectTimeout,
+    keepAlive:
+      'finds a peer that is gone without a word, and keeps what is between from forgetting the connection',
+    noDelay: 'small commands must not wait for more to be sent with them',
+    autoResendUnfulfilledCommands:
+      'after a reconnect the library would send unanswered writes again: a second INCR',
+    maxRetriesPerRequest:
+      'commands that wait for a connection fail within a few attempts, not after twenty',
+  };
+  if (!cluster) {
+    return {
+      options: { host: input.host, port, ...connection, retryStrategy: reconnectDelay },
+      reasons: { ...reasons, retryStrategy: common.reconnect },
+    };
+  }
+  return {
+    nodes: [{ host: input.host, port }],
+    options: {
+      redisOptions: connection,
+      clusterRetryStrategy: reconnectDelay,
+      slotsRefreshTimeout: DEADLINE_CONNECT_MS,
+      slotsRefreshInterval: SLOTS_REFRESH_MS,
+      enableReadyCheck: true,
+      // Names are resolved by the connection itself, so that TLS sees the name.
+      dnsLookup: (address: string, callback: (error: null, address: string) => void) =>
+        callback(null, address),
+      ...(service === 'azure' ? { natMap: hostForAddress(input.host) } : {}),
+    },
+    reasons: {
+      ...reasons,
+      clusterRetryStrategy: common.reconnect,
+      slotsRefreshTimeout:
+        'the default of one second is too short for a first TLS connection to a busy node',
+      slotsRefreshInterval: 'a change of the topology is noticed without a MOVED',
+      dnsLookup: 'the library would connect to the address, and the certificate is for the name',
+      ...(service === 'azure'
+        ? {
+            natMap:
+              'nodes are announced as address:85xx; the certificate covers the host name only',
+          }
+        : {}),
+    },
+  };
+}
+
+function nodeRedis(
+  service: Service,
+  input: RecommendedInput,
+  port: number,
+  cluster: boolean,
+): Recommended {
+  const tls = tlsOf(input);
+  const socket = {
+    ...(tls === undefined ? {} : { tls: true, ...tls }),
+    connectTimeout: DEADLINE_CONNECT_MS,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
+    noDelay: true,
+    reconnectStrategy: (retries: number): number => reconnectDelay(retries + 1),
+  };
+  const login = {
+    ...(input.username === undefined ? {} : { username: input.username }),
+    ...(input.password === undefined ? {} : { password: input.password }),
+  };
+  const reasons: Record<string, string> = {
+    'socket.tls': common.tls,
+    'socket.connectTimeout': common.connectTimeout,
+    'socket.reconnectStrategy': common.reconnect,
+    'socket.keepAlive': 'finds a peer that is gone without a word',
+    pingInterval:
+      service === 'azure'
+        ? 'connections that were idle for ten minutes are dropped by the service'
+        : 'a dead connection is noticed before the next command needs it',
+    disableOfflineQueue: 'left off: lanes() bounds what waits, by count, bytes and age',
+  };
+  if (!cluster) {
+    return {
+      options: { ...login, socket: { host: input.host, port, ...socket }, pingInterval: PING_MS },
+      reasons,
+    };
+  }
+  const scheme = tls === undefined ? 'redis' : 'rediss';
+  return {
+    options: {
+      rootNodes: [{ url: `${scheme}://${input.host}:${port}` }],
+      defaults: { ...login, socket, pingInterval: PING_MS },
+      ...(service === 'azure' ? { nodeAddressMap: mapAddress(input.host) } : {}),
+    },
+    reasons: {
+      ...reasons,
+      defaults:
+        'what rootNodes say is used for the first connection only; nodes that are found later get these',
+      ...(service === 'azure'
+        ? {
+            nodeAddressMap:
+              'nodes are announced as address:85xx; the certificate covers the host name only',
+          }
+        : {}),
+    },
+  };
+}
+
+/** ioredis and iovalkey take a function as natMap: every announced address becomes the host name. */
+function hostForAddress(host: string): (key: string) => { host: string; port: number } {
+  return (key) => ({ host, port: Number(key.slice(key.lastIndexOf(':') + 1)) });
+}
+
+function mapAddress(host: string): (address: string) => { host: string; port: number } {
+  return (address) => ({ host, port: Number(address.slice(address.lastIndexOf(':') + 1)) });
+}
