@@ -110,6 +110,7 @@ test('no engine, and no network to fetch one', async (t) => {
   });
   assert.equal(ran.code, 78, ran.text);
   assert.match(ran.text, /\(no-engine\)/);
+  assert.match(ran.text, /cannot read the package lists/);
   assert.match(ran.text, /--engine|apt|install/);
   assert.deepEqual(processesUnder(service.scratch), []);
 });

@@ -114,6 +114,8 @@ export class PrivateApt {
       'Dir::Etc::parts': join(this.#folder, 'none'),
       'Dir::Etc::main': '/dev/null',
       'Acquire::Languages': 'none',
+      // Otherwise lists that cannot be reached are a warning, and then every package "is not offered".
+      'APT::Update::Error-Mode': 'any',
       'Acquire::Retries': '2',
       'Acquire::http::Timeout': String(FETCH_CONNECT_S),
       'Acquire::https::Timeout': String(FETCH_CONNECT_S),
