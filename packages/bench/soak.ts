@@ -5,15 +5,18 @@
  * invariants checked after each. The seed and the time line are printed; `--seed s --steps n`
  * tells the same story up to step n, `--pause` waits for Enter before each.
  *
- * The long forms: `--simulated n` runs n steps of the simulator, `--fuzz n` n inputs a parser.
+ * The long forms: `--simulated n` runs n steps of the simulator, `--fuzz n` n inputs a parser,
+ * `--failpoints` kills the control process once at each step of a cache's life.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
+import { OurService } from './benches/our-service.ts';
 import { fuzzAll } from './fuzz/run.ts';
 import { place } from './harness/markdown.ts';
 import { run } from './processes.ts';
+import { crashAt, FAILPOINTS } from './soak/crash-points.ts';
 import { type SoakResult, soak } from './soak/run.ts';
 
 const { values } = parseArgs({
@@ -26,6 +29,7 @@ const { values } = parseArgs({
     report: { type: 'boolean', default: false },
     simulated: { type: 'string' },
     fuzz: { type: 'string' },
+    failpoints: { type: 'boolean', default: false },
   },
 });
 const ROOT = path.join(import.meta.dirname, '..', '..');
@@ -35,25 +39,35 @@ const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
 
-async function longForms(): Promise<string[]> {
-  const done: string[] = [];
+async function longForms(): Promise<void> {
   if (values.simulated !== undefined) {
     const runs = Math.ceil(Number(values.simulated) / SIMULATED_STEPS);
     const program = path.join(ROOT, 'packages', 'control', 'simulation', 'main.ts');
     const args = [program, '--runs', String(runs), '--steps', String(SIMULATED_STEPS)];
     if (values.seed !== undefined) args.push('--seed', values.seed);
-    done.push((await run(process.execPath, args)).trim());
+    say((await run(process.execPath, args)).trim());
   }
   if (values.fuzz !== undefined) {
     const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
-    done.push(...fuzzAll(Number(values.fuzz), seed));
+    for (const line of fuzzAll(Number(values.fuzz), seed)) say(line);
   }
-  for (const line of done) say(line);
-  return done;
+  if (values.failpoints) await allFailpoints();
+}
+
+async function allFailpoints(): Promise<void> {
+  const service = await OurService.make();
+  try {
+    for (const point of FAILPOINTS) {
+      const { crashed } = await crashAt(service, point);
+      say(`${point}: ${crashed ? 'died there, finished by the next' : 'not passed by this life'}`);
+    }
+  } finally {
+    await service.destroy();
+  }
 }
 
 async function main(): Promise<number> {
-  if (values.simulated !== undefined || values.fuzz !== undefined) {
+  if (values.simulated !== undefined || values.fuzz !== undefined || values.failpoints) {
     await longForms();
     return 0;
   }

@@ -66,12 +66,17 @@ export class OurService {
     return requireRef(this.child.pid);
   }
 
+  get runs(): boolean {
+    const { child } = this;
+    return child !== null && child.exitCode === null && child.signalCode === null;
+  }
+
   get api(): ApiClient {
     return ApiClient.forHome(this.home);
   }
 
   /** Milliseconds from the start of the process to its `ready`. */
-  async start(): Promise<number> {
+  async start(env: Readonly<Record<string, string>> = {}): Promise<number> {
     const options: StartOptions = {
       home: this.home,
       runDir: this.runDir,
@@ -93,6 +98,7 @@ export class OurService {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       execArgv: [...CONTROL_FLAGS],
       detached: true,
+      env: { ...process.env, ...env },
     });
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) {
@@ -226,18 +232,18 @@ export class OurService {
 
   /** Ends everything and removes the folder, in whatever state it is. */
   async destroy(): Promise<void> {
-    if (this.child !== null && this.child.exitCode === null) await this.killControl();
+    if (this.runs) await this.killControl();
     await killAll(this);
     await rm(this.home, { recursive: true, force: true });
   }
 }
 
 /** Empty when it was acknowledged; else what stood against it: not listening, not logged in, held. */
-async function trySet(target: Target): Promise<string> {
+export async function trySet(target: Target, key = 'bench:ready', value = '1'): Promise<string> {
   try {
     const asker = await Asker.open(target);
     try {
-      return (await asker.ask('SET', 'bench:ready', '1')) === 'OK' ? '' : 'no OK';
+      return (await asker.ask('SET', key, value)) === 'OK' ? '' : 'no OK';
     } finally {
       asker.close();
     }

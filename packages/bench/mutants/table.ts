@@ -187,17 +187,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'forget-operation-after-restart',
-    mistake: 'an operation belongs to the process that took it',
-    file: 'packages/control/databases/manager.ts',
+    mistake: 'an operation that was begun belongs to whoever began it',
+    file: 'packages/control/store/store.ts',
     edits: [
       {
-        find: 'for (const database of store.databases()) this.wake(database.id);',
+        find: "'SELECT body FROM operations WHERE open = 1 AND database_id = $databaseId ORDER BY seq'",
         replace:
-          "for (const database of store.databases()) {\n      if (database.provisioningState === 'Succeeded') this.wake(database.id);\n    }",
-      },
-      {
-        find: 'published: (id) => this.wake(id),',
-        replace: 'published: (id) => this.#loops.get(id)?.wake(),',
+          '"SELECT body FROM operations WHERE open = 1 AND body LIKE \'%\\"Pending\\"%\' AND database_id = $databaseId ORDER BY seq"',
       },
     ],
     caughtBy: ['simulation', 'databases'],

@@ -32,6 +32,12 @@ async function problemOf(service: OurService, cache: string): Promise<string | n
     const primaries = instances.filter((each) => each.role === 'primary');
     const conditions = instances.map((each) => `${each.role} ${each.condition}`).join(', ');
     const where = `${cache}/${shard.index}`;
+    const gone = instances.find(
+      ({ instance }) =>
+        instance.process === null || inspectProcess(instance.process).state === 'gone',
+    );
+    // The records may not have heard of a death of this very moment.
+    if (gone !== undefined) return `${where}: ${gone.role} is dead`;
     if (shard.phase !== 'serving') return `${where} is ${shard.phase}: ${shard.reason.message}`;
     if (primaries.length !== 1) return `${where} has ${primaries.length} primaries (${conditions})`;
     if (primaries[0]?.instance.id !== shard.primary)

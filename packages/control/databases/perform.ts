@@ -1,5 +1,6 @@
 /** From an action's name to the step that does it. */
 import type { Action } from '../plan/model.ts';
+import { reach } from './failpoints.ts';
 import type { DatabaseLoop } from './loop.ts';
 import { addReplica, layOut } from './steps/allocate.ts';
 import { configure, follow, meet, noteCopy } from './steps/converge.ts';
@@ -8,7 +9,14 @@ import { adopt, crown, giveUp, promote } from './steps/roles.ts';
 import { settle } from './steps/settle.ts';
 import { fence, start } from './steps/start.ts';
 
-export function perform(loop: DatabaseLoop, action: Action): Promise<void> {
+/** Every action passes the same two failpoints, so a new one is tested against crashes unasked. */
+export async function perform(loop: DatabaseLoop, action: Action): Promise<void> {
+  await reach(`${action.kind}:before`);
+  await act(loop, action);
+  await reach(`${action.kind}:after`);
+}
+
+function act(loop: DatabaseLoop, action: Action): Promise<void> {
   switch (action.kind) {
     case 'lay-out':
       return layOut(loop);
