@@ -48,8 +48,6 @@ export class Lane {
   /** CLIENT ID in the engine; 0 when it was not asked. */
   engineClient = 0;
   usedAt = 0;
-  /** RESP3 pushes. */
-  onPush: ((bytes: Buffer) => void) | null = null;
   onReady: (() => void) | null = null;
   onClosed: ((reason: string) => void) | null = null;
   /** Nothing is in flight any more. */
@@ -216,16 +214,8 @@ export class Lane {
     let at = 0;
     while (at < end) {
       const pending = this.head;
-      if (pending === null || chunk[at] === 62) {
-        const next = this.#scanner.idle || pending === null ? this.#push(chunk, at, end) : at;
-        if (next > at) {
-          at = next;
-          continue;
-        }
-        if (next < 0) break;
-        if (pending === null) return this.close('a reply that nobody waits for');
-      }
-      if (pending === null) break;
+      // Lanes never subscribe or track, so nothing comes unasked.
+      if (pending === null) return this.close('a reply that nobody waits for');
       const next =
         pending.sink === null && this.#scanner.idle
           ? this.#pass(pending, chunk, at, end)
@@ -352,18 +342,6 @@ export class Lane {
       this.onQuiet?.();
       this.shard.laneQuiet(this);
     }
-  }
-
-  #push(chunk: Buffer, at: number, end: number): number {
-    if (chunk[at] !== 62) return at;
-    const scanner = new ReplyScanner();
-    const next = scanner.scan(chunk, at, end);
-    if (!scanner.done) {
-      this.#carry = Buffer.from(chunk.subarray(at));
-      return -1;
-    }
-    this.onPush?.(Buffer.from(chunk.subarray(at, next)));
-    return next;
   }
 
   /** Engine rule 23: a small lane on which a large reply begins becomes a bulk lane at once. */

@@ -12,8 +12,9 @@ export const REFERENCE_BYTES = 16 * 1024;
 export const BULK_BYTES = 64 * 1024;
 /** Bulk lanes of one shard and group. Each carries one large reply at a time. */
 export const BULK_LANES = 4;
-/** Bytes a bulk lane may bring in one turn of the event loop; small lanes get the thread in between. */
-export const BULK_TURN_BYTES = 256 * 1024;
+/** Bytes a bulk lane may bring in one turn of the event loop, about one read; small lanes get the
+ * thread in between. Four lanes then hold it for well under a millisecond. */
+export const BULK_TURN_BYTES = 64 * 1024;
 /** Unwritten bytes of a client above which the bulk lane that feeds it stops reading. */
 export const CLIENT_HIGH_WATER = 1024 * 1024;
 /** Keys remembered as large. Hashed, so a small key may be taken for a large one: it is then only a little slower. */

@@ -145,7 +145,6 @@ export class Shard {
 
   /** Gives an own lane back that is as it was: nothing watched, nothing in flight. */
   returnOwn(lane: Lane): void {
-    lane.onPush = null;
     lane.onReady = null;
     lane.onClosed = null;
     lane.onQuiet = null;
