@@ -1,0 +1,218 @@
+/** What happens to the simulated installation: its users' wishes and writes, and its troubles. */
+import { ONLY_OLDER_COPY } from '../plan/shard.ts';
+import type { DatabaseRecord, DatabaseSettings, Store } from '../store/index.ts';
+import type { Checks } from './checks.ts';
+import type { SimClock } from './clock.ts';
+import type { SimEngine } from './engine.ts';
+import type { Random } from './random.ts';
+import { newCluster, newDatabase, newOperation } from './records.ts';
+import type { World } from './world.ts';
+
+/** As much of a database's view as a client needs: who is primary of each shard. */
+export interface ClientView {
+  readonly id: string;
+  readonly shards: readonly { readonly primary: { readonly node: string } | null }[];
+}
+
+export interface Stage {
+  readonly random: Random;
+  readonly clock: SimClock;
+  readonly world: World;
+  readonly checks: Checks;
+  /** Of the incarnation that lives now. */
+  readonly store: Store;
+  /** The control process is dead now. */
+  away(): boolean;
+  views(): readonly ClientView[];
+  wake(databaseId: string): void;
+  crash(why: string): void;
+  say(line: string): void;
+}
+
+export class Scenario {
+  kills = 0;
+  accepted = 0;
+  readonly #stage: Stage;
+  readonly #meanGapMs: number;
+  #value = 1;
+  #nextTrouble = 0;
+  #names = 0;
+  #pending: { value: number; engine: SimEngine; shard: string }[] = [];
+
+  constructor(stage: Stage, meanGapMs: number) {
+    this.#stage = stage;
+    this.#meanGapMs = meanGapMs;
+  }
+
+  /** Writes all the time; trouble at moments whose mean distance the seed chooses. */
+  act(): void {
+    if (this.#stage.random.chance(0.2)) this.#write();
+    const now = this.#stage.clock.now();
+    if (now < this.#nextTrouble) return;
+    this.#nextTrouble = now - Math.log(1 - this.#stage.random.next()) * this.#meanGapMs;
+    const dice = this.#stage.random.next();
+    if (dice < 0.35) this.#kill();
+    else if (dice < 0.5) this.#stopOne();
+    else if (dice < 0.6) this.#busyOne();
+    else if (dice < 0.7) this.#stage.crash('by SIGKILL');
+    else if (dice < 0.8) this.create();
+    else if (dice < 0.9) this.#update();
+    else if (dice < 0.94) this.#flush();
+    else if (dice < 0.97) this.#delete();
+    else this.acceptLoss();
+  }
+
+  #write(): void {
+    const view = this.#stage.random.pick(this.#stage.views());
+    const shard = this.#stage.random.between(0, (view?.shards.length ?? 1) - 1);
+    const node = view?.shards[shard]?.primary?.node;
+    const engine = this.#stage.world.running().find((e) => e.id === node);
+    if (engine === undefined || view === undefined) return;
+    const value = this.#value++;
+    if (this.#stage.world.write(engine, value)) {
+      this.#pending.push({ value, engine, shard: `${engine.group}/${shard}` });
+    }
+  }
+
+  /** WAIT 1: the client is told once a replica has it. */
+  confirmWrites(): void {
+    this.#pending = this.#pending.filter((write) => {
+      if (!write.engine.alive) return false;
+      const replicated = this.#stage.world
+        .replicasOf(write.engine)
+        .some((replica) => replica.log.includes(write.value));
+      if (replicated) this.#stage.checks.acknowledged(write.value, write.engine, write.shard);
+      return !replicated;
+    });
+    if (this.#pending.length > 1_000) this.#pending.splice(0, 500);
+  }
+
+  #kill(): void {
+    const engine = this.#stage.random.pick(this.#stage.world.running());
+    if (engine === undefined) return;
+    this.kills++;
+    this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is killed`);
+    this.#stage.checks.excuse(() => this.#stage.world.end(engine));
+  }
+
+  #stopOne(): void {
+    const engine = this.#stage.random.pick(this.#stage.world.running());
+    if (engine === undefined) return;
+    this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is stopped`);
+    engine.state = 'stopped';
+    this.#stage.clock.later(this.#stage.random.between(100, 20_000), () => {
+      if (engine.state === 'stopped') engine.state = 'running';
+    });
+  }
+
+  #busyOne(): void {
+    const engine = this.#stage.random.pick(this.#stage.world.running());
+    if (engine === undefined) return;
+    const ms = this.#stage.random.between(100, 8_000);
+    this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is busy for ${ms} ms`);
+    engine.busyUntil = this.#stage.clock.now() + ms;
+  }
+
+  #alive(): DatabaseRecord[] {
+    return this.#stage.store.databases().filter((d) => d.provisioningState !== 'Deleting');
+  }
+
+  create(): void {
+    if (this.#stage.away() || this.#alive().length >= 2) return;
+    const policies: DatabaseSettings['policy'][] = ['OSSCluster', 'EnterpriseCluster', 'NoCluster'];
+    const policy = this.#stage.random.pick(policies) ?? 'NoCluster';
+    const shards = policy === 'OSSCluster' ? this.#stage.random.between(1, 4) : 1;
+    const replicas = this.#stage.random.chance(0.8) ? 1 : 0;
+    const now = this.#stage.clock.now();
+    const cluster = newCluster(`c${++this.#names}`, now);
+    const database = newDatabase(`d${this.#names}`, cluster.id, policy, shards, replicas, now);
+    this.#stage.say(`+ ${database.id} ${policy}, ${shards} shards, ${replicas} replicas`);
+    this.#stage.store.write(() => {
+      this.#stage.store.putCluster(cluster);
+      this.#stage.store.putDatabase(database);
+      this.#stage.store.putSecret(database.id, { admin: 'a', replication: 'r', endpoint: 'e' });
+      this.#stage.store.putSecret(`${database.id}/keys`, { primaryKey: 'p', secondaryKey: 's' });
+      this.#stage.store.putOperation(
+        newOperation(`o${this.#names}`, 'CreateDatabase', database, now),
+      );
+    });
+    this.#stage.wake(database.id);
+  }
+
+  /** Replicas on or off, or another eviction policy. */
+  #update(): void {
+    const database = this.#stage.random.pick(this.#alive());
+    if (this.#stage.away() || database === undefined || database.provisioningState !== 'Succeeded')
+      return;
+    const next: DatabaseRecord = {
+      ...database,
+      generation: database.generation + 1,
+      provisioningState: 'Updating',
+      resourceState: 'Updating',
+      sizing: {
+        ...database.sizing,
+        replicas: this.#stage.random.chance(0.5)
+          ? database.sizing.replicas === 0
+            ? 1
+            : 0
+          : database.sizing.replicas,
+        maxMemoryBytes: this.#stage.random.between(10, 99) * 1_000_000,
+      },
+    };
+    this.#stage.say(`+ ${database.id} updated to ${next.sizing.replicas} replicas`);
+    this.#stage.store.write(() => {
+      this.#stage.store.putDatabase(next);
+      this.#stage.store.putOperation(
+        newOperation(`o${++this.#names}`, 'UpdateDatabase', next, this.#stage.clock.now()),
+      );
+    });
+    this.#stage.wake(database.id);
+  }
+
+  #delete(): void {
+    const database = this.#stage.random.pick(this.#alive());
+    if (this.#stage.away() || database === undefined) return;
+    this.#stage.say(`+ ${database.id} deleted`);
+    this.#stage.checks.doomed(`/data/${database.id}`);
+    this.#stage.store.write(() => {
+      this.#stage.store.putDatabase({
+        ...database,
+        provisioningState: 'Deleting',
+        resourceState: 'Deleting',
+      });
+      this.#stage.store.putOperation(
+        newOperation(`o${++this.#names}`, 'DeleteDatabase', database, this.#stage.clock.now()),
+      );
+    });
+    this.#stage.wake(database.id);
+  }
+
+  #flush(): void {
+    const database = this.#stage.random.pick(this.#alive());
+    if (this.#stage.away() || database === undefined || database.observedGeneration === 0) return;
+    this.#stage.say(`+ ${database.id} flush`);
+    this.#stage.store.write(() =>
+      this.#stage.store.putOperation(
+        newOperation(`o${++this.#names}`, 'Flush', database, this.#stage.clock.now()),
+      ),
+    );
+    this.#stage.wake(database.id);
+  }
+
+  /** The user's act: older copies may serve where no provably last one is left. */
+  acceptLoss(): void {
+    if (this.#stage.away()) return;
+    for (const database of this.#alive()) {
+      for (const shard of this.#stage.store.shards(database.id)) {
+        if (shard.phase !== 'down' || shard.reason.code !== ONLY_OLDER_COPY) continue;
+        if (shard.lossAccepted !== null) continue;
+        this.#stage.say(`+ ${database.id}/${shard.index}: the user lets an older copy serve`);
+        this.accepted++;
+        this.#stage.checks.lossAccepted(database.id, shard.index);
+        const lossAccepted = { at: this.#stage.clock.now(), by: 'simulator' };
+        this.#stage.store.write(() => this.#stage.store.putShard({ ...shard, lossAccepted }));
+        this.#stage.wake(database.id);
+      }
+    }
+  }
+}
