@@ -66,13 +66,13 @@ export const BREAKER_OPEN_MS = 1_000;
 export const RECONNECT_BASE_MS = 50;
 export const RECONNECT_CAP_MS = 5_000;
 
-/** Chunked values. 16 KB keeps a chunk under one socket read and a small reply's wait under a tenth of a millisecond. (option) */
-export const CHUNK_BYTES = 16 * 1024;
+/** Chunked values. 32 KB is half of one socket read: a small reply waits for one chunk a tenth of a millisecond, and half as many commands are needed as with 16 KB. (option) */
+export const CHUNK_BYTES = 32 * 1024;
 export const CHUNK_BYTES_MIN = 256;
 export const CHUNK_BYTES_MAX = 1024 * 1024;
 /** Chunks in flight an operation. (option) */
-export const CHUNK_WINDOW = 32;
-/** A value may have this many chunks: 16 GB of 16 KB chunks, and a manifest that still is a small key. */
+export const CHUNK_WINDOW = 16;
+/** A value may have this many chunks: 32 GB of 32 KB chunks, and a manifest that still is a small key. */
 export const CHUNKS_MAX = 1024 * 1024;
 /** Versions that a reader may still be reading live this long after they were replaced. (option) */
 export const CHUNK_GRACE_MS = 60_000;

@@ -2,7 +2,7 @@
  * Large values as many small keys.
  *
  * A 10 MB value in one key is one reply of 10 MB: it holds its connection, its shard's output buffer
- * and this process's event loop for as long as that takes, and everything small waits. In 16 KB keys
+ * and this process's event loop for as long as that takes, and everything small waits. In 32 KB keys
  * the same bytes are many short replies that others pass between, and on a cluster they come from
  * all shards at once.
  *
