@@ -79,6 +79,8 @@ export interface World {
   readonly node: LocalNode;
   readonly folder: string;
   databases: Databases;
+  /** What the executor wrote to its log. */
+  logged(): readonly string[];
   /** What the endpoint was told last. */
   views(): readonly DatabaseView[];
   /** Records a database and wakes its loop; resolves when its operation ended well. */
@@ -91,6 +93,8 @@ export interface World {
   settled(databaseId: string): Promise<void>;
   update(databaseId: string, sizing: Partial<Sizing>): void;
   delete(databaseId: string): void;
+  /** Another control process on the same records, which does nothing yet. */
+  rival(): Databases;
   /** A control process that died: nothing is told to anybody; then another one. */
   restart(): Promise<void>;
 }
@@ -104,9 +108,10 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
   const store = new Store(openDatabase(join(folder, 'store.db')), plain, Date.now);
   const authority = await Authority.open({ home: folder });
   const first = 20_000 + Math.floor(Math.random() * 30_000);
+  const logged: string[] = [];
   let views: readonly DatabaseView[] = [];
-  const start = async (): Promise<Databases> => {
-    const databases = new Databases({
+  const make = (): Databases =>
+    new Databases({
       store,
       node,
       clock: systemClock,
@@ -122,7 +127,7 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
       served: (cluster) => authority.served(cluster.id, 'localhost'),
       hostName: () => 'localhost',
       randomHex: (bytes) => randomBytes(bytes).toString('hex'),
-      log: () => undefined,
+      log: (_level, message, data) => logged.push(`${message} ${JSON.stringify(data)}`),
       fleet: {
         publish: async (_epoch, next) => {
           views = next;
@@ -131,6 +136,8 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
         renewLease: () => undefined,
       },
     });
+  const start = async (): Promise<Databases> => {
+    const databases = make();
     await databases.start();
     return databases;
   };
@@ -140,6 +147,8 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
     folder,
     databases: await start(),
     views: () => views,
+    logged: () => logged,
+    rival: make,
     async create(settings = {}, sizing = {}) {
       const { cluster, database, operation } = records(settings, sizing);
       store.write(() => {

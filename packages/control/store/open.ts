@@ -61,23 +61,31 @@ export function lockFolder(home: string): FolderLock {
  * Opens and migrates the database file; ':memory:' for simulations. Throws ControlError
  * `store-damaged`, `store-too-new`.
  */
-export function openDatabase(file: string): DatabaseSync {
+export function openDatabase(
+  file: string,
+  migrations: readonly string[] = MIGRATIONS,
+): DatabaseSync {
   const db = readable(file);
   const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
-  if (version > MIGRATIONS.length) {
+  if (version > migrations.length) {
     db.close();
     throw new ControlError(
       'store-too-new',
       500,
-      `The store ${file} has schema ${version}; this build knows ${MIGRATIONS.length}. It was written by a newer Cinnabar: use that one.`,
+      `The store ${file} has schema ${version}; this build knows ${migrations.length}. It was written by a newer Cinnabar: use that one.`,
     );
   }
-  if (version > 0 && version < MIGRATIONS.length && existsSync(file)) {
+  if (version > 0 && version < migrations.length && existsSync(file)) {
     db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     copyFileSync(file, `${file}.schema-${version}`);
   }
-  for (let step = version; step < MIGRATIONS.length; step++) {
-    db.exec(`BEGIN; ${MIGRATIONS[step]}; PRAGMA user_version = ${step + 1}; COMMIT`);
+  try {
+    for (let step = version; step < migrations.length; step++) {
+      db.exec(`BEGIN; ${migrations[step]}; PRAGMA user_version = ${step + 1}; COMMIT`);
+    }
+  } catch (error) {
+    db.close(); // rolls the step back: the store is as the step before left it
+    throw error;
   }
   return db;
 }

@@ -54,19 +54,25 @@ export class Tables {
 
   #transaction<T>(work: () => T): T {
     if (this.#depth > 0) return work();
-    this.db.exec('BEGIN IMMEDIATE');
+    const result = this.#commit(work);
+    this.#announce();
+    return result;
+  }
+
+  #commit<T>(work: () => T): T {
     this.#depth++;
     try {
+      this.db.exec('BEGIN IMMEDIATE');
       const result = work();
       this.db.exec('COMMIT');
-      this.#depth--;
-      this.#announce();
       return result;
     } catch (error) {
-      this.#depth--;
       this.#pending = [];
-      this.db.exec('ROLLBACK');
+      // A write that failed (a full disk) has ended the transaction by itself.
+      if (this.db.isTransaction) this.db.exec('ROLLBACK');
       throw asControlError(error);
+    } finally {
+      this.#depth--;
     }
   }
 
