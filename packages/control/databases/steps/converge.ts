@@ -1,4 +1,5 @@
 /** Bringing a running engine to where it should be: whom it follows, whom it knows, its settings. */
+import type { EngineFacts } from '../../../engine/contract.ts';
 import { liveSettings, votingOff } from '../launch.ts';
 import { VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
@@ -41,6 +42,20 @@ export async function applySettings(loop: DatabaseLoop, id: string): Promise<voi
   watch.configuredAt(database.generation);
 }
 
+/**
+ * A primary takes a new replication id when its first replica attaches. Until the next sample the
+ * record would name the old one, and a primary that died in that second would leave a whole copy of
+ * what the record calls another history: nobody could be promoted.
+ */
+function noteHistory(loop: DatabaseLoop, index: number, copy: EngineFacts): void {
+  const shard = loop.shard(index);
+  if (shard.phase !== 'serving' || shard.primary === null) return;
+  const primary = loop.watch(shard.primary).sighting().facts;
+  if (primary?.role !== 'primary' || primary.replicationId !== copy.replicationId) return;
+  const { replicationId, offset } = primary;
+  loop.deps.store.putShard({ ...shard, replicationId, offset });
+}
+
 export async function noteCopy(loop: DatabaseLoop, id: string, whole: boolean): Promise<void> {
   const { store, node } = loop.deps;
   const facts = loop.watch(id).sighting().facts;
@@ -54,6 +69,7 @@ export async function noteCopy(loop: DatabaseLoop, id: string, whole: boolean): 
       offset: facts.offset,
     });
     if (whole) {
+      noteHistory(loop, instance.shard, facts);
       loop.event(
         'replica-in-sync',
         'info',
