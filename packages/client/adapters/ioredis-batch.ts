@@ -21,6 +21,7 @@ export class IoBatch implements Placeable {
   readonly chain: Chain | undefined;
   readonly deadlineAt: number;
   readonly queuedAt: number;
+  readonly transaction: boolean;
   settled = false;
   readonly #calling: Calling | undefined;
   readonly #run: (lane: Lane) => void;
@@ -35,6 +36,7 @@ export class IoBatch implements Placeable {
   ) {
     this.calls = commands.map((command) => new IoCall(command, calling));
     const transaction = commands[0]?.name === 'multi';
+    this.transaction = transaction;
     for (const call of this.calls)
       if (transaction || transactional.has(call.name)) call.inTransaction = true;
     this.label = `${transaction ? 'MULTI' : 'pipeline'} of ${commands.length}`;

@@ -256,6 +256,8 @@ function aim(
 /** MULTI without a pipeline, WATCH: state of one connection, so what follows stays on it. */
 function session(pool: Pool, call: IoCall): Promise<unknown> {
   pool.submit(call);
+  if (call.name === 'watch') pool.watching.set(call.lane);
+  if (call.name === 'unwatch' || call.name === 'discard') pool.watching.set(undefined);
   if (call.name === 'multi') pool.pin(call.lane);
   if (call.name === 'exec' || call.name === 'discard') pool.pin(undefined);
   return call.command.promise;

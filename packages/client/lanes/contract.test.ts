@@ -209,6 +209,30 @@ function suite(kind: Kind, portsOf: () => readonly number[], isCluster: boolean)
       );
     });
   }
+
+  if (!isCluster && kind.library !== 'redis') {
+    test('WATCH holds over lanes, and a lost connection ends it', async () => {
+      await withLanes(
+        kind,
+        portsOf(),
+        { small: { min: 3 }, choose: 'round-robin' },
+        async (redis) => {
+          await until(() => lanesOf(redis).every((l) => l.state === 'ready'));
+          for (let i = 0; i < 6; i += 1) {
+            await redis.set(key('w'), '1');
+            await kind.call(redis, 'WATCH', key('w'));
+            if (i % 2 === 0) await redis.set(key('w'), 'changed');
+            const io = redis as unknown as {
+              multi(): { incr(k: string): { exec(): Promise<unknown> } };
+            };
+            const result = await io.multi().incr(key('w')).exec();
+            if (i % 2 === 0) assert.equal(result, null);
+            else assert.deepEqual(result, [[null, 2]]);
+          }
+        },
+      );
+    });
+  }
 }
 
 for (const kind of plainKinds) describe(kind.name, () => suite(kind, () => [server.port], false));

@@ -98,3 +98,12 @@ export class Lane {
     return `${this.kind}-${this.id}`;
   }
 }
+
+/** Waits for what somebody waits for; a connection that is broken already has nothing to say at its end. */
+export async function endLane(lane: Lane): Promise<void> {
+  const wanted = [...lane.pending].some((call) => !call.settled);
+  const broken = lane.pending.size > 0 || lane.state !== 'ready';
+  if (broken && !wanted) lane.client?.destroy('closed');
+  // What it says about its own end changes nothing any more.
+  else await lane.client?.close().catch(() => {});
+}

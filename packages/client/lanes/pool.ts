@@ -15,9 +15,8 @@
  */
 import { performance } from 'node:perf_hooks';
 import { deadlineOf } from '../deadlines/classes.ts';
-import { aborted, CircuitOpenError, KitError, UnknownOutcomeError } from '../errors.ts';
+import { aborted, CircuitOpenError, KitError } from '../errors.ts';
 import {
-  LANE_FULL_BYTES,
   RECONNECT_BASE_MS,
   RECONNECT_CAP_MS,
   SMALL_REPLY_BYTES,
@@ -25,19 +24,24 @@ import {
 } from '../limits.ts';
 import { fullJitter } from '../retries/backoff.ts';
 import { CircuitBreaker } from '../retries/breaker.ts';
-import { RetryPolicy, saysNotRun } from '../retries/policy.ts';
-import { laneChannel, retryChannel } from '../telemetry/channels.ts';
-import { shown } from '../telemetry/explain.ts';
+import { RetryPolicy } from '../retries/policy.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
+import { Barrier } from './barrier.ts';
 import { Call, type Chain } from './call.ts';
+import { callLost, callRefused } from './fate.ts';
 import { Janitor } from './janitor.ts';
-import { Lane, type LaneKind } from './lane.ts';
+import { endLane, type Lane } from './lane.ts';
 import { LargeSketch } from './learn.ts';
 import { OfflineQueue } from './offline.ts';
 import type { LanesSettings } from './options.ts';
-import { KeyOrder } from './order.ts';
+import type { KeyOrder } from './order.ts';
 import { rescueBehind } from './rescue.ts';
+import { type Driver, isData, Roster } from './roster.ts';
+
+import { Watching } from './watching.ts';
+
+export type { Driver } from './roster.ts';
 
 /** Something that goes to one lane as a whole: a call, or a batch of them. */
 export interface Placeable {
@@ -50,46 +54,37 @@ export interface Placeable {
   readonly deadlineAt: number;
   readonly queuedAt: number;
   readonly settled: boolean;
+  /** MULTI ... EXEC in one piece. */
+  readonly transaction?: boolean;
   keys(): readonly string[];
   send(lane: Lane): void;
   fail(error: unknown): void;
 }
 
-/** A client library's part. */
-export interface Driver {
-  /** Makes the client of a new lane and attaches to it; reports by the pool's methods. */
-  open(lane: Lane): void;
-}
-
 export class Pool {
   readonly settings: LanesSettings;
   readonly sketch: LargeSketch;
-  readonly order = new KeyOrder();
   readonly policy: RetryPolicy;
   readonly breaker: CircuitBreaker | undefined;
   readonly offline: OfflineQueue;
   readonly recorder: Recorder | undefined;
-  readonly lanes = new Set<Lane>();
   endpoint = '';
-  #small: Lane[] = [];
-  #bulk: Lane[] = [];
-  readonly #driver: Driver;
+  readonly roster: Roster;
   readonly #janitor: Janitor;
   /** Commands that every lane must have seen: SELECT, CLIENT SETNAME, ... */
   readonly #everywhere = new Map<string, readonly (string | Buffer)[]>();
-  #barrier: { item: Placeable; sent: boolean; left: number } | undefined;
-  #held: Placeable[] = [];
+  readonly #barrier: Barrier;
   #forBlocking: Placeable[] = [];
   /** Wait in the order table for their key. */
   readonly #parked = new Set<Placeable>();
   #session: Lane | undefined;
-  #nextId = 0;
-  #turn = 0;
+  /** Where WATCH was sent, for the transaction that follows it. */
+  readonly watching = new Watching();
   #closing = false;
 
   constructor(driver: Driver, settings: LanesSettings, recorder: Recorder | undefined) {
-    this.#driver = driver;
     this.settings = settings;
+    this.roster = new Roster(driver, settings, () => this.#janitor.wake());
     this.recorder = recorder;
     this.sketch = new LargeSketch(settings.large);
     this.policy = new RetryPolicy(settings.retries);
@@ -97,20 +92,27 @@ export class Pool {
     const breaker = settings.retries === false ? false : settings.retries?.breaker;
     this.breaker = breaker === false ? undefined : new CircuitBreaker(breaker);
     this.#janitor = new Janitor(this);
+    this.#barrier = new Barrier(
+      () => ![...this.lanes].some((lane) => isData(lane) && lane.pending.size > 0),
+      (item) => this.#toLane(item, this.roster.smallLane()),
+      (item) => this.place(item),
+    );
   }
 
   get closed(): boolean {
     return this.#closing;
   }
 
-  get small(): readonly Lane[] {
-    return this.#small;
+  get lanes(): ReadonlySet<Lane> {
+    return this.roster.lanes;
+  }
+
+  get order(): KeyOrder {
+    return this.roster.order;
   }
 
   get waiting(): readonly Placeable[] {
-    const barrier = this.#barrier;
-    const first = barrier !== undefined && !barrier.sent ? [barrier.item] : [];
-    return [...first, ...this.#held, ...this.#forBlocking, ...this.#parked];
+    return [...this.#barrier.waiting, ...this.#forBlocking, ...this.#parked];
   }
 
   /** Lanes that open later get this command too: a login that changed, a name. */
@@ -124,12 +126,12 @@ export class Pool {
 
   /** The lane of subscriptions. */
   subscriber(): Lane {
-    return this.#only('subscriber');
+    return this.roster.only('subscriber');
   }
 
   /** Opens the lanes there are from the start. */
   start(): void {
-    for (let i = 0; i < this.settings.smallMin; i += 1) this.open('small', 'start');
+    for (let i = 0; i < this.settings.smallMin; i += 1) this.roster.open('small', 'start');
   }
 
   /** Entry of a new call: deadline, circuit breaker, signal; then a lane. */
@@ -167,7 +169,7 @@ export class Pool {
     if (item.settled) return;
     if (this.#closing)
       return item.fail(new KitError('ERR_CLIENT_CLOSED', `${item.label}: the client was closed`));
-    if (this.#barrier !== undefined) return this.#wait(this.#held, item);
+    if (this.#barrier.on) return this.#wait(this.#barrier.held, item);
     if (item.place === 'data' || item.place === 'free') return this.#placeData(item);
     if (this.settings.single && (item.place === 'blocking' || item.place === 'subscribe')) {
       return this.#placeData(item);
@@ -178,9 +180,9 @@ export class Pool {
       case 'blocking':
         return this.#placeBlocking(item);
       case 'subscribe':
-        return this.#toLane(item, this.#only('subscriber'));
+        return this.#toLane(item, this.roster.only('subscriber'));
       case 'session':
-        return this.#toLane(item, this.#session ?? this.#smallLane());
+        return this.#toLane(item, this.#session ?? this.roster.smallLane());
       case 'everywhere':
         return this.#placeEverywhere(item);
       case 'refused':
@@ -209,15 +211,26 @@ export class Pool {
 
   #placeData(item: Placeable): void {
     if (this.#session !== undefined) return this.#toLane(item, this.#session);
+    const watched = item.transaction === true ? this.watching.take() : undefined;
+    if (watched === 'lost') {
+      return item.fail(
+        new KitError(
+          'ERR_CLIENT_OFFLINE',
+          `${item.label}: the connection that watched its keys was lost, nothing was run; begin again with WATCH`,
+        ),
+      );
+    }
+    if (watched !== undefined) return this.#toLane(item, watched);
     const chain = item.chain;
     if (chain?.lane !== undefined && chain.pending > 0) return this.#toLane(item, chain.lane);
     const large = item instanceof Call ? item.large : item.calls.some(isLarge);
     if (!this.order.on) {
-      return this.#toLane(item, large ? this.#bulkLane() : this.#smallLane());
+      return this.#toLane(item, large ? this.roster.bulkLane() : this.roster.smallLane());
     }
     const keys = item.keys();
     const where = this.order.where(keys, item.read);
-    if (where === 'free') return this.#toLane(item, large ? this.#bulkLane() : this.#smallLane());
+    if (where === 'free')
+      return this.#toLane(item, large ? this.roster.bulkLane() : this.roster.smallLane());
     if (where !== 'wait' && where.state === 'ready' && (!large || where.kind === 'bulk')) {
       return this.#toLane(item, where);
     }
@@ -235,25 +248,9 @@ export class Pool {
 
   #placeBarrier(item: Placeable): void {
     if (this.#session !== undefined) return this.#toLane(item, this.#session);
-    if (!this.order.on) return this.#toLane(item, this.#smallLane());
-    this.#barrier = { item, sent: false, left: item.calls.length };
-    this.#tryBarrier();
-  }
-
-  #tryBarrier(): void {
-    const barrier = this.#barrier;
-    if (barrier === undefined || barrier.sent) return;
-    for (const lane of this.lanes) if (isData(lane) && lane.pending.size > 0) return;
-    barrier.sent = true;
-    if (barrier.item.settled) return this.#endBarrier();
-    this.#toLane(barrier.item, this.#smallLane());
-  }
-
-  #endBarrier(): void {
-    this.#barrier = undefined;
-    const held = this.#held;
-    this.#held = [];
-    for (const item of held) this.place(item);
+    if (!this.order.on) return this.#toLane(item, this.roster.smallLane());
+    this.#barrier.begin(item);
+    this.#barrier.step();
   }
 
   #placeBlocking(item: Placeable): void {
@@ -262,9 +259,9 @@ export class Pool {
       .keys()
       .find((one) => this.order.on && this.order.where([one], false) !== 'free');
     if (key !== undefined && this.#park(item, key)) return;
-    if (!this.order.on && this.#small[0] !== undefined && this.#small[0].pending.size > 0) {
+    if (!this.order.on && this.roster.busy) {
       // Commands before it may be on its key: from now on the table knows.
-      this.track();
+      this.roster.track();
       return this.#placeBlocking(item);
     }
     let count = 0;
@@ -275,7 +272,7 @@ export class Pool {
     }
     if (count >= this.settings.blockingMax) return this.#wait(this.#forBlocking, item);
     this.#wait(this.#forBlocking, item);
-    this.open('blocking', 'a blocking command needs a connection of its own');
+    this.roster.open('blocking', 'a blocking command needs a connection of its own');
   }
 
   #placeEverywhere(item: Placeable): void {
@@ -284,7 +281,7 @@ export class Pool {
     const args = [call.name, ...call.args.slice(call.from).map(asArgument)];
     const sub = call.name === 'client' ? ` ${String(args[1]).toLowerCase()}` : '';
     this.#everywhere.set(call.name + sub, args);
-    const first = this.#session ?? this.#smallLane();
+    const first = this.#session ?? this.roster.smallLane();
     for (const lane of this.lanes) {
       // A lane that refuses it says so by the errors of the commands that follow.
       if (lane !== first && lane.state === 'ready') lane.client?.command(args).catch(() => {});
@@ -305,9 +302,9 @@ export class Pool {
   #toLane(item: Placeable, lane: Lane): void {
     if (lane.state === 'ready') return this.#send(item, lane);
     if (!isData(lane) || this.#session !== undefined) return this.#toOffline(item);
-    let other = this.#readyLane(lane.kind);
+    let other = this.roster.readyLane(lane.kind);
     if (other === undefined) {
-      other = this.#readyLane();
+      other = this.roster.readyLane();
       // Better wait for the lane that opens than stand behind a large reply, or be one in front of
       // small ones. It counts as being on that lane already, so that nobody on its keys overtakes.
       const worse = lane.kind === 'bulk' || other?.congested === true;
@@ -349,100 +346,6 @@ export class Pool {
     if (this.order.on && isData(lane)) this.order.enter(call, lane);
   }
 
-  #smallLane(): Lane {
-    const lanes = this.#small;
-    const only = lanes[0];
-    if (
-      lanes.length === 1 &&
-      only !== undefined &&
-      only.load < LANE_FULL_BYTES &&
-      !only.congested
-    ) {
-      return only;
-    }
-    let best: Lane | undefined;
-    let full = true;
-    for (let i = 0; i < lanes.length; i += 1) {
-      const lane = lanes[(i + this.#turn) % lanes.length] as Lane;
-      if (lane.state !== 'ready' && best !== undefined) continue;
-      const congested = lane.congested;
-      if (!congested && lane.load < LANE_FULL_BYTES) {
-        full = false;
-        if (this.settings.choose === 'round-robin') {
-          this.#turn = (i + this.#turn + 1) % lanes.length;
-          return lane;
-        }
-      }
-      if (best === undefined || best.state !== 'ready' || weigh(lane) < weigh(best)) best = lane;
-    }
-    if (full && lanes.length < this.settings.smallMax && !this.#closing) {
-      const opened = this.open(
-        'small',
-        best === undefined ? 'none is left' : 'the others are full',
-      );
-      return best ?? opened;
-    }
-    return best ?? this.open('small', 'none is left');
-  }
-
-  #bulkLane(): Lane {
-    let best: Lane | undefined;
-    for (const lane of this.#bulk) {
-      if (lane.state === 'ready' && lane.pending.size === 0) return lane;
-      if (best === undefined || weigh(lane) < weigh(best)) best = lane;
-    }
-    if (this.#bulk.length < this.settings.bulkMax) {
-      return this.open('bulk', 'large values are on their way');
-    }
-    return best ?? this.#smallLane();
-  }
-
-  #only(kind: LaneKind): Lane {
-    if (this.settings.single) return this.#smallLane();
-    for (const lane of this.lanes) if (lane.kind === kind) return lane;
-    return this.open(kind, 'a subscription needs a connection of its own');
-  }
-
-  #readyLane(kind?: LaneKind): Lane | undefined {
-    let best: Lane | undefined;
-    for (const lane of this.lanes) {
-      if (lane.state !== 'ready' || !isData(lane) || (kind !== undefined && lane.kind !== kind))
-        continue;
-      if (best === undefined || weigh(lane) < weigh(best)) best = lane;
-    }
-    return best;
-  }
-
-  open(kind: LaneKind, reason: string): Lane {
-    const lane = new Lane(this.#nextId, kind, performance.now());
-    this.#nextId += 1;
-    this.lanes.add(lane);
-    if (kind === 'small') this.#small.push(lane);
-    if (kind === 'bulk') this.#bulk.push(lane);
-    if (this.#small.length + this.#bulk.length > 1) this.track();
-    this.announce(lane, 'opened', reason);
-    this.#driver.open(lane);
-    this.#janitor.wake();
-    return lane;
-  }
-
-  /** Turns the order table on, with what is in flight already. */
-  track(): void {
-    if (this.order.on) return;
-    this.order.on = true;
-    for (const lane of this.lanes) {
-      if (isData(lane)) for (const call of lane.pending) this.order.enter(call, lane);
-    }
-  }
-
-  announce(
-    lane: Lane,
-    what: 'opened' | 'ready' | 'lost' | 'ended' | 'closed' | 'became-bulk',
-    reason: string,
-  ): void {
-    if (laneChannel.hasSubscribers) laneChannel.publish({ lane: lane.label, what, reason });
-  }
-
   // What the driver reports.
 
   ready(lane: Lane): void {
@@ -450,7 +353,7 @@ export class Pool {
     lane.state = 'ready';
     lane.readyAt = performance.now();
     lane.losses = 0;
-    this.announce(lane, 'ready', 'connected');
+    this.roster.announce(lane, 'ready', 'connected');
     for (const args of this.#everywhere.values()) lane.client?.command(args).catch(() => {});
     if (lane.kind === 'blocking') return this.#nextBlocking(lane);
     for (const item of lane.unsent.splice(0)) {
@@ -458,7 +361,7 @@ export class Pool {
       else item.send(lane);
     }
     for (const item of this.offline.take()) this.place(item);
-    this.#tryBarrier();
+    this.#barrier.step();
   }
 
   answered(call: Call, now: number): void {
@@ -482,13 +385,7 @@ export class Pool {
       call.calling?.signal?.removeEventListener('abort', call.onAbort);
     const free = call.tracked ? this.order.leave(call) : undefined;
     if (free !== undefined) for (const item of free) this.place(item);
-    const barrier = this.#barrier;
-    if (barrier !== undefined) {
-      if (barrier.sent && barrier.item.calls.includes(call)) {
-        barrier.left -= 1;
-        if (barrier.left <= 0) this.#endBarrier();
-      } else this.#tryBarrier();
-    }
+    this.#barrier.released(call);
     if (lane.kind === 'blocking' && lane.pending.size === 0) this.#nextBlocking(lane);
   }
 
@@ -501,11 +398,11 @@ export class Pool {
     const { lane } = call;
     if (lane?.kind !== 'blocking' || !call.listed) return;
     lane.state = 'ended';
-    this.lanes.delete(lane);
+    this.roster.remove(lane);
     this.release(call, lane);
     lane.client?.destroy('its caller gave up');
-    this.announce(lane, 'closed', 'its caller gave up');
-    if (this.#forBlocking.length > 0) this.open('blocking', 'calls wait for one');
+    this.roster.announce(lane, 'closed', 'its caller gave up');
+    if (this.#forBlocking.length > 0) this.roster.open('blocking', 'calls wait for one');
   }
 
   #nextBlocking(lane: Lane): void {
@@ -525,65 +422,29 @@ export class Pool {
   becameLarge(sent: Sent, wire: Wire<Sent>, lane: Lane): void {
     this.sketch.saw(sent.name, sent.key, sent.announced, true);
     if (lane.kind !== 'small' || this.settings.bulkMax === 0) return;
-    this.track();
-    if (this.#bulk.length < this.settings.bulkMax && this.#session !== lane) {
-      this.#small = this.#small.filter((one) => one !== lane);
-      lane.kind = 'bulk';
-      this.#bulk.push(lane);
-      this.announce(lane, 'became-bulk', `${sent.name} brought a large reply`);
-      if (this.#small.length < this.settings.smallMin) this.open('small', 'one became a bulk lane');
-    }
-    const other = this.#small.find((one) => one !== lane && !one.congested);
+    this.roster.track();
+    if (this.#session !== lane) this.roster.becomeBulk(lane, `${sent.name} brought a large reply`);
+    const other = this.roster.small.find((one) => one !== lane && !one.congested);
     if (other !== undefined) rescueBehind(wire, other);
   }
 
-  /** The connection of these calls is gone. `written`: they may have run. */
+  /** The connection of a call is gone. `written`: it may have run. */
   lost(call: Call, lane: Lane, written: boolean, cause: unknown): void {
-    this.release(call, lane);
-    if (call.settled) return;
-    this.breaker?.failed(performance.now());
-    if (written && !this.policy.repeatable(call)) {
-      call.fail(new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause));
-      return;
-    }
-    if (!this.again(call, cause, !written)) call.fail(cause);
+    callLost(this, call, lane, written, cause);
   }
 
   /** An error reply. True: the pool takes care of it. */
   refused(call: Call, lane: Lane, error: unknown): boolean {
-    if (!saysNotRun(error) || call.settled || call.inTransaction) return false;
-    this.breaker?.failed(performance.now());
-    this.release(call, lane);
-    return this.again(call, error, false);
-  }
-
-  /** Makes the call once more, later. False: no attempt left. */
-  again(call: Call, cause: unknown, neverSent: boolean): boolean {
-    const delayMs = this.policy.next(call);
-    if (delayMs === undefined) return false;
-    if (retryChannel.hasSubscribers) {
-      retryChannel.publish({
-        command: call.name,
-        key: call.key,
-        attempt: call.attempts,
-        delayMs,
-        reason: cause,
-      });
-    }
-    const other = this.#readyLane();
-    const elsewhere = call.attempts === 1 && other !== undefined && other !== call.lane;
-    if (neverSent || (elsewhere && !saysNotRun(cause))) this.place(call);
-    else setTimeout(() => this.place(call), delayMs);
-    return true;
+    return callRefused(this, call, lane, error);
   }
 
   down(lane: Lane, reason: string): void {
     if (lane.state === 'ended') return;
     lane.state = 'down';
     lane.losses += 1;
-    this.announce(lane, 'lost', reason);
+    this.roster.announce(lane, 'lost', reason);
     if (this.#session === lane) this.#session = undefined;
-    this.#tryBarrier();
+    this.#barrier.step();
     this.#giveBack(lane);
   }
 
@@ -599,19 +460,17 @@ export class Pool {
   ended(lane: Lane, reason: string): void {
     if (lane.state === 'ended') return;
     lane.state = 'ended';
-    this.lanes.delete(lane);
-    this.#small = this.#small.filter((one) => one !== lane);
-    this.#bulk = this.#bulk.filter((one) => one !== lane);
+    this.roster.remove(lane);
     if (this.#session === lane) this.#session = undefined;
-    this.announce(lane, 'ended', reason);
+    this.roster.announce(lane, 'ended', reason);
     this.#giveBack(lane);
     const gone = new KitError('ERR_CLIENT_OFFLINE', `the connection ended: ${reason}`);
     for (const call of [...lane.pending]) this.lost(call, lane, call.writtenAt > 0, gone);
-    if (this.#closing || this.#small.length >= this.settings.smallMin) return;
+    if (this.#closing || this.roster.small.length >= this.settings.smallMin) return;
     const delayMs = fullJitter(lane.losses + 1, RECONNECT_BASE_MS, RECONNECT_CAP_MS);
     setTimeout(() => {
-      if (!this.#closing && this.#small.length < this.settings.smallMin) {
-        this.open('small', 'replaces one that ended').losses = lane.losses + 1;
+      if (!this.#closing && this.roster.small.length < this.settings.smallMin) {
+        this.roster.open('small', 'replaces one that ended').losses = lane.losses + 1;
       }
     }, delayMs);
   }
@@ -623,69 +482,51 @@ export class Pool {
       if (lane.kind === 'subscriber') continue;
       if (
         lane.kind === 'small' &&
-        (this.#small.length <= this.settings.smallMin || lane === this.#session)
+        (this.roster.small.length <= this.settings.smallMin || lane === this.#session)
       )
         continue;
       this.closeLane(lane, 'idle');
     }
-    if (this.order.on && this.order.size === 0 && this.#small.length + this.#bulk.length <= 1) {
+    if (
+      this.order.on &&
+      this.order.size === 0 &&
+      this.roster.small.length + this.roster.bulk.length <= 1
+    ) {
       this.order.on = false;
     }
   }
 
   closeLane(lane: Lane, reason: string): void {
     lane.state = 'ended';
-    this.lanes.delete(lane);
-    this.#small = this.#small.filter((one) => one !== lane);
-    this.#bulk = this.#bulk.filter((one) => one !== lane);
-    this.announce(lane, 'closed', reason);
+    this.roster.remove(lane);
+    this.roster.announce(lane, 'closed', reason);
     // A connection that is broken already has nothing to say at its end.
     lane.client?.close().catch(() => lane.client?.destroy(reason));
   }
 
   /** Refuses new calls; those that were never sent fail, those in flight are waited for. */
   async close(): Promise<void> {
-    this.#closing = true;
-    this.#janitor.stop();
-    const error = new KitError('ERR_CLIENT_CLOSED', 'the client was closed');
-    const waiting = [...this.waiting, ...this.offline.take()];
-    for (const item of waiting) item.fail(error);
-    await Promise.all([...this.lanes].map((lane) => this.#end(lane)));
-    this.lanes.clear();
-  }
-
-  /** Waits for what somebody waits for; a connection that is broken already has nothing to say at its end. */
-  async #end(lane: Lane): Promise<void> {
-    for (const call of lane.pending) {
-      if (call.settled) continue;
-      await lane.client?.close().catch(() => {});
-      return;
-    }
-    if (lane.pending.size > 0 || lane.state !== 'ready') lane.client?.destroy('closed');
-    else await lane.client?.close().catch(() => {});
+    this.#refuseAll('close() was called');
+    await Promise.all([...this.lanes].map((lane) => endLane(lane)));
+    this.roster.clear();
   }
 
   destroy(reason: string): void {
+    this.#refuseAll(reason);
+    for (const lane of this.lanes) lane.client?.destroy(reason);
+    this.roster.clear();
+  }
+
+  #refuseAll(reason: string): void {
     this.#closing = true;
     this.#janitor.stop();
     const error = new KitError('ERR_CLIENT_CLOSED', `the client was closed: ${reason}`);
     for (const item of [...this.waiting, ...this.offline.take()]) item.fail(error);
-    for (const lane of this.lanes) lane.client?.destroy(reason);
-    this.lanes.clear();
   }
 }
 
 function isLarge(call: Call): boolean {
   return call.large;
-}
-
-function isData(lane: Lane): boolean {
-  return lane.kind === 'small' || lane.kind === 'bulk';
-}
-
-/** A lane with a large reply on its way weighs as much as what is still to come. */
-function weigh(lane: Lane): number {
-  return lane.congested ? lane.load + LANE_FULL_BYTES * 16 : lane.load;
 }
 
 function asArgument(value: unknown): string | Buffer {

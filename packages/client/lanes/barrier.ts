@@ -1,0 +1,64 @@
+/**
+ * Commands that everything must be in order with (FLUSHALL, SCRIPT FLUSH, a command whose keys are
+ * busy on several lanes): sent when nothing is in flight on any lane; what is asked for meanwhile
+ * waits until it was answered.
+ */
+import type { Call } from './call.ts';
+import type { Placeable } from './pool.ts';
+
+export class Barrier {
+  readonly held: Placeable[] = [];
+  readonly #quiet: () => boolean;
+  readonly #send: (item: Placeable) => void;
+  readonly #place: (item: Placeable) => void;
+  #item: Placeable | undefined;
+  #sent = false;
+  #left = 0;
+
+  constructor(
+    quiet: () => boolean,
+    send: (item: Placeable) => void,
+    place: (item: Placeable) => void,
+  ) {
+    this.#quiet = quiet;
+    this.#send = send;
+    this.#place = place;
+  }
+
+  get on(): boolean {
+    return this.#item !== undefined;
+  }
+
+  get waiting(): readonly Placeable[] {
+    return this.#item !== undefined && !this.#sent ? [this.#item, ...this.held] : this.held;
+  }
+
+  begin(item: Placeable): void {
+    this.#item = item;
+    this.#sent = false;
+    this.#left = item.calls.length;
+  }
+
+  /** Sends it if it may go. */
+  step(): void {
+    const item = this.#item;
+    if (item === undefined || this.#sent || !this.#quiet()) return;
+    this.#sent = true;
+    if (item.settled) this.#end();
+    else this.#send(item);
+  }
+
+  /** A call left its lane: perhaps one of the barrier's, perhaps the last one in its way. */
+  released(call: Call): void {
+    const item = this.#item;
+    if (item === undefined) return;
+    if (!this.#sent || !item.calls.includes(call)) return this.step();
+    this.#left -= 1;
+    if (this.#left <= 0) this.#end();
+  }
+
+  #end(): void {
+    this.#item = undefined;
+    for (const item of this.held.splice(0)) this.#place(item);
+  }
+}

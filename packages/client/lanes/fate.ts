@@ -1,0 +1,58 @@
+/**
+ * What becomes of a call when its connection ends or the server says that it did not run it: made
+ * again, on another lane or later, or failed with what is known. See retries/policy.ts for which.
+ */
+import { performance } from 'node:perf_hooks';
+import { UnknownOutcomeError } from '../errors.ts';
+import { saysNotRun } from '../retries/policy.ts';
+import { retryChannel } from '../telemetry/channels.ts';
+import { shown } from '../telemetry/explain.ts';
+import type { Call } from './call.ts';
+import type { Lane } from './lane.ts';
+import type { Pool } from './pool.ts';
+
+/** The connection of these calls is gone. `written`: they may have run. */
+export function callLost(
+  pool: Pool,
+  call: Call,
+  lane: Lane,
+  written: boolean,
+  cause: unknown,
+): void {
+  pool.release(call, lane);
+  if (call.settled) return;
+  pool.breaker?.failed(performance.now());
+  if (written && !pool.policy.repeatable(call)) {
+    call.fail(new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause));
+    return;
+  }
+  if (!again(pool, call, cause, !written)) call.fail(cause);
+}
+
+/** An error reply. True: the pool takes care of it. */
+export function callRefused(pool: Pool, call: Call, lane: Lane, error: unknown): boolean {
+  if (!saysNotRun(error) || call.settled || call.inTransaction) return false;
+  pool.breaker?.failed(performance.now());
+  pool.release(call, lane);
+  return again(pool, call, error, false);
+}
+
+/** Makes the call once more, later. False: no attempt left. */
+function again(pool: Pool, call: Call, cause: unknown, neverSent: boolean): boolean {
+  const delayMs = pool.policy.next(call);
+  if (delayMs === undefined) return false;
+  if (retryChannel.hasSubscribers) {
+    retryChannel.publish({
+      command: call.name,
+      key: call.key,
+      attempt: call.attempts,
+      delayMs,
+      reason: cause,
+    });
+  }
+  const other = pool.roster.readyLane();
+  const elsewhere = call.attempts === 1 && other !== undefined && other !== call.lane;
+  if (neverSent || (elsewhere && !saysNotRun(cause))) pool.place(call);
+  else setTimeout(() => pool.place(call), delayMs);
+  return true;
+}
