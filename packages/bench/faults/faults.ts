@@ -39,7 +39,8 @@ const FILL_CHUNK = 1024 * 1024;
 const NO_FAKE_TIME = '+0';
 
 export class Faults {
-  private readonly guardian: ChildProcess;
+  /** Started with the first fault. */
+  private guardian: ChildProcess | null = null;
   private readonly waiting = new Map<
     number,
     { armed: PromiseWithResolvers<void>; undone: PromiseWithResolvers<void>; undo: readonly Undo[] }
@@ -48,30 +49,16 @@ export class Faults {
   private nextId = 1;
   private alone = false;
 
-  constructor() {
-    const file = path.join(import.meta.dirname, 'guardian.ts');
-    this.guardian = spawn(process.execPath, [file], {
-      detached: true,
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    this.guardian.unref();
-    const { stdin, stdout } = this.guardian;
-    if (stdin === null || stdout === null) throw new Error('a guardian has pipes');
-    stdin.on('error', () => undefined); // Its end shows as 'exit'.
-    createInterface({ input: stdout }).on('line', (line) => {
-      this.hear(JSON.parse(line) as FromGuardian);
-    });
-    this.guardian.on('exit', () => void this.takeOver());
-  }
-
   /** Ends every fault and the guardian. */
   async close(): Promise<void> {
     await Promise.all([...this.on].map((fault) => fault.end()));
+    const { guardian } = this;
+    if (guardian === null) return;
     const gone = new Promise<void>((resolve) => {
-      if (this.guardian.exitCode !== null || this.guardian.signalCode !== null) resolve();
-      else this.guardian.once('exit', () => resolve());
+      if (guardian.exitCode !== null || guardian.signalCode !== null) resolve();
+      else guardian.once('exit', () => resolve());
     });
-    this.guardian.stdin?.end();
+    guardian.stdin?.end();
     await gone;
   }
 
@@ -247,7 +234,25 @@ export class Faults {
   }
 
   private tell(message: ToGuardian): void {
+    this.guardian ??= this.startGuardian();
     this.guardian.stdin?.write(`${JSON.stringify(message)}\n`);
+  }
+
+  private startGuardian(): ChildProcess {
+    const extension = path.extname(import.meta.filename);
+    const file = path.join(import.meta.dirname, `guardian${extension}`);
+    const guardian = spawn(process.execPath, [file], {
+      detached: true,
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    guardian.unref();
+    // Its end shows as 'exit'.
+    guardian.stdin.on('error', () => undefined);
+    createInterface({ input: guardian.stdout }).on('line', (line) => {
+      this.hear(JSON.parse(line) as FromGuardian);
+    });
+    guardian.on('exit', () => void this.takeOver());
+    return guardian;
   }
 
   private hear(message: FromGuardian): void {
