@@ -42,6 +42,7 @@ import {
   SHARD_PORTS,
 } from './limits.ts';
 import { type Say, step } from './steps.ts';
+import { fewerConnections, openToOthers } from './warnings.ts';
 
 const LOOPBACK = ['127.0.0.1', '::1'];
 
@@ -393,6 +394,7 @@ export class System {
       listen: [...LOOPBACK, ...listen],
       warnings: [
         ...(listen.length === 0 ? [] : [openToOthers(listen)]),
+        ...fewerConnections(store.databases().map((each) => each.sizing.maxConnections)),
         ...certificates.problems.map((each) => each.message),
       ],
       capacity: capacitySummary(
@@ -438,8 +440,4 @@ function found(databases: number, adopted: number): string {
   if (databases === 0) return 'none yet';
   const engines = adopted === 0 ? 'starting' : `${adopted} engines adopted`;
   return `${databases} ${databases === 1 ? 'cache' : 'caches'}, ${engines}`;
-}
-
-function openToOthers(listen: readonly string[]): string {
-  return `Caches are reachable on ${listen.join(', ')} by TLS with an access key; the API there by HTTPS with the token. Databases with clientProtocol Plaintext are readable on the way.`;
 }

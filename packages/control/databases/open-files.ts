@@ -3,12 +3,17 @@
  * has no room for, at start in silence and at CONFIG SET with an error. Engines inherit our limit.
  */
 import { readFileSync } from 'node:fs';
-import { ENGINE_OPEN_FILES } from './limits.ts';
+import { CONNECTION_RESERVE, ENGINE_OPEN_FILES } from './limits.ts';
 
 /** Of this process; infinite where it is not limited or the system does not say. */
 export function mostEngineClients(): number {
   limit ??= openFilesLimit(readLimits());
   return limit - ENGINE_OPEN_FILES;
+}
+
+/** Of clients' own connections: what is left of it beside ours. */
+export function mostConnections(): number {
+  return mostEngineClients() - CONNECTION_RESERVE;
 }
 
 let limit: number | null = null;

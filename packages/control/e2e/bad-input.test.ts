@@ -334,6 +334,16 @@ test('each row of the table', async (t) => {
   }
 });
 
+test('OSSCluster in plaintext: 501, for its shards have TLS ports only', async () => {
+  const cluster = await service.putCluster('plain', { ha: false });
+  assert.equal(cluster.status, 201, cluster.text);
+  const plain = { clusteringPolicy: 'OSSCluster', clientProtocol: 'Plaintext' };
+  const refused = await service.putDatabase('plain', { database: plain });
+  assert.deepEqual([refused.status, refused.body.error.code], [501, 'NotImplemented']);
+  assert.equal(refused.body.error.target, 'properties.clientProtocol');
+  assert.equal((await service.call('GET', service.database('plain'))).status, 404);
+});
+
 test('a port that a stranger holds: 409 with a free one, and that one works', async () => {
   const stranger = createServer();
   await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 import { CONNECTION_RESERVE } from '../databases/limits.ts';
-import { mostEngineClients } from '../databases/open-files.ts';
+import { mostConnections, mostEngineClients } from '../databases/open-files.ts';
 import { firstWords, loginError, once, type Policy, target } from './clients.ts';
 import { HEAL_DEADLINE_MS } from './limits.ts';
 import { eventually, Service } from './service.ts';
@@ -208,6 +208,11 @@ test('SKUs in miniature', async (t) => {
   for (const expected of IN_MINIATURE) {
     await t.test(`${expected.sku} ${expected.policy}`, () => readBack(service, expected));
   }
+  await t.test('connections that this system has no room for are said', async () => {
+    const { body } = await service.call('GET', '/cinnabar/status');
+    const said = body.warnings.some((text: string) => text.includes('SKU with 200000'));
+    assert.equal(said, mostConnections() < 200_000, body.warnings.join());
+  });
 });
 
 test('the connection limit is kept at the endpoint, and a place that becomes free is free', async (t) => {

@@ -2,7 +2,7 @@
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import type { Sku } from '../catalog/skus.ts';
 import { ControlError } from '../errors.ts';
-import type { Sizing } from '../store/records.ts';
+import type { DatabaseSettings, Sizing } from '../store/records.ts';
 import {
   ENTERPRISE_CLUSTER_MAX_SHARDS,
   MAX_LOCATION,
@@ -76,6 +76,17 @@ export function checkPolicy(policy: Policy, sizing: Sizing): void {
     501,
     `EnterpriseCluster serves at most ${ENTERPRISE_CLUSTER_MAX_SHARDS} shard in this version and ${sizing.sku} has ${sizing.shards}: choose a SKU with one shard (Balanced_B0, Balanced_B1) or the policy OSSCluster.`,
     'properties.clusteringPolicy',
+  );
+}
+
+/** Shards that clients reach directly have TLS ports only: a plain client would find nobody there. */
+export function checkProtocol({ policy, clientProtocol }: DatabaseSettings): void {
+  if (policy !== 'OSSCluster' || clientProtocol !== 'Plaintext') return;
+  throw new ControlError(
+    'NotImplemented',
+    501,
+    'clientProtocol Plaintext is not built for OSSCluster, whose shards listen with TLS only: choose Encrypted, or the policy EnterpriseCluster or NoCluster.',
+    'properties.clientProtocol',
   );
 }
 

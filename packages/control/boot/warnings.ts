@@ -1,0 +1,16 @@
+/** What `status` warns of, of the whole installation. */
+import { mostConnections } from '../databases/open-files.ts';
+
+/** A SKU's connections that the system has no room for, said where it applies. */
+export function fewerConnections(wanted: readonly number[]): string[] {
+  const most = mostConnections();
+  const largest = Math.max(0, ...wanted);
+  if (largest <= most) return [];
+  return [
+    `This system lets an engine have ${most} connections, and a cache here has a SKU with ${largest}: it serves as many as there can be. Raise the limit of open files (ulimit -Hn) and start again.`,
+  ];
+}
+
+export function openToOthers(listen: readonly string[]): string {
+  return `Caches are reachable on ${listen.join(', ')} by TLS with an access key; the API there by HTTPS with the token. Databases with clientProtocol Plaintext are readable on the way.`;
+}
