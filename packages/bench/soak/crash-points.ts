@@ -126,11 +126,18 @@ async function shardPort(service: OurService, name: string): Promise<number> {
 }
 
 async function write(target: Target, value: string): Promise<void> {
-  await until('a write is acknowledged', async () => (await trySet(target, KEY, value)) === '');
+  let refusal = '';
+  await until('a write is acknowledged', async () => {
+    refusal = await trySet(target, KEY, value);
+    return refusal === '';
+  }).catch((error: Error) => {
+    throw new Error(`${error.message} (${refusal})`);
+  });
 }
 
 async function read(target: Target): Promise<string> {
   let value = '';
+  let refusal = '';
   await until('it is read back', async () => {
     try {
       const asker = await Asker.open(target);
@@ -140,9 +147,13 @@ async function read(target: Target): Promise<string> {
       } finally {
         asker.close();
       }
-    } catch {
-      return false; // The endpoint may be between two workers: asked again until the deadline.
+    } catch (error) {
+      // The endpoint may be between two workers: asked again until the deadline.
+      refusal = String(error);
+      return false;
     }
+  }).catch((error: Error) => {
+    throw new Error(`${error.message} (port ${target.port}: ${refusal})`);
   });
   return value;
 }
