@@ -28,7 +28,9 @@ import { RetryPolicy } from '../retries/policy.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import { Barrier } from './barrier.ts';
+import { BlockingQueue } from './blocking.ts';
 import { Call, type Chain } from './call.ts';
+import { Everywhere } from './everywhere.ts';
 import { callLost, callRefused } from './fate.ts';
 import { Janitor } from './janitor.ts';
 import { endLane, type Lane } from './lane.ts';
@@ -71,10 +73,9 @@ export class Pool {
   endpoint = '';
   readonly roster: Roster;
   readonly #janitor: Janitor;
-  /** Commands that every lane must have seen: SELECT, CLIENT SETNAME, ... */
-  readonly #everywhere = new Map<string, readonly (string | Buffer)[]>();
+  readonly #everywhere = new Everywhere();
   readonly #barrier: Barrier;
-  #forBlocking: Placeable[] = [];
+  readonly #blocking: BlockingQueue;
   /** Wait in the order table for their key. */
   readonly #parked = new Set<Placeable>();
   #session: Lane | undefined;
@@ -92,6 +93,12 @@ export class Pool {
     const breaker = settings.retries === false ? false : settings.retries?.breaker;
     this.breaker = breaker === false ? undefined : new CircuitBreaker(breaker);
     this.#janitor = new Janitor(this);
+    this.#blocking = new BlockingQueue(
+      this.roster,
+      settings.blockingMax,
+      (item, lane) => this.#toLane(item, lane),
+      (item) => this.#wait(this.#blocking.items, item),
+    );
     this.#barrier = new Barrier(
       () => ![...this.lanes].some((lane) => isData(lane) && lane.pending.size > 0),
       (item) => this.#toLane(item, this.roster.smallLane()),
@@ -112,16 +119,12 @@ export class Pool {
   }
 
   get waiting(): readonly Placeable[] {
-    return [...this.#barrier.waiting, ...this.#forBlocking, ...this.#parked];
+    return [...this.#barrier.waiting, ...this.#blocking.items, ...this.#parked];
   }
 
   /** Lanes that open later get this command too: a login that changed, a name. */
   remember(args: readonly string[]): void {
-    const name = String(args[0]).toLowerCase();
-    this.#everywhere.set(
-      name === 'client' ? `${name} ${String(args[1]).toLowerCase()}` : name,
-      args,
-    );
+    this.#everywhere.remember(args);
   }
 
   /** The lane of subscriptions. */
@@ -178,13 +181,17 @@ export class Pool {
       case 'barrier':
         return this.#placeBarrier(item);
       case 'blocking':
+        if (this.#session !== undefined) return this.#toLane(item, this.#session);
         return this.#placeBlocking(item);
       case 'subscribe':
         return this.#toLane(item, this.roster.only('subscriber'));
       case 'session':
         return this.#toLane(item, this.#session ?? this.roster.smallLane());
       case 'everywhere':
-        return this.#placeEverywhere(item);
+        return this.#toLane(
+          item,
+          this.#everywhere.spread(item, this.lanes, this.#session ?? this.roster.smallLane()),
+        );
       case 'refused':
         return item.fail(
           new KitError(
@@ -254,39 +261,13 @@ export class Pool {
   }
 
   #placeBlocking(item: Placeable): void {
-    if (this.#session !== undefined) return this.#toLane(item, this.#session);
-    const key = item
+    // Commands before it may be on its keys: from now on the table knows.
+    if (this.roster.busy) this.roster.track();
+    const busy = item
       .keys()
-      .find((one) => this.order.on && this.order.where([one], false) !== 'free');
-    if (key !== undefined && this.#park(item, key)) return;
-    if (!this.order.on && this.roster.busy) {
-      // Commands before it may be on its key: from now on the table knows.
-      this.roster.track();
-      return this.#placeBlocking(item);
-    }
-    let count = 0;
-    for (const lane of this.lanes) {
-      if (lane.kind !== 'blocking') continue;
-      count += 1;
-      if (lane.pending.size === 0 && lane.state === 'ready') return this.#toLane(item, lane);
-    }
-    if (count >= this.settings.blockingMax) return this.#wait(this.#forBlocking, item);
-    this.#wait(this.#forBlocking, item);
-    this.roster.open('blocking', 'a blocking command needs a connection of its own');
-  }
-
-  #placeEverywhere(item: Placeable): void {
-    const call = item.calls[0];
-    if (call === undefined) return;
-    const args = [call.name, ...call.args.slice(call.from).map(asArgument)];
-    const sub = call.name === 'client' ? ` ${String(args[1]).toLowerCase()}` : '';
-    this.#everywhere.set(call.name + sub, args);
-    const first = this.#session ?? this.roster.smallLane();
-    for (const lane of this.lanes) {
-      // A lane that refuses it says so by the errors of the commands that follow.
-      if (lane !== first && lane.state === 'ready') lane.client?.command(args).catch(() => {});
-    }
-    this.#toLane(item, first);
+      .find((key) => this.order.on && this.order.where([key], false) !== 'free');
+    if (busy !== undefined && this.#park(item, busy)) return;
+    this.#blocking.place(item);
   }
 
   #wait(queue: Placeable[], item: Placeable): void {
@@ -354,8 +335,8 @@ export class Pool {
     lane.readyAt = performance.now();
     lane.losses = 0;
     this.roster.announce(lane, 'ready', 'connected');
-    for (const args of this.#everywhere.values()) lane.client?.command(args).catch(() => {});
-    if (lane.kind === 'blocking') return this.#nextBlocking(lane);
+    this.#everywhere.replay(lane);
+    if (lane.kind === 'blocking') return this.#blocking.next(lane);
     for (const item of lane.unsent.splice(0)) {
       if (item.settled) for (const call of item.calls) this.release(call, lane);
       else item.send(lane);
@@ -386,7 +367,7 @@ export class Pool {
     const free = call.tracked ? this.order.leave(call) : undefined;
     if (free !== undefined) for (const item of free) this.place(item);
     this.#barrier.released(call);
-    if (lane.kind === 'blocking' && lane.pending.size === 0) this.#nextBlocking(lane);
+    if (lane.kind === 'blocking' && lane.pending.size === 0) this.#blocking.next(lane);
   }
 
   /**
@@ -402,20 +383,7 @@ export class Pool {
     this.release(call, lane);
     lane.client?.destroy('its caller gave up');
     this.roster.announce(lane, 'closed', 'its caller gave up');
-    if (this.#forBlocking.length > 0) this.roster.open('blocking', 'calls wait for one');
-  }
-
-  #nextBlocking(lane: Lane): void {
-    if (lane.state !== 'ready') return;
-    for (
-      let item = this.#forBlocking.shift();
-      item !== undefined;
-      item = this.#forBlocking.shift()
-    ) {
-      if (item.settled) continue;
-      this.#toLane(item, lane);
-      return;
-    }
+    this.#blocking.more();
   }
 
   /** The reply of `sent` on `lane` has just turned out to be large. */
@@ -475,33 +443,9 @@ export class Pool {
     }, delayMs);
   }
 
-  /** Closes lanes above the minimum that nobody used for a while; the order table may go off again. */
+  /** Closes lanes that nobody used for a while. */
   shrink(now: number): void {
-    for (const lane of [...this.lanes]) {
-      if (lane.pending.size > 0 || now - lane.usedAt < this.settings.idleMs) continue;
-      if (lane.kind === 'subscriber') continue;
-      if (
-        lane.kind === 'small' &&
-        (this.roster.small.length <= this.settings.smallMin || lane === this.#session)
-      )
-        continue;
-      this.closeLane(lane, 'idle');
-    }
-    if (
-      this.order.on &&
-      this.order.size === 0 &&
-      this.roster.small.length + this.roster.bulk.length <= 1
-    ) {
-      this.order.on = false;
-    }
-  }
-
-  closeLane(lane: Lane, reason: string): void {
-    lane.state = 'ended';
-    this.roster.remove(lane);
-    this.roster.announce(lane, 'closed', reason);
-    // A connection that is broken already has nothing to say at its end.
-    lane.client?.close().catch(() => lane.client?.destroy(reason));
+    this.roster.shrink(now, this.#session);
   }
 
   /** Refuses new calls; those that were never sent fail, those in flight are waited for. */
@@ -527,8 +471,4 @@ export class Pool {
 
 function isLarge(call: Call): boolean {
   return call.large;
-}
-
-function asArgument(value: unknown): string | Buffer {
-  return value instanceof Uint8Array ? Buffer.from(value) : String(value);
 }

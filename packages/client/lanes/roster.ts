@@ -142,6 +142,23 @@ export class Roster {
     if (this.small.length < this.#settings.smallMin) this.open('small', 'one became a bulk lane');
   }
 
+  /** Closes lanes above the minimum that nobody used for a while; the order table may go off again. */
+  shrink(now: number, keep: Lane | undefined): void {
+    for (const lane of [...this.lanes]) {
+      if (lane.pending.size > 0 || now - lane.usedAt < this.#settings.idleMs) continue;
+      if (lane.kind === 'subscriber' || lane === keep) continue;
+      if (lane.kind === 'small' && this.small.length <= this.#settings.smallMin) continue;
+      lane.state = 'ended';
+      this.remove(lane);
+      this.announce(lane, 'closed', 'idle');
+      // A connection that is broken already has nothing to say at its end.
+      lane.client?.close().catch(() => lane.client?.destroy('idle'));
+    }
+    if (this.order.on && this.order.size === 0 && this.small.length + this.bulk.length <= 1) {
+      this.order.on = false;
+    }
+  }
+
   remove(lane: Lane): void {
     this.lanes.delete(lane);
     this.small = this.small.filter((one) => one !== lane);
