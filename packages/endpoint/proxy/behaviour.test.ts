@@ -244,6 +244,39 @@ test('three shards', async (t) => {
     a.close();
   });
 
+  await t.test('tracking: what was read and changes is said, from every shard', async () => {
+    const a = await open(3);
+    const b = await open();
+    assert.equal(await a.ask('CLIENT', 'TRACKING', 'ON'), '+OK\r\n');
+    const keys = Array.from({ length: 12 }, (_, i) => `tr${i}`);
+    a.send(...keys.map((key) => ['GET', key]), ['MGET', ...keys]);
+    await a.settled();
+    for (const key of keys) await b.ask('SET', key, '1');
+    const text = (): string => a.received.toString();
+    await eventually('all told', () => text().split('invalidate').length === keys.length + 1);
+    for (const key of keys)
+      assert.ok(text().includes(`>2\r\n$10\r\ninvalidate\r\n*1\r\n$${key.length}\r\n${key}\r\n`));
+    a.received = Buffer.alloc(0);
+    const lanes = (): number =>
+      running.proxy.world.topology.shards.reduce(
+        (sum, shard) =>
+          sum + [...shard.lanes].filter((lane) => lane.login.tracking !== null).length,
+        0,
+      );
+    assert.equal(lanes(), 3);
+    // A lost lane: everything is to be forgotten.
+    for (const shard of running.proxy.world.topology.shards) {
+      for (const lane of shard.lanes)
+        if (lane.login.tracking !== null && lane.shard.index === 0) lane.close('lost in a test');
+    }
+    await eventually('forget all', () => text().includes('>2\r\n$10\r\ninvalidate\r\n_\r\n'));
+    a.received = Buffer.alloc(0);
+    assert.match(await b.ask('CLIENT', 'TRACKING', 'ON'), /^-ERR tracking-needs-resp3/);
+    a.close();
+    await eventually('its lanes are gone', () => lanes() === 0);
+    b.close();
+  });
+
   await t.test('half commands of one client are not mixed with those of another', async () => {
     const clients = await Promise.all(Array.from({ length: 10 }, () => open()));
     const bytes = clients.map((_, i) =>

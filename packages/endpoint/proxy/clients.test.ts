@@ -13,7 +13,12 @@ test('client libraries', async (t) => {
   const running = await startProxy({ shards: views, keys: { default: KEY } });
   t.after(() => running.close());
 
-  const options = { host: '127.0.0.1', port: running.port, password: KEY, enableAutoPipelining: true };
+  const options = {
+    host: '127.0.0.1',
+    port: running.port,
+    password: KEY,
+    enableAutoPipelining: true,
+  };
   const kinds: readonly (readonly [name: string, make: () => IoRedis])[] = [
     ['ioredis', () => new IoRedis(options)],
     // The fork has the same surface.
@@ -28,10 +33,23 @@ test('client libraries', async (t) => {
       const values = Array.from({ length: 500 }, (_, i) => i);
       await Promise.all(values.map((i) => redis.set(`k${i}`, i)));
       assert.deepEqual(await redis.mget(...values.map((i) => `k${i}`)), values.map(String));
-      const piped = await redis.pipeline().incr('n').get('k7').hset('h', 'a', 1).lpush('n', 1).exec();
-      assert.deepEqual(piped?.slice(0, 3), [[null, 1], [null, '7'], [null, 1]]);
+      const piped = await redis
+        .pipeline()
+        .incr('n')
+        .get('k7')
+        .hset('h', 'a', 1)
+        .lpush('n', 1)
+        .exec();
+      assert.deepEqual(piped?.slice(0, 3), [
+        [null, 1],
+        [null, '7'],
+        [null, 1],
+      ]);
       assert.match(String(piped?.[3]?.[0]), /WRONGTYPE/);
-      assert.deepEqual(await redis.multi().incr('{t}a').incr('{t}a').exec(), [[null, 1], [null, 2]]);
+      assert.deepEqual(await redis.multi().incr('{t}a').incr('{t}a').exec(), [
+        [null, 1],
+        [null, 2],
+      ]);
       let scanned = 0;
       for await (const keys of redis.scanStream({ match: 'k*', count: 50 })) scanned += keys.length;
       assert.equal(scanned, 500);
@@ -43,10 +61,28 @@ test('client libraries', async (t) => {
       const popped = blocked.blpop('list', 5);
       await redis.rpush('list', 'x');
       assert.deepEqual(await popped, ['list', 'x']);
-      redis.defineCommand('double', { numberOfKeys: 1, lua: "return redis.call('incrby', KEYS[1], ARGV[1] * 2)" });
-      assert.equal(await redis.call('evalsha', 'f'.repeat(40), '0').catch(String), 'ReplyError: NOSCRIPT No matching script.');
-      assert.equal(await (redis as unknown as { double(k: string, n: number): Promise<number> }).double('d', 4), 8);
-      assert.equal(await (redis as unknown as { double(k: string, n: number): Promise<number> }).double('d', 4), 16);
+      redis.defineCommand('double', {
+        numberOfKeys: 1,
+        lua: "return redis.call('incrby', KEYS[1], ARGV[1] * 2)",
+      });
+      assert.equal(
+        await redis.call('evalsha', 'f'.repeat(40), '0').catch(String),
+        'ReplyError: NOSCRIPT No matching script.',
+      );
+      assert.equal(
+        await (redis as unknown as { double(k: string, n: number): Promise<number> }).double(
+          'd',
+          4,
+        ),
+        8,
+      );
+      assert.equal(
+        await (redis as unknown as { double(k: string, n: number): Promise<number> }).double(
+          'd',
+          4,
+        ),
+        16,
+      );
       assert.match(await redis.info('server'), /redis_mode:standalone|server_mode:standalone/);
       for (const client of [redis, subscriber, blocked]) client.disconnect();
     });

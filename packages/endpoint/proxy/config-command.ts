@@ -89,6 +89,7 @@ function serviceLanes(session: Session): readonly Lane[] | typeof STALLED | stri
       password: service.password,
       protocol: session.state.protocol,
       database: 0,
+      tracking: null,
     });
     const lane = shard.smallLane(group);
     if (lane === null) {

@@ -142,7 +142,7 @@ export function execute(call: Call): number {
   const { fate } = command;
   switch (fate.kind) {
     case 'keyed':
-      return session.state.tracking === null ? keyed(call) : session.state.tracking.run(call);
+      return keyed(call);
     case 'split':
       return split(call, fate);
     case 'all':

@@ -2,6 +2,8 @@
 import type { Socket } from 'node:net';
 import { encodeCommands, type Reply, ReplyParser, RespError } from '../../resp/index.ts';
 
+import type { TrackingState } from './tracking.ts';
+
 export interface LaneLogin {
   /** The user that clients know. */
   readonly user: string;
@@ -10,6 +12,8 @@ export interface LaneLogin {
   readonly password: string;
   readonly protocol: 2 | 3;
   readonly database: number;
+  /** Lanes of one tracking session; null: shared. */
+  readonly tracking: TrackingState | null;
 }
 
 /** Logs in. `done` gets the engine's CLIENT ID, or what went wrong. */
@@ -24,6 +28,7 @@ export function introduce(
     ['CLIENT', 'ID'],
   ];
   if (database !== 0) commands.push(['SELECT', String(database)]);
+  if (login.tracking !== null) commands.push([...login.tracking.prelude]);
   let answers = 0;
   let id = 0;
   const parser = new ReplyParser({

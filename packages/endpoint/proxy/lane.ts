@@ -20,6 +20,7 @@ import { introduce, type LaneLogin } from './lane-login.ts';
 import { failLane } from './lane-loss.ts';
 import { BULK_BYTES, CLIENT_HIGH_WATER, LANE_CONNECT_MS, LANE_HIGH_WATER } from './limits.ts';
 import type { Pending, ReplySink } from './pending.ts';
+import { endOfReply } from './raw-reply.ts';
 import type { Session } from './session.ts';
 import type { Shard } from './shard.ts';
 import { handleError } from './upstream-errors.ts';
@@ -40,7 +41,7 @@ export class Lane {
   state: LaneState = 'connecting';
   /** Nothing new is put on it: it is being replaced. */
   retired = false;
-  /** Commands put on it and not answered. */
+  /** Not answered. */
   inFlight = 0;
   head: Pending | null = null;
   #tail: Pending | null = null;
@@ -213,8 +214,18 @@ export class Lane {
     const end = chunk.length;
     let at = 0;
     while (at < end) {
+      const { tracking } = this.login;
+      if (tracking !== null && chunk[at] === 62 && this.#scanner.idle) {
+        const next = endOfReply(chunk, at, end);
+        if (next === 0) {
+          this.#carry = chunk.subarray(at);
+          break;
+        }
+        tracking.pushed(Buffer.from(chunk.subarray(at, next)));
+        at = next;
+        continue;
+      }
       const pending = this.head;
-      // Lanes never subscribe or track, so nothing comes unasked.
       if (pending === null) return this.close('a reply that nobody waits for');
       const next =
         pending.sink === null && this.#scanner.idle
@@ -250,11 +261,7 @@ export class Lane {
     if (begins && chunk[at] === 45 && pending.sink === null) {
       const lineEnd = chunk.indexOf(LF, at) + 1;
       if (lineEnd === 0) return at;
-      if (pending.command !== null) {
-        const meter = this.world.meter.of(pending.command);
-        meter.failed++;
-        meter.replyBytes.add(lineEnd - at, 1);
-      }
+      this.#note(pending, lineEnd - at, true);
       const answer = handleError(this, pending, chunk.subarray(at, lineEnd));
       if (answer === 'sent-again') {
         this.#count(pending, 1);
@@ -280,11 +287,7 @@ export class Lane {
         const reply =
           collected.length === 1 && only !== undefined ? only : Buffer.concat(collected);
         const { sink } = pending;
-        if (pending.command !== null) {
-          const meter = this.world.meter.of(pending.command);
-          meter.replyBytes.add(reply.length, 1);
-          if (reply[0] === 45) meter.failed++;
-        }
+        this.#note(pending, reply.length, reply[0] === 45);
         this.#count(pending, 1);
         sink.onReply(reply);
       }
@@ -292,14 +295,17 @@ export class Lane {
     }
     if (next > at) this.#deliver(pending, chunk, at, next);
     if (scanner.done) {
-      if (pending.command !== null) {
-        this.world.meter
-          .of(pending.command)
-          .replyBytes.add(Math.max(scanner.largest, next - at), 1);
-      }
+      this.#note(pending, Math.max(scanner.largest, next - at), false);
       this.#count(pending, 1);
     }
     return next;
+  }
+
+  #note({ command }: Pending, bytes: number, failed: boolean): void {
+    if (command === null) return;
+    const meter = this.world.meter.of(command);
+    meter.replyBytes.add(bytes, 1);
+    if (failed) meter.failed++;
   }
 
   #deliver(pending: Pending, chunk: Buffer, start: number, end: number): void {
@@ -376,8 +382,7 @@ export class Lane {
     this.#timer = null;
     this.#socket.destroy();
     const first = this.head;
-    this.head = null;
-    this.#tail = null;
+    this.head = this.#tail = null;
     this.inFlight = 0;
     this.shard.laneClosed(this, reason, was);
     this.onClosed?.(reason);

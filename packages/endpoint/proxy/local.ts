@@ -132,7 +132,7 @@ const reset: Handler = ({ session }) => {
   state.subscriber?.leave();
   state.subscriber = null;
   state.tracking?.leave();
-  state.tracking = null;
+  state.setTracking(null);
   session.proxy.monitors.remove(session);
   state.name = '';
   state.replies = 'on';

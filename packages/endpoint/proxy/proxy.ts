@@ -101,6 +101,7 @@ export class ProxyPath implements DataPath {
       password: user.twin.password,
       protocol: 2,
       database: 0,
+      tracking: null,
     });
     const lane = shard.smallLane(group);
     if (lane === null) return;

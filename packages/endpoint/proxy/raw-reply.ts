@@ -15,6 +15,13 @@ export function splitArray(reply: Buffer): Buffer[] {
   return items;
 }
 
+/** Behind the reply (or push) that begins at `at`, or 0 when it is not all here. */
+export function endOfReply(bytes: Buffer, at: number, end: number): number {
+  const scanner = new ReplyScanner();
+  const next = scanner.scan(bytes, at, end);
+  return scanner.done ? next : 0;
+}
+
 /** The payload of a bulk or verbatim string; the text of a status; '' for null. */
 export function payload(reply: Buffer): Buffer {
   const line = reply.indexOf(10) + 1;

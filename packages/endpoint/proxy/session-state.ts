@@ -66,7 +66,6 @@ export class SessionState {
       this.user !== null &&
       this.#mode.kind === 'open' &&
       this.replies === 'on' &&
-      this.tracking === null &&
       (this.subscriber === null || this.protocol === 3) &&
       this.ending === '' &&
       this.#session.proxy.shortWay;
@@ -98,6 +97,13 @@ export class SessionState {
     this.refresh();
   }
 
+  /** Tracking sessions have lanes of their own. */
+  setTracking(tracking: TrackingState | null): void {
+    this.tracking = tracking;
+    this.#login = null;
+    this.#session.lanes.forget();
+  }
+
   selectDatabase(database: number): void {
     this.database = database;
     this.#login = null;
@@ -115,6 +121,7 @@ export class SessionState {
       password: twin?.password ?? '',
       protocol: this.protocol,
       database: this.database,
+      tracking: this.tracking,
     };
     return this.#login;
   }

@@ -20,6 +20,7 @@ import {
   OWN_LANES_KEPT,
 } from './limits.ts';
 import type { Session } from './session.ts';
+import type { TrackingState } from './tracking.ts';
 import type { World } from './world.ts';
 
 /** Lanes of one login to one shard. */
@@ -85,9 +86,12 @@ export class Shard {
   }
 
   group(login: LaneLogin): LaneGroup {
-    const key = `${login.protocol} ${login.database} ${login.twin}`;
+    const owner = login.tracking === null ? '' : login.tracking.session.id;
+    const key = `${login.protocol} ${login.database} ${owner} ${login.twin}`;
     const known = this.groups.get(key);
-    if (known !== undefined && known.login.password === login.password) return known;
+    if (known?.login.password === login.password && known.login.tracking === login.tracking) {
+      return known;
+    }
     const group: LaneGroup = {
       key,
       login,
@@ -182,6 +186,7 @@ export class Shard {
 
   laneClosed(lane: Lane, reason: string, was: LaneState): void {
     this.lanes.delete(lane);
+    lane.login.tracking?.laneLost();
     for (const group of this.groups.values()) {
       if (group.small === lane) group.small = null;
       if (group.spare === lane) group.spare = null;
@@ -299,9 +304,19 @@ export class Shard {
   sweep(): void {
     const now = performance.now();
     for (const lane of this.lanes) {
-      if (lane.state !== 'ready' || lane.inFlight > 0) continue;
+      if (lane.state !== 'ready' || lane.inFlight > 0 || lane.login.tracking !== null) continue;
       if (lane.kind === 'own' && !this.group(lane.login).own.includes(lane)) continue;
       if (now - lane.usedAt > LANE_IDLE_MS) lane.close('idle');
+    }
+  }
+
+  /** The lanes of a tracking session that is over. */
+  dropTracking(tracking: TrackingState): void {
+    for (const [key, group] of this.groups) {
+      if (group.login.tracking === tracking) this.groups.delete(key);
+    }
+    for (const lane of [...this.lanes]) {
+      if (lane.login.tracking === tracking) lane.close('not needed');
     }
   }
 

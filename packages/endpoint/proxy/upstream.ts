@@ -40,7 +40,7 @@ export class Upstream {
 
   constructor(shard: Shard, login: LaneLogin, listener: Listener) {
     this.shard = shard;
-    this.#login = { ...login, protocol: 3, database: 0 };
+    this.#login = { ...login, protocol: 3, database: 0, tracking: null };
     this.#listener = listener;
   }
 
