@@ -270,7 +270,7 @@ export class Service {
       ['CreateCluster Succeeded', 'CreateDatabase Succeeded'],
       JSON.stringify(ended.map((each) => each.error)),
     );
-    await this.watchEngines(name);
+    await this.shards(name);
   }
 
   /** The operations of a cache, newest first, when none is under way any more. */
@@ -287,12 +287,16 @@ export class Service {
   async shards(name: string): Promise<ShardStatus[]> {
     const { body, text } = await this.call('GET', `${this.database(name)}/shards`);
     assert.ok(Array.isArray(body?.value), text);
-    return body.value as ShardStatus[];
+    const all = body.value as ShardStatus[];
+    for (const { instance } of all.flatMap((each) => each.instances)) {
+      if (instance.process !== null) this.#guard.watch(instance.process);
+    }
+    return all;
   }
 
   /** Every shard serves and every instance is a complete copy. */
   async healthy(name: string): Promise<ShardStatus[]> {
-    const shards = await eventually(`${name} healthy`, OPERATION_DEADLINE_MS, async () => {
+    return eventually(`${name} healthy`, OPERATION_DEADLINE_MS, async () => {
       const all = await this.shards(name);
       const well = all.every(
         ({ shard, instances }) =>
@@ -301,16 +305,6 @@ export class Service {
       );
       return well && all.length > 0 ? all : null;
     });
-    await this.watchEngines(name);
-    return shards;
-  }
-
-  async watchEngines(name: string): Promise<void> {
-    for (const { instances } of await this.shards(name)) {
-      for (const { instance } of instances) {
-        if (instance.process !== null) this.#guard.watch(instance.process);
-      }
-    }
   }
 
   async keys(name: string): Promise<{ primaryKey: string; secondaryKey: string }> {
