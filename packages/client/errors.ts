@@ -122,6 +122,17 @@ export function aborted(command: string, reason: unknown): KitError {
   return new KitError('ERR_CLIENT_ABORTED', `${command}: aborted by its signal`, { cause: reason });
 }
 
+export function refusedHere(label: string): KitError {
+  return new KitError(
+    'ERR_CLIENT_UNSUPPORTED',
+    `${label} changes what one connection is, and calls here share several: use a client of its own`,
+  );
+}
+
+export function tooManyWait(label: string, count: number): KitError {
+  return new KitError('ERR_CLIENT_QUEUE_FULL', `${label}: ${count} calls wait already`);
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

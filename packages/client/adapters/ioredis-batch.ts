@@ -6,7 +6,7 @@
 
 import type { Call, Calling, Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
-import type { Placeable } from '../lanes/pool.ts';
+import type { Placeable } from '../lanes/placeable.ts';
 import { IoCall } from './ioredis-call.ts';
 import type { IoCommand } from './ioredis-shape.ts';
 

@@ -9,7 +9,8 @@
 import { EventEmitter } from 'node:events';
 import { KitError, messageOf } from '../errors.ts';
 import type { Lane } from '../lanes/lane.ts';
-import type { Driver, Pool } from '../lanes/pool.ts';
+import type { Pool } from '../lanes/pool.ts';
+import type { Driver } from '../lanes/roster.ts';
 import { DEADLINE_CONNECT_MS } from '../limits.ts';
 import { reconnectDelay } from '../retries/backoff.ts';
 import type { Sent, Wire } from '../wire/wire.ts';

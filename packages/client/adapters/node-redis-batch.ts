@@ -1,7 +1,7 @@
 /** MULTI ... EXEC or a pipeline of node-redis: its parts share a lane and a fate. */
 import { Call, type Calling, type Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
-import type { Placeable } from '../lanes/pool.ts';
+import type { Placeable } from '../lanes/placeable.ts';
 import type { RedisArgument } from './node-redis-shape.ts';
 
 export class NodeBatch implements Placeable {

@@ -9,7 +9,8 @@
 import { KitError, messageOf, UnknownOutcomeError } from '../errors.ts';
 import type { Calling, Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
-import type { Driver, Pool } from '../lanes/pool.ts';
+import type { Pool } from '../lanes/pool.ts';
+import type { Driver } from '../lanes/roster.ts';
 import type { Sent } from '../wire/wire.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { NodeBatch } from './node-redis-batch.ts';

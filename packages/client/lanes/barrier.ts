@@ -4,7 +4,7 @@
  * waits until it was answered.
  */
 import type { Call } from './call.ts';
-import type { Placeable } from './pool.ts';
+import type { Placeable } from './placeable.ts';
 
 export class Barrier {
   readonly held: Placeable[] = [];

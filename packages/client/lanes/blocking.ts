@@ -3,7 +3,7 @@
  * for one to be free.
  */
 import type { Lane } from './lane.ts';
-import type { Placeable } from './pool.ts';
+import type { Placeable } from './placeable.ts';
 import type { Roster } from './roster.ts';
 
 export class BlockingQueue {

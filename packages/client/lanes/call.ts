@@ -8,7 +8,7 @@ import type { CommandFacts, Place } from '../commands/table.ts';
 import { shown } from '../telemetry/explain.ts';
 import type { Sent } from '../wire/wire.ts';
 import type { Lane } from './lane.ts';
-import type { Placeable } from './pool.ts';
+import type { Placeable } from './placeable.ts';
 
 /** What `calling()` says about the calls made through it. */
 export interface Calling {

@@ -1,6 +1,6 @@
 /** State of a connection that all lanes must share: the database, the login, the name. */
 import type { Lane } from './lane.ts';
-import type { Placeable } from './pool.ts';
+import type { Placeable } from './placeable.ts';
 
 export class Everywhere {
   /** The last command of each kind, for lanes that open later. */

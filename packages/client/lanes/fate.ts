@@ -3,7 +3,9 @@
  * again, on another lane or later, or failed with what is known. See retries/policy.ts for which.
  */
 import { performance } from 'node:perf_hooks';
-import { UnknownOutcomeError } from '../errors.ts';
+import { KitError, UnknownOutcomeError } from '../errors.ts';
+import { RECONNECT_BASE_MS, RECONNECT_CAP_MS } from '../limits.ts';
+import { fullJitter } from '../retries/backoff.ts';
 import { saysNotRun } from '../retries/policy.ts';
 import { retryChannel } from '../telemetry/channels.ts';
 import { shown } from '../telemetry/explain.ts';
@@ -55,4 +57,32 @@ function again(pool: Pool, call: Call, cause: unknown, neverSent: boolean): bool
   if (neverSent || (elsewhere && !saysNotRun(cause))) pool.place(call);
   else setTimeout(() => pool.place(call), delayMs);
   return true;
+}
+
+/**
+ * The caller no longer waits. A blocking command must not stay behind at the server, where it would
+ * take an element that nobody gets: its connection ends with it. True: a blocking lane went.
+ */
+export function callGivenUp(pool: Pool, call: Call, error: unknown): boolean {
+  call.fail(error);
+  const { lane } = call;
+  if (lane?.kind !== 'blocking' || !call.listed) return false;
+  lane.state = 'ended';
+  pool.roster.remove(lane);
+  pool.release(call, lane);
+  lane.client?.destroy('its caller gave up');
+  pool.roster.announce(lane, 'closed', 'its caller gave up');
+  return true;
+}
+
+/** What was on a lane that is gone for good, and the lane that takes its place. */
+export function laneEnded(pool: Pool, lane: Lane, reason: string): void {
+  const gone = new KitError('ERR_CLIENT_OFFLINE', `the connection ended: ${reason}`);
+  for (const call of [...lane.pending]) callLost(pool, call, lane, call.writtenAt > 0, gone);
+  const missing = (): boolean => !pool.closed && pool.roster.small.length < pool.settings.smallMin;
+  if (!missing()) return;
+  const delayMs = fullJitter(lane.losses + 1, RECONNECT_BASE_MS, RECONNECT_CAP_MS);
+  setTimeout(() => {
+    if (missing()) pool.roster.open('small', 'replaces one that ended').losses = lane.losses + 1;
+  }, delayMs);
 }

@@ -1,7 +1,7 @@
 /** One client of the pool: for a plain server a connection, for a cluster one to each node. */
 import type { Sent, Wire } from '../wire/wire.ts';
 import type { Call } from './call.ts';
-import type { Placeable } from './pool.ts';
+import type { Placeable } from './placeable.ts';
 
 export type LaneKind = 'small' | 'bulk' | 'blocking' | 'subscriber';
 

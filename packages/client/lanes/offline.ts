@@ -1,6 +1,6 @@
 /** Calls that wait for a connection: bounded in count, bytes and age, in order, refused with a reason. */
 import { KitError } from '../errors.ts';
-import type { Placeable } from './pool.ts';
+import type { Placeable } from './placeable.ts';
 
 export interface OfflineOptions {
   readonly calls: number;

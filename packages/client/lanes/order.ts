@@ -13,7 +13,7 @@
  */
 import type { Call } from './call.ts';
 import type { Lane } from './lane.ts';
-import type { Placeable } from './pool.ts';
+import type { Placeable } from './placeable.ts';
 
 interface Busy {
   /** Undefined: on several (reads only). */

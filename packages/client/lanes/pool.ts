@@ -14,54 +14,28 @@
  * The pool knows no client library: a driver opens lanes and tells what happens on them.
  */
 import { performance } from 'node:perf_hooks';
-import { deadlineOf } from '../deadlines/classes.ts';
-import { aborted, CircuitOpenError, KitError } from '../errors.ts';
-import {
-  RECONNECT_BASE_MS,
-  RECONNECT_CAP_MS,
-  SMALL_REPLY_BYTES,
-  WAITING_CALLS_MAX,
-} from '../limits.ts';
-import { fullJitter } from '../retries/backoff.ts';
+import { aborted, CircuitOpenError, KitError, refusedHere, tooManyWait } from '../errors.ts';
+import { WAITING_CALLS_MAX } from '../limits.ts';
 import { CircuitBreaker } from '../retries/breaker.ts';
 import { RetryPolicy } from '../retries/policy.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import { Barrier } from './barrier.ts';
 import { BlockingQueue } from './blocking.ts';
-import { Call, type Chain } from './call.ts';
+import { Call } from './call.ts';
 import { Everywhere } from './everywhere.ts';
-import { callLost, callRefused } from './fate.ts';
+import { callGivenUp, callLost, callRefused, laneEnded } from './fate.ts';
 import { Janitor } from './janitor.ts';
 import { endLane, type Lane } from './lane.ts';
 import { LargeSketch } from './learn.ts';
+import { measure } from './measure.ts';
 import { OfflineQueue } from './offline.ts';
 import type { LanesSettings } from './options.ts';
 import type { KeyOrder } from './order.ts';
+import type { Placeable } from './placeable.ts';
 import { rescueBehind } from './rescue.ts';
 import { type Driver, isData, Roster } from './roster.ts';
-
-import { Watching } from './watching.ts';
-
-export type { Driver } from './roster.ts';
-
-/** Something that goes to one lane as a whole: a call, or a batch of them. */
-export interface Placeable {
-  readonly label: string;
-  readonly place: Call['place'];
-  readonly bytesOut: number;
-  readonly read: boolean;
-  readonly calls: readonly Call[];
-  readonly chain: Chain | undefined;
-  readonly deadlineAt: number;
-  readonly queuedAt: number;
-  readonly settled: boolean;
-  /** MULTI ... EXEC in one piece. */
-  readonly transaction?: boolean;
-  keys(): readonly string[];
-  send(lane: Lane): void;
-  fail(error: unknown): void;
-}
+import { Watching, watchLost } from './watching.ts';
 
 export class Pool {
   readonly settings: LanesSettings;
@@ -139,7 +113,7 @@ export class Pool {
 
   /** Entry of a new call: deadline, circuit breaker, signal; then a lane. */
   submit(call: Call): void {
-    this.#measure(call);
+    measure(call, this.settings, this.sketch);
     if (this.breaker !== undefined && this.breaker.state !== 'closed') {
       const ms = this.breaker.refusedFor(call.queuedAt);
       if (ms > 0) return call.fail(new CircuitOpenError(this.endpoint, ms));
@@ -156,14 +130,14 @@ export class Pool {
 
   /** Entry of a batch: each call has its own deadline, and they share a lane. */
   submitBatch(batch: Placeable): void {
-    for (const call of batch.calls) this.#measure(call);
+    for (const call of batch.calls) measure(call, this.settings, this.sketch);
     this.#janitor.wake();
     this.place(batch);
   }
 
   /** A call that is on its lane already. */
   adopt(call: Call, lane: Lane): void {
-    this.#measure(call);
+    measure(call, this.settings, this.sketch);
     this.#enter(call, lane);
   }
 
@@ -193,12 +167,7 @@ export class Pool {
           this.#everywhere.spread(item, this.lanes, this.#session ?? this.roster.smallLane()),
         );
       case 'refused':
-        return item.fail(
-          new KitError(
-            'ERR_CLIENT_UNSUPPORTED',
-            `${item.label} changes what one connection is, and calls here share several: use a client of its own`,
-          ),
-        );
+        return item.fail(refusedHere(item.label));
     }
   }
 
@@ -207,26 +176,10 @@ export class Pool {
     this.#session = lane;
   }
 
-  #measure(call: Call): void {
-    const { deadlines } = this.settings;
-    const known = this.sketch.empty ? 0 : this.sketch.expected(call.name, call.key);
-    call.large =
-      known > 0 || call.bytesOut >= this.settings.largeBytes || call.calling?.large === true;
-    call.weight = call.bytesOut + Math.max(known, SMALL_REPLY_BYTES);
-    if (deadlines !== undefined) call.deadlineAt = call.queuedAt + deadlineOf(call, deadlines);
-  }
-
   #placeData(item: Placeable): void {
     if (this.#session !== undefined) return this.#toLane(item, this.#session);
     const watched = item.transaction === true ? this.watching.take() : undefined;
-    if (watched === 'lost') {
-      return item.fail(
-        new KitError(
-          'ERR_CLIENT_OFFLINE',
-          `${item.label}: the connection that watched its keys was lost, nothing was run; begin again with WATCH`,
-        ),
-      );
-    }
+    if (watched === 'lost') return item.fail(watchLost(item.label));
     if (watched !== undefined) return this.#toLane(item, watched);
     const chain = item.chain;
     if (chain?.lane !== undefined && chain.pending > 0) return this.#toLane(item, chain.lane);
@@ -272,9 +225,7 @@ export class Pool {
 
   #wait(queue: Placeable[], item: Placeable): void {
     if (queue.length >= WAITING_CALLS_MAX) {
-      item.fail(
-        new KitError('ERR_CLIENT_QUEUE_FULL', `${item.label}: ${queue.length} calls wait already`),
-      );
+      item.fail(tooManyWait(item.label, queue.length));
       return;
     }
     queue.push(item);
@@ -370,22 +321,6 @@ export class Pool {
     if (lane.kind === 'blocking' && lane.pending.size === 0) this.#blocking.next(lane);
   }
 
-  /**
-   * The caller no longer waits. A blocking command must not stay behind at the server, where it would
-   * take an element that nobody gets: its connection ends with it.
-   */
-  giveUp(call: Call, error: unknown): void {
-    call.fail(error);
-    const { lane } = call;
-    if (lane?.kind !== 'blocking' || !call.listed) return;
-    lane.state = 'ended';
-    this.roster.remove(lane);
-    this.release(call, lane);
-    lane.client?.destroy('its caller gave up');
-    this.roster.announce(lane, 'closed', 'its caller gave up');
-    this.#blocking.more();
-  }
-
   /** The reply of `sent` on `lane` has just turned out to be large. */
   becameLarge(sent: Sent, wire: Wire<Sent>, lane: Lane): void {
     this.sketch.saw(sent.name, sent.key, sent.announced, true);
@@ -424,6 +359,11 @@ export class Pool {
     }
   }
 
+  /** The caller no longer waits. */
+  giveUp(call: Call, error: unknown): void {
+    if (callGivenUp(this, call, error)) this.#blocking.more();
+  }
+
   /** Its client will not connect again: forget it, and replace it if it is needed. */
   ended(lane: Lane, reason: string): void {
     if (lane.state === 'ended') return;
@@ -432,15 +372,7 @@ export class Pool {
     if (this.#session === lane) this.#session = undefined;
     this.roster.announce(lane, 'ended', reason);
     this.#giveBack(lane);
-    const gone = new KitError('ERR_CLIENT_OFFLINE', `the connection ended: ${reason}`);
-    for (const call of [...lane.pending]) this.lost(call, lane, call.writtenAt > 0, gone);
-    if (this.#closing || this.roster.small.length >= this.settings.smallMin) return;
-    const delayMs = fullJitter(lane.losses + 1, RECONNECT_BASE_MS, RECONNECT_CAP_MS);
-    setTimeout(() => {
-      if (!this.#closing && this.roster.small.length < this.settings.smallMin) {
-        this.roster.open('small', 'replaces one that ended').losses = lane.losses + 1;
-      }
-    }, delayMs);
+    laneEnded(this, lane, reason);
   }
 
   /** Closes lanes that nobody used for a while. */

@@ -1,5 +1,6 @@
 /** WATCH is state of one connection: the next transaction belongs there, or its check is worth nothing. */
 import { performance } from 'node:perf_hooks';
+import { KitError } from '../errors.ts';
 import type { Lane } from './lane.ts';
 
 export class Watching {
@@ -16,4 +17,11 @@ export class Watching {
     if (at === undefined) return undefined;
     return at.lane.state === 'ready' && at.lane.readyAt <= at.since ? at.lane : 'lost';
   }
+}
+
+export function watchLost(label: string): KitError {
+  return new KitError(
+    'ERR_CLIENT_OFFLINE',
+    `${label}: the connection that watched its keys was lost, nothing was run; begin again with WATCH`,
+  );
 }

@@ -1,0 +1,14 @@
+/** What a call will probably bring, and until when: set once, when it comes in. */
+import { deadlineOf } from '../deadlines/classes.ts';
+import { SMALL_REPLY_BYTES } from '../limits.ts';
+import type { Call } from './call.ts';
+import type { LargeSketch } from './learn.ts';
+import type { LanesSettings } from './options.ts';
+
+export function measure(call: Call, settings: LanesSettings, sketch: LargeSketch): void {
+  const known = sketch.empty ? 0 : sketch.expected(call.name, call.key);
+  call.large = known > 0 || call.bytesOut >= settings.largeBytes || call.calling?.large === true;
+  call.weight = call.bytesOut + Math.max(known, SMALL_REPLY_BYTES);
+  const { deadlines } = settings;
+  if (deadlines !== undefined) call.deadlineAt = call.queuedAt + deadlineOf(call, deadlines);
+}

@@ -1,0 +1,20 @@
+import type { Call, Chain } from './call.ts';
+import type { Lane } from './lane.ts';
+
+/** Something that goes to one lane as a whole: a call, or a batch of them. */
+export interface Placeable {
+  readonly label: string;
+  readonly place: Call['place'];
+  readonly bytesOut: number;
+  readonly read: boolean;
+  readonly calls: readonly Call[];
+  readonly chain: Chain | undefined;
+  readonly deadlineAt: number;
+  readonly queuedAt: number;
+  readonly settled: boolean;
+  /** MULTI ... EXEC in one piece. */
+  readonly transaction?: boolean;
+  keys(): readonly string[];
+  send(lane: Lane): void;
+  fail(error: unknown): void;
+}
