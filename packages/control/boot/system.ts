@@ -1,50 +1,21 @@
-/**
- * Putting the parts together, in the order in which they need each other, and taking them apart in
- * the opposite one. Nothing is decided here.
- */
-import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { LocalNode, type ProvisionedEngine, provisionEngine } from '../../engine/index.ts';
+import { type ProvisionedEngine, provisionEngine } from '../../engine/index.ts';
 import { type RunningApi, startApi } from '../api/index.ts';
 import { writePrivate } from '../auth/private-file.ts';
-import { openSecretBox } from '../auth/secret-box.ts';
-import { openToken } from '../auth/token.ts';
-import { engineUsers } from '../auth/users.ts';
-import { CONTROL_FILE, type ControlFile, LOG_FOLDER, type StartOptions } from '../boot-protocol.ts';
-import { addNeeds, capacitySummary, needOf } from '../catalog/capacity.ts';
-import { readSizingMachine } from '../catalog/machine.ts';
-import { Databases, systemClock } from '../databases/index.ts';
-import { LocalFleet } from '../endpoints/fleet.ts';
-import { distinctHosts } from '../listen.ts';
-import {
-  catalogueOn,
-  kernelPorts,
-  Resources,
-  type RoomView,
-  watchRoom,
-} from '../resources/index.ts';
+import { CONTROL_FILE, type ControlFile, type StartOptions } from '../boot-protocol.ts';
 import type { SystemStatus } from '../service.ts';
-import { type FolderLock, lockFolder, openDatabase, Store } from '../store/index.ts';
+import { type FolderLock, lockFolder } from '../store/index.ts';
 import { Authority } from '../tls/authority.ts';
 import { type ApiPorts, apiPorts } from './api-ports.ts';
-import { Certificates, certificateEvent } from './certificates.ts';
+import { certificateEvent } from './certificates.ts';
 import { buildVersion, subscriptionOf } from './identity.ts';
-import {
-  DATABASE_PORTS,
-  DRAIN_DEADLINE_MS,
-  INTERNAL_PORTS,
-  RENEW_EVERY_MS,
-  SERVING_DEADLINE_MS,
-  SHARD_PORTS,
-} from './limits.ts';
+import { DRAIN_DEADLINE_MS, RENEW_EVERY_MS, SERVING_DEADLINE_MS } from './limits.ts';
+import { assemble, FIRST_CACHE, LOOPBACK, openStore, type Parts, startFleet } from './parts.ts';
+import { systemStatus } from './status.ts';
 import { type Say, step } from './steps.ts';
-import { fewerConnections, openToOthers } from './warnings.ts';
-
-const LOOPBACK = ['127.0.0.1', '::1'];
 
 /** For tests of what time does to a running service; nobody can set them from outside. */
 export interface Internals {
@@ -98,9 +69,11 @@ export class System {
     this.#lock = lockFolder(home);
     mkdirSync(runDir, { recursive: true, mode: 0o700 });
     const engine = await this.#engine();
-    const { store, token } = await step(this.#say, 'store', 'Store', () => this.#store());
+    const { store, token } = await step(this.#say, 'store', 'Store', () =>
+      openStore(home, this.#log),
+    );
     const ports = await apiPorts(store, this.#options, LOOPBACK);
-    const firstStart = store.meta('first-cache') === null && store.clusters().length === 0;
+    const firstStart = store.meta(FIRST_CACHE) === null && store.clusters().length === 0;
     const authority = await step(this.#say, 'certificates', 'Certificates', () =>
       Authority.open({
         home,
@@ -111,8 +84,21 @@ export class System {
       }),
     );
     authority.prepare();
-    const fleet = await step(this.#say, 'endpoint', 'Endpoint', () => this.#fleet());
-    this.#parts = await this.#assemble(store, token, engine, authority, fleet);
+    const fleet = await step(this.#say, 'endpoint', 'Endpoint', () =>
+      startFleet(this.#options, this.#build, this.#log, () => this.#parts?.databases ?? null),
+    );
+    this.#parts = await assemble({
+      options: this.#options,
+      store,
+      token,
+      engine,
+      authority,
+      fleet,
+      logger: this.#log,
+      now: this.#internals.now ?? Date.now,
+      status: () => this.#status(),
+      reloadApi: async () => this.#assembled().api?.reload(await authority.api()),
+    });
     const { databases, resources } = this.#parts;
     await step(
       this.#say,
@@ -205,138 +191,6 @@ export class System {
     );
   }
 
-  async #store(): Promise<{ store: Store; token: string }> {
-    const { home } = this.#options;
-    const db = openDatabase(join(home, 'store.db'));
-    const sealed = db.prepare('SELECT count(*) AS n FROM secrets').get();
-    const box = await openSecretBox(home, { mayCreate: Number(sealed?.['n']) === 0 });
-    const sealer = {
-      seal: (owner: string, text: string) => box.seal(text, owner),
-      open: (owner: string, text: string) => box.open(text, owner),
-    };
-    const store = new Store(db, sealer, Date.now);
-    store.onEvent((event) => {
-      const level = event.severity === 'warning' ? 'warn' : event.severity;
-      this.#log[level](event, event.message);
-    });
-    return { store, token: await openToken(home) };
-  }
-
-  async #fleet(): Promise<LocalFleet> {
-    const { home, runDir, workers } = this.#options;
-    const fleet = new LocalFleet({
-      folder: runDir,
-      workers: workers ?? availableParallelism(),
-      build: this.#build,
-      logFile: join(home, LOG_FOLDER, 'endpoint.log'),
-      say: (reason, detail) => this.#log.info({ reason, detail }, 'endpoint'),
-      onVoteGiven: () => this.#parts?.databases.certificatesChanged(null),
-    });
-    mkdirSync(join(home, LOG_FOLDER), { recursive: true, mode: 0o700 });
-    await fleet.start();
-    fleet.onEvent((event) => {
-      this.#log.info(event, `endpoint ${event.kind}`);
-      if (event.kind === 'shard-lost' || event.kind === 'shard-mute') {
-        this.#parts?.databases.wake(event.shard.split('/')[0] ?? '');
-      }
-    });
-    return fleet;
-  }
-
-  async #assemble(
-    store: Store,
-    token: string,
-    engine: ProvisionedEngine,
-    authority: Authority,
-    fleet: LocalFleet,
-  ): Promise<Parts> {
-    const { home, runDir, domain, listen, firstPorts, miniature } = this.#options;
-    const node = new LocalNode({ id: 'local', dataRoot: join(home, 'data'), engine });
-    const sockets = join(runDir, 'e');
-    mkdirSync(join(home, 'data'), { recursive: true, mode: 0o700 });
-    mkdirSync(sockets, { recursive: true, mode: 0o700 });
-    const hosts = distinctHosts([...LOOPBACK, ...listen]);
-    const hostName = (cluster: { name: string; location: string }) =>
-      domain === null ? 'localhost' : `${cluster.name}.${cluster.location}.${domain}`.toLowerCase();
-    const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, data: object) =>
-      this.#log[level](data, message);
-    const databases = new Databases({
-      store,
-      node,
-      clock: systemClock,
-      users: (database, commands) =>
-        engineUsers(database, commands ?? engine.capabilities.commands),
-      dataRoot: join(home, 'data'),
-      socketRoot: sockets,
-      shardPorts: firstPorts?.shard ?? SHARD_PORTS,
-      internalPorts: firstPorts?.internal ?? INTERNAL_PORTS,
-      engineHost: '127.0.0.1',
-      hosts,
-      directHosts: distinctHosts(listen),
-      tls: (cluster) => authority.engine(cluster.id, hostName(cluster)),
-      served: (cluster) => authority.served(cluster.id, hostName(cluster)),
-      hostName,
-      randomHex: (bytes) => randomBytes(bytes).toString('hex'),
-      log,
-      fleet,
-    });
-    const room = await watchRoom(
-      home,
-      () => databases.footprint(),
-      (error) => log('warn', 'the machine could not be read', { error: String(error) }),
-    );
-    const machine = {
-      ...readSizingMachine(),
-      ...(miniature === undefined
-        ? {}
-        : {
-            miniature: {
-              memoryFactor: 1 / miniature.memoryDivisor,
-              maxShards: miniature.maxShards,
-            },
-          }),
-    };
-    const resources = new Resources(store, {
-      subscriptionId: subscriptionOf(store),
-      catalogue: catalogueOn(machine, room.current),
-      ports: kernelPorts,
-      firstPort: firstPorts?.database ?? DATABASE_PORTS,
-      domain,
-      now: Date.now,
-      newId: randomUUID,
-      wake: (id) => databases.wake(id),
-      applyUsers: (id, options) => databases.applyUsers(id, options),
-      prepareCluster: async (cluster) => {
-        await authority.engine(cluster.id, hostName(cluster));
-        await authority.served(cluster.id, hostName(cluster));
-      },
-      releaseCluster: (cluster) => authority.remove(cluster.id),
-      status: () => this.#status(),
-      shards: (id) => databases.shards(id),
-      log,
-    });
-    const certificates = new Certificates({
-      store,
-      authority,
-      databases,
-      hostName,
-      now: this.#internals.now ?? Date.now,
-      reloadApi: async () => this.#assembled().api?.reload(await authority.api()),
-    });
-    return {
-      store,
-      token,
-      engine,
-      authority,
-      certificates,
-      fleet,
-      databases,
-      resources,
-      room,
-      api: null,
-    };
-  }
-
   async #openApi(ports: ApiPorts): Promise<RunningApi> {
     const parts = this.#assembled();
     parts.api = await startApi(
@@ -372,36 +226,11 @@ export class System {
   }
 
   #status(): SystemStatus {
-    const { store, engine, authority, certificates, fleet, room, api } = this.#assembled();
-    const endpoint = fleet.status();
-    const { listen, domain, home } = this.#options;
-    return {
-      version: this.#build,
+    return systemStatus(this.#assembled(), {
+      options: this.#options,
       build: this.#build,
-      pid: process.pid,
       startedAt: this.#startedAt,
-      node: process.version,
-      engine: {
-        name: engine.build.name,
-        version: engine.build.version,
-        origin: engine.build.origin,
-      },
-      home,
-      api: { http: api?.http ?? null, https: api?.https ?? null },
-      caFile: authority.caFile,
-      endpoint: { pid: endpoint.supervisor, workers: endpoint.workers },
-      domain: domain ?? 'localhost',
-      listen: [...LOOPBACK, ...listen],
-      warnings: [
-        ...(listen.length === 0 ? [] : [openToOthers(listen)]),
-        ...fewerConnections(store.databases().map((each) => each.sizing.maxConnections)),
-        ...certificates.problems.map((each) => each.message),
-      ],
-      capacity: capacitySummary(
-        room.current(),
-        addNeeds(store.databases().map((each) => needOf(each.sizing))),
-      ),
-    };
+    });
   }
 
   #assembled(): Parts {
@@ -421,19 +250,6 @@ export class System {
     };
     await writePrivate(join(this.#options.home, CONTROL_FILE), `${JSON.stringify(file)}\n`);
   }
-}
-
-interface Parts {
-  readonly store: Store;
-  readonly token: string;
-  readonly engine: ProvisionedEngine;
-  readonly authority: Authority;
-  readonly certificates: Certificates;
-  readonly fleet: LocalFleet;
-  readonly databases: Databases;
-  readonly resources: Resources;
-  readonly room: RoomView;
-  api: RunningApi | null;
 }
 
 function found(databases: number, adopted: number): string {

@@ -1,0 +1,197 @@
+/** The parts of the control process and how they are given to each other. Nothing is decided here. */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { LocalNode, type ProvisionedEngine } from '../../engine/index.ts';
+import type { RunningApi } from '../api/index.ts';
+import { openSecretBox } from '../auth/secret-box.ts';
+import { openToken } from '../auth/token.ts';
+import { engineUsers } from '../auth/users.ts';
+import { LOG_FOLDER, type StartOptions } from '../boot-protocol.ts';
+import { readSizingMachine } from '../catalog/machine.ts';
+import { Databases, systemClock } from '../databases/index.ts';
+import { LocalFleet } from '../endpoints/fleet.ts';
+import { distinctHosts } from '../listen.ts';
+import {
+  catalogueOn,
+  kernelPorts,
+  Resources,
+  type RoomView,
+  watchRoom,
+} from '../resources/index.ts';
+import type { SystemStatus } from '../service.ts';
+import { openDatabase, Store } from '../store/index.ts';
+import type { Authority } from '../tls/authority.ts';
+import { Certificates } from './certificates.ts';
+import { subscriptionOf } from './identity.ts';
+import { DATABASE_PORTS, INTERNAL_PORTS, SHARD_PORTS } from './limits.ts';
+
+export const LOOPBACK = ['127.0.0.1', '::1'];
+/** Set when the first cache was ever made here. */
+export const FIRST_CACHE = 'first-cache';
+
+export interface Parts {
+  readonly store: Store;
+  readonly token: string;
+  readonly engine: ProvisionedEngine;
+  readonly authority: Authority;
+  readonly certificates: Certificates;
+  readonly fleet: LocalFleet;
+  readonly databases: Databases;
+  readonly resources: Resources;
+  readonly room: RoomView;
+  api: RunningApi | null;
+}
+
+/** What has to be there before the rest can be put together. */
+export interface Given {
+  readonly options: StartOptions;
+  readonly store: Store;
+  readonly token: string;
+  readonly engine: ProvisionedEngine;
+  readonly authority: Authority;
+  readonly fleet: LocalFleet;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly status: () => SystemStatus;
+  readonly reloadApi: () => Promise<void>;
+}
+
+export async function openStore(
+  home: string,
+  log: Logger,
+): Promise<{ store: Store; token: string }> {
+  const db = openDatabase(join(home, 'store.db'));
+  const sealed = db.prepare('SELECT count(*) AS n FROM secrets').get();
+  const box = await openSecretBox(home, { mayCreate: Number(sealed?.['n']) === 0 });
+  const sealer = {
+    seal: (owner: string, text: string) => box.seal(text, owner),
+    open: (owner: string, text: string) => box.open(text, owner),
+  };
+  const store = new Store(db, sealer, Date.now);
+  store.onEvent((event) => {
+    const level = event.severity === 'warning' ? 'warn' : event.severity;
+    log[level](event, event.message);
+    // The quick start makes its cache once: a user who deleted it does not want it back.
+    if (event.reason === 'cluster-creating' && store.meta(FIRST_CACHE) === null) {
+      store.write(() => store.setMeta(FIRST_CACHE, event.clusterId ?? ''));
+    }
+  });
+  return { store, token: await openToken(home) };
+}
+
+export async function startFleet(
+  options: StartOptions,
+  build: string,
+  log: Logger,
+  databases: () => Databases | null,
+): Promise<LocalFleet> {
+  const { home, runDir, workers } = options;
+  const fleet = new LocalFleet({
+    folder: runDir,
+    workers: workers ?? availableParallelism(),
+    build,
+    logFile: join(home, LOG_FOLDER, 'endpoint.log'),
+    say: (reason, detail) => log.info({ reason, detail }, 'endpoint'),
+    onVoteGiven: () => databases()?.certificatesChanged(null),
+  });
+  mkdirSync(join(home, LOG_FOLDER), { recursive: true, mode: 0o700 });
+  await fleet.start();
+  fleet.onEvent((event) => {
+    log.info(event, `endpoint ${event.kind}`);
+    if (event.kind === 'shard-lost' || event.kind === 'shard-mute') {
+      databases()?.wake(event.shard.split('/')[0] ?? '');
+    }
+  });
+  return fleet;
+}
+
+export async function assemble(given: Given): Promise<Parts> {
+  const { options, store, token, engine, authority, fleet, logger } = given;
+  const { home, runDir, domain, listen, firstPorts, miniature } = options;
+  const node = new LocalNode({ id: 'local', dataRoot: join(home, 'data'), engine });
+  const sockets = join(runDir, 'e');
+  mkdirSync(join(home, 'data'), { recursive: true, mode: 0o700 });
+  mkdirSync(sockets, { recursive: true, mode: 0o700 });
+  const hosts = distinctHosts([...LOOPBACK, ...listen]);
+  const hostName = (cluster: { name: string; location: string }) =>
+    domain === null ? 'localhost' : `${cluster.name}.${cluster.location}.${domain}`.toLowerCase();
+  const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, data: object) =>
+    logger[level](data, message);
+  const databases = new Databases({
+    store,
+    node,
+    clock: systemClock,
+    users: (database, commands) => engineUsers(database, commands ?? engine.capabilities.commands),
+    dataRoot: join(home, 'data'),
+    socketRoot: sockets,
+    shardPorts: firstPorts?.shard ?? SHARD_PORTS,
+    internalPorts: firstPorts?.internal ?? INTERNAL_PORTS,
+    engineHost: '127.0.0.1',
+    hosts,
+    directHosts: distinctHosts(listen),
+    tls: (cluster) => authority.engine(cluster.id, hostName(cluster)),
+    served: (cluster) => authority.served(cluster.id, hostName(cluster)),
+    hostName,
+    randomHex: (bytes) => randomBytes(bytes).toString('hex'),
+    log,
+    fleet,
+  });
+  const room = await watchRoom(
+    home,
+    () => databases.footprint(),
+    (error) => log('warn', 'the machine could not be read', { error: String(error) }),
+  );
+  const machine = {
+    ...readSizingMachine(),
+    ...(miniature === undefined
+      ? {}
+      : {
+          miniature: {
+            memoryFactor: 1 / miniature.memoryDivisor,
+            maxShards: miniature.maxShards,
+          },
+        }),
+  };
+  const resources = new Resources(store, {
+    subscriptionId: subscriptionOf(store),
+    catalogue: catalogueOn(machine, room.current),
+    ports: kernelPorts,
+    firstPort: firstPorts?.database ?? DATABASE_PORTS,
+    domain,
+    now: Date.now,
+    newId: randomUUID,
+    wake: (id) => databases.wake(id),
+    applyUsers: (id, options) => databases.applyUsers(id, options),
+    prepareCluster: async (cluster) => {
+      await authority.engine(cluster.id, hostName(cluster));
+      await authority.served(cluster.id, hostName(cluster));
+    },
+    releaseCluster: (cluster) => authority.remove(cluster.id),
+    status: given.status,
+    shards: (id) => databases.shards(id),
+    log,
+  });
+  const certificates = new Certificates({
+    store,
+    authority,
+    databases,
+    hostName,
+    now: given.now,
+    reloadApi: given.reloadApi,
+  });
+  return {
+    store,
+    token,
+    engine,
+    authority,
+    certificates,
+    fleet,
+    databases,
+    resources,
+    room,
+    api: null,
+  };
+}
