@@ -13,7 +13,7 @@ import {
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import { type OurService, trySet } from '../benches/our-service.ts';
 import { Asker, type Target } from '../load/asker.ts';
-import { requireRef, signal, until } from '../processes.ts';
+import { inspectProcess, requireRef, signal, until } from '../processes.ts';
 import { healed } from './watch.ts';
 
 export { FAILPOINTS, STEPS };
@@ -163,7 +163,10 @@ async function killPrimary(service: OurService, name: string): Promise<void> {
   const primary = shard?.instances.find((each) => each.instance.id === shard.shard.primary);
   const pid = primary?.instance.process?.pid;
   if (pid === undefined) throw new Error(`${name} has no primary that runs`);
-  signal(requireRef(pid), 'SIGKILL');
+  const ref = requireRef(pid);
+  signal(ref, 'SIGKILL');
+  // Until it is gone, everything still looks whole.
+  await until('the primary is gone', () => inspectProcess(ref).state === 'gone');
 }
 
 async function remove(service: OurService, name: string): Promise<void> {
