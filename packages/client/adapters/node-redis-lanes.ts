@@ -6,7 +6,7 @@
  * overridden on that instance, so that views made by `withTypeMapping()` and the like go the same
  * way. Lane 0 is that instance's own connection, the others are further clients of the factory.
  */
-import { KitError, messageOf, UnknownOutcomeError } from '../errors.ts';
+import { KitError, messageOf, refusedHere, UnknownOutcomeError } from '../errors.ts';
 import type { Calling, Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
@@ -188,6 +188,9 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
       method.apply((pool.subscriber().raw as NodeLaneParts).client, args);
     own(raw, name, subscribe);
     own(raw, camel(name), subscribe);
+  }
+  for (const name of ['MONITOR', 'monitor', 'reset']) {
+    own(raw, name, () => Promise.reject(refusedHere(name.toUpperCase())));
   }
   own(raw, 'connect', async function connect(this: NodeClient) {
     await proto.connect.call(raw);

@@ -1,4 +1,5 @@
 /** Calls that wait for a connection: bounded in count, bytes and age, in order, refused with a reason. */
+import { performance } from 'node:perf_hooks';
 import { KitError } from '../errors.ts';
 import type { Placeable } from './placeable.ts';
 
@@ -21,8 +22,15 @@ export class OfflineQueue {
     return this.#items.length;
   }
 
-  /** Undefined when taken, else why not. */
-  add(item: Placeable, now: number): KitError | undefined {
+  /** Takes it, or fails it with the reason why not. */
+  add(item: Placeable): void {
+    const error = this.#refusal(item);
+    if (error !== undefined) return item.fail(error);
+    this.#items.push({ item, since: performance.now() });
+    this.#bytes += item.bytesOut;
+  }
+
+  #refusal(item: Placeable): KitError | undefined {
     const { calls, bytes } = this.#options;
     if (calls === 0) {
       return new KitError(
@@ -37,8 +45,6 @@ export class OfflineQueue {
           `(${this.#bytes} bytes) wait for one already; the bound is ${calls} calls, ${bytes} bytes`,
       );
     }
-    this.#items.push({ item, since: now });
-    this.#bytes += item.bytesOut;
     return undefined;
   }
 

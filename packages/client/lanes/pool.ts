@@ -183,7 +183,7 @@ export class Pool {
     if (watched !== undefined) return this.#toLane(item, watched);
     const chain = item.chain;
     if (chain?.lane !== undefined && chain.pending > 0) return this.#toLane(item, chain.lane);
-    const large = item instanceof Call ? item.large : item.calls.some(isLarge);
+    const large = item instanceof Call ? item.large : item.calls.some((call) => call.large);
     if (!this.order.on) {
       return this.#toLane(item, large ? this.roster.bulkLane() : this.roster.smallLane());
     }
@@ -233,7 +233,7 @@ export class Pool {
 
   #toLane(item: Placeable, lane: Lane): void {
     if (lane.state === 'ready') return this.#send(item, lane);
-    if (!isData(lane) || this.#session !== undefined) return this.#toOffline(item);
+    if (!isData(lane) || this.#session !== undefined) return this.offline.add(item);
     let other = this.roster.readyLane(lane.kind);
     if (other === undefined) {
       other = this.roster.readyLane();
@@ -246,18 +246,13 @@ export class Pool {
         return;
       }
     }
-    if (other === undefined) this.#toOffline(item);
+    if (other === undefined) this.offline.add(item);
     else this.#send(item, other);
   }
 
   #send(item: Placeable, lane: Lane): void {
     this.#register(item, lane);
     item.send(lane);
-  }
-
-  #toOffline(item: Placeable): void {
-    const error = this.offline.add(item, performance.now());
-    if (error !== undefined) item.fail(error);
   }
 
   #register(item: Placeable, lane: Lane): void {
@@ -399,8 +394,4 @@ export class Pool {
     const error = new KitError('ERR_CLIENT_CLOSED', `the client was closed: ${reason}`);
     for (const item of [...this.waiting, ...this.offline.take()]) item.fail(error);
   }
-}
-
-function isLarge(call: Call): boolean {
-  return call.large;
 }
