@@ -277,6 +277,20 @@ test('three shards', async (t) => {
     b.close();
   });
 
+  await t.test(
+    'a client that closes its side after its commands still gets their answers',
+    async () => {
+      const a = await open();
+      a.send(['SET', 'fin', '1'], ['AUTH', KEY], ['GET', 'fin'], ['PING']);
+      a.socket.end();
+      await eventually(
+        'all answers',
+        () => a.received.toString() === '+OK\r\n+OK\r\n$1\r\n1\r\n+PONG\r\n',
+      );
+      await eventually('closed', () => a.closed);
+    },
+  );
+
   await t.test('half commands of one client are not mixed with those of another', async () => {
     const clients = await Promise.all(Array.from({ length: 10 }, () => open()));
     const bytes = clients.map((_, i) =>

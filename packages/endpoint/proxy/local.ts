@@ -133,7 +133,7 @@ const reset: Handler = ({ session }) => {
   state.subscriber = null;
   state.tracking?.leave();
   state.setTracking(null);
-  session.proxy.monitors.remove(session);
+  if (session.proxy.monitors.remove(session)) session.proxy.refreshSessions();
   state.name = '';
   state.replies = 'on';
   state.database = 0;

@@ -21,8 +21,9 @@ export class Monitors {
     return true;
   }
 
-  remove(session: Session): void {
-    this.#sessions.delete(session);
+  /** True: it was one. */
+  remove(session: Session): boolean {
+    return this.#sessions.delete(session);
   }
 
   saw(session: Session, command: string, bytes: Buffer, args: ArgumentRanges): void {

@@ -77,6 +77,7 @@ export class Retries {
     pending.parts = [waitedTooLong(shard?.id ?? `slot ${pending.slot}`, reason)];
     pending.done = true;
     pending.session?.settle();
+    this.#world.schedule();
   }
 
   #soon(): void {

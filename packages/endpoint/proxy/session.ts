@@ -78,6 +78,7 @@ export class Session {
   /** When a command that waits for a shard fails; 0: nothing waits. */
   #waitUntil = 0;
   #rest: Buffer | null = null;
+  #inputOver = false;
   #partial: PartialCommand | null = null;
   #touched = false;
   /** Came while a reply was half written. */
@@ -95,7 +96,12 @@ export class Session {
     const { socket } = client;
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('end', () => {
-      if (!this.gone) this.endWhenQuiet('client');
+      if (this.gone) return;
+      // What it sent before it closed its side is still answered; but nobody waits for somebody who
+      // has left: a blocking pop would take an element for nobody.
+      if (this.gated) this.end('client');
+      else if (this.#rest === null) this.endWhenQuiet('client');
+      else this.#inputOver = true;
     });
     socket.on('close', () => {
       if (!this.gone) this.#leave();
@@ -259,10 +265,12 @@ export class Session {
     const rest = this.#rest;
     this.#rest = null;
     if (rest !== null) this.#process(rest);
+    if (this.#inputOver && this.gated) this.end('client');
     if (this.gone || this.stalled !== '') return;
     this.#waitUntil = 0;
     this.proxy.patient.delete(this);
-    this.client.socket.resume();
+    if (this.#inputOver) this.endWhenQuiet('client');
+    else this.client.socket.resume();
   }
 
   /** One more, or one fewer, reason to start nothing new. */
@@ -376,7 +384,7 @@ export class Session {
     this.gone = true;
     this.state.leave();
     this.lanes.releaseOwn(false);
-    this.proxy.monitors.remove(this);
+    if (this.proxy.monitors.remove(this)) this.proxy.refreshSessions();
     this.proxy.patient.delete(this);
     for (const shard of this.proxy.world.topology.shards) shard.waiters.delete(this);
     this.output.drop();

@@ -198,15 +198,18 @@ export class Shard {
       this.#checkHold();
       return;
     }
+    const known = this.trouble === reason;
     this.trouble = reason;
-    this.world.host.emit({
-      type: 'event',
-      at: this.world.host.now(),
-      kind: 'shard-lost',
-      shard: this.id,
-      node: lane.node,
-      detail: reason,
-    });
+    // Each attempt to reach a shard that is away fails the same way: said once.
+    if (was === 'ready' || !known)
+      this.world.host.emit({
+        type: 'event',
+        at: this.world.host.now(),
+        kind: 'shard-lost',
+        shard: this.id,
+        node: lane.node,
+        detail: reason,
+      });
     this.#checkHold();
     this.#retryLater();
   }

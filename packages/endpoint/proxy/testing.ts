@@ -67,7 +67,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     };
     proxy.accept(client);
   };
-  const servers: Server[] = [createServer({ pauseOnConnect: true }, admit(false))];
+  const servers: Server[] = [
+    createServer({ pauseOnConnect: true, allowHalfOpen: true }, admit(false)),
+  ];
   if (options.tls !== undefined) servers.push(createTlsServer(options.tls, admit(true)));
   const ports: number[] = [];
   for (const server of servers) {
