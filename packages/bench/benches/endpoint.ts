@@ -180,15 +180,22 @@ async function growth(context: BenchContext, stage: Stage, seconds: number): Pro
     extra.push(engine);
   }
   const sides: Side[] = [];
+  const refused: Measured[] = [];
   for (const { shards, workers } of GROWTH) {
     const dir = path.join(stage.dir, `g${shards}${workers}`);
     await mkdir(dir);
+    const metric = `grow_${shards}s${workers}w`;
     const endpoint = await startOurEndpoint({
       dir,
       engines: [stage.engine, ...extra].slice(0, shards),
       certificate: null,
       workers,
-    });
+    }).catch((error: Error) => error);
+    if (endpoint instanceof Error) {
+      // The cells that were measured still count.
+      refused.push({ metric, unit: 'requests/s', samples: { ours: [] }, void: endpoint.message });
+      continue;
+    }
     context.defer(endpoint.stop);
     const shot = {
       port: endpoint.port,
@@ -199,18 +206,19 @@ async function growth(context: BenchContext, stage: Stage, seconds: number): Pro
     } as const;
     const requests = await calibrate(stage.benchmark, shot, seconds);
     sides.push({
-      name: `grow_${shards}s${workers}w`,
+      name: metric,
       measure: () => shoot(stage.benchmark, { ...shot, requests }),
     });
   }
   const { samples } = await measureCell('growth', sides, MIN_PAIRS);
   const base = samples['grow_1s1w'] ?? [];
-  return Object.entries(samples).map(([metric, ours]) => ({
+  const grown = Object.entries(samples).map(([metric, ours]) => ({
     metric,
     unit: 'requests/s',
     samples: metric === 'grow_1s1w' ? { ours } : { ours, one_shard_one_worker: base },
     note: 'plain, pipeline 16, GET 100 B; engines, workers and load share the same cores',
   }));
+  return [...grown, ...refused];
 }
 
 export const endpoint: Bench = {
