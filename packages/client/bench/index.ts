@@ -169,7 +169,7 @@ async function beside(port: number, context: BenchContext): Promise<Measured[]> 
     {
       metric: 'bulk_mb_s',
       unit: 'MB/s',
-      samples: pick(bulk, 'chunked', rivals),
+      samples: { ...pick(bulk, 'chunked', rivals), best_rival: bulk[highest(bulk, rivals)] ?? [] },
       note: 'ours: chunked',
     },
     { metric: 'bulk_mb_s_lanes', unit: 'MB/s', samples: pick(bulk, 'lanes', rivals) },
@@ -264,7 +264,10 @@ async function throughput(
           if (round > 0) samples[name] = [...(samples[name] ?? []), rate];
         }
       }
-      const best = highest(samples);
+      const best = highest(
+        samples,
+        Object.keys(samples).filter((name) => name !== 'ours'),
+      );
       const suffix = family === 'ioredis' ? '' : `_${family}`;
       results.push({
         metric: `${operation}_c${callers}${suffix}`,
@@ -284,9 +287,9 @@ async function throughput(
   return results;
 }
 
-function highest(samples: Record<string, number[]>): string {
-  const names = Object.keys(samples).filter((name) => name !== 'ours');
-  return names.sort((a, b) => median(samples[b] ?? []) - median(samples[a] ?? []))[0] ?? '';
+/** The side whose median is highest. */
+function highest(samples: Record<string, number[]>, names: readonly string[]): string {
+  return [...names].sort((a, b) => median(samples[b] ?? []) - median(samples[a] ?? []))[0] ?? '';
 }
 
 async function rateSlice(

@@ -7,10 +7,10 @@
  * its last one is there. Joining at the socket costs one string concatenation, and each reply is
  * resolved as it is parsed, because the client never learns of the batch.
  *
- * When to write: with nothing in flight at the end of the running turn (`nextTick`), so that a lone
- * command loses nothing. `nextTick` still gathers everything that one chunk of replies sets free: all
- * continuations run before it. With work in flight, a moment later (`setImmediate`): then commands
- * that several sockets' events cause in the same round travel together.
+ * When to write: with nothing in flight the first command goes at once, so that a lone one loses
+ * nothing, and what follows at the end of the running turn (`nextTick`), which gathers everything that
+ * one chunk of replies sets free: all continuations run before it. With work in flight, a moment later
+ * (`setImmediate`): then commands that several sockets' events cause in the same round travel together.
  */
 import type { Socket } from 'node:net';
 import { BATCH_BYTES_MAX, BATCH_COMMANDS_MAX } from '../limits.ts';
@@ -25,6 +25,11 @@ export function coalesceWrites(socket: Socket, busy: () => boolean): void {
   let bytes = 0;
   let commands = 0;
   let scheduled = false;
+  /** Nothing was written since the last bytes came: the next command may be the only one. */
+  let armed = true;
+  socket.on('data', () => {
+    armed = true;
+  });
 
   const flush = (): void => {
     scheduled = false;
@@ -50,6 +55,10 @@ export function coalesceWrites(socket: Socket, busy: () => boolean): void {
     if (rest.length > 0 || socket.connecting) {
       flush();
       return Reflect.apply(write, socket, [chunk, ...rest]);
+    }
+    if (armed && commands === 0 && !busy()) {
+      armed = false;
+      return write(chunk);
     }
     if (typeof chunk === 'string') text += chunk;
     else {
