@@ -3,7 +3,7 @@
  * keeps engines from voting while somebody is here to decide.
  */
 import type { DatabaseView } from '../../endpoint/control-protocol.ts';
-import { endpointUsers } from '../auth/users.ts';
+import { CLIENT_USER, endpointUsers } from '../auth/users.ts';
 import type { EndpointFleet, WatchdogTarget } from '../endpoints/contract.ts';
 import { ControlError } from '../errors.ts';
 import type { ShardStatus } from '../service.ts';
@@ -162,13 +162,13 @@ export class Databases {
             const { link } = loop.watch(instance.id);
             const users = usersOf(loop, true, await commandsOf(loop, instance.id));
             for (const user of users) await link.setUser(user, VERB_DEADLINE_MS);
-            if (options.disconnect) await link.disconnect('default', APPLY_DEADLINE_MS);
+            if (options.disconnect) await link.disconnect(CLIENT_USER, APPLY_DEADLINE_MS);
           } catch {
             missed.push(instance.id.slice(0, 8));
           }
         }),
     );
-    this.#publisher.publish();
+    const told = await this.#publisher.publishNow(APPLY_DEADLINE_MS);
     if (missed.length > 0) {
       loop.reconfigure();
       throw new ControlError(
@@ -176,6 +176,9 @@ export class Databases {
         409,
         `These engines did not answer: ${missed.join(', ')}.`,
       );
+    }
+    if (!told) {
+      throw new ControlError('EndpointNotAnswering', 409, 'The endpoint did not answer.');
     }
   }
 

@@ -21,7 +21,7 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
   const { store, clock } = loop.deps;
   for (const operation of store.openOperations(loop.id)) {
     if (operation.kind === 'Flush') {
-      loop.once(`flush ${operation.id}`, () => flush(loop, operation, view));
+      if (allServe(view)) loop.once(`flush ${operation.id}`, () => flush(loop, operation, view));
       continue;
     }
     if (operation.kind === 'RegenerateKey') continue; // ended by whoever applies the key
@@ -193,10 +193,14 @@ function failCreate(loop: DatabaseLoop, planned: Plan, neverServed: boolean): vo
   loop.wake();
 }
 
+/** Asked before it is begun: work that ends at once without effect would wake the loop for ever. */
+function allServe(view: View): boolean {
+  return view.shards.every((shard) => shard.phase === 'serving' && shard.primary !== null);
+}
+
 /** FLUSHALL on every primary. Repeating it after a crash empties what came in between: it is said. */
 async function flush(loop: DatabaseLoop, operation: OperationRecord, view: View): Promise<void> {
   const { store } = loop.deps;
-  if (view.shards.some((shard) => shard.phase !== 'serving' || shard.primary === null)) return;
   if (operation.status === 'Pending') {
     store.write(() => store.putOperation({ ...operation, status: 'InProgress' }));
   }

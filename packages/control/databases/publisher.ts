@@ -7,7 +7,7 @@ import type { DatabaseView } from '../../endpoint/control-protocol.ts';
 import type { EndpointFleet } from '../endpoints/contract.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from './clock.ts';
-import { LISTEN_RETRY_MS, PUBLISH_RETRY_MS } from './limits.ts';
+import { LISTEN_RETRY_MS, PUBLISH_RETRY_MS, SERVING_POLL_MS } from './limits.ts';
 import { fingerprint } from './view.ts';
 
 const EPOCH = 'endpoint-epoch';
@@ -35,7 +35,9 @@ export class Publisher {
   #retry = false;
   #told = '';
   #running: Promise<void> | null = null;
-  #dirty = false;
+  /** Publications asked for so far, and how many of these were sent or needed no sending. */
+  #asked = 0;
+  #sent = 0;
   #stopped = false;
 
   constructor(deps: PublisherDeps) {
@@ -49,11 +51,28 @@ export class Publisher {
 
   /** Something that clients see changed. Many calls are one publication. */
   publish(): void {
-    this.#dirty = true;
+    this.#asked += 1;
+    this.#go();
+  }
+
+  /** Publishes, and answers whether every worker runs what is recorded now before the deadline. */
+  async publishNow(deadlineMs: number): Promise<boolean> {
+    const { clock } = this.#deps;
+    const deadline = clock.now() + deadlineMs;
+    this.publish();
+    const mine = this.#asked;
+    while (this.#sent < mine) {
+      if (clock.now() > deadline || this.#stopped) return false;
+      await clock.sleep(SERVING_POLL_MS);
+    }
+    return true;
+  }
+
+  #go(): void {
     if (this.#stopped) return;
     this.#running ??= this.#run().finally(() => {
       this.#running = null;
-      if (this.#dirty && !this.#stopped) this.publish();
+      if (this.#asked > this.#sent) this.#go();
     });
   }
 
@@ -80,13 +99,13 @@ export class Publisher {
   }
 
   async #run(): Promise<void> {
-    while (this.#dirty && !this.#stopped) {
-      this.#dirty = false;
+    while (this.#asked > this.#sent && !this.#stopped) {
+      const asked = this.#asked;
       try {
         await this.#send();
+        this.#sent = asked;
       } catch (error) {
         this.#deps.log('warn', 'the endpoint could not be told', { error: String(error) });
-        this.#dirty = true;
         await this.#deps.clock.sleep(PUBLISH_RETRY_MS);
       }
     }

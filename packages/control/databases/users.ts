@@ -2,7 +2,7 @@
 import type { AclUser } from '../../engine/contract.ts';
 import type { CommandNames } from '../auth/acl.ts';
 import { keyHashes } from '../auth/keys.ts';
-import { CLIENT_USER, type DatabaseUsers } from '../auth/users.ts';
+import { CLIENT_USER, type DatabaseUsers, INTERNAL_USERS } from '../auth/users.ts';
 import type { AccessKeys } from '../store/records.ts';
 import type { DatabaseRecords } from './database-records.ts';
 import { VERB_DEADLINE_MS } from './limits.ts';
@@ -33,7 +33,13 @@ export async function commandsOf(loop: DatabaseLoop, id: string): Promise<Comman
   return watch.link.commands(VERB_DEADLINE_MS);
 }
 
-/** Internal users always; `clients`: whether client users may log in too. */
+/** Who runs commands of clients in an engine: they themselves, and the endpoint for them. */
+const FOR_CLIENTS: readonly string[] = [CLIENT_USER, INTERNAL_USERS.endpoint];
+
+/**
+ * `clients`: whether commands of clients may come too. Not before a shard serves: the endpoint is
+ * told of it only then, and an endpoint that still believes an older snapshot finds its user off.
+ */
 export function usersOf(
   records: DatabaseRecords,
   clients: boolean,
@@ -41,5 +47,7 @@ export function usersOf(
 ): AclUser[] {
   return records.deps
     .users(databaseUsers(records), commands)
-    .map((user) => (clients || user.name !== CLIENT_USER ? user : { ...user, enabled: false }));
+    .map((user) =>
+      clients || !FOR_CLIENTS.includes(user.name) ? user : { ...user, enabled: false },
+    );
 }

@@ -86,6 +86,19 @@ export class SimEngine {
     }
   }
 
+  readonly #endListeners: (() => void)[] = [];
+
+  /** Called once when the process ends; at once when it has ended. */
+  onEnd(listener: () => void): void {
+    if (this.alive) this.#endListeners.push(listener);
+    else listener();
+  }
+
+  end(): void {
+    this.state = 'gone';
+    for (const listener of this.#endListeners.splice(0)) listener();
+  }
+
   get alive(): boolean {
     return this.state !== 'gone';
   }

@@ -181,11 +181,13 @@ class SimLink implements EngineLink {
     this.#watchProcess();
   }
 
-  /** The kernel closes the socket when the process ends. */
+  /** The kernel closes the socket when the process ends; it takes a moment until that is read. */
   #watchProcess(): void {
-    if (this.#closed || this.#life.dead) return;
-    if (!this.#engine.alive) return this.#end('closed by the engine');
-    this.#world.clock.later(2, () => this.#watchProcess());
+    this.#engine.onEnd(() =>
+      this.#world.clock.later(2, () => {
+        if (!this.#life.dead) this.#end('closed by the engine');
+      }),
+    );
   }
 
   #end(reason: string): void {

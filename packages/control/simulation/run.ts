@@ -35,6 +35,8 @@ export interface RunOptions {
 const CALM_MS = 200_000;
 const CALM_STEPS = 400_000;
 const TIMELINE_KEPT = 400;
+/** So many steps in one moment of time are a loop without a pause. */
+const STILL_STEPS = 5_000;
 
 export async function simulate(options: RunOptions): Promise<RunResult> {
   const run = new Run(options);
@@ -55,6 +57,7 @@ class Run {
   #life: Incarnation = { dead: true };
   #databases: Databases | null = null;
   #leaseAt = 0;
+  #stillSteps = 0;
   readonly #scenario: Scenario;
   #crashes = 0;
   #views: readonly ClientView[] = [];
@@ -66,7 +69,7 @@ class Run {
     this.#random = new Random(seed);
     this.#world = new World(this.#clock, this.#random);
     const rough = this.#random.next();
-    const meanGapMs = this.#random.between(50, 3_000);
+    const meanGapMs = this.#random.between(20, 1_500);
     this.#trouble = { lostCall: 0.02 * rough, lostReply: 0.02 * rough, crash: 0.002 * rough };
     this.#store = this.#openStore({ dead: false });
     this.#checks = new Checks(this.#world, () => this.#store);
@@ -119,7 +122,10 @@ class Run {
   }
 
   async #step(): Promise<void> {
+    const before = this.#clock.now();
     await this.#clock.step();
+    this.#stillSteps = this.#clock.now() === before ? this.#stillSteps + 1 : 0;
+    if (this.#stillSteps > STILL_STEPS) throw new Broken('the control process spins');
     if (this.#failure !== null) throw this.#failure;
     this.#scenario.confirmWrites();
     this.#checks.afterStep('step');

@@ -6,5 +6,6 @@ export const KEPT_SEEDS: readonly (readonly [seed: number, found: string])[] = [
   [56, 'a shard gave up on facts that were older than the death of its primary'],
   [60, 'after a restart nobody told the loop that the endpoint was told'],
   [70, 'a create that timed out after it had served removed acknowledged data'],
+  [17, 'a flush of a shard that was down kept the loop turning without a pause'],
   [192, 'a first start was still on its way when its shard was decided'],
 ];

@@ -65,7 +65,7 @@ export class World {
 
   /** The process ends; what it held in memory is gone. */
   end(engine: SimEngine): void {
-    engine.state = 'gone';
+    engine.end();
     const index = this.engines.indexOf(engine);
     if (index >= 0) this.engines.splice(index, 1);
   }
