@@ -27,10 +27,13 @@ async function planted<T>(
   }
 }
 
-/** Most replies quick, a heavy tail: p99 stands far from the middle. */
+/**
+ * Most replies quick, a heavy tail: p99 stands far from the middle, and high enough that 2 % of it is
+ * more than a busy machine takes to wake a thread.
+ */
 function skewed(): () => number {
   const random = new Random(7);
-  return () => (random.unit() < 0.9 ? random.between(2, 10) : random.between(60, 160));
+  return () => (random.unit() < 0.9 ? random.between(10, 40) : random.between(240, 640));
 }
 
 for (const pace of [
@@ -49,7 +52,7 @@ for (const pace of [
       const truth = quantile(server.delays, 0.99);
       const measured = report.latencyMs.p99;
       assert.ok(report.ok > 1_000, `only ${report.ok} requests`);
-      assert.ok(truth > 100, `the planted p99 is ${truth} ms`);
+      assert.ok(truth > 500, `the planted p99 is ${truth} ms`);
       assert.ok(
         Math.abs(measured / truth - 1) < 0.02,
         `p99 ${measured} ms measured, ${truth} ms planted`,

@@ -34,6 +34,7 @@ export class PlantedServer {
   private readonly values = new Map<string, string>();
   private writes = { log: 0, register: 0 };
   private stalledUntil = 0;
+  private readonly justWronged = new Set<string>();
 
   private constructor(options: PlantedOptions) {
     this.options = options;
@@ -143,11 +144,14 @@ export class PlantedServer {
     this.lists.set(key, list);
     const wronged = this.isWronged('log');
     const mischief = this.options.mischief;
-    if (!wronged || list.length === 0) {
+    // Two swaps in a row on one list would be one move: the count must stay the truth.
+    if (!wronged || list.length === 0 || this.justWronged.delete(key)) {
+      this.justWronged.delete(key);
       list.push(value);
       if (wronged) this.wronged.log -= 1;
       return list.length;
     }
+    this.justWronged.add(key);
     if (mischief === 'lose') return list.length + 1;
     if (mischief === 'double') list.push(value, value);
     else list.splice(list.length - 1, 0, value);
