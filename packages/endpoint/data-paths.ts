@@ -1,12 +1,13 @@
 /** Which data path serves a database. */
 import type { DatabaseView } from './control-protocol.ts';
 import type { DataPathFactory } from './data-path.ts';
+import { proxyFactory } from './proxy/proxy.ts';
 import { relay } from './relay/relay.ts';
 
-/** A string is the named reason why this worker cannot serve it. */
-export function pathFor(view: DatabaseView): DataPathFactory | string {
-  if (view.policy === 'EnterpriseCluster' && view.shards.length > 1) {
-    return `not-served: the relay serves one shard behind one address, this database has ${view.shards.length}`;
-  }
-  return relay;
+/**
+ * Clients of `OSSCluster` talk to the shards themselves; its address is a seed that passes them on
+ * to one of them, unchanged. Everywhere else the proxy makes the shards look like one server.
+ */
+export function pathFor(view: DatabaseView): DataPathFactory {
+  return view.policy === 'OSSCluster' ? relay : proxyFactory;
 }

@@ -242,16 +242,33 @@ describe('ACL of clients', () => {
     assert.match(await as(running, 'default', keys.primaryKey, ['ROLE']), /master/);
   });
 
+  it('opens no engine to a key where the endpoint checks keys, only to its twin', async (t) => {
+    const engine = await provisionEngine();
+    for (const policy of ['NoCluster', 'EnterpriseCluster'] as const) {
+      const { running, keys, database } = await start(t, engine, (each) => ({ ...each, policy }));
+      const { twin, secretHashes } = endpointUsers(database)[0] ?? assert.fail('no user');
+      assert.deepEqual(secretHashes, keyHashes(keys));
+      assert.equal(await as(running, twin.name, twin.password, ['SET', 'a', '1']), 'OK');
+      for (const password of [keys.primaryKey, keys.secondaryKey, '']) {
+        assert.match(await as(running, 'default', password, ['PING']), /WRONGPASS/);
+        assert.match(await as(running, twin.name, password, ['PING']), /WRONGPASS/);
+      }
+    }
+  });
+
   it('gives the twin the client’s rights, and nobody a login when access keys are disabled', async (t) => {
     const engine = await provisionEngine();
-    const { running, keys, database } = await start(t, engine);
+    const { running, keys, database } = await start(t, engine, (each) => ({
+      ...each,
+      policy: 'OSSCluster',
+    }));
     const { twin, secretHashes } = endpointUsers(database)[0] ?? assert.fail('no user');
     assert.deepEqual(secretHashes, keyHashes(keys));
     for (const [user, password] of [
       ['default', keys.primaryKey],
       [twin.name, twin.password],
     ] as const) {
-      assert.equal(await as(running, user, password, ['SELECT', '3']), 'OK');
+      assert.equal(await as(running, user, password, ['SET', 'a', '1']), 'OK');
       assert.match(await as(running, user, password, ['CONFIG', 'GET', '*']), /NOPERM/);
     }
     const off = { ...database, accessKeys: 'Disabled' } as const;

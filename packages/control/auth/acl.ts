@@ -96,8 +96,8 @@ function known(names: readonly string[], commands: CommandNames): string[] {
 }
 
 /**
- * The engine's client user: with both keys; or off when access keys are disabled, so that nobody
- * logs in as it, and a connection that is still open may do nothing.
+ * The engine's client user: with both keys; or off (access keys disabled, or a policy whose clients
+ * come through the proxy): nobody logs in as it, and a connection still open may do nothing.
  */
 export function clientUser(
   name: string,

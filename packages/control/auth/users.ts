@@ -30,16 +30,17 @@ export interface DatabaseUsers {
 /**
  * The users of each engine of a database, complete: whoever is not in it has no business there.
  *
- * The client user exists in the engines of every policy: with `OSSCluster` clients reach engines
- * directly, and a relay passes logins on to them. A proxy checks logins itself and needs only the
- * twin; the same rules bind both, so a key opens nothing in an engine that it would not open there.
+ * With `OSSCluster` clients reach engines directly, so the client user is there with its keys. With
+ * every other policy the endpoint checks logins and speaks as the twin: the client user is off, and a
+ * key opens nothing but the endpoint. The same rules bind both users.
  */
 export function engineUsers(database: DatabaseUsers, commands: CommandNames): AclUser[] {
   const { policy, accessKeys, azureStrict, keyHashes, secrets } = database;
   const rules = clientRules(policy, azureStrict, commands);
+  const direct = policy === 'OSSCluster' ? accessKeys : 'Disabled';
   const everything = ['~*', '&*', '+@all'];
   return [
-    clientUser(CLIENT_USER, accessKeys, keyHashes, rules),
+    clientUser(CLIENT_USER, direct, keyHashes, rules),
     internal(INTERNAL_USERS.endpoint, secrets.endpoint, rules),
     internal(INTERNAL_USERS.admin, secrets.admin, everything),
     internal(INTERNAL_USERS.replication, secrets.replication, everything),

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Redis } from 'ioredis';
+import { openLink } from '../../engine/index.ts';
 import { loginError, once, type Policy, type Target, target } from './clients.ts';
-import { HEAL_DEADLINE_MS } from './limits.ts';
+import { ENGINE_DEADLINE_MS, HEAL_DEADLINE_MS } from './limits.ts';
 import { eventually, Service } from './service.ts';
 
 const service = new Service({ miniature: { memoryDivisor: 16, maxShards: 2 } });
@@ -11,7 +12,7 @@ before(() => service.up());
 after(() => service.close());
 
 const SKUS: Readonly<Record<Policy, string>> = {
-  EnterpriseCluster: 'Balanced_B0',
+  EnterpriseCluster: 'ComputeOptimized_X3',
   NoCluster: 'Balanced_B0',
   OSSCluster: 'ComputeOptimized_X3',
 };
@@ -23,6 +24,18 @@ async function cache(name: string, policy: Policy, database: object = {}): Promi
     database: { clusteringPolicy: policy, ...database },
   });
   return target(service, name, policy);
+}
+
+/** A key opens the endpoint only: on the socket of an engine nobody has it. */
+async function engineRefuses(name: string, keys: readonly string[]): Promise<void> {
+  for (const { instances } of await service.shards(name)) {
+    for (const { instance } of instances) {
+      for (const password of keys) {
+        const login = openLink(instance.socket, { user: 'default', password }, ENGINE_DEADLINE_MS);
+        await assert.rejects(login, /WRONGPASS/, instance.socket);
+      }
+    }
+  }
 }
 
 /** Ports that a client logs in at: the shards where they are direct, else the endpoint. */
@@ -57,6 +70,13 @@ for (const policy of ['EnterpriseCluster', 'OSSCluster', 'NoCluster'] as const) 
     assert.equal(answer.status, 200, answer.text);
     assert.notEqual(answer.body.primaryKey, old.primaryKey);
     assert.equal(answer.body.secondaryKey, old.secondaryKey);
+    if (policy !== 'OSSCluster') {
+      // The endpoint knows which key each session used: who used the old one is out at once.
+      for (const redis of users) {
+        await eventually(`${policy}: out`, HEAL_DEADLINE_MS, () => redis.status === 'end' || null);
+      }
+      await engineRefuses(name, [old.secondaryKey, answer.body.primaryKey]);
+    }
     for (const [i, port] of ports.entries()) {
       assert.equal(await bystanders[i]?.call('PING'), 'PONG', `secondary key, port ${port}`);
       assert.equal(bystanders[i]?.status, 'ready');
@@ -79,29 +99,32 @@ for (const policy of ['EnterpriseCluster', 'OSSCluster', 'NoCluster'] as const) 
   });
 }
 
-test('keys off: nobody logs in, it is said, and on again they work', async () => {
-  const to = await cache('off', 'NoCluster');
-  const open = once(to);
-  await open.connect();
-  const patch = (state: string) =>
-    service.call('PATCH', service.database('off'), {
-      properties: { accessKeysAuthentication: state },
-    });
-  assert.equal((await patch('Disabled')).status, 202);
-  await service.settled('off');
-  assert.match((await loginError(to)) ?? 'let in', /WRONGPASS|NOAUTH/);
-  const shown = await service.call('GET', service.database('off'));
-  const [warning] = shown.body.properties.cinnabar.warnings;
-  assert.equal(warning.code, 'nobody-can-log-in');
-  assert.match(warning.message, /accessKeysAuthentication/);
-  const refused = await service.call('POST', `${service.database('off')}/listKeys`);
-  assert.equal(refused.body.error.code, 'AccessKeysAuthenticationDisabled');
-  await assert.rejects(open.call('GET', 'a'), 'a session that was open is of no use');
-  open.disconnect();
-  assert.equal((await patch('Enabled')).status, 202);
-  await service.settled('off');
-  assert.equal(await loginError(to), null);
-});
+for (const policy of ['EnterpriseCluster', 'NoCluster'] as const) {
+  test(`${policy}, keys off: nobody logs in, it is said, and on again they work`, async () => {
+    const name = `off-${policy.toLowerCase()}`;
+    const to = await cache(name, policy);
+    const open = once(to);
+    await open.connect();
+    const patch = (state: string) =>
+      service.call('PATCH', service.database(name), {
+        properties: { accessKeysAuthentication: state },
+      });
+    assert.equal((await patch('Disabled')).status, 202);
+    await service.settled(name);
+    assert.match((await loginError(to)) ?? 'let in', /WRONGPASS|NOAUTH/);
+    const shown = await service.call('GET', service.database(name));
+    const [warning] = shown.body.properties.cinnabar.warnings;
+    assert.equal(warning.code, 'nobody-can-log-in');
+    assert.match(warning.message, /accessKeysAuthentication/);
+    const refused = await service.call('POST', `${service.database(name)}/listKeys`);
+    assert.equal(refused.body.error.code, 'AccessKeysAuthenticationDisabled');
+    await assert.rejects(open.call('GET', 'a'), 'a session that was open is of no use');
+    open.disconnect();
+    assert.equal((await patch('Enabled')).status, 202);
+    await service.settled(name);
+    assert.equal(await loginError(to), null);
+  });
+}
 
 test('keys off from the start, as Azure does it when nothing is said', async () => {
   const cluster = await service.putCluster('silent', { ha: false });

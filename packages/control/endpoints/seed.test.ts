@@ -52,7 +52,7 @@ test('the seed answers CLUSTER SLOTS and MOVED, a cluster client starts from it,
   const shards = engines.map((engine, i) =>
     shardOf(instanceOf(engine), { id: `db/${i}`, slots: HALVES[i] ?? [] }),
   );
-  const view = await viewOf(shards[0] ?? shardOf(null), { policy: 'OSSCluster', listen, shards });
+  const view = await viewOf(shards[0] ?? shardOf(null), { listen, shards });
   assert.deepEqual(await fleet.publish(1, [view]), []);
   const client = await new RawClient(port).ready();
   await client.ask('AUTH', TEST_PASSWORDS.default);

@@ -92,6 +92,7 @@ export function shardOf(primary: InstanceView | null, parts: Partial<ShardView> 
   };
 }
 
+/** Of `OSSCluster`: passed on to a shard unchanged, so that what is seen is the worker's doing. */
 export async function viewOf(
   shard: ShardView,
   parts: Partial<DatabaseView> = {},
@@ -99,7 +100,7 @@ export async function viewOf(
   const [port = 0] = parts.listen === undefined ? await freePorts(1) : [parts.listen[0]?.port];
   return {
     id: 'db',
-    policy: 'NoCluster',
+    policy: 'OSSCluster',
     listen: [{ host: '127.0.0.1', port, tls: parts.certificate != null }],
     certificate: null,
     users: [],

@@ -20,7 +20,7 @@ import type { Catalogue } from './catalogue.ts';
 import { clusterId, databaseId, normalLocation } from './ids.ts';
 import { MAX_CLUSTERS } from './limits.ts';
 import { refuseWhenBusy, type Stamp, startOperation } from './operations.ts';
-import { checkLocation, checkPolicy, checkTags, checkZones } from './rules.ts';
+import { checkLocation, checkTags, checkZones } from './rules.ts';
 
 export interface ClusterSituation {
   readonly subscriptionId: string;
@@ -217,7 +217,6 @@ function changedSizing(
     const scaled = catalogue.requireScaling(start, choice.sku, choice.capacity);
     sizing = { ...scaled, replicas: choice.highAvailability ? 1 : 0 };
   }
-  checkPolicy(policy, sizing);
   catalogue.requireRoom(sizing, policy, others);
   return sizing;
 }

@@ -12,7 +12,7 @@ import type { Catalogue } from './catalogue.ts';
 import { decidePort, type PortSituation } from './decide-port.ts';
 import { DATABASE_NAME, databaseId } from './ids.ts';
 import { refuseWhenBusy, type Stamp, startOperation } from './operations.ts';
-import { checkNotify, checkPolicy, checkProtocol } from './rules.ts';
+import { checkNotify, checkProtocol } from './rules.ts';
 
 export interface DatabaseSituation {
   readonly subscriptionId: string;
@@ -44,7 +44,6 @@ export function decideDatabase(
   const { sku, capacity, highAvailability } = cluster;
   const { policy } = input.settings;
   const sizing = catalogue.sizing({ sku, capacity, highAvailability, policy });
-  checkPolicy(policy, sizing);
   checkProtocol(input.settings);
   return current === null
     ? create(situation, input, sizing, stamp)

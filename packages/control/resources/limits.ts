@@ -24,9 +24,3 @@ export const ROOM_INTERVAL_MS = 2_000;
  * A database's loop has no signal for every end, and a client should not wait longer for it.
  */
 export const SETTLE_INTERVAL_MS = 50;
-
-/**
- * Shards that one address can serve now. The relay behind EnterpriseCluster follows one primary; a
- * proxy that routes by key lifts this to Infinity.
- */
-export const ENTERPRISE_CLUSTER_MAX_SHARDS = 1;

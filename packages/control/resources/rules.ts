@@ -1,15 +1,8 @@
 /** What may be written, one rule a function. Each throws the ControlError that the user reads. */
-import type { Policy } from '../../endpoint/control-protocol.ts';
 import type { Sku } from '../catalog/skus.ts';
 import { ControlError } from '../errors.ts';
-import type { DatabaseSettings, Sizing } from '../store/records.ts';
-import {
-  ENTERPRISE_CLUSTER_MAX_SHARDS,
-  MAX_LOCATION,
-  MAX_TAG_NAME,
-  MAX_TAG_VALUE,
-  MAX_TAGS,
-} from './limits.ts';
+import type { DatabaseSettings } from '../store/records.ts';
+import { MAX_LOCATION, MAX_TAG_NAME, MAX_TAG_VALUE, MAX_TAGS } from './limits.ts';
 
 const LOCATION = /^[A-Za-z][A-Za-z0-9 _-]*$/;
 
@@ -65,17 +58,6 @@ export function checkZones(sku: Sku, zones: readonly string[] | null): void {
     400,
     `zones are "1", "2" and "3", each at most once; got ${JSON.stringify(zones).slice(0, 100)}.`,
     'zones',
-  );
-}
-
-/** What the catalogue allows (NoCluster up to 25 GB) and the data path cannot do yet. */
-export function checkPolicy(policy: Policy, sizing: Sizing): void {
-  if (policy !== 'EnterpriseCluster' || sizing.shards <= ENTERPRISE_CLUSTER_MAX_SHARDS) return;
-  throw new ControlError(
-    'NotImplemented',
-    501,
-    `EnterpriseCluster serves at most ${ENTERPRISE_CLUSTER_MAX_SHARDS} shard in this version and ${sizing.sku} has ${sizing.shards}: choose a SKU with one shard (Balanced_B0, Balanced_B1) or the policy OSSCluster.`,
-    'properties.clusteringPolicy',
   );
 }
 

@@ -5,7 +5,6 @@ import { SKUS, type Sku } from '../catalog/skus.ts';
 import { ControlError } from '../errors.ts';
 import type { Sizing, StateReason } from '../store/records.ts';
 import type { Catalogue, ScalingStart } from './catalogue.ts';
-import { checkPolicy } from './rules.ts';
 
 /** A SKU on this machine. */
 export interface SkuView {
@@ -52,7 +51,6 @@ function view(
   let sizing: Sizing | null = null;
   try {
     sizing = catalogue.sizing({ sku: sku.name, capacity: null, highAvailability, policy });
-    checkPolicy(policy, sizing);
     catalogue.requireRoom(sizing, policy, others);
     return { ...common, sizing, fits: true, reason: null };
   } catch (error) {

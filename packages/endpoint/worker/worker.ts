@@ -147,7 +147,6 @@ export class Worker {
 
   #serve(view: DatabaseView, epoch: number): string | null {
     const path = pathFor(view);
-    if (typeof path === 'string') return path;
     let front = this.#fronts.get(view.id);
     if (front === undefined) {
       front = new Front({
