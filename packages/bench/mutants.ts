@@ -20,7 +20,9 @@ async function main(): Promise<number> {
     return 2;
   }
   const copy = await Copy.make();
-  process.once('SIGINT', () => void copy.remove().finally(() => process.exit(130)));
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => void copy.remove().finally(() => process.exit(130)));
+  }
   try {
     const checks = new Set<CheckName>(chosen.flatMap((m) => m.caughtBy));
     for (const name of checks) {
