@@ -85,7 +85,9 @@ async function main(): Promise<number> {
     await terminal.question(`next: step ${step} ${name} (Enter) `);
     terminal.close();
   };
-  const result = await soak({ seed, minutes, steps, say, pause });
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stop.abort());
+  const result = await soak({ seed, minutes, steps, say, pause, stop: stop.signal });
   if (values.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   else say(summary(result));
   if (values.report) await report(result);

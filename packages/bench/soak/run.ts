@@ -14,6 +14,8 @@ export interface SoakOptions {
   /** Ends after this many steps, too: to replay a story up to its bad end. */
   readonly steps: number;
   readonly say: (line: string) => void;
+  /** Ends after the step that is running; everything is verified and taken down as usual. */
+  readonly stop: AbortSignal;
   /** Before each step; for going through a story step by step. */
   readonly pause: (step: number, name: string) => Promise<void>;
 }
@@ -82,7 +84,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     }
     const random = new Random(options.seed);
     const end = began + options.minutes * 60_000;
-    while (performance.now() < end && steps < options.steps) {
+    while (performance.now() < end && steps < options.steps && !options.stop.aborted) {
       const step = chooseStep(random);
       steps += 1;
       await options.pause(steps, step.name);
