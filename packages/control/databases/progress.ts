@@ -205,7 +205,10 @@ async function flush(loop: DatabaseLoop, operation: OperationRecord, view: View)
     store.write(() => store.putOperation({ ...operation, status: 'InProgress' }));
   }
   await Promise.all(
-    view.shards.map((shard) => loop.watch(shard.primary ?? '').link.flush(FLUSH_DEADLINE_MS)),
+    // Async: a connection that is missing must reject this one, not orphan those before it.
+    view.shards.map(async (shard) => {
+      await loop.watch(shard.primary ?? '').link.flush(FLUSH_DEADLINE_MS);
+    }),
   );
   store.write(() => {
     endOperations(loop, (o) => o.id === operation.id, null);

@@ -72,6 +72,8 @@ function planPromoting(context: ShardContext): void {
   if (successor === undefined || successor.phase !== 'running') return replaceDead(context);
   const sight = seen(successor.id);
   if (sight.condition === 'mute' || sight.condition === 'script') {
+    // It may be the last copy there is: then it is waited for, however long.
+    if (!wholeCopyBeside(context, successor)) return wait('mute-without-copy');
     return fenceIfHung(context, successor, sight);
   }
   if (sight.condition !== 'answering' || sight.facts === null) return wait('successor-not-asked');
@@ -217,6 +219,8 @@ function planDown(context: ShardContext): void {
   }
   const sight = seen(primary.id);
   if (sight.condition === 'mute' || sight.condition === 'script') {
+    // What it loaded may not be in a file any more.
+    if (shard.saved !== null) return wait('mute-without-copy');
     return fenceIfHung(context, primary, sight);
   }
   if (sight.condition !== 'answering' || sight.facts === null) return wait('cold-start');

@@ -8,4 +8,5 @@ export const KEPT_SEEDS: readonly (readonly [seed: number, found: string])[] = [
   [70, 'a create that timed out after it had served removed acknowledged data'],
   [17, 'a flush of a shard that was down kept the loop turning without a pause'],
   [192, 'a first start was still on its way when its shard was decided'],
+  [700143, 'a successor that did not answer was fenced although it was the last copy'],
 ];
