@@ -27,6 +27,7 @@ const TWO_SHARDS = 'ComputeOptimized_X3';
 const ROWS: readonly Row[] = [
   { name: 'one', policy: 'EnterpriseCluster', sku: SMALL, tls: true, victims: BOTH },
   { name: 'one-plain', policy: 'EnterpriseCluster', sku: SMALL, tls: false, victims: PRIMARY },
+  { name: 'routed', policy: 'EnterpriseCluster', sku: TWO_SHARDS, tls: true, victims: PRIMARY },
   { name: 'alone', policy: 'NoCluster', sku: SMALL, tls: true, victims: PRIMARY },
   { name: 'alone-plain', policy: 'NoCluster', sku: SMALL, tls: false, victims: BOTH },
   { name: 'many', policy: 'OSSCluster', sku: TWO_SHARDS, tls: true, victims: BOTH },

@@ -10,15 +10,6 @@ import { fleetRoom, instanceOf, RawClient, shardOf, startedFleet, viewOf } from 
 const MS = 2000;
 const HALVES: readonly ClusterMember['slots'][] = [[[0, 8191]], [[8192, 16383]]];
 
-/**
- * An engine names its TLS ports to clients that came over TLS, and its plain ports, here 0, to all
- * others; the relay comes over the unix socket. Announcing the TLS port as the plain one makes both
- * answers right.
- */
-function announced(launch: EngineLaunch): Record<string, string> {
-  return { 'cluster-announce-port': String(launch.port) };
-}
-
 function members(launches: readonly EngineLaunch[]): ClusterMember[] {
   return launches.map(({ instance: id, host, port, busPort }, i) => ({
     id,
@@ -39,7 +30,6 @@ test('the seed answers CLUSTER SLOTS and MOVED, a cluster client starts from it,
     launches.map((launch) =>
       room.start({
         ...launch,
-        settings: announced(launch),
         role: { kind: 'cluster', members: all, myself: launch.instance },
       }),
     ),
