@@ -5,7 +5,7 @@
 import type { InstanceRecord, ShardRecord } from '../store/records.ts';
 import { type Candidates, candidates } from './candidate.ts';
 import { fenceIfHung, type ShardContext, startWhenDue } from './context.ts';
-import { BOOT_GRACE_MS, DRAIN_POLL_MS, WAIT_POLL_MS } from './limits.ts';
+import { BOOT_GRACE_MS, DRAIN_POLL_MS, STRAY_GRACE_MS, WAIT_POLL_MS } from './limits.ts';
 import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
 import { planReplica } from './replica.ts';
 
@@ -207,7 +207,10 @@ function lastDeadlineFailover(shard: ShardRecord): number {
  * that is still alive is worth more than an empty start: that choice is the user's.
  */
 function planDown(context: ShardContext): void {
-  const { shard, members, seen, act, wait } = context;
+  const { view, shard, members, clustered, seen, act, wait } = context;
+  // While nobody was here the engines may have elected one of their own.
+  const voted = clustered ? votedPrimary(context) : undefined;
+  if (voted !== undefined) return act({ kind: 'adopt', shard: shard.index, instance: voted.id });
   if (shard.reason.code === ONLY_OLDER_COPY && members.some((i) => i.phase === 'running')) {
     return planOlderCopy(context);
   }
@@ -225,7 +228,14 @@ function planDown(context: ShardContext): void {
   }
   if (sight.condition !== 'answering' || sight.facts === null) return wait('cold-start');
   const facts = sight.facts;
-  if (facts.loading || facts.role !== 'primary') return wait('loading');
+  if (facts.loading) return wait('loading');
+  if (facts.role !== 'primary') {
+    // Somebody who is gone by now demoted it; only a new start makes it primary again.
+    if (view.now - Math.max(sight.since, primary.startedAt) > STRAY_GRACE_MS) {
+      return act({ kind: 'fence', instance: primary.id, reason: 'stray' });
+    }
+    return wait('cold-primary-demoted', WAIT_POLL_MS, [primary.id]);
+  }
   if (facts.cluster !== null && facts.cluster.state !== 'ok') {
     // A primary that boots refuses commands for two seconds; other shards may be down for longer.
     if (bootedLongAgo(context, sight))
