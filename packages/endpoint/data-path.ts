@@ -4,8 +4,8 @@
  * A worker owns what every data path needs and what must not differ between them: listening,
  * the connection limit, TLS, idle time-outs, counting opened, closed and refused connections, the
  * conversation with the control process. A data path owns what happens to the bytes of a client
- * that was let in. Two exist, interchangeable by database: the relay (one engine behind the
- * address) and the proxy (commands routed to shards).
+ * that was let in. Two exist, interchangeable by database: the relay (bytes passed on to one
+ * engine, unchanged) and the proxy (commands routed to shards).
  *
  * The life of a client: the worker admits it and finishes TLS, then calls `accept` with a paused
  * socket of which nothing was read. From then on only the data path reads and writes the socket.

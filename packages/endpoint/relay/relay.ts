@@ -1,7 +1,6 @@
 /**
- * The relay: each client gets an engine connection of its own, and bytes pass through. It serves
- * databases with one engine behind the address: `NoCluster`, `EnterpriseCluster` with one shard; and
- * it is the seed of `OSSCluster`, where any real cluster node answers CLUSTER SLOTS and MOVED.
+ * The relay: each client gets an engine connection of its own, and bytes pass through. It is the
+ * seed of `OSSCluster`, where any real cluster node answers CLUSTER SLOTS and MOVED.
  *
  * It follows the primary: when the snapshot names another one, clients of the old one are ended at
  * a reply boundary and come back to the same address. While a shard is held or down, new clients
