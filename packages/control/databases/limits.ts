@@ -26,6 +26,11 @@ export const VERB_DEADLINE_MS = 2_000;
 export const FENCE_DEADLINE_MS = 2_000;
 /** Writing the file of an orderly stop. */
 export const SAVE_DEADLINE_MS = 120_000;
+/** A failover that is due when a stop comes is let end first: a hang takes 1 s to be told from work. */
+export const DECIDED_DEADLINE_MS = 6_000;
+export const DECIDED_POLL_MS = 20;
+/** A replica reads what its paused primary had sent; it writes the file where the primary cannot. */
+export const EQUAL_DEADLINE_MS = 2_000;
 /** A client user's own FLUSHALL on a large database. */
 export const FLUSH_DEADLINE_MS = 60_000;
 /** After a failed start: 200 ms, doubled each time, at most this. */

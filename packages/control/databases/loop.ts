@@ -67,12 +67,17 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#timer?.cancel();
   }
 
+  /** Resolves when no step is running; after `freeze` none begins. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#busy.values());
+  }
+
   /** Stops looking; what runs in the background is awaited. Processes stay. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
     for (const watch of this.#watches.values()) watch.stop();
-    await Promise.allSettled(this.#busy.values());
+    await this.idle();
   }
 
   get waits(): readonly Wait[] {

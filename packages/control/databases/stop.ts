@@ -3,9 +3,24 @@
  * it; direct clients of an OSSCluster are held by pausing writes before the file is written, so no
  * write is acknowledged that the file does not have. The file counts once: which one is recorded
  * before any process ends, and the next start loads that one and no other (engine rule 11).
+ *
+ * A stop often comes just when something broke. So a failover that is under way, or due, is let end
+ * first: a primary that is dead or hung has nothing to say to a stop, and the copy beside it has
+ * everything. And a primary that answers but cannot write its file (its folder is gone, its disk is
+ * full) does not take the shard's data with it while a whole copy of it can write one.
  */
+import { FILES } from '../../engine/index.ts';
 import type { InstanceRecord, SavedFile, ShardRecord } from '../store/records.ts';
-import { FENCE_DEADLINE_MS, SAVE_DEADLINE_MS, VERB_DEADLINE_MS } from './limits.ts';
+import {
+  DECIDED_DEADLINE_MS,
+  DECIDED_POLL_MS,
+  EQUAL_DEADLINE_MS,
+  FACTS_DEADLINE_MS,
+  FENCE_DEADLINE_MS,
+  PING_DEADLINE_MS,
+  SAVE_DEADLINE_MS,
+  VERB_DEADLINE_MS,
+} from './limits.ts';
 import type { DatabaseLoop } from './loop.ts';
 
 export interface StopReport {
@@ -17,7 +32,10 @@ export interface StopReport {
 export async function stopDatabase(loop: DatabaseLoop, save: boolean): Promise<StopReport> {
   const notes: string[] = [];
   let saved = 0;
+  if (save) await decided(loop);
   loop.freeze();
+  // A step that is still running writes records of its own: they must not come after ours.
+  if (save) await loop.idle();
   await Promise.all(
     loop.shards().map(async (shard) => {
       const file = save ? await saveShard(loop, shard, notes) : null;
@@ -30,45 +48,163 @@ export async function stopDatabase(loop: DatabaseLoop, save: boolean): Promise<S
   return { saved, notes };
 }
 
+/** Resolves when each shard has a primary that answers, or gets none by waiting. */
+async function decided(loop: DatabaseLoop): Promise<void> {
+  const { clock } = loop.deps;
+  const deadline = clock.now() + DECIDED_DEADLINE_MS;
+  for (;;) {
+    const open = await Promise.all(loop.shards().map((shard) => undecided(loop, shard)));
+    if (!open.includes(true) || clock.now() > deadline) return;
+    loop.wake();
+    await clock.sleep(DECIDED_POLL_MS);
+  }
+}
+
+async function undecided(loop: DatabaseLoop, shard: ShardRecord): Promise<boolean> {
+  if (shard.phase === 'promoting') return true;
+  if (shard.phase !== 'serving' || shard.primary === null) return false;
+  if (copiesOf(loop, shard, shard.primary).length === 0) return false;
+  try {
+    // Asked now: the last answer may be older than what stopped it.
+    await loop.watch(shard.primary).link.ping(PING_DEADLINE_MS);
+    return false;
+  } catch {
+    return true; // silent or gone: who serves instead is being decided
+  }
+}
+
+/** Whole copies beside this one that answer. */
+function copiesOf(loop: DatabaseLoop, shard: ShardRecord, besides: string): InstanceRecord[] {
+  return loop
+    .instances()
+    .filter(
+      (each) =>
+        each.shard === shard.index &&
+        each.id !== besides &&
+        each.phase === 'running' &&
+        each.synced &&
+        loop.sighting(each.id)?.condition === 'answering',
+    );
+}
+
 async function saveShard(
   loop: DatabaseLoop,
   shard: ShardRecord,
   notes: string[],
 ): Promise<SavedFile | null> {
-  if (shard.phase !== 'serving' || shard.primary === null) return shard.saved;
-  const instance = loop.instance(shard.primary);
+  const { name } = loop.cluster();
+  if (shard.phase === 'new' || shard.primary === null) return null;
+  if (shard.phase === 'down') return saveOlder(loop, shard, notes);
+  if (shard.phase === 'promoting') {
+    notes.push(`Shard ${shard.index} of ${name} was not saved: it had no primary yet.`);
+    return null;
+  }
+  const primary = loop.instance(shard.primary);
+  const copies = copiesOf(loop, shard, primary.id);
   try {
-    const { link } = loop.watch(instance.id);
+    const { link } = loop.watch(primary.id);
     await link.pauseWrites(SAVE_DEADLINE_MS, VERB_DEADLINE_MS);
     // A replica that is just syncing keeps a child of the primary busy, and the save waits for it.
-    await endReplicas(loop, shard, instance);
-    await link.save(SAVE_DEADLINE_MS);
-    const file = await loop.deps.node.dataFile(instance.dataDir);
-    if (file === null) throw new Error('the engine wrote no file');
-    return {
-      instance: instance.id,
-      epoch: shard.epoch,
-      sha256: file.sha256,
-      bytes: file.bytes,
-      at: loop.deps.clock.now(),
-    };
+    await endOthers(loop, shard, [primary, ...copies]);
+    return await saveOn(loop, shard, primary);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    notes.push(`Shard ${shard.index} of ${loop.cluster().name} was not saved: ${why}`);
+    for (const copy of copies) {
+      const file = await saveOnCopy(loop, shard, primary, copy);
+      if (file !== null) {
+        notes.push(
+          `Shard ${shard.index} of ${name} was saved by its replica: its primary could not (${text(error)}).`,
+        );
+        return file;
+      }
+    }
+    notes.push(
+      `Shard ${shard.index} of ${name} was not saved: ${text(error)}. Its next start is empty. The engine's reason: ${primary.dataDir}/${FILES.log}`,
+    );
     return null;
   }
 }
 
-async function endReplicas(
+async function saveOn(
+  loop: DatabaseLoop,
+  shard: ShardRecord,
+  instance: InstanceRecord,
+): Promise<SavedFile> {
+  await loop.watch(instance.id).link.save(SAVE_DEADLINE_MS);
+  const file = await loop.deps.node.dataFile(instance.dataDir);
+  if (file === null) throw new Error('the engine wrote no file');
+  return {
+    instance: instance.id,
+    epoch: shard.epoch,
+    sha256: file.sha256,
+    bytes: file.bytes,
+    at: loop.deps.clock.now(),
+  };
+}
+
+/** Null: it has not, or not provably, all that its paused primary holds. */
+async function saveOnCopy(
   loop: DatabaseLoop,
   shard: ShardRecord,
   primary: InstanceRecord,
+  copy: InstanceRecord,
+): Promise<SavedFile | null> {
+  const { clock } = loop.deps;
+  try {
+    const { link } = loop.watch(copy.id);
+    const all = await loop.watch(primary.id).link.facts(FACTS_DEADLINE_MS);
+    const deadline = clock.now() + EQUAL_DEADLINE_MS;
+    for (;;) {
+      const has = await link.facts(FACTS_DEADLINE_MS);
+      if (has.role !== 'replica' || has.replicationId !== all.replicationId) return null;
+      if (!has.syncing && has.offset >= all.offset) break;
+      if (clock.now() > deadline) return null;
+      await clock.sleep(DECIDED_POLL_MS);
+    }
+    return await saveOn(loop, shard, copy);
+  } catch (error) {
+    loop.deps.log('warn', 'a replica could not write the file of the stop', {
+      instance: copy.id,
+      error: text(error),
+    });
+    return null;
+  }
+}
+
+/**
+ * Nobody serves. The file of an earlier stop stays what it is; but where an older copy waits for the
+ * user's word, this stop would end the only copy there is, and the next start would begin empty.
+ */
+async function saveOlder(
+  loop: DatabaseLoop,
+  shard: ShardRecord,
+  notes: string[],
+): Promise<SavedFile | null> {
+  if (shard.saved !== null || shard.primary === null) return shard.saved;
+  const [copy] = copiesOf(loop, shard, shard.primary).sort((a, b) => b.offset - a.offset);
+  if (copy === undefined) return null;
+  const { name } = loop.cluster();
+  try {
+    const file = await saveOn(loop, shard, copy);
+    const message = `Shard ${shard.index} of ${name}: only an older copy was left. It was saved, and the next start serves it; what the lost primary wrote last may be missing.`;
+    notes.push(message);
+    loop.deps.store.write(() =>
+      loop.event('older-copy-saved', 'error', message, { shard: shard.index, instance: copy.id }),
+    );
+    return file;
+  } catch (error) {
+    notes.push(`The older copy of shard ${shard.index} of ${name} was not saved: ${text(error)}`);
+    return null;
+  }
+}
+
+async function endOthers(
+  loop: DatabaseLoop,
+  shard: ShardRecord,
+  kept: readonly InstanceRecord[],
 ): Promise<void> {
-  const replicas = loop
-    .instances()
-    .filter((each) => each.shard === shard.index && each.id !== primary.id);
-  for (const { process } of replicas) {
-    if (process !== null) await loop.deps.node.kill(process, FENCE_DEADLINE_MS);
+  for (const each of loop.instances()) {
+    if (each.shard !== shard.index || kept.some(({ id }) => id === each.id)) continue;
+    if (each.process !== null) await loop.deps.node.kill(each.process, FENCE_DEADLINE_MS);
   }
 }
 
@@ -80,7 +216,8 @@ function recordStop(loop: DatabaseLoop, shard: ShardRecord, saved: SavedFile | n
     store.putShard({
       ...now,
       phase: 'down',
-      primary: now.successor ?? now.primary,
+      // Whoever has the file starts first.
+      primary: saved?.instance ?? now.successor ?? now.primary,
       successor: null,
       saved,
       reason: {
@@ -108,6 +245,10 @@ async function end(loop: DatabaseLoop, instance: InstanceRecord, notes: string[]
       });
     });
   } catch (error) {
-    notes.push(error instanceof Error ? error.message : String(error));
+    notes.push(text(error));
   }
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

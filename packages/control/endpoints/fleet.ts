@@ -117,8 +117,9 @@ export class LocalFleet implements EndpointFleet {
     // The supervisor has our plan now, so their successors are of our build.
     for (const pid of this.#links.misfits()) await this.#replace(supervisor, pid);
     await this.#links.push(snapshot);
-    const applied = await until(this.#wakeups, APPLY_WAIT_MS, () => this.#applied(epoch));
-    if (!applied) {
+    // Who is told to stop applies nothing any more: nobody may wait for it.
+    await until(this.#wakeups, APPLY_WAIT_MS, () => this.#leaving || this.#applied(epoch));
+    if (!this.#applied(epoch)) {
       throw new ControlError(
         'EndpointNotReady',
         503,
@@ -203,6 +204,7 @@ export class LocalFleet implements EndpointFleet {
 
   async stop(deadlineMs: number): Promise<void> {
     this.#leaving = true;
+    this.#wakeups.wake();
     await this.#recovery; // it may just be starting what is to be stopped
     const supervisor = this.#supervisor ?? (await this.#adopt());
     const pids = this.#links.pids();

@@ -1,7 +1,7 @@
 /** Bringing a running engine to where it should be: whom it follows, whom it knows, its settings. */
 import type { EngineFacts } from '../../../engine/contract.ts';
 import { liveSettings, votingOff } from '../launch.ts';
-import { VERB_DEADLINE_MS } from '../limits.ts';
+import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { commandsOf, usersOf } from '../users.ts';
 
@@ -20,6 +20,20 @@ export async function meet(loop: DatabaseLoop, id: string, through: string): Pro
 
 export async function configure(loop: DatabaseLoop, id: string): Promise<void> {
   await applySettings(loop, id);
+  const instance = loop.instance(id);
+  const { phase, primary, successor } = loop.shard(instance.shard);
+  if (phase === 'serving' && primary === id && successor === null) await endPause(loop, id);
+}
+
+/**
+ * A control process that was killed during an orderly stop left its primary with writes paused, for
+ * as long as the file was allowed to take. Only for one that is primary in fact and on record: where
+ * a successor was named, the pause is what keeps writes from being lost (engine rule 4).
+ */
+export async function endPause(loop: DatabaseLoop, id: string): Promise<void> {
+  const { link } = loop.watch(id);
+  if ((await link.facts(FACTS_DEADLINE_MS)).role === 'primary')
+    await link.unpause(VERB_DEADLINE_MS);
 }
 
 /** Settings and users as recorded now; every one of them, so it does not matter what was before. */

@@ -8,7 +8,7 @@ import type { ShardRecord, StateReason } from '../../store/records.ts';
 import { isClustered } from '../launch.ts';
 import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
-import { applySettings } from './converge.ts';
+import { applySettings, endPause } from './converge.ts';
 
 export async function promote(loop: DatabaseLoop, index: number, id: string): Promise<void> {
   const { store, clock } = loop.deps;
@@ -88,6 +88,7 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
   if (!failover) {
     if (before.saved !== null) await node.consumeDataFile(loop.instance(id).dataDir);
     await applySettings(loop, id);
+    if (before.phase === 'down') await endPause(loop, id);
   }
   const facts = await loop.watch(id).link.facts(FACTS_DEADLINE_MS);
   if (facts.role !== 'primary') throw new Error(`instance ${id} is not primary any more`);
