@@ -26,6 +26,7 @@ export const STEPS: Readonly<Record<Action['kind'], StepLife>> = {
   dismiss: 'delete',
   remove: 'delete',
   'remove-database': 'delete',
+  keep: 'rare',
   settle: 'create',
 };
 

@@ -4,7 +4,7 @@ import { reach } from './failpoints.ts';
 import type { DatabaseLoop } from './loop.ts';
 import { addReplica, layOut } from './steps/allocate.ts';
 import { configure, follow, meet, noteCopy } from './steps/converge.ts';
-import { dismiss, removeDatabase, removeInstance } from './steps/remove.ts';
+import { dismiss, keep, removeDatabase, removeInstance } from './steps/remove.ts';
 import { adopt, crown, giveUp, promote } from './steps/roles.ts';
 import { settle } from './steps/settle.ts';
 import { fence, start } from './steps/start.ts';
@@ -44,6 +44,8 @@ function act(loop: DatabaseLoop, action: Action): Promise<void> {
       return noteCopy(loop, action.instance, action.whole);
     case 'dismiss':
       return dismiss(loop, action.instance);
+    case 'keep':
+      return keep(loop, action.instance);
     case 'remove':
       return removeInstance(loop, action.instance);
     case 'remove-database':

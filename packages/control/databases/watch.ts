@@ -109,10 +109,12 @@ export class Watch {
 
   /** The record changed: another process, or none. */
   update(instance: InstanceRecord): void {
-    const before = this.#instance.process;
+    const { process: before, phase } = this.#instance;
     this.#instance = instance;
     const now = instance.process;
-    if (before?.pid === now?.pid && before?.startTicks === now?.startTicks) return;
+    const same = before?.pid === now?.pid && before?.startTicks === now?.startTicks;
+    const back = phase === 'leaving' && instance.phase === 'running';
+    if (same && !back) return;
     this.#forget();
     if (instance.phase === 'running') void this.#connect(this.#round, 0);
   }

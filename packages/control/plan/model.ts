@@ -82,6 +82,8 @@ export type Action =
   | { readonly kind: 'note-copy'; readonly instance: string; readonly whole: boolean }
   /** On its way out: recorded, then killed, forgotten by its peers, its files removed. */
   | { readonly kind: 'dismiss'; readonly instance: string }
+  /** Not on its way out any more: it may hold the last copy. */
+  | { readonly kind: 'keep'; readonly instance: string }
   | { readonly kind: 'remove'; readonly instance: string }
   | { readonly kind: 'remove-database' }
   /** Everything desired is seen: record it, end the operations that waited for it. */

@@ -151,7 +151,7 @@ function survivors({ shard, members, seen }: ShardContext): Candidates {
 
 /** The primary (or a successor) is known to be dead. */
 function replaceDead(context: ShardContext): void {
-  const { shard, act, wait } = context;
+  const { shard, members, seen, act, wait } = context;
   const choice = survivors(context);
   if (choice.best !== null) {
     return act({ kind: 'promote', shard: shard.index, instance: choice.best.id });
@@ -165,6 +165,14 @@ function replaceDead(context: ShardContext): void {
       draining ? DRAIN_POLL_MS : WAIT_POLL_MS,
       choice.soon.map((i) => i.id),
     );
+  }
+  // One that was on its way out may hold the last copy: then it stays.
+  const leaving = members.filter(
+    (i) => i.phase === 'leaving' && i.process !== null && seen(i.id).process !== 'gone',
+  );
+  if (leaving.length > 0 && shard.primary !== null) {
+    for (const each of leaving) act({ kind: 'keep', instance: each.id });
+    return;
   }
   if (shard.primary === null) {
     return act({

@@ -10,4 +10,5 @@ export const KEPT_SEEDS: readonly (readonly [seed: number, found: string])[] = [
   [192, 'a first start was still on its way when its shard was decided'],
   [700143, 'a successor that did not answer was fenced although it was the last copy'],
   [800021, 'a primary that the engines had elected was overlooked while its shard was down'],
+  [800270, 'a replica that was to leave was forgotten when its primary died'],
 ];

@@ -1,7 +1,7 @@
 /** Taking things away, each step so that it can be repeated: record, process, peers, files, record. */
 import { join } from 'node:path';
 import { FENCE_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
-import type { DatabaseLoop } from '../loop.ts';
+import { type DatabaseLoop, wantedOf } from '../loop.ts';
 import { CANCELED, endOperations } from '../progress.ts';
 
 export async function dismiss(loop: DatabaseLoop, id: string): Promise<void> {
@@ -10,9 +10,29 @@ export async function dismiss(loop: DatabaseLoop, id: string): Promise<void> {
   loop.deps.publish(loop.id);
 }
 
+/** The primary died while this one was on its way out: it counts again. */
+export async function keep(loop: DatabaseLoop, id: string): Promise<void> {
+  const { store } = loop.deps;
+  store.write(() => {
+    const instance = loop.instance(id);
+    if (instance.phase !== 'leaving' || instance.process === null) return;
+    store.putInstance({ ...instance, phase: 'running' });
+    loop.event(
+      'dismissal-undone',
+      'warning',
+      'A replica that was to leave stays: its primary died.',
+      {
+        shard: instance.shard,
+        instance: id,
+      },
+    );
+  });
+}
+
 export async function removeInstance(loop: DatabaseLoop, id: string): Promise<void> {
   const { store, node } = loop.deps;
   const instance = loop.instance(id);
+  await primaryAnswers(loop, instance.shard);
   if (instance.process !== null) await node.kill(instance.process, FENCE_DEADLINE_MS);
   for (const stray of await node.find()) {
     if (stray.dataDir === instance.dataDir) await node.kill(stray.process, FENCE_DEADLINE_MS);
@@ -48,4 +68,11 @@ export async function removeDatabase(loop: DatabaseLoop): Promise<void> {
     loop.event('database-deleted', 'info', 'The database was deleted.');
     store.removeDatabase(loop.id);
   });
+}
+
+/** What leaves may be the last copy if the primary has just died: ask it once more. */
+async function primaryAnswers(loop: DatabaseLoop, index: number): Promise<void> {
+  if (wantedOf(loop.database()) === 'nothing') return;
+  const { primary } = loop.shard(index);
+  if (primary !== null) await loop.watch(primary).link.ping(VERB_DEADLINE_MS);
 }
