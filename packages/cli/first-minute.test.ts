@@ -120,6 +120,16 @@ test('the first minute', async (t) => {
       (await rig.run('create', 'flash', '--sku', 'FlashOptimized_A250')).code,
       EXIT.unsupported,
     );
+    // Refused at its database, after its cluster was made: the name is free again.
+    const plain = await rig.run('create', 'plain', '--policy', 'OSSCluster', '--plaintext');
+    assert.equal(plain.code, EXIT.unsupported, plain.err);
+    const made_ = await rig.run('create', 'plain', '--policy', 'NoCluster', '--ha', 'off');
+    assert.equal(made_.code, 0, made_.err);
+    assert.match((await rig.run('flush', 'plain', '--yes')).err, /^Removed all keys of 'plain'/m);
+    assert.equal((await rig.run('delete', 'plain', '--yes')).code, 0);
+    const about = await rig.json<{ cluster: string }[]>('events', 'jobs');
+    assert.deepEqual([...new Set(about.map((event) => event.cluster))], ['jobs']);
+    assert.equal((await rig.run('events', 'nobody')).code, EXIT.notFound);
     const unknown = await rig.run('show', 'nobody');
     assert.deepEqual(
       [unknown.code, unknown.err],

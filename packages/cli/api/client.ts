@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { CONTROL_FILE, type ControlFile, TOKEN_FILE } from '../../control/boot-protocol.ts';
 import type { ShardStatus, SystemStatus } from '../../control/service.ts';
-import type { EventRecord, OperationRecord } from '../../control/store/records.ts';
+import type { OperationRecord } from '../../control/store/records.ts';
 import { CliError, errorCode, systemError } from '../errors.ts';
 import type { ExitName } from '../exit-codes.ts';
 import type { HttpAnswer, Target } from './http.ts';
@@ -16,6 +16,7 @@ import type {
   CertificateInfo,
   ClusterResource,
   DatabaseResource,
+  EventRow,
   Keys,
   Page,
   SkuRow,
@@ -236,9 +237,11 @@ export class ApiClient {
     return this.#list(`/cinnabar/operations?top=${limit}`);
   }
 
-  events(filter: { since?: number; limit: number }): Promise<EventRecord[]> {
+  events(filter: { cluster?: string; since?: number; limit: number }): Promise<EventRow[]> {
     const since = filter.since === undefined ? '' : `&since=${filter.since}`;
-    return this.#list(`/cinnabar/events?top=${filter.limit}${since}`);
+    const cluster =
+      filter.cluster === undefined ? '' : `&cluster=${encodeURIComponent(filter.cluster)}`;
+    return this.#list(`/cinnabar/events?top=${filter.limit}${since}${cluster}`);
   }
 
   shards(name: string): Promise<ShardStatus[]> {

@@ -2,6 +2,7 @@
  * The parts of ARM's shapes that the command line reads. Only what is used; everything else in an
  * answer is left alone and shown by `--json`.
  */
+import type { EventRecord } from '../../control/store/records.ts';
 
 export interface ClusterResource {
   readonly id: string;
@@ -69,6 +70,9 @@ export interface Cache {
   readonly cluster: ClusterResource;
   readonly database: DatabaseResource | null;
 }
+
+/** An event with the name of its cache; null where it concerns none, or one that is gone. */
+export type EventRow = EventRecord & { readonly cluster: string | null };
 
 /** One SKU as it would be on this machine. */
 export interface SkuRow {

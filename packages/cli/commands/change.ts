@@ -164,8 +164,10 @@ export function flushCommand(): Command {
         await api.cluster(name);
         await confirmed(context, flags.yes, `Remove all keys of '${name}'?`);
         const accepted = await api.flush(name);
-        await waitFor(api, context.output, accepted.operation, waitOptions(flags));
+        const wait = waitOptions(flags);
+        await waitFor(api, context.output, accepted.operation, wait);
         if (context.output.json) context.output.data({ flushed: name });
+        else if (wait.wait) context.output.note(`Removed all keys of '${name}'.`);
       }),
     );
 }

@@ -1,8 +1,8 @@
 /** `cinnabar create`: cluster and database in one go, with the choices that let any client connect. */
 import { Command, Option } from 'commander';
-import { LOCATION } from '../api/client.ts';
+import { type Accepted, LOCATION } from '../api/client.ts';
 import { type WaitOptions, waitFor } from '../api/operations.ts';
-import type { Cache } from '../api/shapes.ts';
+import type { Cache, DatabaseResource } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
@@ -111,7 +111,7 @@ export async function createCache(
   });
   // The database cannot be asked for before its cluster is there, so this wait is not optional.
   await waitFor(api, context.output, cluster.operation, { ...wait, wait: true });
-  const database = await api.putDatabase(name, {
+  const database = await orUndo(context, name, {
     properties: {
       clientProtocol: flags.plaintext === true ? 'Plaintext' : 'Encrypted',
       clusteringPolicy: flags.policy ?? 'EnterpriseCluster',
@@ -123,6 +123,23 @@ export async function createCache(
   });
   const done = await waitFor(api, context.output, database.operation, wait);
   return done === null && !wait.wait ? null : api.cache(name);
+}
+
+/** A database that is refused must not leave its empty cluster behind, which would keep the name. */
+async function orUndo(
+  context: Context,
+  name: string,
+  body: unknown,
+): Promise<Accepted<DatabaseResource>> {
+  const api = context.api();
+  try {
+    return await api.putDatabase(name, body);
+  } catch (error) {
+    if (error instanceof CliError && (await api.database(name)) === null) {
+      await api.deleteCluster(name);
+    }
+    throw error;
+  }
 }
 
 /** A PUT of ARM on an existing cache changes it; `create` on the command line never does. */

@@ -1,7 +1,8 @@
 /** What happened and what is happening: `operations`, `events`. */
 import { Command } from 'commander';
-import type { EventRecord, OperationRecord } from '../../control/store/records.ts';
+import type { OperationRecord } from '../../control/store/records.ts';
 import { sentence, waitFor } from '../api/operations.ts';
+import type { EventRow } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { FOLLOW_MS } from '../limits.ts';
@@ -71,9 +72,10 @@ export function operationsCommand(): Command {
   return operations;
 }
 
-const EVENT_COLUMNS: readonly Column<EventRecord>[] = [
+const EVENT_COLUMNS: readonly Column<EventRow>[] = [
   { title: 'TIME', value: (e) => when(e.at) },
   { title: 'SEVERITY', value: (e) => e.severity },
+  { title: 'CACHE', value: (e) => e.cluster ?? '-', shrinkTo: 8 },
   { title: 'REASON', value: (e) => e.reason, shrinkTo: 12 },
   { title: 'MESSAGE', value: (e) => sentence(e.message), shrinkTo: 20 },
 ];
@@ -81,14 +83,20 @@ const EVENT_COLUMNS: readonly Column<EventRecord>[] = [
 export function eventsCommand(): Command {
   return new Command('events')
     .summary('what happened by itself: failovers, restarts, refusals')
+    .argument('[name]', 'only what concerns this cache')
     .option('-n, --last <count>', 'at most this many', '30')
     .option('-f, --follow', 'and everything new, until Ctrl-C')
-    .addHelpText('after', '\nExamples:\n  cinnabar events\n  cinnabar events --follow --json')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  cinnabar events\n  cinnabar events sessions\n  cinnabar events --follow --json',
+    )
     .action(
-      action(async (context: Context, flags: { last: string; follow?: boolean }) => {
+      action(async (context: Context, name: string | undefined, flags: EventFlags) => {
         const api = context.api();
+        if (name !== undefined) await api.cluster(name);
+        const of = name === undefined ? {} : { cluster: name };
         const limit = whole('--last', flags.last, 1, MOST);
-        const events = inOrder(await api.events({ limit }));
+        const events = inOrder(await api.events({ ...of, limit }));
         if (flags.follow !== true) {
           context.output.rows(events, EVENT_COLUMNS, 'No event yet.');
           return;
@@ -101,22 +109,27 @@ export function eventsCommand(): Command {
             print(context.output, event);
           }
           await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
-          const newer = await api.events({ since: seen, limit: MOST });
+          const newer = await api.events({ ...of, since: seen, limit: MOST });
           fresh = inOrder(newer).filter((event) => event.id > seen);
         }
       }),
     );
 }
 
-function inOrder(events: readonly EventRecord[]): EventRecord[] {
+interface EventFlags {
+  readonly last: string;
+  readonly follow?: boolean;
+}
+
+function inOrder(events: readonly EventRow[]): EventRow[] {
   return events.toSorted((a, b) => a.id - b.id);
 }
 
 /** One line an event: a stream has no table. */
-function print(output: Output, event: EventRecord): void {
+function print(output: Output, event: EventRow): void {
   output.line(
     output.json
       ? JSON.stringify(event)
-      : `${when(event.at)}  ${event.severity.padEnd(7)}  ${printable(event.reason)}: ${printable(event.message)}`,
+      : `${when(event.at)}  ${event.severity.padEnd(7)}  ${printable(event.cluster ?? '-')}  ${printable(event.reason)}: ${printable(event.message)}`,
   );
 }

@@ -58,7 +58,8 @@ export function skuCommand(): Command {
     .addHelpText(
       'after',
       `
-HERE says whether it could be made now beside the caches that are there, or why not.
+HERE says whether it could be made now beside the caches that are there, or
+why not. It depends on the policy: --policy says for which.
 
 Examples:
   cinnabar sku list

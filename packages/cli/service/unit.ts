@@ -34,7 +34,6 @@ export function unitText(options: UnitOptions): string {
   const lines = [
     '[Unit]',
     'Description=Cinnabar: managed caches on this machine',
-    'Documentation=https://www.npmjs.com/package/cinnabar',
     ...(options.kind === 'system'
       ? ['After=network-online.target', 'Wants=network-online.target']
       : []),

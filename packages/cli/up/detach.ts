@@ -10,7 +10,7 @@ import type { FromControl } from '../../control/boot-protocol.ts';
 import type { Context } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { openControlLog } from './log.ts';
-import { makeQuickstart, tellHowToConnect } from './quickstart.ts';
+import { makeQuickstart, tellHowToConnect, typed } from './quickstart.ts';
 import type { Rendered } from './render.ts';
 import { render } from './render.ts';
 
@@ -64,7 +64,7 @@ export async function launch(context: Context): Promise<number> {
   child.unref();
   log.close();
   if (code === EXIT.ok && child.exitCode === null) {
-    context.output.note('Runs in the background. Stop it: cinnabar down');
+    context.output.note(`Runs in the background. Stop it: ${typed(context)} down`);
   }
   return code;
 }

@@ -65,8 +65,6 @@ export async function quickstart(context: Context, ready: Ready): Promise<void> 
   }
   const keys = await context.api().keys(QUICKSTART);
   const { engine, api, caFile, home } = ready.status;
-  // In a checkout the command is not on PATH.
-  const prefix = context.env['npm_lifecycle_event'] === 'start' ? 'npx ' : '';
   output.line();
   output.line(connectionString(cluster, database, keys.primaryKey));
   output.line();
@@ -75,17 +73,24 @@ export async function quickstart(context: Context, ready: Ready): Promise<void> 
     ['API', api.http ?? api.https ?? 'off'],
     ['API token', `${home}/api-token`],
     ['CA certificate', caFile],
-    ['Try', `${prefix}cinnabar connect quickstart`],
-    ['Ctrl-C', 'stops in order; the data are saved and there again at the next start'],
+    ['Try', `${typed(context)} connect quickstart`],
+    ['Ctrl-C', 'saves the data and stops; the next start has them again'],
     ['If a process crashes', 'its replica takes over with the data'],
-    ['If the machine crashes', 'the data are lost: a cache without persistence is memory only'],
+    ['If the machine crashes', 'the data are lost: they are in memory only'],
   ]);
   output.line();
   output.note('Ctrl-C stops it.');
 }
 
+/** What to type again: in a checkout, where npm or npx started this, the command is not on PATH. */
+export function typed(context: Context): string {
+  return ['start', 'npx'].includes(context.env['npm_lifecycle_event'] ?? '')
+    ? 'npx cinnabar'
+    : 'cinnabar';
+}
+
 export function tellHowToConnect(context: Context): void {
   context.output.note(
-    'Connect: cinnabar connect quickstart. Its keys: cinnabar keys list quickstart',
+    `Connect: ${typed(context)} connect quickstart. Its keys: ${typed(context)} keys list quickstart`,
   );
 }

@@ -78,9 +78,14 @@ function events(call: Call): Answer {
     throw badQuery('since', since ?? '', 'the id of an event');
   }
   const filter = { ...clusterFilter(call), limit: topOf(call) };
-  return ok({
-    value: call.service.events(seen === undefined ? filter : { ...filter, since: seen }),
-  });
+  const found = call.service.events(seen === undefined ? filter : { ...filter, since: seen });
+  const names = new Map(call.service.clusters().map(({ id, name }) => [id, name]));
+  // Null where it concerns no cluster, or one that is gone.
+  const value = found.map((each) => ({
+    ...each,
+    cluster: names.get(each.clusterId ?? '') ?? null,
+  }));
+  return ok({ value });
 }
 
 /** `cluster`: its ARM id, or its name where only one cluster has it. */
