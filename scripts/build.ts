@@ -15,7 +15,12 @@ import { filesUnder } from './files.ts';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const dist = path.join(root, 'dist');
 /** Not for users of the package: load, faults and rivals, and whatever serves only tests. */
-const LEFT_OUT = [/^packages\/bench\//, /\.test\.ts$/, /\.ts$/, /(^|\/)(README|package)[^/]*$/];
+const LEFT_OUT = [
+  /^packages\/(?:client\/)?bench\//,
+  /\.test\.ts$/,
+  /\.ts$/,
+  /(^|\/)(README|package)[^/]*$/,
+];
 
 function build(): void {
   rmSync(dist, { recursive: true, force: true });

@@ -200,8 +200,9 @@ const NO_COPY_LEFT =
 function wholeCopyBeside({ members, seen }: ShardContext, primary: InstanceRecord): boolean {
   return members.some((other) => {
     const sight = seen(other.id);
+    const lives = other.phase === 'running' && sight.process !== 'gone';
     const replica = sight.condition === 'answering' && sight.facts?.role === 'replica';
-    return other.id !== primary.id && other.synced && replica;
+    return other.id !== primary.id && other.synced && lives && replica;
   });
 }
 

@@ -121,7 +121,7 @@ export class Scenario {
     if (this.#stage.away() || this.#alive().length >= 2) return;
     const policies: DatabaseSettings['policy'][] = ['OSSCluster', 'EnterpriseCluster', 'NoCluster'];
     const policy = this.#stage.random.pick(policies) ?? 'NoCluster';
-    const shards = policy === 'OSSCluster' ? this.#stage.random.between(1, 4) : 1;
+    const shards = policy !== 'NoCluster' ? this.#stage.random.between(1, 4) : 1;
     const replicas = this.#stage.random.chance(0.8) ? 1 : 0;
     const now = this.#stage.clock.now();
     const cluster = newCluster(`c${++this.#names}`, now);
