@@ -22,7 +22,7 @@ import {
   watchRoom,
 } from '../resources/index.ts';
 import type { SystemStatus } from '../service.ts';
-import { openDatabase, Store } from '../store/index.ts';
+import { openDatabase, refuseLostStore, Store } from '../store/index.ts';
 import type { Authority } from '../tls/authority.ts';
 import { Certificates } from './certificates.ts';
 import { subscriptionOf } from './identity.ts';
@@ -63,7 +63,9 @@ export async function openStore(
   home: string,
   log: Logger,
 ): Promise<{ store: Store; token: string }> {
-  const db = openDatabase(join(home, 'store.db'));
+  const file = join(home, 'store.db');
+  refuseLostStore(file, join(home, 'data'));
+  const db = openDatabase(file);
   const sealed = db.prepare('SELECT count(*) AS n FROM secrets').get();
   const box = await openSecretBox(home, { mayCreate: Number(sealed?.['n']) === 0 });
   const sealer = {

@@ -1,7 +1,7 @@
 /** Starts that cannot be: each ends with a named reason and what to do, and leaves nothing running. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -61,6 +61,25 @@ test('a damaged store: refused by name, left as it is', async (t) => {
   assert.ok(answer.message.includes(file), answer.message);
   assert.equal(readFileSync(file, 'utf8'), text);
   assert.deepEqual(processesUnder(service.scratch), []);
+});
+
+test('a store with a damaged page inside, and none beside the files of caches', async (t) => {
+  const service = await Service.start(t);
+  await service.create('mine', { ha: false });
+  await service.down();
+  const file = path.join(service.home, 'store.db');
+  const whole = readFileSync(file);
+  writeFileSync(file, Buffer.from(whole).fill(0x5a, 4 * 4096, 9 * 4096));
+  assert.equal((await fatal(service)).code, 'store-damaged');
+  assert.deepEqual(processesUnder(service.scratch), []);
+  for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
+  const answer = await fatal(service);
+  assert.equal(answer.code, 'store-missing');
+  assert.ok(!existsSync(file), 'a new store was made');
+  assert.deepEqual(processesUnder(service.scratch), []);
+  writeFileSync(file, whole);
+  await service.up();
+  await service.healthy('mine');
 });
 
 interface Ran {

@@ -1,4 +1,4 @@
-export { type FolderLock, lockFolder, openDatabase } from './open.ts';
+export { type FolderLock, lockFolder, openDatabase, refuseLostStore } from './open.ts';
 export * from './records.ts';
 export { Store } from './store.ts';
 export type { Sealer } from './tables.ts';

@@ -10,7 +10,7 @@
  * death of this process (a power cut ends the engines too), and an fsync there would be added to
  * every failover. The commit that follows the promotion is full again.
  */
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { ControlError } from '../errors.ts';
@@ -90,11 +90,30 @@ export function openDatabase(
   return db;
 }
 
+/**
+ * Refuses to make a new store beside the files of caches that an earlier one knew: engines that no
+ * record names are ended as strays, and with them may end the last copy of somebody's data. Throws
+ * ControlError `store-missing`.
+ */
+export function refuseLostStore(file: string, dataRoot: string): void {
+  if (existsSync(file) || !existsSync(dataRoot)) return;
+  const owned = readdirSync(dataRoot).find((name) => readdirSync(join(dataRoot, name)).length > 0);
+  if (owned === undefined) return;
+  throw new ControlError(
+    'store-missing',
+    500,
+    `The store ${file} is missing, but ${dataRoot} holds files of caches (${owned}); nothing was changed. Put back a copy of the store, or move ${dataRoot} away to begin anew.`,
+  );
+}
+
 /** SQLite looks at the file only when the first statement runs. */
 function readable(file: string): DatabaseSync {
   const db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+    // Otherwise a damaged page is met when some record is needed, with half of a start behind us.
+    const verdict = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
+    if (verdict !== 'ok') throw new Error(String(verdict));
     return db;
   } catch (error) {
     db.close();

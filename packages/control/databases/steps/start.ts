@@ -106,7 +106,7 @@ async function coldFile(
   const why =
     saved === null
       ? 'nothing of it was persisted'
-      : 'the file of the last stop is missing or damaged';
+      : `the file of the last stop is missing or damaged (what is there is kept below ${instance.dataDir})`;
   store.write(() => {
     store.putShard({
       ...loop.shard(shard.index),
