@@ -43,7 +43,13 @@ test('killed while clients work: nobody notices, and what runs is adopted', asyn
   const pids = (shards: typeof before) =>
     shards.flatMap((s) => s.instances.map((i) => i.instance.process?.pid)).sort();
   assert.deepEqual(pids(after), pids(before), 'the same engines');
-  assert.deepEqual(endpointPids(service), endpoint, 'the same endpoint');
+  // A second worker may have joined since; what served then serves still.
+  const serving = new Set(endpointPids(service));
+  assert.deepEqual(
+    endpoint.filter((pid) => !serving.has(pid)),
+    [],
+    'the same endpoint',
+  );
 });
 
 test('killed while no control process is there: the primary of a cache heals at the next start', async (t) => {
