@@ -18,6 +18,8 @@ import { filesUnder } from './files.ts';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 /** The smallest machines that run this have two cores, and tests start real processes. */
 const CONCURRENCY = 2;
+/** More failed files than this are no accident. */
+const MOST_AGAIN = 4;
 /** A test that takes longer than this hangs. */
 const TEST_TIMEOUT_MS = 180_000;
 /** Processes that were told to end may take this long to do so. */
@@ -54,13 +56,43 @@ function runTests(args: readonly string[]): Promise<number> {
     process.stderr.write('No test file there.\n');
     return Promise.resolve(1);
   }
+  return runTwice(options, files);
+}
+
+/**
+ * Tests start real processes, two files at a time on two cores; one that meets a deadline only when
+ * it is alone says something about the machine. So files that failed are run once more, one at a
+ * time, and named. Tests on fresh seeds are not: another seed would hide what this one found.
+ */
+async function runTwice(options: readonly string[], files: readonly string[]): Promise<number> {
+  const list = path.join(scratch, 'failed-files');
+  const code = await runFiles(options, files, CONCURRENCY, list);
+  if (code === 0 || options.length > 0) return code;
+  const failed = readFileSync(list, 'utf8').split('\n').filter(Boolean);
+  const again = failed.filter((file) => !/\/(?:simulation|fuzz)\//.test(file));
+  if (again.length === 0 || again.length < failed.length || again.length > MOST_AGAIN) return code;
+  process.stdout.write(`\nOnce more, one at a time:\n  ${again.join('\n  ')}\n\n`);
+  const second = await runFiles(options, again, 1, list);
+  if (second === 0) process.stdout.write('\nThey failed beside others and passed alone.\n');
+  return second;
+}
+
+function runFiles(
+  options: readonly string[],
+  files: readonly string[],
+  concurrency: number,
+  list: string,
+): Promise<number> {
   return run(
     [
       '--disable-warning=ExperimentalWarning',
       '--test',
-      `--test-concurrency=${CONCURRENCY}`,
+      `--test-concurrency=${concurrency}`,
       `--test-timeout=${TEST_TIMEOUT_MS}`,
       '--test-reporter=spec',
+      '--test-reporter-destination=stdout',
+      `--test-reporter=${path.join(root, 'scripts/failed-files.ts')}`,
+      `--test-reporter-destination=${list}`,
       ...options,
       ...files,
     ],
