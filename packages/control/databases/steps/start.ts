@@ -5,10 +5,11 @@
  * and record leaves such a process, and two on one folder would destroy it. Before a dead one
  * follows anybody its files are set aside, and kept until it is a whole copy again (engine rule 1).
  */
+import { ControlError } from '../../errors.ts';
 import type { FenceReason } from '../../plan/model.ts';
 import type { InstanceRecord, ShardRecord, StartKind } from '../../store/records.ts';
 import { launchOf } from '../launch.ts';
-import { FENCE_DEADLINE_MS } from '../limits.ts';
+import { FENCE_DEADLINE_MS, GOOD_START_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { usersOf } from '../users.ts';
 
@@ -19,6 +20,7 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
   refuseUnfit(shard, instance, as);
   try {
     await killUnrecorded(loop, instance);
+    await refuseTakenPorts(loop, instance);
     if (as === 'follow' && instance.phase === 'dead') {
       await node.setAside(instance.dataDir, String(shard.epoch));
     }
@@ -53,7 +55,6 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
         endedAt: 0,
       }),
     );
-    loop.watch(id).startSucceeded();
   } catch (error) {
     loop.watch(id).startFailed();
     throw error;
@@ -85,6 +86,19 @@ async function killUnrecorded(loop: DatabaseLoop, instance: InstanceRecord): Pro
         shard: instance.shard,
         instance: instance.id,
       }),
+    );
+  }
+}
+
+/** A stranger on a port of ours: said by name, before files are moved for a start that must fail. */
+async function refuseTakenPorts(loop: DatabaseLoop, instance: InstanceRecord): Promise<void> {
+  const { node } = loop.deps;
+  for (const port of [instance.port, instance.busPort]) {
+    if (port === 0 || (await node.portIsFree(instance.host, port))) continue;
+    throw new ControlError(
+      'port-taken',
+      409,
+      `Port ${port} of an engine of this cache is held by another process; end that process and the engine starts by itself.`,
     );
   }
 }
@@ -134,6 +148,10 @@ export async function fence(loop: DatabaseLoop, id: string, reason: FenceReason)
   const { store, node } = loop.deps;
   const instance = loop.instance(id);
   if (instance.process !== null) await node.kill(instance.process, FENCE_DEADLINE_MS);
+  // One that dies as soon as it runs would be started again without end, its files moved each time.
+  const lived = loop.deps.clock.now() - instance.startedAt;
+  if (reason === 'died' && lived < GOOD_START_MS) loop.watch(id).startFailed();
+  else loop.watch(id).startSucceeded();
   store.decide(() => {
     const now = loop.instance(id);
     store.putInstance({

@@ -1,0 +1,37 @@
+/** A stranger takes a port of an engine while that engine is away. */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { dirname } from 'node:path';
+import { test } from 'node:test';
+import { eventually } from '../../engine/testing.ts';
+import { world } from './testing.ts';
+
+const HEAL_MS = 30_000;
+
+test('said by name, no files are moved for a start that must fail, healed when it is free', async (t) => {
+  const w = await world(t);
+  const id = await w.create();
+  const primary = w.primary(id);
+  const replica = w.store.instances(id).find((each) => each.id !== primary.id);
+  assert.ok(replica?.process != null);
+  process.kill(replica.process.pid, 'SIGSTOP');
+  await w.databases.detach();
+  await w.node.kill(replica.process, HEAL_MS);
+  const stranger = await new Promise<Server>((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(replica.busPort, replica.host, () => resolve(server));
+  });
+  t.after(() => stranger.close());
+  await w.restart();
+  const said = () => w.logged().filter((line) => line.includes('port-taken'));
+  await eventually('said three times', () => said().length >= 3, HEAL_MS);
+  assert.match(said()[0] ?? '', new RegExp(`Port ${replica.busPort} `));
+  assert.deepEqual(
+    readdirSync(dirname(replica.dataDir)).filter((name) => name.includes('.')),
+    [],
+    'files were moved',
+  );
+  await new Promise((resolve) => stranger.close(resolve));
+  await w.settled(id);
+});
