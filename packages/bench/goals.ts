@@ -44,6 +44,22 @@ function endpointCells(): Record<string, Check[]> {
   return cells;
 }
 
+/** Small calls by callers at once, against the same client with its best settings and its defaults. */
+function clientCalls(): Record<string, Check[]> {
+  const cells: Record<string, Check[]> = {};
+  for (const operation of ['get', 'set']) {
+    for (const callers of [1, 50, 1_000]) {
+      for (const family of ['', '_redis']) {
+        cells[`${operation}_c${callers}${family}`] = [
+          times(0.95, 'best_settings'),
+          times(1, 'defaults'),
+        ];
+      }
+    }
+  }
+  return cells;
+}
+
 export const GOALS: Readonly<Record<string, Goals>> = {
   lifecycle: {
     create_to_set_s: atMost(2),
@@ -76,6 +92,8 @@ export const GOALS: Readonly<Record<string, Goals>> = {
   client: {
     small_get_p99_ms_lanes: [{ is: 'at-most', value: 1, than: 'best_rival_two_clients' }],
     small_get_p99_ms_chunked: [{ is: 'at-most', value: 0.1, than: 'best_rival' }],
+    bulk_mb_s: [times(1, 'best_rival')],
+    ...clientCalls(),
   },
 };
 
