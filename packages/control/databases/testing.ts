@@ -19,6 +19,7 @@ import { eventually, Guard, testEngine } from '../../engine/testing.ts';
 import { newInternalSecrets } from '../auth/internal.ts';
 import { newAccessKeys } from '../auth/keys.ts';
 import { engineUsers } from '../auth/users.ts';
+import { newCluster, newDatabase, newOperation } from '../simulation/records.ts';
 import type {
   ClusterRecord,
   DatabaseRecord,
@@ -245,56 +246,13 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
 function records(settings: Partial<DatabaseSettings>, sizing: Partial<Sizing>) {
   const now = Date.now();
   const name = `test-${randomBytes(4).toString('hex')}`;
-  const reason = { code: 'creating', message: '' };
-  const cluster: ClusterRecord = {
-    id: randomUUID(),
-    group: 'default',
-    name,
-    location: 'local',
-    tags: null,
-    sku: 'Balanced_B1',
-    capacity: null,
-    highAvailability: true,
-    publicNetworkAccess: 'Enabled',
-    zones: null,
-    echoed: {},
-    provisioningState: 'Succeeded',
-    resourceState: 'Running',
-    reason,
-    createdAt: now,
-    createdBy: 'test',
-    modifiedAt: now,
-    modifiedBy: 'test',
-  };
+  const cluster: ClusterRecord = { ...newCluster(randomUUID(), now), name };
+  const blank = newDatabase(randomUUID(), cluster.id, 'EnterpriseCluster', 1, 1, now);
   const database: DatabaseRecord = {
-    id: randomUUID(),
-    clusterId: cluster.id,
-    name: 'default',
+    ...blank,
     settings: { ...SETTINGS, ...settings },
-    port: 10_000,
     sizing: { ...SMALL, ...sizing },
-    provisioningState: 'Creating',
-    resourceState: 'Creating',
-    reason,
-    generation: 1,
-    observedGeneration: 0,
-    createdAt: now,
-    modifiedAt: now,
   };
-  const operation: OperationRecord = {
-    id: randomUUID(),
-    kind: 'CreateDatabase',
-    resourceId: '',
-    clusterId: cluster.id,
-    databaseId: database.id,
-    location: 'local',
-    status: 'InProgress',
-    generation: 1,
-    steps: [],
-    error: null,
-    startedAt: now,
-    endedAt: null,
-    input: {},
-  };
+  const operation = newOperation(randomUUID(), 'CreateDatabase', database, now);
   return { cluster, database, operation };
 }
