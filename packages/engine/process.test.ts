@@ -84,6 +84,7 @@ test('a fence that cannot be confirmed says so', async (t) => {
     assert.match(error.message, new RegExp(`process ${target.pid} .*state S`));
     return true;
   });
+  t.mock.restoreAll(); // before the hook that ends the process: it needs a real kill
 });
 
 test('a snapshot child does not outlive the fence, with its engine or after it', async (t) => {

@@ -261,7 +261,7 @@ test('an engine on PATH is taken when it is new enough, one that is named always
   assert.ok(proxy.asked.length > 0, 'a better one was looked for first');
 });
 
-test('a running engine uses nothing of the host but the kernel', async (t) => {
+test('a running engine runs no code of the host but the kernel', async (t) => {
   const engine = await testEngine();
   if (!engine.build.origin.startsWith('debian')) {
     t.diagnostic(`the engine here is ${engine.build.origin}: no bundle to look at`);
@@ -270,7 +270,8 @@ test('a running engine uses nothing of the host but the kernel', async (t) => {
   const room = await engineRoom(t, { engine });
   const running = await room.start(await room.launch());
   const maps = readFileSync(`/proc/${running.process.pid}/maps`, 'utf8');
-  const files = new Set([...maps.matchAll(/ (\/\S+)$/gm)].map((match) => match[1] ?? ''));
+  // Mapped to be executed: glibc also maps the host's table of character sets, which is data.
+  const files = new Set([...maps.matchAll(/ r.xp .* (\/\S+)$/gm)].map((match) => match[1] ?? ''));
   const bundle = dirname(engine.server.file).replace(/\/root\/.*$/, '');
   assert.ok(files.size > 5);
   for (const file of files) assert.ok(file.startsWith(bundle), `${file} is the host's`);
