@@ -15,6 +15,5 @@ export const RENEW_EVERY_MS = 3_600_000;
 export const CERTIFICATE_APPLY_MS = 5_000;
 /** Sessions at the endpoint get this long to finish when everything stops. */
 export const DRAIN_DEADLINE_MS = 2_000;
-export const PUSH_DEADLINE_MS = 5_000;
 /** A start waits this long for its caches, then says which are not up and goes on. */
 export const SERVING_DEADLINE_MS = 60_000;

@@ -12,6 +12,7 @@ import type { ExecutorDeps } from './deps.ts';
 export class DatabaseRecords {
   readonly id: string;
   readonly deps: ExecutorDeps;
+  #secrets: InternalSecrets | null = null;
 
   constructor(deps: ExecutorDeps, id: string) {
     this.deps = deps;
@@ -50,9 +51,12 @@ export class DatabaseRecords {
     return record;
   }
 
+  /** Made with the database and never changed, so opened once: the lease asks every two seconds. */
   secrets(): InternalSecrets {
+    if (this.#secrets !== null) return this.#secrets;
     const secrets = this.deps.store.secret<InternalSecrets>(this.id);
     if (secrets === null) throw new Error(`database ${this.id} has no internal passwords`);
+    this.#secrets = secrets;
     return secrets;
   }
 
