@@ -263,12 +263,8 @@ export class Lane {
       if (lineEnd === 0) return at;
       this.#note(pending, lineEnd - at, true);
       const answer = handleError(this, pending, chunk.subarray(at, lineEnd));
-      if (answer === 'sent-again') {
-        this.#count(pending, 1);
-        return lineEnd;
-      }
-      this.#deliver(pending, answer, 0, answer.length);
-      this.#count(pending, 1);
+      if (answer !== 'sent-again') this.#deliver(pending, answer, 0, answer.length);
+      this.#count(pending, 1, answer === 'sent-again');
       return lineEnd;
     }
     const next = scanner.scan(chunk, at, end);
@@ -288,7 +284,7 @@ export class Lane {
           collected.length === 1 && only !== undefined ? only : Buffer.concat(collected);
         const { sink } = pending;
         this.#note(pending, reply.length, reply[0] === 45);
-        this.#count(pending, 1);
+        this.#count(pending, 1, reply[0] === 45);
         sink.onReply(reply);
       }
       return next;
@@ -321,9 +317,10 @@ export class Lane {
     }
   }
 
-  /** `answered` replies of the first pending have come. */
-  #count(pending: Pending, answered: number): void {
+  /** `answered` replies of the first pending have come; `refused`: it will be sent again. */
+  #count(pending: Pending, answered: number, refused = false): void {
     const { session, command } = pending;
+    if (session?.gated === true && !refused) this.world.retries.executed(pending, answered);
     this.inFlight -= answered;
     pending.count -= answered;
     if (command !== null) {

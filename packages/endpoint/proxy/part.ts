@@ -6,7 +6,7 @@
 import type { Command } from '../../resp/table/index.ts';
 import type { Lane } from './lane.ts';
 import { SHARD_WAIT_MS } from './limits.ts';
-import type { ReplySink } from './pending.ts';
+import { OVERTAKEN, type ReplySink } from './pending.ts';
 import type { Session } from './session.ts';
 import { isNotExecuted, noteMoved, withoutTwin } from './upstream-errors.ts';
 
@@ -24,6 +24,7 @@ export class Part implements ReplySink {
   #lane: Lane;
   #replies: Buffer[] = [];
   #attempts = 0;
+  #turn = 0;
   #deadlineAt: number;
 
   constructor(
@@ -60,9 +61,13 @@ export class Part implements ReplySink {
     });
   }
 
+  onResent(lane: Lane): void {
+    this.#lane = lane;
+  }
+
   onLost(reason: string, sent: boolean): void {
     const harmless = !sent || (this.command.readonly && this.#attempts === 0);
-    if (harmless && this.#again()) return;
+    if (harmless && reason !== OVERTAKEN && this.#again()) return;
     this.#done({ kind: 'lost', reason, sent });
   }
 
@@ -77,10 +82,12 @@ export class Part implements ReplySink {
     pending.sink = this;
     pending.bytes = this.bytes;
     pending.slot = this.slot;
+    pending.shard = this.#lane.shard.index;
+    pending.turn = this.#turn;
     pending.count = this.#count;
     pending.attempts = this.#attempts;
     pending.deadlineAt = this.#deadlineAt;
-    world.retries.add(pending);
+    this.#turn = world.retries.add(pending);
     return true;
   }
 }

@@ -15,7 +15,12 @@ export interface ReplySink {
   onReply(reply: Buffer): void;
   /** No answer will come. `sent`: the engine may have executed it. */
   onLost(reason: string, sent: boolean): void;
+  /** It goes out again, on this lane. */
+  onResent?(lane: Lane): void;
 }
+
+/** Reason of a loss: a later command of the same client on the same slot was or may have been executed. */
+export const OVERTAKEN = 'overtaken';
 
 export class Pending {
   session: Session | null = null;
@@ -49,6 +54,10 @@ export class Pending {
   bytes: Buffer | null = null;
   slot = 0;
   deadlineAt = 0;
+  /** Its place among all that are sent again; 0: it was never refused. */
+  turn = 0;
+  /** It must not be executed any more: a later one of the same client and slot was. */
+  overtaken = false;
   nextInLane: Pending | null = null;
   nextInSession: Pending | null = null;
 }
@@ -70,6 +79,8 @@ export class PendingPool {
     pending.ordered = false;
     pending.count = 0;
     pending.deadlineAt = 0;
+    pending.turn = 0;
+    pending.overtaken = false;
     pending.done = false;
     pending.parts = null;
     pending.attempts = 0;

@@ -3,18 +3,30 @@
  * LOADING, ...), or a read was in flight when its lane died. They wait here, in order, until their
  * shard has an open lane, at most as long as any command may wait.
  *
- * While a session has something here, it starts nothing new: what follows could overtake it.
+ * A command that is sent again must not be overtaken by a later one of its client on the same slot.
+ * Three rules hold that:
+ *
+ * - While a session has something here, it starts nothing new (`gate`).
+ * - What it had in flight on the shard that refused comes back first: it may be refused too, and then
+ *   goes out again behind this one and before anything new. So nothing is sent from here, and the
+ *   gate stays shut, while answers of that shard are due.
+ * - An engine may refuse one command and execute the next, when the shard begins to serve just then.
+ *   Then it is too late: the first one is not sent again but answered with an error that says that it
+ *   was not executed.
  */
 
 import type { Lane } from './lane.ts';
+import { answeredOf } from './lane-loss.ts';
 import { REDIRECTS, SHARD_WAIT_MS, SLOT_MAP_RETRY_MS } from './limits.ts';
-import type { Pending } from './pending.ts';
+import { OVERTAKEN, type Pending } from './pending.ts';
+import { slotOfCommand } from './route.ts';
 import type { Session } from './session.ts';
 import type { World } from './world.ts';
 
 export class Retries {
   readonly #world: World;
   #queue: Pending[] = [];
+  #turns = 0;
   #timer: NodeJS.Timeout | null = null;
   #running = false;
 
@@ -26,13 +38,32 @@ export class Retries {
     return this.#queue.length;
   }
 
-  /** Takes a record with `bytes`, `slot`, `session` and either its place in the session or a sink. */
-  add(pending: Pending): void {
+  /**
+   * Takes a record with `bytes`, `slot`, `shard` (which refused or lost it), `session` and either its
+   * place in the session or a sink. Answers its turn, which it keeps when it comes here again.
+   */
+  add(pending: Pending): number {
     pending.attempts++;
+    if (pending.turn === 0) pending.turn = ++this.#turns;
     if (pending.deadlineAt === 0) pending.deadlineAt = this.#world.now + SHARD_WAIT_MS;
     pending.session?.gate(1);
-    this.#queue.push(pending);
+    let at = this.#queue.length;
+    while (at > 0 && (this.#queue[at - 1]?.turn ?? 0) > pending.turn) at--;
+    this.#queue.splice(at, 0, pending);
     this.#soon();
+    return pending.turn;
+  }
+
+  /** Commands of a gated session were executed: an earlier one of the same slot may not follow them. */
+  executed(pending: Pending, answered: number): void {
+    const { session, command } = pending;
+    if (command === null) return;
+    const earlier = this.#queue.filter((other) => other.session === session);
+    if (earlier.length === 0) return;
+    for (const bytes of answeredOf(pending, answered)) {
+      const slot = slotOfCommand(command, bytes);
+      for (const other of earlier) if (other.slot === slot) other.overtaken = true;
+    }
   }
 
   /** Sends what can be sent now. */
@@ -42,14 +73,18 @@ export class Retries {
     const now = performance.now();
     const queue = this.#queue;
     this.#queue = [];
-    const held = new Set<unknown>();
+    const held = new Set<Session>();
+    // Looked at before anything is sent: what this run sends is no reason to wait.
+    for (const { session, shard } of queue) {
+      if (session !== null && session.lanes.on(shard) > 0) held.add(session);
+    }
     for (const pending of queue) {
       const { session } = pending;
       if (session === null || session.gone) {
         pending.sink?.onLost('client-gone', false);
         continue;
       }
-      if (now > pending.deadlineAt || pending.attempts > REDIRECTS * 64) {
+      if (pending.overtaken || now > pending.deadlineAt || pending.attempts > REDIRECTS * 64) {
         session.gate(-1);
         this.#fail(pending);
         continue;
@@ -61,6 +96,7 @@ export class Retries {
       } else {
         session.gate(-1);
         lane.resend(pending);
+        pending.sink?.onResent?.(lane);
       }
     }
     this.#running = false;
@@ -69,12 +105,17 @@ export class Retries {
 
   #fail(pending: Pending): void {
     const shard = this.#world.topology.ofSlot(pending.slot);
-    const reason = shard === null ? 'no-shard' : shard.obstacle || 'shard-unreachable';
+    const reason = pending.overtaken
+      ? OVERTAKEN
+      : shard === null
+        ? 'no-shard'
+        : shard.obstacle || 'shard-unreachable';
     if (pending.sink !== null) {
       pending.sink.onLost(reason, false);
       return;
     }
-    pending.parts = [waitedTooLong(shard?.id ?? `slot ${pending.slot}`, reason)];
+    const id = shard?.id ?? `slot ${pending.slot}`;
+    pending.parts = [pending.overtaken ? overtaken(id) : waitedTooLong(id, reason)];
     pending.done = true;
     pending.session?.settle();
     this.#world.schedule();
@@ -97,6 +138,12 @@ export class Retries {
 export function waitedTooLong(shard: string, reason: string): Buffer {
   return Buffer.from(
     `-CLUSTERDOWN ${reason}: shard ${shard} did not become available within ${SHARD_WAIT_MS / 1000} s; the command was not executed\r\n`,
+  );
+}
+
+function overtaken(shard: string): Buffer {
+  return Buffer.from(
+    `-CLUSTERDOWN ${OVERTAKEN}: shard ${shard} refused this command while it changed and then executed a later one of this connection; this one was not executed\r\n`,
   );
 }
 

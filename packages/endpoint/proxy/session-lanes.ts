@@ -24,9 +24,22 @@ export class SessionLanes {
   own: Lane | null = null;
   /** In flight on all shards. */
   total = 0;
+  /** The slot map that what is in flight was routed by. */
+  #mapVersion = -1;
 
   constructor(session: Session) {
     this.#session = session;
+  }
+
+  /**
+   * May commands be routed by this version of the slot map? Not while others are under way by an
+   * older one: the old owner of a slot may not have come to them yet, and the new one would be first.
+   */
+  follow(mapVersion: number): boolean {
+    if (this.#mapVersion === mapVersion) return true;
+    if (this.total > 0) return false;
+    this.#mapVersion = mapVersion;
+    return true;
   }
 
   /** The short way: a lane for a plain command of this shard, or null. */
@@ -70,6 +83,11 @@ export class SessionLanes {
     this.#lanes = [];
     this.#groups = [];
     this.#lastWrite = null;
+  }
+
+  /** Unanswered on this shard. */
+  on(shard: number): number {
+    return this.#inFlight[shard] ?? 0;
   }
 
   flying(shard: number, count: number): void {

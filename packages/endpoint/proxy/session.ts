@@ -135,6 +135,10 @@ export class Session {
 
   #process(bytes: Buffer): void {
     const { world, table } = this.proxy;
+    if (!this.lanes.follow(world.topology.version)) {
+      this.#rest = bytes;
+      return this.stall('slots-moved');
+    }
     const end = bytes.length;
     let at = 0;
     // A run: neighbouring plain commands of one kind for one lane.

@@ -12,6 +12,8 @@ export class Topology {
   shards: Shard[] = [];
   /** Shard index by slot; -1: nobody's. */
   readonly slots = new Int16Array(SLOTS).fill(-1);
+  /** Counts the times that a slot changed hands: see `Session`. */
+  version = 0;
   epoch = 0;
   #askedAt = 0;
 
@@ -41,6 +43,7 @@ export class Topology {
       this.shards = next;
     }
     const views = new Map(view.shards.map((shard) => [shard.id, shard]));
+    const owners = Int16Array.from(this.slots);
     this.slots.fill(-1);
     for (const shard of this.shards) {
       const shardView = views.get(shard.id);
@@ -49,6 +52,7 @@ export class Topology {
       }
       if (!this.cluster && shardView !== undefined) this.slots.fill(shard.index);
     }
+    this.#compare(owners);
     for (const shard of this.shards) {
       shard.apply(
         views.get(shard.id) ?? {
@@ -93,6 +97,7 @@ export class Topology {
 
   #learn(reply: Reply): void {
     if (!Array.isArray(reply)) return;
+    const owners = Int16Array.from(this.slots);
     const owner = new Map<string, Shard>();
     for (const shard of this.shards) {
       for (const instance of [shard.view.primary, ...shard.view.replicas]) {
@@ -117,7 +122,12 @@ export class Topology {
         });
       }
     }
+    this.#compare(owners);
     this.world.retries.run();
+  }
+
+  #compare(before: Int16Array): void {
+    if (before.some((shard, slot) => shard !== this.slots[slot])) this.version++;
   }
 
   /** Lanes of users other than the default one. */

@@ -34,6 +34,7 @@ export function handleError(lane: Lane, pending: Pending, line: Buffer): Buffer 
       single.ordered = true;
       single.attempts = pending.attempts;
       single.deadlineAt = pending.deadlineAt;
+      single.turn = pending.turn;
       single.bytes = bytes;
       single.slot = slotOfCommand(command, bytes);
       session.order.insertBefore(single, pending);
