@@ -83,10 +83,12 @@ export interface DatabaseView {
   readonly shards: readonly ShardView[];
 }
 
+/** For one of the commands in `resp/table/expensive.ts`. */
 export interface GuardRule {
+  /** Lower case. */
   readonly command: string;
   readonly action: 'allow' | 'warn' | 'refuse';
-  /** Elements or fields above which the rule applies; 0: always. */
+  /** Fields, members, elements or entries above which the rule applies; 0: always. */
   readonly above: number;
 }
 
@@ -211,6 +213,13 @@ export interface DatabaseCounters {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly commands: Readonly<Record<string, CommandCounters>>;
+  /** What guard rules did, by command. */
+  readonly guard: Readonly<Record<string, GuardCounters>>;
+}
+
+export interface GuardCounters {
+  readonly warned: number;
+  readonly refused: number;
 }
 
 export interface CommandCounters {

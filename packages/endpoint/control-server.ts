@@ -100,7 +100,7 @@ export class ControlServer {
         await this.#leave(request.deadlineMs);
         return null;
       case 'counters':
-        return worker.counters();
+        return worker.report();
       case 'clients':
         return worker.clients(request.database);
       case 'kill': {

@@ -33,6 +33,10 @@ const counters: fc.Arbitrary<Counters> = fc.record({
       bytesIn: fc.nat(),
       bytesOut: fc.nat(),
       commands: fc.dictionary(fc.constantFrom('get', 'set'), command),
+      guard: fc.dictionary(
+        fc.constantFrom('keys', 'sort'),
+        fc.record({ warned: fc.nat(9), refused: fc.nat(9) }),
+      ),
     }),
     { selector: (database) => database.id },
   ),

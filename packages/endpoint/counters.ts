@@ -1,5 +1,11 @@
 /** Adding up what workers count. Fixed buckets and cumulative numbers make this plain addition. */
-import type { CommandCounters, Counters, DatabaseCounters, Histogram } from './control-protocol.ts';
+import type {
+  CommandCounters,
+  Counters,
+  DatabaseCounters,
+  GuardCounters,
+  Histogram,
+} from './control-protocol.ts';
 
 /** `since` is the earliest, `epoch` the lowest: what is true of all of them. */
 export function mergeCounters(parts: readonly Counters[]): Counters {
@@ -35,6 +41,8 @@ function addDatabases(a: DatabaseCounters, b: DatabaseCounters): DatabaseCounter
     bytesIn: a.bytesIn + b.bytesIn,
     bytesOut: a.bytesOut + b.bytesOut,
     commands: addCommands(a.commands, b.commands),
+    // A worker of the build before does not count it.
+    guard: addGuard(a.guard ?? {}, b.guard ?? {}),
   };
 }
 
@@ -44,6 +52,18 @@ function addRecords(
 ): Record<string, number> {
   const sum: Record<string, number> = { ...a };
   for (const [name, count] of Object.entries(b)) sum[name] = (sum[name] ?? 0) + count;
+  return sum;
+}
+
+function addGuard(
+  a: Readonly<Record<string, GuardCounters>>,
+  b: Readonly<Record<string, GuardCounters>>,
+): Record<string, GuardCounters> {
+  const sum: Record<string, GuardCounters> = { ...a };
+  for (const [name, { warned, refused }] of Object.entries(b)) {
+    const other = sum[name] ?? { warned: 0, refused: 0 };
+    sum[name] = { warned: other.warned + warned, refused: other.refused + refused };
+  }
   return sum;
 }
 

@@ -1,11 +1,9 @@
 /**
  * What serves the clients of one database inside one worker.
  *
- * A worker owns what every data path needs and what must not differ between them: listening,
- * the connection limit, TLS, idle time-outs, counting opened, closed and refused connections, the
- * conversation with the control process. A data path owns what happens to the bytes of a client
- * that was let in. Two exist, interchangeable by database: the relay (bytes passed on to one
- * engine, unchanged) and the proxy (commands routed to shards).
+ * A worker owns listening, the connection limit, TLS, idle time-outs, counting opened, closed and
+ * refused connections, and the conversation with the control process. A data path owns what happens
+ * to the bytes of a client that was let in (`proxy/proxy.ts`).
  *
  * The life of a client: the worker admits it and finishes TLS, then calls `accept` with a paused
  * socket of which nothing was read. From then on only the data path reads and writes the socket.
@@ -18,6 +16,7 @@ import type {
   CommandCounters,
   DatabaseView,
   Event,
+  GuardCounters,
   Snapshot,
 } from './control-protocol.ts';
 
@@ -56,6 +55,7 @@ export interface DataPathHost {
 /** What the worker adds up into `DatabaseCounters`; everything cumulative. */
 export interface PathCounters {
   readonly commands: Readonly<Record<string, CommandCounters>>;
+  readonly guard: Readonly<Record<string, GuardCounters>>;
 }
 
 export interface DataPath {
@@ -90,12 +90,6 @@ export interface DataPath {
   drain(deadlineAt: number): Promise<void>;
   /** Frees what is left. No method is called afterwards. */
   close(): void;
-}
-
-export interface DataPathFactory {
-  /** Shown in logs: 'relay', 'proxy'. */
-  readonly kind: string;
-  create(host: DataPathHost, database: string): DataPath;
 }
 
 /** The hold ran out before the shard was quiet. The shard goes on as before. */

@@ -64,35 +64,3 @@ export const LEASE_CHECK_MS = 500;
 export const WATCHDOG_COMMAND_MS = 2000;
 /** TLS session tickets are valid on every worker until the key changes. */
 export const TICKET_KEY_ROTATION_MS = 12 * 3600 * 1000;
-
-/** A client without a shard: how long it may wait for one before it is told and closed. A failover
- * takes milliseconds, a cold start seconds; most clients' own limit is 5 to 15 s. */
-export const SHARD_WAIT_MS = 10_000;
-/** Clients of one database and worker that may wait at once. */
-export const SHARD_WAITERS = 10_000;
-/** What one waiting client may send ahead, and all of them together. Beyond: not read. */
-export const WAITING_BYTES_EACH = 64 * 1024;
-export const WAITING_BYTES_ALL = 32 * 1024 * 1024;
-/** Waiting clients try the engine again this often (the snapshot may not have changed: an engine
- * that restarts in place, or one whose socket was not there yet). */
-export const SHARD_RETRY_MS = 50;
-/** Engine connections being opened at once, per database and worker: the engine's own accept loop
- * takes a thousand a turn, its unix backlog is 511. */
-export const UPSTREAM_CONNECTS = 256;
-/** Connecting to a unix socket takes microseconds; a full backlog or a stopped engine does not. */
-export const UPSTREAM_CONNECT_MS = 5000;
-/** After a change of primary: how long a reply under way may take before the client is cut. */
-export const BOUNDARY_WAIT_MS = 1000;
-/** Error lines written for commands whose outcome is unknown; more than this and only the close says it. */
-export const UNKNOWN_OUTCOME_LINES = 10_000;
-/** A closed engine connection: this long decides whether the engine is gone or only dropped one. */
-export const PROBE_MS = 50;
-/** An inline command longer than this is a protocol error in Valkey too. */
-export const INLINE_BYTES = 64 * 1024;
-/** Marked commands (those whose replies are not one for one) remembered per client. */
-export const MARKS_KEPT = 1024;
-/** Nesting of a reply; Valkey's own reply code never passes 7. */
-export const REPLY_DEPTH = 32;
-/** A draining worker ends its idle clients over this time, in so many steps. */
-export const DRAIN_SPREAD_MS = 5000;
-export const DRAIN_STEPS = 100;

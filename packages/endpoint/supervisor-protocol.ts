@@ -58,6 +58,8 @@ export type SupervisorRequest =
       readonly id: number;
       readonly plan: WorkerPlan;
       readonly snapshot: Snapshot;
+      /** What a supervisor that died had kept; taken by one that has nothing yet. */
+      readonly base?: Counters | null;
     }
   /** `end`: the control process leaves in order; the watchdog acts at once. */
   | {
@@ -110,7 +112,7 @@ export interface WorkerInfo {
 export interface WorkersEvent {
   readonly type: 'workers';
   readonly workers: readonly WorkerInfo[];
-  /** What workers that left in order had counted. A killed one's counts are only known to who asked before. */
+  /** What workers that are gone had counted: a killed one at least what anybody was told of it. */
   readonly retired: Counters | null;
 }
 

@@ -38,6 +38,8 @@ export type FromWorker =
       readonly answer: boolean;
     }
   | { readonly type: 'draining' }
+  /** What was just told to the control process: if this one dies, it is the least that counts. */
+  | { readonly type: 'counted'; readonly counters: Counters }
   /** Last message of a worker that leaves in order. */
   | { readonly type: 'retired'; readonly counters: Counters };
 

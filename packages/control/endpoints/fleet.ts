@@ -51,12 +51,12 @@ export class LocalFleet implements EndpointFleet {
   readonly #links: WorkerLinks;
   readonly #listeners: ((event: Event) => void)[] = [];
   readonly #holds = new Map<string, number>();
-  readonly #died = new Set<number>();
   readonly #wakeups = new Wakeups();
   #supervisor: Peer | null = null;
   #snapshot: Snapshot | null = null;
   #retired: Counters | null = null;
-  #crashed: Counters | null = null;
+  /** Of supervisors that died: handed to the next one. */
+  #base: Counters | null = null;
   #targets: readonly WatchdogTarget[] = [];
   #complete = false;
   #recovery: Promise<void> = Promise.resolve();
@@ -100,7 +100,7 @@ export class LocalFleet implements EndpointFleet {
     let published: PublishResult;
     try {
       published = (await supervisor.request(
-        { type: 'publish', plan: this.#plan(), snapshot } as { type: string },
+        { type: 'publish', plan: this.#plan(), snapshot, base: this.#base } as { type: string },
         ANSWER_WAIT_MS,
       )) as PublishResult;
     } catch (error) {
@@ -160,8 +160,8 @@ export class LocalFleet implements EndpointFleet {
 
   async counters(): Promise<Counters> {
     const parts = await this.#links.counters();
-    if (this.#retired !== null) parts.push(this.#retired);
-    if (this.#crashed !== null) parts.push(this.#crashed);
+    const kept = this.#retired ?? this.#base;
+    if (kept !== null) parts.push(kept);
     if (parts.length === 0) return { since: Date.now(), epoch: 0, databases: [] };
     return { ...mergeCounters(parts), epoch: this.#lowestEpoch() };
   }
@@ -330,17 +330,11 @@ export class LocalFleet implements EndpointFleet {
 
   #fromSupervisor(message: Message): void {
     if (message.type === 'worker-died') {
-      this.#died.add(Number(message['pid']));
       this.#options.say('worker-died', `${message['pid']}: ${message['detail']}`);
     } else if (message.type === 'workers') {
       const event = message as unknown as WorkersEvent;
       this.#retired = event.retired;
-      for (const [pid, lastSeen] of this.#links.update(event.workers)) {
-        // One that left in order is part of `retired`.
-        if (!this.#died.delete(pid) || lastSeen === null) continue;
-        const counted = withoutGauges(lastSeen);
-        this.#crashed = this.#crashed === null ? counted : mergeCounters([this.#crashed, counted]);
-      }
+      this.#links.update(event.workers);
     }
   }
 
@@ -350,8 +344,7 @@ export class LocalFleet implements EndpointFleet {
     this.#options.say('supervisor-lost', `${reason}; starting another`);
     while (!this.#leaving && this.#supervisor === null) {
       try {
-        this.#links.update([]);
-        this.#retired = null;
+        this.#rescueCounts();
         this.#complete = false;
         await this.start();
         if (this.#leaving) {
@@ -366,6 +359,17 @@ export class LocalFleet implements EndpointFleet {
         await new Promise((resolve) => setTimeout(resolve, RECOVER_PAUSE_MS));
       }
     }
+  }
+
+  /** The supervisor kept the counts of workers that are gone; its own go with it. */
+  #rescueCounts(): void {
+    const parts = [...this.#links.update([]).values()].flatMap((last) =>
+      last === null ? [] : [withoutGauges(last)],
+    );
+    const kept = this.#retired ?? this.#base;
+    if (kept !== null) parts.push(kept);
+    this.#retired = null;
+    this.#base = parts.length === 0 ? null : mergeCounters(parts);
   }
 
   /** One worker, or all of them (null). */

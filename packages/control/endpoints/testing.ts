@@ -1,4 +1,5 @@
 /** Fleets for tests: a run folder, databases over real engines, clients that see raw bytes. */
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,9 +11,10 @@ import type {
   Event,
   InstanceView,
   ShardView,
+  UserView,
 } from '../../endpoint/control-protocol.ts';
 import { refOf } from '../../engine/index.ts';
-import { freePorts, Guard, type RunningEngine } from '../../engine/testing.ts';
+import { freePorts, Guard, type RunningEngine, TEST_PASSWORDS } from '../../engine/testing.ts';
 import { LocalFleet } from './fleet.ts';
 
 export interface FleetRoom {
@@ -80,6 +82,12 @@ export function instanceOf(engine: RunningEngine): InstanceView {
   return { node: engine.launch.instance, socket: engine.launch.socket, announce: null };
 }
 
+const DEFAULT_USER: UserView = {
+  name: 'default',
+  secretHashes: [createHash('sha256').update(TEST_PASSWORDS.default).digest('hex')],
+  twin: { name: 'default', password: TEST_PASSWORDS.default },
+};
+
 export function shardOf(primary: InstanceView | null, parts: Partial<ShardView> = {}): ShardView {
   return {
     id: 'db/0',
@@ -92,7 +100,7 @@ export function shardOf(primary: InstanceView | null, parts: Partial<ShardView> 
   };
 }
 
-/** Of `OSSCluster`: passed on to a shard unchanged, so that what is seen is the worker's doing. */
+/** Of a standalone engine, with its `default` user and no others. */
 export async function viewOf(
   shard: ShardView,
   parts: Partial<DatabaseView> = {},
@@ -100,10 +108,10 @@ export async function viewOf(
   const [port = 0] = parts.listen === undefined ? await freePorts(1) : [parts.listen[0]?.port];
   return {
     id: 'db',
-    policy: 'OSSCluster',
+    policy: 'NoCluster',
     listen: [{ host: '127.0.0.1', port, tls: parts.certificate != null }],
     certificate: null,
-    users: [],
+    users: [DEFAULT_USER],
     limits: { maxConnections: 1000, idleTimeoutMs: 600_000, outputBufferBytes: 1024 * 1024 },
     guard: [],
     azureStrict: false,
@@ -170,7 +178,7 @@ export class RawClient {
     const deadline = performance.now() + deadlineMs;
     while (!test(this)) {
       if (performance.now() > deadline) {
-        throw new Error(`not within ${deadlineMs} ms: ${what}; got ${JSON.stringify(this.text)}`);
+        throw new Error(`not within ${deadlineMs} ms: ${what}; got ${this.text.length} characters, at the end ${JSON.stringify(this.text.slice(-300))}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 2));
     }

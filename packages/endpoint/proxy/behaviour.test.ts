@@ -1,4 +1,4 @@
-/** What the endpoint itself does: messages, WAIT, waiting commands, SCAN, logins, guard, isolation. */
+/** What the endpoint itself does: messages, WAIT, waiting commands, SCAN, logins, isolation. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually, TEST_PASSWORDS } from '../../engine/testing.ts';
@@ -168,32 +168,6 @@ test('three shards', async (t) => {
     await eventually('reset', () => a.received.toString() === '+RESET\r\n');
     for (const command of [['GET', 'x'], ['PING'], ['HELLO'], ['COMMAND']]) a.send(command);
     await eventually('refused', () => a.received.toString().split('-NOAUTH').length === 5);
-    a.close();
-  });
-
-  await t.test('guard: refused by size, with the alternative named', async () => {
-    running.apply({
-      guard: [
-        { command: 'HGETALL', action: 'refuse', above: 3 },
-        { command: 'KEYS', action: 'refuse', above: 0 },
-      ],
-    });
-    const a = await open();
-    a.send(
-      ['HSET', 'h', 'a', '1', 'b', '2'],
-      ['HGETALL', 'h'],
-      ['HSET', 'h', 'c', '3', 'd', '4'],
-      ['HGETALL', 'h'],
-      ['GET', 'none'],
-      ['KEYS', '*'],
-    );
-    const text = (await a.settled()).toString();
-    assert.match(
-      text,
-      /^:2\r\n\*4\r\n.*:2\r\n-ERR guard-refused: HGETALL is refused above 3 elements.*\(this key has 4\); use HSCAN/s,
-    );
-    assert.match(text, /\$-1\r\n-ERR guard-refused: KEYS.*use SCAN\r\n$/);
-    running.apply({ guard: [] });
     a.close();
   });
 

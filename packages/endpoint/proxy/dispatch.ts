@@ -13,11 +13,11 @@ import { AZURE_BLOCKED, type Command, isWord } from '../../resp/table/index.ts';
 import { block, mayBlock } from './blocking.ts';
 import { EARLY_TABLE } from './early-table.ts';
 import { all } from './fan-out.ts';
-import { guarded } from './guarded.ts';
+import { underGuard } from './guarded.ts';
 import { BULK_BYTES } from './limits.ts';
 import { LOCAL } from './local.ts';
 import { waitedTooLong } from './retries.ts';
-import { firstSlot, textOf } from './route.ts';
+import { firstSlot, isWrapped, textOf, WRAPPED_KEY } from './route.ts';
 import { script } from './script-command.ts';
 import { ENDED, type Session, STALLED, TAKEN } from './session.ts';
 import type { Shard } from './shard.ts';
@@ -117,15 +117,13 @@ function handle(
   if (state.mode.kind === 'transaction' && command.noMulti) {
     return refuse(session, notInTransaction(command.name));
   }
-  if (state.mode.kind === 'transaction' && !TRANSACTION.has(command.name)) {
-    return state.mode.transaction.queue(call);
-  }
   const rule = proxy.guard.rule(command.name);
-  if (rule !== null) {
-    const decided = guarded(call, rule);
-    if (decided !== null) return decided;
+  if (state.mode.kind === 'transaction' && !TRANSACTION.has(command.name)) {
+    const { transaction } = state.mode;
+    if (rule === null) return transaction.queue(call);
+    return underGuard(call, rule, (guarded) => transaction.queue(guarded));
   }
-  const took = execute(call);
+  const took = rule === null ? execute(call) : underGuard(call, rule, execute);
   if (took === TAKEN) {
     session.commands++;
     session.lastCommand = command.name;
@@ -175,7 +173,7 @@ export function keyed(call: Call): number {
 export function toShard(call: Call, shard: Shard | null): number {
   const { session, command, bytes, start, end, args } = call;
   if (shard === null || session.overdue) return fail(session, shard);
-  const index = command.firstKey;
+  const index = isWrapped(command, bytes, args) ? WRAPPED_KEY : command.firstKey;
   const { large } = session.proxy.world;
   const isLarge =
     end - start > BULK_BYTES ||

@@ -6,6 +6,8 @@
  * Beside it the log of the largest requests and replies, which is what users ask for when one value
  * holds up a thousand.
  */
+import { FULL_BOUNDS, RequestScanner, SCAN_COMMAND } from '../../resp/scan-request.ts';
+import type { Command } from '../../resp/table/index.ts';
 import {
   LARGE_KEY_MS,
   LARGE_KEYS,
@@ -14,6 +16,7 @@ import {
   LOG_TEXT_BYTES,
 } from './limits.ts';
 import type { Pending } from './pending.ts';
+import { bytesOf, isWrapped, WRAPPED_KEY } from './route.ts';
 import type { World } from './world.ts';
 
 export interface LargeEntry {
@@ -45,8 +48,8 @@ export class LargeKeys {
   saw(pending: Pending, bytes: number, behind: number): void {
     const { block, command, session } = pending;
     if (block === null || command === null) return;
-    const key = firstKeyOf(block.bytes, pending.from, pending.to, Math.max(1, command.firstKey));
-    if (key !== null && command.firstKey > 0) {
+    const key = firstKeyOf(block.bytes, pending.from, pending.to, command);
+    if (key !== null) {
       this.#times[hashKey(key, 0, key.length, command.id)] = this.#world.now + LARGE_KEY_MS;
       this.seen++;
     }
@@ -88,28 +91,19 @@ function hashKey(bytes: Uint8Array, start: number, end: number, command: number)
   return (hash ^ (hash >>> 16)) & (LARGE_KEYS - 1);
 }
 
-/** Argument `index` of a whole, valid command. */
+const scanner = new RequestScanner();
+
+/** The first key of a whole, valid command; null when it has none in a fixed place. */
 export function firstKeyOf(
-  bytes: Uint8Array,
+  bytes: Buffer,
   from: number,
   to: number,
-  index: number,
+  command: Command,
 ): Uint8Array | null {
-  let at = from;
-  const number = (): number => {
-    let value = 0;
-    at++;
-    while (at < to && bytes[at] !== 13) value = value * 10 + (bytes[at++] ?? 48) - 48;
-    at += 2;
-    return value;
-  };
-  const count = number();
-  for (let i = 0; i < count && at < to; i++) {
-    const length = number();
-    if (i === index) return bytes.subarray(at, at + length);
-    at += length + 2;
-  }
-  return null;
+  if (command.firstKey === 0) return null;
+  if (scanner.scan(bytes, from, to, FULL_BOUNDS) !== SCAN_COMMAND) return null;
+  const index = isWrapped(command, bytes, scanner) ? WRAPPED_KEY : command.firstKey;
+  return index < scanner.count ? bytesOf(bytes, scanner, index) : null;
 }
 
 /** A key for a log: cut, and bytes that are no text shown as escapes. */

@@ -81,6 +81,8 @@ export const MONITORS = 16;
 /** Log of the largest requests and replies: entries kept, and from which size on. */
 export const LARGE_LOG_ENTRIES = 256;
 export const LARGE_LOG_BYTES = 64 * 1024;
+/** What a guard did is said at most so often, for each rule, with a count. */
+export const GUARD_SAID_MS = 60_000;
 /** Keys and arguments in logs are cut to this. */
 export const LOG_TEXT_BYTES = 128;
 /** Several clients that WAIT on one lane are asked for in rounds of at most this: who comes in the

@@ -4,17 +4,11 @@
  * (engines), `shard.ts` (who may be talked to now) and `dispatch.ts` (what becomes of a command).
  */
 import { ReplyParser } from '../../resp/index.ts';
-import { CommandTable, readCommandSpecs } from '../../resp/table/index.ts';
+import { AZURE_BLOCKED, CommandTable, readCommandSpecs } from '../../resp/table/index.ts';
 import type { ClientView, DatabaseView } from '../control-protocol.ts';
-import type {
-  AdmittedClient,
-  DataPath,
-  DataPathFactory,
-  DataPathHost,
-  PathCounters,
-} from '../data-path.ts';
+import type { AdmittedClient, DataPath, DataPathHost, PathCounters } from '../data-path.ts';
 import { type EngineGreeting, readGreeting } from './greeting.ts';
-import { Guard } from './guard.ts';
+import { GuardBook } from './guard-book.ts';
 import { LANE_RETRY_MS, WAIT_SWEEP_MS } from './limits.ts';
 import { Logins } from './logins.ts';
 import { Monitors } from './monitor.ts';
@@ -37,7 +31,7 @@ export class ProxyPath implements DataPath {
   readonly scripts = new Scripts();
   readonly subscriptions: Subscriptions;
   readonly monitors = new Monitors();
-  guard = new Guard([]);
+  readonly guard: GuardBook;
   /** What the engine says about itself in HELLO, by field. */
   greeting: EngineGreeting | null = null;
   #sweep: NodeJS.Timeout;
@@ -51,6 +45,7 @@ export class ProxyPath implements DataPath {
       topology: new Topology(world, this.view),
       retries: new Retries(world),
     }));
+    this.guard = new GuardBook(this.world);
     this.logins = new Logins(this);
     this.subscriptions = new Subscriptions(this);
     this.#sweep = setInterval(() => this.#onSweep(), WAIT_SWEEP_MS);
@@ -59,7 +54,7 @@ export class ProxyPath implements DataPath {
 
   /** Plain commands may skip `dispatch`: nobody wants to see each of them. */
   get shortWay(): boolean {
-    return this.monitors.size === 0 && this.guard.empty && !this.view.azureStrict;
+    return this.monitors.size === 0;
   }
 
   refreshSessions(): void {
@@ -68,12 +63,19 @@ export class ProxyPath implements DataPath {
 
   apply(view: DatabaseView, epoch: number): void {
     this.view = view;
-    this.guard = new Guard(view.guard);
+    this.guard.rules = view.guard;
+    this.#withhold();
     this.world.topology.apply(view, epoch);
     this.#applyUsers();
     this.refreshSessions();
     this.subscriptions.topologyChanged();
     this.#askTable();
+  }
+
+  /** What has rules of its own does not take the short way. */
+  #withhold(): void {
+    const { azureStrict } = this.view;
+    this.table?.withhold(new Set([...this.guard.commands, ...(azureStrict ? AZURE_BLOCKED : [])]));
   }
 
   /** A key that is no longer valid ends exactly the sessions that logged in with it. */
@@ -120,6 +122,7 @@ export class ProxyPath implements DataPath {
       new ReplyParser({
         onReply: (reply) => {
           this.table = new CommandTable(readCommandSpecs(reply));
+          this.#withhold();
         },
       }).push(bytes);
       for (const session of this.sessions.values()) this.world.wake(session);
@@ -150,7 +153,7 @@ export class ProxyPath implements DataPath {
   }
 
   counters(): PathCounters {
-    return { commands: this.world.meter.read() };
+    return { commands: this.world.meter.read(), guard: this.guard.counts() };
   }
 
   clients(): ClientView[] {
@@ -206,11 +209,6 @@ export class ProxyPath implements DataPath {
     for (const shard of this.world.topology.shards) shard.close();
   }
 }
-
-export const proxyFactory: DataPathFactory = {
-  kind: 'proxy',
-  create: (host, database) => new ProxyPath(host, database),
-};
 
 /** Before the first `apply`: nobody may log in, and there is nowhere to go. */
 const NOTHING: DatabaseView = {

@@ -1,7 +1,13 @@
 /** From a command's bytes to its slot. Cold paths parse again; the hot path knows its argument ranges. */
 import { slotOfRange } from '../../resp/index.ts';
 import { FULL_BOUNDS, RequestScanner, SCAN_COMMAND } from '../../resp/scan-request.ts';
-import { type ArgumentRanges, type Command, keyArguments } from '../../resp/table/index.ts';
+import {
+  type ArgumentRanges,
+  type Command,
+  decimal,
+  isWord,
+  keyArguments,
+} from '../../resp/table/index.ts';
 
 const scanner = new RequestScanner();
 
@@ -11,14 +17,24 @@ export function slotOfCommand(command: Command, bytes: Buffer): number {
   return Math.max(0, firstSlot(command, bytes, scanner));
 }
 
+/** A guarded command travels as a script (guarded.ts): its keys stand behind the body and their number. */
+export const WRAPPED_KEY = 3;
+
+export function isWrapped(command: Command, bytes: Buffer, args: ArgumentRanges): boolean {
+  if (command.fate.kind === 'script') return false;
+  const start = args.starts[0] ?? 0;
+  const end = args.ends[0] ?? 0;
+  return isWord('eval_ro', bytes, start, end) || isWord('eval', bytes, start, end);
+}
+
 /** Slot of the first key among these arguments; -1 when there is none. */
 export function firstSlot(command: Command, bytes: Buffer, args: ArgumentRanges): number {
   if (command.firstKey > 0) {
-    const index = command.firstKey;
+    const index = isWrapped(command, bytes, args) ? WRAPPED_KEY : command.firstKey;
     if (index >= args.count) return -1;
     return slotOfRange(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0);
   }
-  const [index] = keyArguments(command, bytes, args);
+  const [index] = keysOf(command, bytes, args);
   if (index === undefined) return -1;
   return slotOfRange(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0);
 }
@@ -26,12 +42,18 @@ export function firstSlot(command: Command, bytes: Buffer, args: ArgumentRanges)
 /** Slots of all keys: -1 none, -2 several. */
 export function onlySlot(command: Command, bytes: Buffer, args: ArgumentRanges): number {
   let slot = -1;
-  for (const index of keyArguments(command, bytes, args)) {
+  for (const index of keysOf(command, bytes, args)) {
     const next = slotOfRange(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0);
     if (slot === -1) slot = next;
     else if (slot !== next) return -2;
   }
   return slot;
+}
+
+function keysOf(command: Command, bytes: Buffer, args: ArgumentRanges): number[] {
+  if (!isWrapped(command, bytes, args)) return keyArguments(command, bytes, args);
+  const count = decimal(bytes, args.starts[2] ?? 0, args.ends[2] ?? 0);
+  return Array.from({ length: count }, (_, i) => WRAPPED_KEY + i);
 }
 
 /** The text of one argument. */

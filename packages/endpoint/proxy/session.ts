@@ -99,8 +99,8 @@ export class Session {
       if (this.gone) return;
       // What it sent before it closed its side is still answered; but nobody waits for somebody who
       // has left: a blocking pop would take an element for nobody.
-      if (this.gated) this.end('client');
-      else if (this.#rest === null) this.endWhenQuiet('client');
+      if (this.gated) this.end('client-closed');
+      else if (this.#rest === null) this.endWhenQuiet('client-closed');
       else this.#inputOver = true;
     });
     socket.on('close', () => {
@@ -269,11 +269,11 @@ export class Session {
     const rest = this.#rest;
     this.#rest = null;
     if (rest !== null) this.#process(rest);
-    if (this.#inputOver && this.gated) this.end('client');
+    if (this.#inputOver && this.gated) this.end('client-closed');
     if (this.gone || this.stalled !== '') return;
     this.#waitUntil = 0;
     this.proxy.patient.delete(this);
-    if (this.#inputOver) this.endWhenQuiet('client');
+    if (this.#inputOver) this.endWhenQuiet('client-closed');
     else this.client.socket.resume();
   }
 

@@ -272,6 +272,15 @@ export class Shard {
       this.#hold = null;
       const error = new HoldExpired(this.id, this.inFlight);
       for (const reject of hold.reject) reject(error);
+      const { host, database } = this.world;
+      host.emit({
+        type: 'event',
+        at: host.now(),
+        kind: 'limit',
+        database,
+        limit: 'hold-expired',
+        detail: `shard ${this.id} was held until its deadline and goes on`,
+      });
       this.wakeAll();
     };
     return new Promise((resolve, reject) => {

@@ -5,12 +5,15 @@
  * refused here, with the same EXECABORT later; what it refuses for its content comes with EXEC.
  */
 import { encodeCommand } from '../../resp/index.ts';
+import type { Command } from '../../resp/table/index.ts';
 import { type Call, fail, type Handler, notInTransaction, refuse } from './dispatch.ts';
+import { overLimitOf } from './guarded.ts';
 import { lostReply } from './lane-loss.ts';
 import { TRANSACTION_BYTES } from './limits.ts';
 import { Part } from './part.ts';
-import { onlySlot, textOf } from './route.ts';
-import { STALLED, TAKEN } from './session.ts';
+import { array, splitArray } from './raw-reply.ts';
+import { isWrapped, onlySlot, textOf } from './route.ts';
+import { type Session, STALLED, TAKEN } from './session.ts';
 
 /** Commands that are answered here otherwise, but that the engine answers the same inside EXEC. */
 const PASSED_ON = new Set(['ping', 'echo', 'publish', 'wait', 'waitaof', 'unwatch', 'time']);
@@ -19,6 +22,8 @@ const CROSS_SLOT = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
 export class Transaction {
   readonly #commands: Buffer[] = [];
   readonly #shas: string[] = [];
+  /** Position and command of those that a guard measures in the engine. */
+  readonly #guarded = new Map<number, Command>();
   #bytes = 0;
   #slot = -1;
   #crossing = false;
@@ -62,6 +67,7 @@ export class Transaction {
     else if (slot >= 0) this.#slot = slot;
     if (command.name.startsWith('evalsha')) this.#shas.push(textOf(bytes, args, 1).toLowerCase());
     if (command.write || fate.kind === 'script') this.#writes = true;
+    if (isWrapped(command, bytes, args)) this.#guarded.set(this.#commands.length, command);
     this.#commands.push(Buffer.from(bytes.subarray(start, end)));
     session.reply('+QUEUED\r\n');
     return TAKEN;
@@ -125,7 +131,9 @@ export class Transaction {
         const moved = result.replies.some((reply) => reply.toString('latin1', 0, 7) === '-MOVED ');
         session.fill(
           place,
-          watch !== null && moved ? Buffer.from(nothing) : (last ?? Buffer.from(nothing)),
+          (watch !== null && moved) || last === undefined
+            ? Buffer.from(nothing)
+            : this.#worded(session, last),
         );
       } else if (!result.sent) {
         session.fill(
@@ -146,6 +154,17 @@ export class Transaction {
       }
     });
     return TAKEN;
+  }
+
+  /** Answers of guarded commands in the words of their rules. */
+  #worded(session: Session, reply: Buffer): Buffer {
+    if (this.#guarded.size === 0 || reply[0] !== 42) return reply;
+    const items = splitArray(reply).map((item, i) => {
+      const command = this.#guarded.get(i);
+      const refused = command === undefined ? null : overLimitOf(session, command, item, '');
+      return refused === null ? item : Buffer.from(refused);
+    });
+    return array(items);
   }
 }
 

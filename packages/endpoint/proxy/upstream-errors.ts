@@ -6,6 +6,7 @@
  * twin, which no client knows: the user's own name is put in its place. Everything else passes.
  */
 
+import { overLimit } from './guarded.ts';
 import type { Lane } from './lane.ts';
 import { remaining } from './lane-loss.ts';
 import type { Pending } from './pending.ts';
@@ -23,6 +24,8 @@ export function isNotExecuted(reply: Buffer): boolean {
 export function handleError(lane: Lane, pending: Pending, line: Buffer): Buffer | 'sent-again' {
   const { session, command } = pending;
   if (session === null || session.gone) return Buffer.from(line);
+  const over = overLimit(pending, line);
+  if (over !== null) return Buffer.from(over);
   if (command !== null && isNotExecuted(line)) {
     const [bytes] = remaining(pending);
     if (bytes !== undefined) {

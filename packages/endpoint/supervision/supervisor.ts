@@ -145,6 +145,8 @@ export class Supervisor {
     }
     this.#snapshot = snapshot;
     this.#build = plan.build;
+    const { base = null } = request;
+    if (base !== null && this.#retired === null) this.#keep(base);
     const wanted = new Map<string, Address>();
     const limits = new Map<string, number>();
     for (const database of snapshot.databases) {
@@ -210,13 +212,13 @@ export class Supervisor {
   #gone(worker: WorkerProcess, detail: string): void {
     this.#permits.gone(worker.pid);
     rmSync(worker.socket, { force: true });
-    if (worker.retired !== null) {
-      const counted = withoutGauges(worker.retired);
-      this.#retired = this.#retired === null ? counted : mergeCounters([this.#retired, counted]);
-    }
-    // Whoever left in order has its counts in `retired`; the others are told apart by this.
-    if (worker.retired === null)
+    if (worker.counted !== null) this.#keep(withoutGauges(worker.counted));
+    if (!worker.retired)
       this.#control.broadcast({ type: 'worker-died', pid: worker.pid, detail } as never);
+  }
+
+  #keep(counted: Counters): void {
+    this.#retired = this.#retired === null ? counted : mergeCounters([this.#retired, counted]);
   }
 
   #worker(pid: number): WorkerProcess | undefined {

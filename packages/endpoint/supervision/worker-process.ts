@@ -22,7 +22,10 @@ export class WorkerProcess {
   readonly socket: string;
   readonly startedAt = performance.now();
   state: WorkerState = 'starting';
-  retired: Counters | null = null;
+  /** Its last word, or else the last that anybody was told: what it counted for good. */
+  counted: Counters | null = null;
+  /** It left in order. */
+  retired = false;
   readonly #child: ChildProcess;
   readonly #gone: Promise<void>;
   #deadline: NodeJS.Timeout | undefined;
@@ -52,7 +55,12 @@ export class WorkerProcess {
       if (this.#child.pid === undefined) end(`could not be started: ${error.message}`);
       else say('worker', `${this.pid}: ${error.message}`);
     });
-    this.#child.on('exit', (code, signal) => end(signal ?? `exit code ${code}`));
+    this.#child.on('exit', (code, signal) => {
+      const detail = signal ?? `exit code ${code}`;
+      // What it said before it died may still be in the channel.
+      if (this.#child.connected) this.#child.once('disconnect', () => end(detail));
+      else end(detail);
+    });
     this.#child.on('message', (raw) => {
       const message = raw as FromWorker;
       if (message.type === 'ready' && this.state === 'starting') {
@@ -60,7 +68,11 @@ export class WorkerProcess {
         this.state = 'serving';
         listener.ready(this);
       } else if (message.type === 'draining') this.state = 'draining';
-      else if (message.type === 'retired') this.retired = message.counters;
+      else if (message.type === 'counted') this.counted = message.counters;
+      else if (message.type === 'retired') {
+        this.counted = message.counters;
+        this.retired = true;
+      }
       listener.message(this, message);
     });
     this.#killAfter(WORKER_START_MS, 'was not ready in time');

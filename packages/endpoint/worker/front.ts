@@ -4,8 +4,9 @@
  */
 import type { Socket } from 'node:net';
 import type { ClientView, DatabaseCounters, DatabaseView, Event } from '../control-protocol.ts';
-import type { DataPath, DataPathFactory, DataPathHost } from '../data-path.ts';
+import type { DataPath, DataPathHost } from '../data-path.ts';
 import { IDLE_SWEEP_MS } from '../limits.ts';
+import { ProxyPath } from '../proxy/proxy.ts';
 import { messageOf } from '../say.ts';
 import { Client, closeSocket } from './client.ts';
 import { PermitPurse, type PermitSupplier } from './permits.ts';
@@ -16,7 +17,6 @@ const FULL = '-ERR max number of clients reached\r\n';
 export interface FrontOptions {
   readonly host: DataPathHost;
   readonly view: DatabaseView;
-  readonly path: DataPathFactory;
   readonly ticketSecret: Buffer;
   readonly permits: PermitSupplier;
   /** The next client number of this worker. */
@@ -31,8 +31,7 @@ export class Front {
   readonly #tls: TlsFront;
   readonly #clients = new Map<string, Client>();
   #view: DatabaseView;
-  #factory: DataPathFactory;
-  #path: DataPath;
+  readonly #path: DataPath;
   #opened = 0;
   #bytesIn = 0;
   #bytesOut = 0;
@@ -47,8 +46,7 @@ export class Front {
     this.#options = options;
     this.#host = options.host;
     this.#view = options.view;
-    this.#factory = options.path;
-    this.#path = options.path.create(options.host, this.id);
+    this.#path = new ProxyPath(options.host, this.id);
     this.#tls = new TlsFront(this.id, options.ticketSecret);
     this.purse = new PermitPurse(this.id, options.permits);
   }
@@ -58,10 +56,9 @@ export class Front {
   }
 
   /** Answers what of it cannot be used, by name; null when everything can. */
-  apply(view: DatabaseView, epoch: number, factory: DataPathFactory): string | null {
+  apply(view: DatabaseView, epoch: number): string | null {
     this.#view = view;
     this.purse.setLimit(view.limits.maxConnections, this.#host.workers);
-    if (factory.kind !== this.#factory.kind) this.#changePath(factory);
     this.#path.apply(view, epoch);
     this.#sweepEach(Math.min(IDLE_SWEEP_MS, Math.ceil(view.limits.idleTimeoutMs / 10)));
     if (view.certificate === null) return null;
@@ -111,7 +108,7 @@ export class Front {
       refused: Object.fromEntries(this.#refused),
       bytesIn,
       bytesOut,
-      commands: this.#path.counters().commands,
+      ...this.#path.counters(),
     };
   }
 
@@ -213,14 +210,6 @@ export class Front {
       reason,
     };
     this.#host.emit(event);
-  }
-
-  /** The database is served another way from now on (it grew to several shards, say). */
-  #changePath(factory: DataPathFactory): void {
-    const old = this.#path;
-    this.#factory = factory;
-    this.#path = factory.create(this.#host, this.id);
-    void old.drain(this.#host.now()).then(() => old.close());
   }
 
   #sweepEach(ms: number): void {

@@ -8,7 +8,6 @@ import type {
   Snapshot,
 } from '../control-protocol.ts';
 import type { DataPathHost } from '../data-path.ts';
-import { pathFor } from '../data-paths.ts';
 import { addressOf, type FromWorker } from '../worker-ipc.ts';
 import { Front } from './front.ts';
 import { Listeners, type Route } from './listeners.ts';
@@ -98,6 +97,13 @@ export class Worker {
     return { since: this.#since, epoch: this.#epoch, databases: [...live, ...gone] };
   }
 
+  /** What leaves this process is also told to the supervisor: no counter may go back when this one dies. */
+  report(): Counters {
+    const counters = this.counters();
+    this.#options.tell({ type: 'counted', counters });
+    return counters;
+  }
+
   clients(database: string): ClientView[] {
     return this.#fronts.get(database)?.clients() ?? [];
   }
@@ -146,20 +152,18 @@ export class Worker {
   }
 
   #serve(view: DatabaseView, epoch: number): string | null {
-    const path = pathFor(view);
     let front = this.#fronts.get(view.id);
     if (front === undefined) {
       front = new Front({
         host: this.#host,
         view,
-        path,
         ticketSecret: this.#ticketSecret,
         permits: this.#permits,
         nextNumber: () => this.#nextNumber(),
       });
       this.#fronts.set(view.id, front);
     }
-    return front.apply(view, epoch, path);
+    return front.apply(view, epoch);
   }
 
   #nextNumber(): number {

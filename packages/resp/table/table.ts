@@ -24,7 +24,10 @@ export interface Command {
   readonly keys: readonly KeySpec[];
   /** Argument index of the first key where that never depends on the arguments; else 0. */
   readonly firstKey: number;
-  /** True: forwarded to the shard of `firstKey` with nothing to decide. The hot path. */
+  /**
+   * True: forwarded to the shard of `firstKey` with nothing to decide. The hot path. Not while it is
+   * withheld from it (`CommandTable.withhold`).
+   */
   readonly plain: boolean;
   readonly subcommands: NameIndex | null;
   readonly why: string;
@@ -50,6 +53,18 @@ export class CommandTable {
   /** The command named by these bytes, containers not resolved. */
   find(bytes: Uint8Array, start: number, end: number): Command | null {
     return this.#names.find(bytes, start, end);
+  }
+
+  /**
+   * These commands are looked at one by one from now on, all others are not: so that a rule for one
+   * command costs the others nothing.
+   */
+  withhold(names: ReadonlySet<string>): void {
+    for (const command of this.commands as readonly {
+      -readonly [K in keyof Command]: Command[K];
+    }[]) {
+      command.plain = isPlain(command) && !names.has(command.name);
+    }
   }
 
   /** By full name, e.g. 'config|get'. */
@@ -121,11 +136,15 @@ function makeCommand(spec: CommandSpec, id: number, children: readonly Command[]
     noMulti: spec.flags.has('no_multi'),
     keys: spec.keys,
     firstKey,
-    plain: fate.kind === 'keyed' && firstKey > 0,
+    plain: isPlain({ fate, firstKey }),
     subcommands:
       children.length === 0 ? null : new NameIndex(children.map((child) => [child.name, child])),
     why,
   };
+}
+
+function isPlain({ fate, firstKey }: Pick<Command, 'fate' | 'firstKey'>): boolean {
+  return fate.kind === 'keyed' && firstKey > 0;
 }
 
 function fateOf(spec: CommandSpec, children: readonly Command[]): [fate: Fate, why: string] {

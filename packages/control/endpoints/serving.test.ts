@@ -1,4 +1,4 @@
-/** The relay through real workers to real engines: with one and two workers, plain and over TLS. */
+/** Real workers in front of real engines: with one and two workers, plain and over TLS. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -141,7 +141,7 @@ for (const workers of [1, 2]) {
           async () => (await fleet.counters()).databases[0]?.connections === 3,
         );
         assert.equal(await first.link.command(['EXISTS', 'during'], MS), 0);
-        assert.equal(other.text + late.text, '');
+        assert.equal(other.text + late.text, '+OK\r\n', 'only the login, which is answered here');
         await fleet.release('db/0', epoch);
         await other.until('its reply after the release', (c) => c.text === '+OK\r\n');
         await late.until(
@@ -187,29 +187,18 @@ for (const workers of [1, 2]) {
         for (const each of [slow, blocked]) each.close();
       });
 
-      test('another primary: clients of the old one end between replies and find the new one', async () => {
+      test('another primary: clients stay, and their next command goes to it', async () => {
         const idle = await client();
-        const subscribed = await client();
-        assert.match(await subscribed.ask('SUBSCRIBE', 'news'), /subscribe/);
         assert.equal(await idle.ask('SET', 'where', 'first'), '+OK\r\n');
-        idle.text = '';
         await publish({ shards: [shardOf(instanceOf(second))] });
-        await idle.until('it is ended', (c) => c.ended || c.closed);
-        await subscribed.until('it is ended', (c) => c.ended || c.closed);
-        assert.equal(idle.error, null);
-        assert.equal(idle.text, '');
-        await eventually(
-          'both are counted',
-          async () => (await closedCount('primary-changed')) === 2,
-        );
-        const next = await client();
-        assert.equal(await next.ask('SET', 'where', 'second'), '+OK\r\n');
+        assert.equal(await idle.ask('SET', 'where', 'second'), '+OK\r\n');
         assert.equal(String(await second.link.command(['GET', 'where'], MS)), 'second');
-        next.close();
+        assert.equal(String(await first.link.command(['GET', 'where'], MS)), 'first');
+        idle.close();
         await publish({ shards: [shardOf(instanceOf(first))] });
       });
 
-      test('a shard that is down: new clients wait, and are served by the next primary', async () => {
+      test('a shard that is down: commands wait, and are served by the next primary', async () => {
         await publish({ shards: [shardOf(null, { reason: 'promoting' })] });
         const waiting = await new RawClient(view.port, tls).ready();
         waiting.send('AUTH', TEST_PASSWORDS.default).send('SET', 'waited', '1');
@@ -246,19 +235,13 @@ for (const workers of [1, 2]) {
         const alarm = room.events.find((e) => e.kind === 'shard-lost');
         assert.equal(alarm?.kind === 'shard-lost' && alarm.node, second.launch.instance);
         assert.ok(alarmMs < 500, `alarm after ${alarmMs} ms`);
-        await busy.until('it is ended', (c) => c.ended || c.closed);
-        assert.equal(
-          busy.text.match(/-ERR shard-lost: .* may or may not have been executed\r\n/g)?.length,
-          2,
-        );
-        await quiet.until('it is ended', (c) => c.ended || c.closed);
-        assert.equal(quiet.text.replace('+OK\r\n', ''), '', 'nothing was asked, nothing is said');
-        await eventually('both are counted', async () => (await closedCount('shard-lost')) === 2);
-        const next = await new RawClient(view.port, tls).ready();
-        next.send('AUTH', TEST_PASSWORDS.default).send('PING');
+        await busy.until('its outcomes are said', (c) => c.text.split('\r\n').length > 2);
+        assert.equal(busy.text.match(/^-OUTCOMEUNKNOWN /gm)?.length, 2, busy.text);
+        quiet.text = '';
+        quiet.send('GET', 'k1');
         await publish({ shards: [shardOf(instanceOf(first))] });
-        await next.until('it is served by the other', (c) => c.text === '+OK\r\n+PONG\r\n');
-        next.close();
+        await quiet.until('it is served by the other', (c) => c.text === '$1\r\nv\r\n');
+        for (const each of [busy, quiet]) each.close();
       });
 
       test('the connection limit holds over all workers, and every permit can be used', async () => {
@@ -301,6 +284,7 @@ for (const workers of [1, 2]) {
       });
 
       test('a reader that does not read is bounded on this side', async () => {
+        await publish({ limits: { ...view.limits, outputBufferBytes: 32 * 1024 * 1024 } });
         const each = await client();
         const value = 'v'.repeat(1_000_000);
         assert.equal(await each.ask('SET', 'big', value), '+OK\r\n');

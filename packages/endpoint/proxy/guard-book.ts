@@ -1,0 +1,78 @@
+/**
+ * The guard of one database in one worker: its rules, what they did, and telling of it. Each act is
+ * counted; of each rule one event a minute says how often it acted, so that a client in a loop does
+ * not fill the log.
+ */
+import type { GuardCounters, GuardRule } from '../control-protocol.ts';
+import { GUARD_SAID_MS } from './limits.ts';
+import type { World } from './world.ts';
+
+interface Tally {
+  warned: number;
+  refused: number;
+  /** Since the last event, and when that was. */
+  unsaid: number;
+  saidAt: number;
+}
+
+export class GuardBook {
+  readonly #world: World;
+  #rules: ReadonlyMap<string, GuardRule> = new Map();
+  readonly #tallies = new Map<string, Tally>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  set rules(rules: readonly GuardRule[]) {
+    this.#rules = new Map(
+      rules.filter(({ action }) => action !== 'allow').map((rule) => [rule.command, rule]),
+    );
+  }
+
+  /** Commands that must not take the short way. */
+  get commands(): ReadonlySet<string> {
+    return new Set(this.#rules.keys());
+  }
+
+  get empty(): boolean {
+    return this.#rules.size === 0;
+  }
+
+  rule(command: string): GuardRule | null {
+    return this.#rules.get(command) ?? null;
+  }
+
+  acted(rule: GuardRule, client: string, key: string, size: number | null): void {
+    const { now, host, database } = this.#world;
+    let tally = this.#tallies.get(rule.command);
+    if (tally === undefined) {
+      tally = { warned: 0, refused: 0, unsaid: 0, saidAt: -GUARD_SAID_MS };
+      this.#tallies.set(rule.command, tally);
+    }
+    if (rule.action === 'refuse') tally.refused++;
+    else tally.warned++;
+    tally.unsaid++;
+    if (now - tally.saidAt < GUARD_SAID_MS) return;
+    const verb = rule.action === 'refuse' ? 'refused' : 'warned of';
+    const of = key === '' ? '' : ` on '${key}'`;
+    const found = size === null ? '' : ` with ${size}`;
+    const times = tally.unsaid === 1 ? '' : `, ${tally.unsaid} times since it was last said`;
+    tally.unsaid = 0;
+    tally.saidAt = now;
+    host.emit({
+      type: 'event',
+      at: host.now(),
+      kind: 'limit',
+      database,
+      limit: `guard-${rule.action}`,
+      detail: `${verb} ${rule.command.toUpperCase()}${of}${found} by client ${client}${times}`,
+    });
+  }
+
+  counts(): Record<string, GuardCounters> {
+    const all: Record<string, GuardCounters> = {};
+    for (const [command, { warned, refused }] of this.#tallies) all[command] = { warned, refused };
+    return all;
+  }
+}
