@@ -116,8 +116,15 @@ export type Request =
   /** Stop accepting, finish what is in flight, exit. */
   | { readonly type: 'drain'; readonly id: number; readonly deadlineMs: number }
   | { readonly type: 'counters'; readonly id: number }
-  | { readonly type: 'log'; readonly id: number; readonly since: number }
-  | { readonly type: 'clients'; readonly id: number; readonly database: string }
+  /** The largest requests and replies: `LargeView[]`. */
+  | { readonly type: 'large'; readonly id: number; readonly database: string }
+  /** At most so many, those that were active last. */
+  | {
+      readonly type: 'clients';
+      readonly id: number;
+      readonly database: string;
+      readonly most: number;
+    }
   | {
       readonly type: 'kill';
       readonly id: number;
@@ -230,6 +237,26 @@ export interface CommandCounters {
   readonly replyBytes: Histogram;
 }
 
+/** All sightings of one key with one command, since `firstAt`. */
+export interface LargeView {
+  readonly kind: 'large-request' | 'large-reply';
+  readonly database: string;
+  readonly command: string;
+  /** Cut, bytes that are no text as \x.. */
+  readonly key: string;
+  readonly count: number;
+  /** Of the largest one. */
+  readonly bytes: number;
+  /** Of the slowest one: from its first byte in to its last byte out of the engine. */
+  readonly ms: number;
+  /** The most commands that waited behind one on its connection to the engine. */
+  readonly behind: number;
+  readonly firstAt: number;
+  /** The last one, and who asked for it. */
+  readonly at: number;
+  readonly client: string;
+}
+
 export interface ClientView {
   readonly id: string;
   readonly database: string;
@@ -239,4 +266,14 @@ export interface ClientView {
   readonly openedAt: number;
   readonly idleMs: number;
   readonly state: string;
+  readonly tls: boolean;
+  /** '' when it did not say. */
+  readonly library: string;
+  readonly commands: number;
+  readonly lastCommand: string;
+  /** On the wire: with TLS, encrypted. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Four buckets an octave, from 16 µs up. */
+  readonly latency: Histogram;
 }

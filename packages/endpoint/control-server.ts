@@ -102,15 +102,15 @@ export class ControlServer {
       case 'counters':
         return worker.report();
       case 'clients':
-        return worker.clients(request.database);
+        return worker.clients(request.database, request.most);
       case 'kill': {
         for (const front of worker.fronts()) {
           if (front.kill(request.client, request.reason)) return true;
         }
         return false;
       }
-      case 'log':
-        return [...worker.fronts()].flatMap((front) => front.path.log(request.since));
+      case 'large':
+        return worker.front(request.database)?.path.large() ?? [];
       default:
         throw new Refused('unknown-request', `'${String((request as Message).type)}' is unknown`);
     }

@@ -5,6 +5,7 @@ import type {
   DatabaseCounters,
   GuardCounters,
   Histogram,
+  LargeView,
 } from './control-protocol.ts';
 
 /** `since` is the earliest, `epoch` the lowest: what is true of all of them. */
@@ -97,4 +98,28 @@ export function mergeHistograms(a: Histogram, b: Histogram): Histogram {
     sum: a.sum + b.sum,
     buckets: [...buckets].sort(([x], [y]) => x - y),
   };
+}
+
+/** One line a key and command, the largest first. */
+export function mergeLarge(parts: readonly LargeView[]): LargeView[] {
+  const merged = new Map<string, LargeView>();
+  for (const part of parts) {
+    const name = `${part.kind} ${part.database} ${part.command} ${part.key}`;
+    const other = merged.get(name);
+    const last = other !== undefined && other.at > part.at ? other : part;
+    merged.set(
+      name,
+      other === undefined
+        ? part
+        : {
+            ...last,
+            count: other.count + part.count,
+            bytes: Math.max(other.bytes, part.bytes),
+            ms: Math.max(other.ms, part.ms),
+            behind: Math.max(other.behind, part.behind),
+            firstAt: Math.min(other.firstAt, part.firstAt),
+          },
+    );
+  }
+  return [...merged.values()].sort((a, b) => b.bytes - a.bytes);
 }

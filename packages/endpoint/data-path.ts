@@ -17,6 +17,7 @@ import type {
   DatabaseView,
   Event,
   GuardCounters,
+  LargeView,
   Snapshot,
 } from './control-protocol.ts';
 
@@ -75,14 +76,14 @@ export interface DataPath {
   /** The shard goes on, as the last applied view says. No hold: nothing happens. */
   release(shard: string, epoch: number): void;
   counters(): PathCounters;
-  /** `idleMs` is filled in by the worker. */
+  /** `idleMs` and bytes are filled in by the worker. */
   clients(): ClientView[];
   /** Ends one client of this path; false when it is not here. */
   kill(client: string, reason: string): boolean;
   /** True while this client waits for a reply (a blocking command, say): it is not idle then. */
   waiting(client: string): boolean;
-  /** Entries of the path's log after this sequence number (largest requests and the like). */
-  log(since: number): readonly unknown[];
+  /** The largest requests and replies. */
+  large(): readonly LargeView[];
   /**
    * Ends every client at a moment when nothing of it is in flight; resolves when all are gone.
    * At `deadlineAt` those left are ended anyway.

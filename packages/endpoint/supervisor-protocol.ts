@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Counters, Snapshot } from './control-protocol.ts';
 
 // Both sides speak through the same frames and add up by the same rule.
-export { mergeCounters, withoutGauges } from './counters.ts';
+export { mergeCounters, mergeLarge, withoutGauges } from './counters.ts';
 export { FrameConnection } from './frame-connection.ts';
 export { encodeFrame, type Message } from './frames.ts';
 

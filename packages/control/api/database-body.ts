@@ -1,10 +1,12 @@
 /** PUT and PATCH bodies of a database, turned into what the resources understand. Pure. */
 import { Type } from 'typebox';
+import type { GuardRule } from '../../endpoint/control-protocol.ts';
 import { ControlError } from '../errors.ts';
 import type { DatabaseInput } from '../service.ts';
 import type { DatabaseRecord, DatabaseSettings } from '../store/records.ts';
 import { notImplemented } from './answer.ts';
 import { type Read, readFields } from './fields.ts';
+import { MAX_GUARD_RULES } from './limits.ts';
 import type { ApiVersion } from './versions.ts';
 
 const ReadOnly = Type.Optional(Type.Unknown({ readOnly: true }));
@@ -54,7 +56,21 @@ const Properties = Type.Object({
     Type.Enum(['Enabled', 'Disabled'], { since: 'accessKeysAuthentication' }),
   ),
   notifyKeyspaceEvents: Type.Optional(Type.String({ since: 'notifyKeyspaceEvents' })),
-  cinnabar: Type.Optional(Type.Object({ azureStrict: Type.Optional(Type.Boolean()) })),
+  cinnabar: Type.Optional(
+    Type.Object({
+      azureStrict: Type.Optional(Type.Boolean()),
+      guard: Type.Optional(
+        Type.Array(
+          Type.Object({
+            command: Type.String(),
+            action: Type.Enum(['allow', 'warn', 'refuse']),
+            above: Type.Optional(Type.Integer({ minimum: 0 })),
+          }),
+          { maxItems: MAX_GUARD_RULES },
+        ),
+      ),
+    }),
+  ),
   provisioningState: ReadOnly,
   resourceState: ReadOnly,
   redisVersion: ReadOnly,
@@ -96,6 +112,7 @@ export function databaseFromPut(
       said.notifyKeyspaceEvents ?? kept('notifyKeyspaceEvents', stored?.notifyKeyspaceEvents, ''),
     // No client of Azure's knows it: only saying so changes it.
     azureStrict: said.cinnabar?.azureStrict ?? stored?.azureStrict ?? false,
+    guard: guardOf(said) ?? stored?.guard ?? [],
   };
   return { ignored, value: { settings, port: said.port ?? null } };
 }
@@ -116,8 +133,17 @@ export function databaseFromPatch(
     ...pick('deferUpgrade', said.deferUpgrade),
     ...pick('notifyKeyspaceEvents', said.notifyKeyspaceEvents),
     ...pick('azureStrict', said.cinnabar?.azureStrict),
+    ...pick('guard', guardOf(said)),
   };
   return { ignored, value: { settings, ...(said.port === undefined ? {} : { port: said.port }) } };
+}
+
+function guardOf({ cinnabar }: Said): GuardRule[] | undefined {
+  return cinnabar?.guard?.map(({ command, action, above = 0 }) => ({
+    command: command.toLowerCase(),
+    action,
+    above,
+  }));
 }
 
 /** Off from 2025-04-01 on. Before, keys always worked; a PUT of such a version never turns them off. */

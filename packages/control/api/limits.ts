@@ -50,3 +50,5 @@ export const MAX_CALLER_ID = 128;
 export const MAX_AUDIT_PATH = 512;
 /** Names of ignored fields in one log line. */
 export const MAX_IGNORED_NAMES = 50;
+/** Rules for expensive commands in one request: there are fewer such commands. */
+export const MAX_GUARD_RULES = 64;

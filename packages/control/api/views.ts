@@ -100,6 +100,7 @@ export function databaseView(
         : undefined,
       cinnabar: {
         azureStrict: settings.azureStrict,
+        guard: settings.guard,
         sizing,
         miniature: sizing.scaled,
         reason: database.reason,

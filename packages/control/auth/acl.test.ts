@@ -108,6 +108,7 @@ async function start(
     policy: 'NoCluster',
     accessKeys: 'Enabled',
     azureStrict: false,
+    guard: [],
     keyHashes: keyHashes(keys),
     secrets,
   });

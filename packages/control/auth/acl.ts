@@ -56,11 +56,13 @@ const REFUSED = [
  * ACL tokens of a client user, in the order in which they must be applied.
  *
  * @param azureStrict refuse what Azure refuses, and what Azure's engine does not know
+ * @param guarded commands that the database's own rules refuse always
  */
 export function clientRules(
   policy: Policy,
   azureStrict: boolean,
   commands: CommandNames,
+  guarded: readonly string[] = [],
 ): readonly string[] {
   const add = (names: readonly string[]) => known(names, commands).map((name) => `+${name}`);
   const drop = (names: readonly string[]) => known(names, commands).map((name) => `-${name}`);
@@ -80,6 +82,7 @@ export function clientRules(
     ...(policy === 'NoCluster' ? add(databases) : drop(databases)),
     ...drop(REFUSED),
     ...(azureStrict ? drop(azureRefusals(policy, commands)) : []),
+    ...drop(guarded),
   ];
 }
 

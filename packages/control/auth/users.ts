@@ -1,5 +1,5 @@
 /** All users of a database: those of its engines, and those that the endpoint lets in. */
-import type { Policy, UserView } from '../../endpoint/control-protocol.ts';
+import type { GuardRule, Policy, UserView } from '../../endpoint/control-protocol.ts';
 import type { AclUser } from '../../engine/contract.ts';
 import type { InternalSecrets } from '../store/records.ts';
 import { type CommandNames, clientRules, clientUser } from './acl.ts';
@@ -22,6 +22,7 @@ export interface DatabaseUsers {
   readonly policy: Policy;
   readonly accessKeys: 'Enabled' | 'Disabled';
   readonly azureStrict: boolean;
+  readonly guard: readonly GuardRule[];
   /** SHA-256 of each access key, lower-case hexadecimal. */
   readonly keyHashes: readonly string[];
   readonly secrets: InternalSecrets;
@@ -35,8 +36,8 @@ export interface DatabaseUsers {
  * key opens nothing but the endpoint. The same rules bind both users.
  */
 export function engineUsers(database: DatabaseUsers, commands: CommandNames): AclUser[] {
-  const { policy, accessKeys, azureStrict, keyHashes, secrets } = database;
-  const rules = clientRules(policy, azureStrict, commands);
+  const { policy, accessKeys, azureStrict, guard, keyHashes, secrets } = database;
+  const rules = clientRules(policy, azureStrict, commands, alwaysRefused(guard));
   const direct = policy === 'OSSCluster' ? accessKeys : 'Disabled';
   const everything = ['~*', '&*', '+@all'];
   return [
@@ -45,6 +46,13 @@ export function engineUsers(database: DatabaseUsers, commands: CommandNames): Ac
     internal(INTERNAL_USERS.admin, secrets.admin, everything),
     internal(INTERNAL_USERS.replication, secrets.replication, everything),
   ];
+}
+
+/** What a guard refuses always is refused by the engine, too: in scripts and functions as well. */
+function alwaysRefused(guard: readonly GuardRule[]): string[] {
+  return guard
+    .filter(({ action, above }) => action === 'refuse' && above === 0)
+    .map(({ command }) => command);
 }
 
 function internal(name: string, password: string, rules: readonly string[]): AclUser {

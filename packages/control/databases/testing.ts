@@ -57,6 +57,7 @@ export const SETTINGS: DatabaseSettings = {
   deferUpgrade: 'NotDeferred',
   notifyKeyspaceEvents: '',
   azureStrict: false,
+  guard: [],
 };
 
 /** Every engine that is started is also ended when the test process is killed. */

@@ -10,11 +10,12 @@ import type { DatabaseLoop } from './loop.ts';
 
 /** What both fences are built from: the engines' users and the endpoint's. */
 export function databaseUsers(records: DatabaseRecords): DatabaseUsers {
-  const { policy, azureStrict, accessKeys } = records.database().settings;
+  const { policy, azureStrict, accessKeys, guard } = records.database().settings;
   const keys = records.deps.store.secret<AccessKeys>(`${records.id}/keys`);
   return {
     policy,
     azureStrict,
+    guard,
     accessKeys,
     keyHashes: keys === null ? [] : keyHashes(keys),
     secrets: records.secrets(),

@@ -41,7 +41,7 @@ export function viewOf(input: ViewInput): DatabaseView | null {
       idleTimeoutMs: IDLE_TIMEOUT_MS,
       outputBufferBytes: database.sizing.outputBufferBytes,
     },
-    guard: [],
+    guard: database.settings.guard,
     azureStrict: database.settings.azureStrict,
     readFrom: 'primary',
     shards: shards.map((shard) => shardView(input, shard)),

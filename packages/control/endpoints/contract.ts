@@ -2,7 +2,13 @@
  * What the control plane asks of the data path as a whole: a supervisor that owns the listening
  * sockets and its workers. Implemented over `endpoint/control-protocol.ts`.
  */
-import type { Counters, DatabaseView, Event } from '../../endpoint/control-protocol.ts';
+import type {
+  ClientView,
+  Counters,
+  DatabaseView,
+  Event,
+  LargeView,
+} from '../../endpoint/control-protocol.ts';
 
 /** What the supervisor's dead-man watchdog may do when no lease renewal came for 10 s (engine rule 28). */
 export interface WatchdogTarget {
@@ -34,7 +40,14 @@ export interface EndpointFleet {
   /** Resolves when no worker has anything in flight on the shard; rejects at the deadline (and releases). */
   hold(shard: string, deadlineMs: number): Promise<void>;
   release(shard: string, epoch: number): Promise<void>;
+  /** Never goes back while anybody of supervisor, workers and control lives to remember. */
   counters(): Promise<Counters>;
+  /** Of all workers, those that were active last; at most `most`. */
+  clients(database: string, most: number): Promise<ClientView[]>;
+  /** False: no worker knows this client. */
+  kill(client: string, reason: string): Promise<boolean>;
+  /** The largest requests and replies of all workers, the largest first. */
+  large(database: string): Promise<LargeView[]>;
   /** Renews the lease and replaces the watchdog's targets; to be called at least each 3 s. */
   renewLease(targets: readonly WatchdogTarget[]): void;
   onEvent(listener: (event: Event) => void): void;

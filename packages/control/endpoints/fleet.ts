@@ -6,11 +6,19 @@
  * again. Nothing here decides what is served.
  */
 import { join } from 'node:path';
-import type { Counters, DatabaseView, Event, Snapshot } from '../../endpoint/control-protocol.ts';
+import type {
+  ClientView,
+  Counters,
+  DatabaseView,
+  Event,
+  LargeView,
+  Snapshot,
+} from '../../endpoint/control-protocol.ts';
 import {
   type LeaseResult,
   type Message,
   mergeCounters,
+  mergeLarge,
   type PublishResult,
   SUPERVISOR_PROTOCOL,
   SUPERVISOR_SOCKET,
@@ -32,7 +40,7 @@ import {
 } from './limits.ts';
 import { Peer, PeerRefusal } from './peer.ts';
 import { until, Wakeups } from './wakeups.ts';
-import { WorkerLinks } from './worker-links.ts';
+import { heldBy, WorkerLinks } from './worker-links.ts';
 
 export interface FleetOptions {
   /** Run folder for sockets: short, 0700, ours. */
@@ -159,11 +167,24 @@ export class LocalFleet implements EndpointFleet {
   }
 
   async counters(): Promise<Counters> {
-    const parts = await this.#links.counters();
     const kept = this.#retired ?? this.#base;
-    if (kept !== null) parts.push(kept);
+    const parts = [...(await this.#links.counters()), ...(kept === null ? [] : [kept])];
     if (parts.length === 0) return { since: Date.now(), epoch: 0, databases: [] };
     return { ...mergeCounters(parts), epoch: this.#lowestEpoch() };
+  }
+
+  async clients(database: string, most: number): Promise<ClientView[]> {
+    const parts = await this.#links.gather<ClientView>({ type: 'clients', database, most });
+    return parts.sort((a, b) => a.idleMs - b.idleMs).slice(0, most);
+  }
+
+  async kill(client: string, reason: string): Promise<boolean> {
+    const answers = await this.#links.ask({ type: 'kill', client, reason }, ANSWER_WAIT_MS);
+    return [...answers.values()].includes(true);
+  }
+
+  async large(database: string): Promise<LargeView[]> {
+    return mergeLarge(await this.#links.gather<LargeView>({ type: 'large', database }));
   }
 
   /** Replaces every worker by a successor, without refusing a connection. */
@@ -227,7 +248,6 @@ export class LocalFleet implements EndpointFleet {
     dropCodeCache(this.#options.folder);
   }
 
-  /** What was sent still goes out. */
   #close(): void {
     const supervisor = this.#supervisor;
     this.#supervisor = null;
@@ -363,11 +383,9 @@ export class LocalFleet implements EndpointFleet {
 
   /** The supervisor kept the counts of workers that are gone; its own go with it. */
   #rescueCounts(): void {
-    const parts = [...this.#links.update([]).values()].flatMap((last) =>
-      last === null ? [] : [withoutGauges(last)],
-    );
-    const kept = this.#retired ?? this.#base;
-    if (kept !== null) parts.push(kept);
+    const parts = [...this.#links.update([]).values(), this.#retired ?? this.#base]
+      .filter((part) => part !== null)
+      .map(withoutGauges);
     this.#retired = null;
     this.#base = parts.length === 0 ? null : mergeCounters(parts);
   }
@@ -379,11 +397,4 @@ export class LocalFleet implements EndpointFleet {
       REPLACE_WAIT_MS + ANSWER_GRACE_MS,
     );
   }
-}
-
-/** A worker that is gone, or that never had this shard, has nothing in flight there. */
-function heldBy(pid: number, answer: unknown): boolean {
-  if (!(answer instanceof Error)) return true;
-  if (answer instanceof PeerRefusal) return answer.code === 'unknown-shard';
-  return !alive(pid);
 }

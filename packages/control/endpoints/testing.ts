@@ -178,7 +178,9 @@ export class RawClient {
     const deadline = performance.now() + deadlineMs;
     while (!test(this)) {
       if (performance.now() > deadline) {
-        throw new Error(`not within ${deadlineMs} ms: ${what}; got ${this.text.length} characters, at the end ${JSON.stringify(this.text.slice(-300))}`);
+        throw new Error(
+          `not within ${deadlineMs} ms: ${what}; got ${this.text.length} characters, at the end ${JSON.stringify(this.text.slice(-300))}`,
+        );
       }
       await new Promise((resolve) => setTimeout(resolve, 2));
     }

@@ -10,6 +10,7 @@ import {
   type Snapshot,
 } from '../../endpoint/control-protocol.ts';
 import type { Message, WorkerInfo } from '../../endpoint/supervisor-protocol.ts';
+import { alive } from './launch.ts';
 import { ANSWER_WAIT_MS } from './limits.ts';
 import { Peer, PeerRefusal } from './peer.ts';
 
@@ -126,6 +127,12 @@ export class WorkerLinks {
     return answers;
   }
 
+  /** The lists of all workers in one; one that does not answer is left out. */
+  async gather<T>(request: WorkerRequest): Promise<T[]> {
+    const answers = await this.ask(request, ANSWER_WAIT_MS);
+    return [...answers.values()].flatMap((answer) => (Array.isArray(answer) ? answer : []));
+  }
+
   /** Pushes to every connected worker; failures are said and leave the worker at its epoch. */
   async push(snapshot: Snapshot): Promise<void> {
     await Promise.all([...this.#links.values()].map((link) => this.#push(link, snapshot)));
@@ -226,4 +233,11 @@ export class WorkerLinks {
       });
     }
   }
+}
+
+/** A worker that is gone, or that never had this shard, has nothing in flight there. */
+export function heldBy(pid: number, answer: unknown): boolean {
+  if (!(answer instanceof Error)) return true;
+  if (answer instanceof PeerRefusal) return answer.code === 'unknown-shard';
+  return !alive(pid);
 }

@@ -12,7 +12,7 @@ import type { Catalogue } from './catalogue.ts';
 import { decidePort, type PortSituation } from './decide-port.ts';
 import { DATABASE_NAME, databaseId } from './ids.ts';
 import { refuseWhenBusy, type Stamp, startOperation } from './operations.ts';
-import { checkNotify, checkProtocol } from './rules.ts';
+import { checkGuard, checkNotify, checkProtocol } from './rules.ts';
 
 export interface DatabaseSituation {
   readonly subscriptionId: string;
@@ -45,6 +45,7 @@ export function decideDatabase(
   const { policy } = input.settings;
   const sizing = catalogue.sizing({ sku, capacity, highAvailability, policy });
   checkProtocol(input.settings);
+  checkGuard(input.settings);
   return current === null
     ? create(situation, input, sizing, stamp)
     : update(situation, current, input, sizing, stamp);

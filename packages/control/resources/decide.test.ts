@@ -55,6 +55,7 @@ const settings: DatabaseRecord['settings'] = {
   deferUpgrade: 'NotDeferred',
   notifyKeyspaceEvents: '',
   azureStrict: false,
+  guard: [],
 };
 
 function running(change: Partial<ClusterInput> = {}): ClusterRecord {

@@ -1,4 +1,5 @@
 /** What may be written, one rule a function. Each throws the ControlError that the user reads. */
+import { EXPENSIVE, EXPENSIVE_NAMES } from '../../resp/table/index.ts';
 import type { Sku } from '../catalog/skus.ts';
 import { ControlError } from '../errors.ts';
 import type { DatabaseSettings } from '../store/records.ts';
@@ -81,4 +82,33 @@ export function checkNotify(flags: string): void {
     `notifyKeyspaceEvents '${flags.slice(0, 40)}' is not valid: letters of "KEg$lshzxetdmnoA", with K or E among them, or an empty string.`,
     'properties.notifyKeyspaceEvents',
   );
+}
+
+/** What a guard rule may be about, and where it can be kept. */
+export function checkGuard({ guard, policy }: Pick<DatabaseSettings, 'guard' | 'policy'>): void {
+  const seen = new Set<string>();
+  for (const { command, action, above } of guard) {
+    const about = EXPENSIVE.get(command);
+    const name = command.slice(0, 40).toUpperCase();
+    if (about === undefined) {
+      throw badRule(
+        `${name} cannot have a guard rule. These can: ${EXPENSIVE_NAMES.join(', ').toUpperCase()}. SAVE, BGSAVE, DEBUG, SHUTDOWN and the like are never for clients.`,
+      );
+    }
+    if (seen.has(command)) throw badRule(`${name} has two guard rules: give one a command.`);
+    seen.add(command);
+    if (above === 0) continue;
+    if (about.counts === null) {
+      throw badRule(`${name} has no size that a rule could measure: leave 'above' out.`);
+    }
+    if (policy === 'OSSCluster' && action === 'refuse') {
+      throw badRule(
+        `${name} cannot be refused above ${above} ${about.counts} with OSSCluster: clients talk to the shards themselves, and an engine refuses a command always or never. Leave 'above' out, choose warn, or use the policy EnterpriseCluster.`,
+      );
+    }
+  }
+}
+
+function badRule(message: string): ControlError {
+  return new ControlError('InvalidParameter', 400, message, 'properties.cinnabar.guard');
 }

@@ -52,6 +52,7 @@ export function newDatabase(
       deferUpgrade: 'NotDeferred',
       notifyKeyspaceEvents: '',
       azureStrict: false,
+      guard: [],
     },
     port: 10_000,
     sizing: {

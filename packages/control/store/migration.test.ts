@@ -27,7 +27,7 @@ function firstStore(name: string): string {
   const db = openDatabase(file, FIRST);
   db.exec(`INSERT INTO meta VALUES ('a', 'kept');
     INSERT INTO clusters VALUES ('c', 'default', 'c', '{}');
-    INSERT INTO databases VALUES ('d', 'c', '{}');
+    INSERT INTO databases VALUES ('d', 'c', '{"settings":{"azureStrict":true}}');
     INSERT INTO shards VALUES ('d', 0, '{"index":0,"phase":"serving"}')`);
   db.close();
   return file;
@@ -37,7 +37,9 @@ test('schema 1 comes forward to what this build knows, and a copy of it is kept'
   const file = firstStore('forward.db');
   const db = openDatabase(file);
   const body = String(db.prepare('SELECT body FROM shards').get()?.['body']);
+  const database = String(db.prepare('SELECT body FROM databases').get()?.['body']);
   db.close();
+  assert.deepEqual(JSON.parse(database), { settings: { azureStrict: true, guard: [] } });
   assert.deepEqual(JSON.parse(body), { index: 0, phase: 'serving', lossAccepted: null });
   assert.equal(versionOf(file), MIGRATIONS.length);
   assert.equal(versionOf(`${file}.schema-1`), 1);

@@ -3,7 +3,7 @@
  * (design, decision 13). Times are milliseconds since 1970.
  */
 
-import type { Policy } from '../../endpoint/control-protocol.ts';
+import type { GuardRule, Policy } from '../../endpoint/control-protocol.ts';
 import type { AclUser, ProcessRef, SlotRange } from '../../engine/contract.ts';
 
 export type ProvisioningState =
@@ -89,6 +89,8 @@ export interface DatabaseSettings {
   readonly notifyKeyspaceEvents: string;
   /** Extension: refuse Azure's whole list of blocked commands. */
   readonly azureStrict: boolean;
+  /** Extension: rules for expensive commands, at most one a command. */
+  readonly guard: readonly GuardRule[];
 }
 
 export interface DatabaseRecord {

@@ -44,4 +44,7 @@ export const MIGRATIONS: readonly string[] = [
   `,
   // Shards got a place for the user's word that a copy may serve which is not provably the last.
   `UPDATE shards SET body = json_set(body, '$.lossAccepted', json('null'));`,
+  // Databases got rules for expensive commands: none, for those that were there.
+  `UPDATE databases SET body = json_set(body, '$.settings.guard', json('[]'))
+   WHERE json_type(body, '$.settings') = 'object';`,
 ];

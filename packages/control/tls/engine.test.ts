@@ -54,6 +54,7 @@ async function startPair(context: TestContext, engine: ProvisionedEngine) {
       policy: 'OSSCluster',
       accessKeys: 'Enabled',
       azureStrict: false,
+      guard: [],
       keyHashes: keyHashes(keys),
       secrets,
     },

@@ -193,13 +193,20 @@ test('three shards', async (t) => {
       assert.equal(await b.ask('SET', 'small', i), '+OK\r\n');
       assert.equal((await a.settled()).length, 5_000_000 + 12);
     }
-    const log = running.proxy.log(0) as { kind: string; key: string; bytes: number }[];
-    assert.ok(
-      log.some((e) => e.kind === 'large-reply' && e.key === 'big' && e.bytes === 5_000_000),
-    );
-    assert.ok(
-      log.some((e) => e.kind === 'large-request' && e.key === 'big' && e.bytes >= 5_000_000),
-    );
+    const log = running.proxy.large();
+    const reply = log.find((e) => e.kind === 'large-reply' && e.key === 'big');
+    assert.equal(reply?.bytes, 5_000_000 + 12);
+    assert.equal(reply?.count, 3);
+    assert.ok((reply?.ms ?? 0) > 0);
+    const request = log.find((e) => e.kind === 'large-request' && e.key === 'big');
+    assert.ok((request?.bytes ?? 0) >= 5_000_000 && request?.command === 'set');
+    // Large as a whole, of small parts.
+    const fields = Array.from({ length: 20_000 }, (_, i) => [`f${i}`, 'v']).flat();
+    await a.ask('HSET', 'wide', ...fields);
+    await a.ask('HGETALL', 'wide');
+    const wide = running.proxy.large().find((e) => e.key === 'wide' && e.kind === 'large-reply');
+    assert.ok((wide?.bytes ?? 0) > 200_000);
+    assert.equal(await b.ask('GET', 'small'), '$1\r\n2\r\n');
     a.close();
     b.close();
   });

@@ -123,13 +123,16 @@ function handle(
     if (rule === null) return transaction.queue(call);
     return underGuard(call, rule, (guarded) => transaction.queue(guarded));
   }
+  const { last } = session.order;
   const took = rule === null ? execute(call) : underGuard(call, rule, execute);
   if (took === TAKEN) {
     session.commands++;
     session.lastCommand = command.name;
-    proxy.world.meter.of(command).requestBytes.add(end - start, 1);
+    const meter = proxy.world.meter.of(command);
+    meter.requestBytes.add(end - start, 1);
+    // Answered at once: nobody else counts it.
+    if (fate.kind === 'local' && session.order.last === last) meter.calls++;
     if (proxy.monitors.size > 0) proxy.monitors.saw(session, command.name, bytes, args);
-    if (end - start > BULK_BYTES) noteLarge(call);
   }
   return took;
 }
@@ -201,20 +204,6 @@ export function refuse(session: Session, text: string): number {
   if (mode.kind === 'transaction') mode.transaction.spoil();
   session.reply(text);
   return TAKEN;
-}
-
-function noteLarge(call: Call): void {
-  const { session, command, bytes, args, start, end } = call;
-  const index = command.firstKey;
-  session.proxy.world.large.note({
-    kind: 'large-request',
-    client: session.id,
-    command: command.name,
-    key: index > 0 && index < args.count ? clean(textOf(bytes, args, index).slice(0, 128)) : '',
-    bytes: end - start,
-    ms: 0,
-    behind: 0,
-  });
 }
 
 export function notInTransaction(name: string): string {

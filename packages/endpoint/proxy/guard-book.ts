@@ -8,8 +8,9 @@ import { GUARD_SAID_MS } from './limits.ts';
 import type { World } from './world.ts';
 
 interface Tally {
-  warned: number;
-  refused: number;
+  readonly command: string;
+  readonly action: GuardRule['action'];
+  times: number;
   /** Since the last event, and when that was. */
   unsaid: number;
   saidAt: number;
@@ -45,16 +46,16 @@ export class GuardBook {
 
   acted(rule: GuardRule, client: string, key: string, size: number | null): void {
     const { now, host, database } = this.#world;
-    let tally = this.#tallies.get(rule.command);
+    const { command, action } = rule;
+    let tally = this.#tallies.get(`${action} ${command}`);
     if (tally === undefined) {
-      tally = { warned: 0, refused: 0, unsaid: 0, saidAt: -GUARD_SAID_MS };
-      this.#tallies.set(rule.command, tally);
+      tally = { command, action, times: 0, unsaid: 0, saidAt: -GUARD_SAID_MS };
+      this.#tallies.set(`${action} ${command}`, tally);
     }
-    if (rule.action === 'refuse') tally.refused++;
-    else tally.warned++;
+    tally.times++;
     tally.unsaid++;
     if (now - tally.saidAt < GUARD_SAID_MS) return;
-    const verb = rule.action === 'refuse' ? 'refused' : 'warned of';
+    const verb = action === 'refuse' ? 'refused' : 'warned of';
     const of = key === '' ? '' : ` on '${key}'`;
     const found = size === null ? '' : ` with ${size}`;
     const times = tally.unsaid === 1 ? '' : `, ${tally.unsaid} times since it was last said`;
@@ -65,14 +66,18 @@ export class GuardBook {
       at: host.now(),
       kind: 'limit',
       database,
-      limit: `guard-${rule.action}`,
-      detail: `${verb} ${rule.command.toUpperCase()}${of}${found} by client ${client}${times}`,
+      limit: `guard-${action}`,
+      detail: `${verb} ${command.toUpperCase()}${of}${found} by client ${client}${times}`,
     });
   }
 
   counts(): Record<string, GuardCounters> {
     const all: Record<string, GuardCounters> = {};
-    for (const [command, { warned, refused }] of this.#tallies) all[command] = { warned, refused };
+    for (const { command, action, times } of this.#tallies.values()) {
+      const before = all[command] ?? { warned: 0, refused: 0 };
+      all[command] =
+        action === 'refuse' ? { ...before, refused: times } : { ...before, warned: times };
+    }
     return all;
   }
 }

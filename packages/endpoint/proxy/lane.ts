@@ -19,6 +19,7 @@ import { LaneFlow } from './lane-flow.ts';
 import { introduce, type LaneLogin } from './lane-login.ts';
 import { failLane } from './lane-loss.ts';
 import { BULK_BYTES, CLIENT_HIGH_WATER, LANE_CONNECT_MS, LANE_HIGH_WATER } from './limits.ts';
+import { answered as measured, sized } from './measure.ts';
 import type { Pending, ReplySink } from './pending.ts';
 import { endOfReply } from './raw-reply.ts';
 import type { Session } from './session.ts';
@@ -63,6 +64,8 @@ export class Lane {
   readonly #scanner = new ReplyScanner();
   #carry: Buffer | null = null;
   #collected: Buffer[] = [];
+  /** Of the reply under way: what has come of it. */
+  #replyBytes = 0;
   #scheduled = false;
   #congested = false;
   #timer: NodeJS.Timeout | null = null;
@@ -166,7 +169,7 @@ export class Lane {
     pending.shard = this.shard.index;
     pending.count = count;
     pending.total = count;
-    pending.startedAt = world.now;
+    pending.startedAt = session === null ? world.now : session.activeAt;
     pending.block = journal.block;
     pending.from = journal.from;
     pending.to = pending.from + end - start;
@@ -261,9 +264,11 @@ export class Lane {
     if (begins && chunk[at] === 45 && pending.sink === null) {
       const lineEnd = chunk.indexOf(LF, at) + 1;
       if (lineEnd === 0) return at;
-      this.#note(pending, lineEnd - at, true);
       const answer = handleError(this, pending, chunk.subarray(at, lineEnd));
-      if (answer !== 'sent-again') this.#deliver(pending, answer, 0, answer.length);
+      if (answer !== 'sent-again') {
+        sized(this.world, pending, answer.length, true);
+        this.#deliver(pending, answer, 0, answer.length);
+      }
       this.#count(pending, 1, answer === 'sent-again');
       return lineEnd;
     }
@@ -272,8 +277,8 @@ export class Lane {
       this.close('what the engine sent is no reply');
       return at;
     }
-    if (begins && scanner.largest > BULK_BYTES && next > at)
-      this.#turnsBulk(pending, scanner.largest);
+    this.#replyBytes = begins ? next - at : this.#replyBytes + next - at;
+    if (Math.max(this.#replyBytes, scanner.largest) > BULK_BYTES) this.#large(pending);
     if (pending.sink !== null) {
       if (next > at) this.#collected.push(Buffer.from(chunk.subarray(at, next)));
       if (scanner.done) {
@@ -283,7 +288,6 @@ export class Lane {
         const reply =
           collected.length === 1 && only !== undefined ? only : Buffer.concat(collected);
         const { sink } = pending;
-        this.#note(pending, reply.length, reply[0] === 45);
         this.#count(pending, 1, reply[0] === 45);
         sink.onReply(reply);
       }
@@ -291,17 +295,10 @@ export class Lane {
     }
     if (next > at) this.#deliver(pending, chunk, at, next);
     if (scanner.done) {
-      this.#note(pending, Math.max(scanner.largest, next - at), false);
+      sized(this.world, pending, this.#replyBytes, false);
       this.#count(pending, 1);
     }
     return next;
-  }
-
-  #note({ command }: Pending, bytes: number, failed: boolean): void {
-    if (command === null) return;
-    const meter = this.world.meter.of(command);
-    meter.replyBytes.add(bytes, 1);
-    if (failed) meter.failed++;
   }
 
   #deliver(pending: Pending, chunk: Buffer, start: number, end: number): void {
@@ -319,20 +316,17 @@ export class Lane {
 
   /** `answered` replies of the first pending have come; `refused`: it will be sent again. */
   #count(pending: Pending, answered: number, refused = false): void {
-    const { session, command } = pending;
+    const { session } = pending;
     if (session?.gated === true && !refused) this.world.retries.executed(pending, answered);
     this.inFlight -= answered;
     pending.count -= answered;
-    if (command !== null) {
-      const meter = this.world.meter.of(command);
-      meter.calls += answered;
-      meter.latency.add((this.world.now - pending.startedAt) * 1000, answered);
-    }
+    if (!refused) measured(this.world, pending, answered);
     if (session !== null) session.landed(pending.shard, answered);
     if (pending.count > 0) return;
     this.head = pending.nextInLane;
     if (this.head === null) this.#tail = null;
     pending.nextInLane = null;
+    if (pending.large > 0 || pending.to - pending.from > BULK_BYTES) this.world.large.done(pending);
     if (pending.block !== null) this.journal.release(pending.block);
     pending.block = null;
     if (pending.ordered) {
@@ -348,8 +342,11 @@ export class Lane {
   }
 
   /** Engine rule 23: a small lane on which a large reply begins becomes a bulk lane at once. */
-  #turnsBulk(pending: Pending, bytes: number): void {
-    this.world.large.saw(pending, bytes, this.inFlight - 1);
+  #large(pending: Pending): void {
+    const behind = this.inFlight - 1;
+    if (pending.large === 0) this.world.large.begins(pending);
+    pending.large = Math.max(pending.large, this.#replyBytes);
+    pending.behind = Math.max(pending.behind, behind);
     if (this.kind !== 'small') return;
     this.kind = 'bulk';
     this.shard.laneTurnedBulk(this);

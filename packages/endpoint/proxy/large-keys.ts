@@ -2,86 +2,60 @@
  * Which keys had large replies lately (engine rule 23): the size of a reply is known only when it
  * comes, so the first one is a surprise; the second one is not. A table of hashes with the time of
  * the last sighting: no keys are kept, a collision costs a detour and nothing else.
- *
- * Beside it the log of the largest requests and replies, which is what users ask for when one value
- * holds up a thousand.
  */
 import { FULL_BOUNDS, RequestScanner, SCAN_COMMAND } from '../../resp/scan-request.ts';
 import type { Command } from '../../resp/table/index.ts';
-import {
-  LARGE_KEY_MS,
-  LARGE_KEYS,
-  LARGE_LOG_BYTES,
-  LARGE_LOG_ENTRIES,
-  LOG_TEXT_BYTES,
-} from './limits.ts';
+import { LargeLog } from './large-log.ts';
+import { BULK_BYTES, LARGE_KEY_MS, LARGE_KEYS, LOG_TEXT_BYTES } from './limits.ts';
 import type { Pending } from './pending.ts';
 import { bytesOf, isWrapped, WRAPPED_KEY } from './route.ts';
 import type { World } from './world.ts';
 
-export interface LargeEntry {
-  readonly sequence: number;
-  readonly at: number;
-  readonly kind: 'large-request' | 'large-reply' | 'guard';
-  readonly database: string;
-  readonly client: string;
-  readonly command: string;
-  readonly key: string;
-  readonly bytes: number;
-  readonly ms: number;
-  /** Commands that waited behind it on its lane. */
-  readonly behind: number;
-}
-
 export class LargeKeys {
   /** Sightings; 0 means: no request needs to hash its key. */
   seen = 0;
+  readonly log: LargeLog;
   readonly #world: World;
   readonly #times = new Float64Array(LARGE_KEYS);
-  #sequence = 0;
-  #log: LargeEntry[] = [];
 
   constructor(world: World) {
     this.#world = world;
+    this.log = new LargeLog(world.database);
   }
 
-  saw(pending: Pending, bytes: number, behind: number): void {
-    const { block, command, session } = pending;
+  /** A large reply to this one has begun. */
+  begins({ block, command, from, to }: Pending): void {
     if (block === null || command === null) return;
-    const key = firstKeyOf(block.bytes, pending.from, pending.to, command);
-    if (key !== null) {
-      this.#times[hashKey(key, 0, key.length, command.id)] = this.#world.now + LARGE_KEY_MS;
-      this.seen++;
-    }
-    this.note({
-      kind: 'large-reply',
-      client: session?.id ?? '',
+    const key = firstKeyOf(block.bytes, from, to, command);
+    if (key === null) return;
+    this.#times[hashKey(key, 0, key.length, command.id)] = this.#world.now + LARGE_KEY_MS;
+    this.seen++;
+  }
+
+  /** Answered, and it or its reply was large. */
+  done(pending: Pending): void {
+    const { block, command, session, from, to, large, behind, total } = pending;
+    if (block === null || command === null || session === null) return;
+    const { host, now } = this.#world;
+    const key = firstKeyOf(block.bytes, from, to, command);
+    const seen = {
       command: command.name,
       key: key === null ? '' : printable(key),
-      bytes,
-      ms: this.#world.now - pending.startedAt,
+      ms: Math.round((now - pending.startedAt) * 1000) / 1000,
       behind,
-    });
+      at: host.now(),
+      client: session.id,
+    };
+    if (large > 0) this.log.note({ ...seen, kind: 'large-reply', bytes: large });
+    // Several commands in one record are small ones.
+    if (total === 1 && to - from > BULK_BYTES) {
+      this.log.note({ ...seen, kind: 'large-request', bytes: to - from });
+    }
   }
 
   /** Whether this key, for this command, was large lately. */
   isLarge(bytes: Uint8Array, start: number, end: number, command: number): boolean {
     return (this.#times[hashKey(bytes, start, end, command)] ?? 0) > this.#world.now;
-  }
-
-  note(entry: Omit<LargeEntry, 'sequence' | 'at' | 'database'>): void {
-    if (entry.bytes < LARGE_LOG_BYTES && entry.kind !== 'guard') return;
-    this.#log.push({
-      sequence: ++this.#sequence,
-      at: this.#world.host.now(),
-      database: this.#world.database,
-      ...entry,
-    });
-    if (this.#log.length > LARGE_LOG_ENTRIES * 2) this.#log = this.#log.slice(-LARGE_LOG_ENTRIES);
-  }
-
-  since(sequence: number): readonly LargeEntry[] {
-    return this.#log.filter((entry) => entry.sequence > sequence);
   }
 }
 

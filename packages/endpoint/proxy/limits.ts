@@ -80,6 +80,8 @@ export const MONITORS = 16;
 
 /** Log of the largest requests and replies: entries kept, and from which size on. */
 export const LARGE_LOG_ENTRIES = 256;
+/** An entry that was seen in this time stays before a larger one that was not. */
+export const LARGE_LOG_FRESH_MS = 3_600_000;
 export const LARGE_LOG_BYTES = 64 * 1024;
 /** What a guard did is said at most so often, for each rule, with a count. */
 export const GUARD_SAID_MS = 60_000;

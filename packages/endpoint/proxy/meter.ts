@@ -38,6 +38,33 @@ class Series {
   }
 }
 
+const CLIENT_FIRST = bucketOf(16) >> 2;
+const CLIENT_BUCKETS = 88;
+
+/** Of one client: four buckets an octave, from 16 µs to half a minute; nothing until it has asked something. */
+export class ClientLatency {
+  #buckets: Uint32Array | null = null;
+  #sum = 0;
+
+  add(us: number, times: number): void {
+    this.#buckets ??= new Uint32Array(CLIENT_BUCKETS);
+    const at = Math.min(CLIENT_BUCKETS - 1, Math.max(0, (bucketOf(us) >> 2) - CLIENT_FIRST));
+    this.#buckets[at] = (this.#buckets[at] ?? 0) + times;
+    this.#sum += us * times;
+  }
+
+  read(): Histogram {
+    const buckets: [number, number][] = [];
+    let count = 0;
+    this.#buckets?.forEach((times, at) => {
+      if (times === 0) return;
+      buckets.push([(at + CLIENT_FIRST) << 2, times]);
+      count += times;
+    });
+    return { unit: 'us', count, sum: Math.round(this.#sum), buckets };
+  }
+}
+
 export class CommandMeter {
   calls = 0;
   failed = 0;

@@ -31,7 +31,7 @@ export class Pending {
   /** Replies still to come; `total` at the start. */
   count = 0;
   total = 0;
-  /** performance.now() when it was put on the lane. */
+  /** performance.now() when its bytes came in. */
   startedAt = 0;
   /** Where its bytes are kept until it is answered. */
   block: Block | null = null;
@@ -46,9 +46,8 @@ export class Pending {
   parts: Buffer[] | null = null;
   /** Times it was sent again. */
   attempts = 0;
-  /** Large by its header or by memory of its key; for the sketch and the log. */
-  keyHash = 0;
-  /** Commands that waited behind it on its lane when its reply began to be large. */
+  /** Bytes of its largest reply, if that is a large one, and how many commands waited behind it. */
+  large = 0;
   behind = 0;
   /** Of a command that is to be sent again: its own copy, its slot, and until when it may wait. */
   bytes: Buffer | null = null;
@@ -84,7 +83,7 @@ export class PendingPool {
     pending.done = false;
     pending.parts = null;
     pending.attempts = 0;
-    pending.keyHash = 0;
+    pending.large = 0;
     pending.behind = 0;
     pending.bytes = null;
     pending.nextInLane = null;

@@ -5,7 +5,7 @@
  */
 import { ReplyParser } from '../../resp/index.ts';
 import { AZURE_BLOCKED, CommandTable, readCommandSpecs } from '../../resp/table/index.ts';
-import type { ClientView, DatabaseView } from '../control-protocol.ts';
+import type { ClientView, DatabaseView, LargeView } from '../control-protocol.ts';
 import type { AdmittedClient, DataPath, DataPathHost, PathCounters } from '../data-path.ts';
 import { type EngineGreeting, readGreeting } from './greeting.ts';
 import { GuardBook } from './guard-book.ts';
@@ -167,6 +167,13 @@ export class ProxyPath implements DataPath {
       openedAt: session.client.openedAt,
       idleMs: Math.round(now - session.activeAt),
       state: session.state.describe(),
+      tls: session.client.tls,
+      library: [session.state.libName, session.state.libVersion].filter(Boolean).join(' '),
+      commands: session.commands,
+      lastCommand: session.lastCommand,
+      bytesIn: 0,
+      bytesOut: 0,
+      latency: session.state.latency.read(),
     }));
   }
 
@@ -181,8 +188,8 @@ export class ProxyPath implements DataPath {
     return (this.sessions.get(client)?.order.head ?? null) !== null;
   }
 
-  log(since: number): readonly unknown[] {
-    return this.world.large.since(since);
+  large(): readonly LargeView[] {
+    return this.world.large.log.read();
   }
 
   drain(deadlineAt: number): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import type { Command } from '../../resp/table/index.ts';
 import { REORDER_BYTES } from './limits.ts';
+import { filled } from './measure.ts';
 import type { Pending } from './pending.ts';
 import type { Session } from './session.ts';
 
@@ -72,13 +73,25 @@ export class ReplyOrder {
     return true;
   }
 
+  /** What a place was kept for. It leaves with the next `settle` that comes so far. */
+  fill(place: Pending, reply: Buffer): void {
+    filled(this.#session.proxy.world, place, reply);
+    place.parts = [reply];
+    place.done = true;
+  }
+
+  /** The last record; null: nothing is due. */
+  get last(): Pending | null {
+    return this.#tail;
+  }
+
   /** A place in the order, to be filled later. */
   place(command: Command | null): Pending {
     const pending = this.#session.proxy.world.pendings.take();
     pending.session = this.#session;
     pending.command = command;
     pending.ordered = true;
-    pending.startedAt = this.#session.proxy.world.now;
+    pending.startedAt = this.#session.activeAt;
     this.append(pending);
     return pending;
   }

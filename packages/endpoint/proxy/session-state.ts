@@ -1,6 +1,7 @@
 /** What a connection has told us about itself: user, protocol, name, and the mode it is in. */
 import type { UserView } from '../control-protocol.ts';
 import type { LaneLogin } from './lane-login.ts';
+import { ClientLatency } from './meter.ts';
 import type { Session } from './session.ts';
 import type { SubscriberState } from './subscriptions.ts';
 import type { TrackingState } from './tracking.ts';
@@ -32,6 +33,7 @@ export class SessionState {
   name = '';
   libName = '';
   libVersion = '';
+  readonly latency = new ClientLatency();
   replies: Replies = 'on';
   /** Reason of an end that waits for the replies that are due. */
   ending = '';

@@ -319,8 +319,7 @@ export class Session {
 
   fill(place: Pending, reply: Buffer): void {
     if (this.gone) return;
-    place.parts = [reply];
-    place.done = true;
+    this.order.fill(place, reply);
     this.settle();
     this.proxy.world.schedule();
   }

@@ -117,7 +117,14 @@ export class Front {
     return this.#path.clients().map((view) => {
       const client = this.#clients.get(view.id);
       client?.observe(now);
-      return { ...view, idleMs: client === undefined ? 0 : now - client.activeAt };
+      return client === undefined
+        ? view
+        : {
+            ...view,
+            idleMs: now - client.activeAt,
+            bytesIn: client.socket.bytesRead,
+            bytesOut: client.socket.bytesWritten,
+          };
     });
   }
 

@@ -104,8 +104,9 @@ export class Worker {
     return counters;
   }
 
-  clients(database: string): ClientView[] {
-    return this.#fronts.get(database)?.clients() ?? [];
+  clients(database: string, most: number): ClientView[] {
+    const all = this.#fronts.get(database)?.clients() ?? [];
+    return all.sort((a, b) => a.idleMs - b.idleMs).slice(0, most);
   }
 
   /** Stops accepting at once; resolves when the last client is gone. */

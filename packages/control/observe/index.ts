@@ -1,0 +1,2 @@
+export type * from './contract.ts';
+export { Observe, type ObserveDeps } from './observe.ts';
