@@ -28,7 +28,9 @@ export const MAX_REPLY_DEPTH = 64;
 export const MAX_REPLY_BYTES = 1024 * 1024 * 1024;
 /** Wait before a lost connection is opened again; doubled up to the second figure. */
 export const RECONNECT_MIN_MS = 5;
-export const RECONNECT_MAX_MS = 200;
+export const RECONNECT_MAX_MS = 50;
+/** A cluster or sentinel client that lost a primary asks for the new one this often. */
+export const DISCOVERY_MS = 20;
 /** Redirections that one request follows. */
 export const MAX_REDIRECTS = 16;
 /** The generator is the limit when its own p99 send lag is above this... */
@@ -39,6 +41,10 @@ export const GENERATOR_BUSY = 0.98;
 export const MAX_EXAMPLES = 20;
 /** Entries of an append log that are read back at once. */
 export const LOG_PAGE = 10_000;
+/** A time without a success shorter than this is a gap between two arrivals, not a pause. */
+export const PAUSE_MIN_MS = 3;
+/** Failed requests that a report names one by one. */
+export const MAX_FAILURES = 100_000;
 /** Grain of the time line of a load. */
 export const TIMELINE_GRAIN_MS = 100;
 

@@ -11,12 +11,17 @@ import { waitFor } from '../../cli/api/operations.ts';
 import { killAll } from '../../cli/ending.ts';
 import { processesOf } from '../../cli/orphans.ts';
 import { Output } from '../../cli/output/output.ts';
+import { openSecretBox } from '../../control/auth/secret-box.ts';
 import {
   CONTROL_FLAGS,
   type FromControl,
+  type MiniatureOption,
   type StartOptions,
   type ToControl,
 } from '../../control/boot-protocol.ts';
+import { openDatabase } from '../../control/store/open.ts';
+import type { InternalSecrets } from '../../control/store/records.ts';
+import { Store } from '../../control/store/store.ts';
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import { engineCacheDir } from '../../engine/index.ts';
 import { Asker, type Target } from '../load/asker.ts';
@@ -39,24 +44,32 @@ export interface MadeCache {
   readonly policy: Policy;
 }
 
+export interface ServiceOptions {
+  readonly miniature?: MiniatureOption;
+  /** Of the endpoint; default: one. */
+  readonly workers?: 'one-a-core';
+}
+
 export class OurService {
   readonly home: string;
   readonly runDir: string;
   readonly firstPort: number;
   readonly logs: string[] = [];
+  private readonly options: ServiceOptions;
   private child: ChildProcess | null = null;
   private readonly quiet = new Output({ write: () => true }, { write: () => true }, {}, true);
 
-  private constructor(home: string) {
+  private constructor(home: string, options: ServiceOptions) {
     this.home = home;
+    this.options = options;
     this.runDir = path.join(home, 'r');
     this.firstPort = PORTS_FROM + randomInt(PORT_BLOCKS) * PORT_BLOCK;
   }
 
-  static async make(): Promise<OurService> {
+  static async make(options: ServiceOptions = {}): Promise<OurService> {
     // Deeper than /tmp the socket paths would be too long.
     const home = await mkdtemp('/tmp/cb-s-');
-    const service = new OurService(home);
+    const service = new OurService(home, options);
     await mkdir(service.runDir, { mode: 0o700 });
     return service;
   }
@@ -85,13 +98,13 @@ export class OurService {
       domain: null,
       apiPort: 0,
       httpsPort: 0,
-      workers: 1,
+      ...(this.options.workers === 'one-a-core' ? {} : { workers: 1 }),
       firstPorts: {
         database: this.firstPort,
         shard: this.firstPort + PORT_BLOCK / 4,
         internal: this.firstPort + PORT_BLOCK / 2,
       },
-      miniature: MINIATURE,
+      miniature: this.options.miniature ?? MINIATURE,
     };
     const began = performance.now();
     const child = fork(CONTROL_PROGRAM, {
@@ -189,6 +202,26 @@ export class OurService {
     const ms = performance.now() - began;
     await this.wait(database.operation);
     return { cache: { name, target, policy }, ms };
+  }
+
+  /** Passwords of our own processes, from the store beside the control process's handle on it. */
+  async internalSecrets(databaseId: string): Promise<InternalSecrets> {
+    const box = await openSecretBox(this.home, { mayCreate: false });
+    const store = new Store(
+      openDatabase(path.join(this.home, 'store.db')),
+      {
+        seal: (owner, text) => box.seal(text, owner),
+        open: (owner, text) => box.open(text, owner),
+      },
+      Date.now,
+    );
+    try {
+      const found = store.secret<InternalSecrets>(databaseId);
+      if (found === null) throw new Error(`no secrets of ${databaseId}`);
+      return found;
+    } finally {
+      store.close();
+    }
   }
 
   async remove(name: string): Promise<void> {

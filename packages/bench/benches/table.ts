@@ -7,5 +7,6 @@ export const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   isolation: async () => (await import('./isolation.ts')).isolation,
   connections: async () => (await import('./connections.ts')).connections,
   generator: async () => (await import('./generator.ts')).generator,
+  failover: async () => (await import('./failover.ts')).failover,
   client: async () => (await import('./client.ts')).client,
 };

@@ -8,8 +8,9 @@
  */
 import { performance } from 'node:perf_hooks';
 import { Random } from '../data/random.ts';
-import { MAX_REDIRECTS, REPLY_HEAD_BYTES, TIMELINE_GRAIN_MS } from '../limits.ts';
+import { MAX_REDIRECTS, REPLY_HEAD_BYTES } from '../limits.ts';
 import { encode } from './asker.ts';
+import { Book } from './book.ts';
 import { NanoHistogram } from './histogram.ts';
 import type { Lane, LaneOwner, Request } from './lane.ts';
 import {
@@ -20,11 +21,12 @@ import {
   patchDigits,
   registerCommand,
   type Template,
+  waitCommand,
 } from './profile.ts';
 import type { ThreadOptions } from './protocol.ts';
 import { type ReplyScanner, TYPE } from './reply-scanner.ts';
-import type { Moment } from './report.ts';
 import { ClusterRoutes, type Routes, SingleRoutes } from './routes.ts';
+import { finder } from './sentinels.ts';
 import { slotOf } from './slots.ts';
 import { Stream } from './streams.ts';
 import { OUTCOME } from './verdict.ts';
@@ -46,7 +48,7 @@ export class Driver implements LaneOwner {
   readonly streams: Stream[] = [];
   readonly errors: Record<string, number> = {};
   readonly connectionsLost: Record<string, number> = {};
-  readonly timeline: Moment[] = [];
+  readonly book = new Book();
   arrivals = 0;
   ok = 0;
   failed = 0;
@@ -57,12 +59,13 @@ export class Driver implements LaneOwner {
   private readonly compiled: Compiled[] = [];
   private readonly random: Random;
   private readonly unknownError: RegExp;
+  /** Replies to writes whose WAIT is on the way. */
+  private readonly firstReplies = new Map<Request, { previous: number; refusal: string | null }>();
   private readonly laneNumbers = new Map<Lane, number>();
   private readonly backlog: { operation: number; stream: number; intended: number }[] = [];
   private readonly byKind = { register: [] as number[], log: [] as number[] };
   private turnOf = 0;
   private routesOrNull: Routes | null = null;
-  private startedAt = 0;
   private measureFrom = 0;
   private running = false;
 
@@ -80,12 +83,12 @@ export class Driver implements LaneOwner {
   }
 
   async connect(): Promise<void> {
-    const { cluster, targets, connections, protocol } = this.options;
+    const { cluster, targets, connections, protocol, sentinels } = this.options;
     const seed = targets[0];
     if (seed === undefined) throw new Error('a load needs at least one target');
     this.routesOrNull = cluster
       ? await ClusterRoutes.open(seed, connections, protocol, this)
-      : new SingleRoutes(targets, connections, protocol, this);
+      : new SingleRoutes(targets, connections, protocol, this, finder(seed, sentinels));
     this.makeStreams();
   }
 
@@ -103,7 +106,7 @@ export class Driver implements LaneOwner {
   }
 
   begin(now: number): void {
-    this.startedAt = now;
+    this.book.begin(now);
     this.measureFrom = now + this.options.warmUpMs;
     this.running = true;
     for (const lane of this.routes.lanes) lane.lastOkAt = now;
@@ -171,14 +174,28 @@ export class Driver implements LaneOwner {
     const { operation, templates } = this.operation(request.operation);
     if (operation.kind !== 'plain') {
       const stream = this.stream(request.subject);
-      return operation.kind === 'log'
-        ? logCommand(stream.key, request.number)
-        : registerCommand(stream.key, request.number, operation.valueBytes ?? 0);
+      if (operation.kind === 'log') return logCommand(stream.key, request.number);
+      const set = registerCommand(stream.key, request.number, operation.valueBytes ?? 0);
+      const { waitMs } = operation;
+      return waitMs === undefined ? set : Buffer.concat([set, waitCommand(waitMs)]);
     }
     const template = templates.length > 1 ? this.random.pick(templates) : templates[0];
     if (template === undefined) throw new Error('an operation without a template');
     if (template.digitsAt >= 0) patchDigits(template.bytes, template.digitsAt, request.subject);
     return template.bytes;
+  }
+
+  replies(request: Request): number {
+    if (request.operation === ASKING) return 1;
+    const { operation } = this.operation(request.operation);
+    return operation.kind === 'plain' || operation.waitMs === undefined ? 1 : 2;
+  }
+
+  /** The reply of a write whose WAIT is still to come. */
+  repliedFirst(request: Request, scanner: ReplyScanner): void {
+    const previous = scanner.type === TYPE.error || scanner.isNull ? 0 : scanner.headInteger();
+    const refusal = scanner.type === TYPE.error ? scanner.headText() : null;
+    this.firstReplies.set(request, { previous, refusal });
   }
 
   sent(lane: Lane, request: Request): void {
@@ -189,25 +206,36 @@ export class Driver implements LaneOwner {
 
   replied(lane: Lane, request: Request, scanner: ReplyScanner, now: number): void {
     if (request.operation === ASKING) return;
-    if (scanner.type === TYPE.error) {
-      if (this.error(lane, request, scanner.headText(), now) === 'sent-on') return;
+    const first = this.firstReplies.get(request);
+    this.firstReplies.delete(request);
+    const refusal = first?.refusal ?? (scanner.type === TYPE.error ? scanner.headText() : null);
+    if (refusal !== null) {
+      // A WAIT that failed says nothing of its write: that was answered.
+      const written = first !== undefined && first.refusal === null;
+      if (this.error(lane, request, refusal, now, written) === 'sent-on') return;
     } else {
       this.ok += 1;
       lane.ok(now);
       if (request.intended >= this.measureFrom) this.latency.record((now - request.intended) * NS);
-      const moment = this.moment(now);
-      moment.ok += 1;
-      moment.maxMs = Math.max(moment.maxMs, now - request.intended);
-      this.settle(request, OUTCOME.acknowledged, now, scanner.isNull ? 0 : scanner.headInteger());
+      this.book.succeeded(request.intended, now);
+      if (first === undefined) {
+        const previous = scanner.isNull ? 0 : scanner.headInteger();
+        this.settle(request, OUTCOME.acknowledged, now, previous);
+      } else {
+        const held = scanner.headInteger() > 0;
+        const outcome = held ? OUTCOME.acknowledged : OUTCOME.unknown;
+        this.settle(request, outcome, now, first.previous);
+      }
     }
     if (this.running && this.options.pace.kind === 'closed') this.arrive(now, lane);
   }
 
   lost(lane: Lane, request: Request, now: number): void {
     if (request.operation === ASKING) return;
+    this.firstReplies.delete(request);
     this.unknown += 1;
     this.failed += 1;
-    this.moment(now).failed += 1;
+    this.book.failed('connection-lost', request.intended, now);
     this.settle(request, OUTCOME.unknown, now, 0);
     if (this.running && this.options.pace.kind === 'closed') this.arrive(now, lane);
   }
@@ -223,7 +251,13 @@ export class Driver implements LaneOwner {
     else lane.flush();
   }
 
-  private error(lane: Lane, request: Request, line: string, now: number): 'sent-on' | 'settled' {
+  private error(
+    lane: Lane,
+    request: Request,
+    line: string,
+    now: number,
+    written: boolean,
+  ): 'sent-on' | 'settled' {
     const [code = 'ERR', slot, address] = line.split(' ', 3);
     if ((code === 'MOVED' || code === 'ASK') && slot !== undefined && address !== undefined) {
       this.redirects += 1;
@@ -238,10 +272,10 @@ export class Driver implements LaneOwner {
       }
     }
     this.failed += 1;
-    this.moment(now).failed += 1;
     const shown = code === 'ERR' ? line.slice(0, REPLY_HEAD_BYTES) : code;
     this.errors[shown] = (this.errors[shown] ?? 0) + 1;
-    const mayHaveHappened = this.unknownError.test(line);
+    this.book.failed(shown, request.intended, now);
+    const mayHaveHappened = written || this.unknownError.test(line);
     this.settle(request, mayHaveHappened ? OUTCOME.unknown : OUTCOME.refused, now, 0);
     return 'settled';
   }
@@ -314,12 +348,15 @@ export class Driver implements LaneOwner {
 
   private makeStreams(): void {
     const { profile, connections, run, thread } = this.options;
+    const tag = profile.tag === undefined ? '' : `{${profile.tag}}:`;
     const perLane = profile.streamsPerConnection ?? 1;
     for (const kind of ['register', 'log'] as const) {
       if (!profile.operations.some((op) => op.kind === kind)) continue;
       for (let i = 0; i < connections * perLane; i += 1) {
         this.byKind[kind].push(this.streams.length);
-        this.streams.push(new Stream(kind, Buffer.from(`witness:${run}:${kind}:${thread}:${i}`)));
+        this.streams.push(
+          new Stream(kind, Buffer.from(`witness:${tag}${run}:${kind}:${thread}:${i}`)),
+        );
       }
     }
   }
@@ -355,13 +392,5 @@ export class Driver implements LaneOwner {
     const stream = this.streams[index];
     if (stream === undefined) throw new Error(`no stream ${index}`);
     return stream;
-  }
-
-  private moment(now: number): Moment {
-    const index = Math.max(0, Math.floor((now - this.startedAt) / TIMELINE_GRAIN_MS));
-    while (this.timeline.length <= index) this.timeline.push({ ok: 0, failed: 0, maxMs: 0 });
-    const moment = this.timeline[index];
-    if (moment === undefined) throw new Error('the time line has this moment');
-    return moment;
   }
 }

@@ -22,6 +22,7 @@ export interface LoadOptions {
   readonly threads?: number;
   readonly protocol?: 2 | 3;
   readonly cluster?: boolean;
+  readonly sentinels?: { readonly ports: readonly number[]; readonly name: string };
   readonly seed?: number;
   /** Read every witness back afterwards; default: when the profile has any. */
   readonly verify?: boolean;
@@ -120,6 +121,7 @@ function threadOptions(
     run,
     targets: options.targets,
     cluster: options.cluster ?? false,
+    sentinels: options.sentinels ?? null,
     protocol: options.protocol ?? 2,
     connections: Math.max(1, share(options.connections)),
     pace:

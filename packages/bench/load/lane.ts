@@ -29,11 +29,17 @@ export interface Request {
   /** performance.now() at which it should have been sent. */
   intended: number;
   redirects: number;
+  /** Replies that are still to come for what was sent. */
+  replies: number;
 }
 
 export interface LaneOwner {
   /** Bytes of the request; may be a shared buffer that is copied at once. */
   encode(request: Request): Buffer;
+  /** How many commands it is. */
+  replies(request: Request): number;
+  /** One reply of several, not the last. */
+  repliedFirst(request: Request, scanner: ReplyScanner): void;
   sent(lane: Lane, request: Request): void;
   replied(lane: Lane, request: Request, scanner: ReplyScanner, now: number): void;
   lost(lane: Lane, request: Request, now: number): void;
@@ -46,6 +52,9 @@ const FIRST_CAPACITY = 512;
 
 export class Lane {
   readonly target: Target;
+  /** Asked before each connection where to go; null: always to `target`. */
+  private readonly find: (() => Promise<Target>) | null;
+  onLost: (() => void) | null = null;
   /** Counts connections made: part of what an anomaly is reported with. */
   incarnation = 0;
   ready = false;
@@ -67,13 +76,19 @@ export class Lane {
   private timer: NodeJS.Timeout | undefined;
   private ended = false;
 
-  constructor(target: Target, protocol: 2 | 3, owner: LaneOwner) {
+  constructor(
+    target: Target,
+    protocol: 2 | 3,
+    owner: LaneOwner,
+    find: (() => Promise<Target>) | null = null,
+  ) {
     this.target = target;
+    this.find = find;
     this.protocol = protocol;
     this.owner = owner;
     this.lastOkAt = performance.now();
     this.enlarge(FIRST_CAPACITY);
-    this.open();
+    this.open(target);
   }
 
   get outstanding(): number {
@@ -98,6 +113,7 @@ export class Lane {
     request.number = number;
     request.intended = intended;
     request.redirects = redirects;
+    request.replies = 0;
     this.tail += 1;
     return true;
   }
@@ -115,6 +131,7 @@ export class Lane {
       bytes.copy(this.batch, this.filled);
       this.filled += bytes.length;
       this.sentTo += 1;
+      request.replies = this.owner.replies(request);
       this.owner.sent(this, request);
     }
     this.push();
@@ -141,6 +158,13 @@ export class Lane {
     for (let i = this.sentTo; i < this.tail; i += 1) yield this.at(i);
   }
 
+  /** Takes out what never left, to be sent on another connection. */
+  takeUnsent(): Request[] {
+    const taken = [...this.unsent()].map((request) => ({ ...request }));
+    this.tail = this.sentTo;
+    return taken;
+  }
+
   private at(index: number): Request {
     const request = this.ring[index & (this.ring.length - 1)];
     if (request === undefined) throw new Error('the ring of a lane is never empty');
@@ -149,7 +173,7 @@ export class Lane {
 
   private enlarge(capacity: number): void {
     const next = Array.from({ length: capacity }, (): Request => {
-      return { operation: 0, subject: 0, number: 0, intended: 0, redirects: 0 };
+      return { operation: 0, subject: 0, number: 0, intended: 0, redirects: 0, replies: 0 };
     });
     for (let i = this.head; i < this.tail; i += 1) next[i & (capacity - 1)] = this.at(i);
     this.ring = next;
@@ -164,7 +188,23 @@ export class Lane {
     if (socket.writableLength > 0) this.batch = Buffer.allocUnsafe(WRITE_BATCH_BYTES);
   }
 
-  private open(): void {
+  private async reopen(): Promise<void> {
+    try {
+      const target = this.find === null ? this.target : await this.find();
+      if (!this.ended) this.open(target);
+    } catch {
+      // Nobody says where to go: asked again, as a refused connection would be.
+      this.openLater();
+    }
+  }
+
+  private openLater(): void {
+    if (this.ended) return;
+    this.timer = setTimeout(() => void this.reopen(), this.backoff);
+    this.backoff = Math.min(this.backoff * 2, RECONNECT_MAX_MS);
+  }
+
+  private open(target: Target): void {
     const scanner = new ReplyScanner(() => this.reply(scanner));
     const feed = (data: Buffer, length: number): void => {
       if (this.socket !== socket) return;
@@ -184,14 +224,14 @@ export class Lane {
         return true;
       },
     };
-    const tls = this.target.tls !== undefined;
-    const socket = openSocket(this.target, tls ? {} : { onread });
+    const tls = target.tls !== undefined;
+    const socket = openSocket(target, tls ? {} : { onread });
     // A TLS socket takes no read buffer of ours.
     if (tls) socket.on('data', (data: Buffer) => feed(data, data.length));
     this.socket = socket;
     socket.on(tls ? 'secureConnect' : 'connect', () => {
       this.incarnation += 1;
-      const hello = greeting(this.target, this.protocol);
+      const hello = greeting(target, this.protocol);
       this.greetings = hello.length;
       for (const args of hello) socket.write(encode(args));
       if (this.greetings === 0) this.becomeReady();
@@ -223,6 +263,11 @@ export class Lane {
       return;
     }
     const request = this.at(this.head);
+    request.replies -= 1;
+    if (request.replies > 0) {
+      this.owner.repliedFirst(request, scanner);
+      return;
+    }
     this.head += 1;
     this.owner.replied(this, request, scanner, performance.now());
   }
@@ -251,8 +296,8 @@ export class Lane {
     }
     if (this.ended) return;
     this.owner.connectionLost(this, reason);
-    this.timer = setTimeout(() => this.open(), this.backoff);
-    this.backoff = Math.min(this.backoff * 2, RECONNECT_MAX_MS);
+    this.openLater();
+    this.onLost?.();
   }
 }
 

@@ -19,12 +19,23 @@ export type Operation =
       /** Keys are numbered 0 to keys - 1. */
       readonly keys?: number;
     }
-  | { readonly kind: 'register' | 'log'; readonly weight: number; readonly valueBytes?: number };
+  | {
+      readonly kind: 'register' | 'log';
+      readonly weight: number;
+      readonly valueBytes?: number;
+      /**
+       * Registers: WAIT 1 follows each write on its connection for up to so many milliseconds, and
+       * only a write that a replica holds counts as acknowledged.
+       */
+      readonly waitMs?: number;
+    };
 
 export interface Profile {
   readonly operations: readonly Operation[];
   /** Registers and logs of each connection. */
   readonly streamsPerConnection?: number;
+  /** Hash tag of every witness key: keeps them on one shard. */
+  readonly tag?: string;
 }
 
 export const PROFILES = {
@@ -110,6 +121,11 @@ export const VERSION_DIGITS = 12;
 export function registerCommand(key: Buffer, version: number, size: number): Buffer {
   const head = String(version).padStart(VERSION_DIGITS, '0') + ':';
   return encode(['SET', key, head.padEnd(size, 'x'), 'GET']);
+}
+
+/** Answered when one replica has everything written on this connection so far, or in vain. */
+export function waitCommand(waitMs: number): Buffer {
+  return encode(['WAIT', 1, waitMs]);
 }
 
 export function logCommand(key: Buffer, number: number): Buffer {

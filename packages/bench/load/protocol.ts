@@ -4,8 +4,17 @@ import type { Profile } from './profile.ts';
 import type { LoadPart } from './report.ts';
 
 export type Pace =
-  /** Requests a second of this thread; `poisson` arrivals are independent, `even` ones equally spaced. */
-  | { readonly kind: 'open'; readonly rate: number; readonly arrivals: 'poisson' | 'even' }
+  /**
+   * Requests a second of this thread; `poisson` arrivals are independent, `even` ones equally spaced.
+   * `sleepy`: up to 2 ms late instead of spinning, for a load that shares its cores with the server;
+   * latencies count from the intended time either way.
+   */
+  | {
+      readonly kind: 'open';
+      readonly rate: number;
+      readonly arrivals: 'poisson' | 'even';
+      readonly sleepy?: boolean;
+    }
   /** Each connection keeps this many requests on the way. */
   | { readonly kind: 'closed'; readonly depth: number };
 
@@ -16,6 +25,8 @@ export interface ThreadOptions {
   /** Connections go to these in turn; one is enough for a cluster. */
   readonly targets: readonly Target[];
   readonly cluster: boolean;
+  /** Sentinels, and the name that they know the primary by; null: connections go where they went. */
+  readonly sentinels: { readonly ports: readonly number[]; readonly name: string } | null;
   readonly protocol: 2 | 3;
   readonly connections: number;
   readonly pace: Pace;

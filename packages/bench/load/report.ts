@@ -34,6 +34,20 @@ export interface Moment {
   maxMs: number;
 }
 
+/** A time without any success, milliseconds since 1970. */
+export interface Pause {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A request that failed; `error` is the code it failed with. */
+export interface Failure {
+  readonly error: string;
+  /** When it should have been sent, and when its failure was seen. */
+  readonly intendedAt: number;
+  readonly endedAt: number;
+}
+
 /** Of one thread. */
 export interface LoadPart {
   readonly arrivals: number;
@@ -53,6 +67,10 @@ export interface LoadPart {
   readonly busy: number;
   readonly timeline: Moment[];
   readonly gaps: { readonly connection: string; readonly ms: number; readonly at: number }[];
+  /** Of at least PAUSE_MIN_MS, over all connections of the thread, in order. */
+  readonly pauses: Pause[];
+  /** The first MAX_FAILURES; `errors` counts all. */
+  readonly failures: Failure[];
   readonly verification: Verification | null;
 }
 
@@ -81,6 +99,9 @@ export interface LoadReport {
   readonly timeline: Moment[];
   /** The longest time without a success on one connection. */
   readonly longestGap: { readonly connection: string; readonly ms: number; readonly at: number };
+  /** Times without a success on any connection. */
+  readonly pauses: Pause[];
+  readonly failures: Failure[];
   readonly verification: Verification | null;
 }
 
@@ -132,8 +153,21 @@ export function combine(parts: readonly LoadPart[], limited: string | null): Loa
     generatorLimited: limited,
     timeline: mergeTimelines(parts.map((p) => p.timeline)),
     longestGap: gaps[0] ?? { connection: '', ms: 0, at: 0 },
+    pauses: parts.map((p) => p.pauses).reduce(commonPauses, [{ from: 0, to: Infinity }]),
+    failures: parts.flatMap((p) => p.failures).sort((a, b) => a.endedAt - b.endedAt),
     verification: mergeVerifications(parts),
   };
+}
+
+/** When neither had a success. */
+export function commonPauses(a: readonly Pause[], b: readonly Pause[]): Pause[] {
+  return a.flatMap((one) =>
+    b.flatMap((other) => {
+      const from = Math.max(one.from, other.from);
+      const to = Math.min(one.to, other.to);
+      return to > from ? [{ from, to }] : [];
+    }),
+  );
 }
 
 function mergeTimelines(timelines: readonly Moment[][]): Moment[] {

@@ -1,4 +1,5 @@
 /** Which lane carries a request: in turn on a single server, by slot on a cluster. */
+import { DISCOVERY_MS } from '../limits.ts';
 import { Asker, type Target } from './asker.ts';
 import { Lane, type LaneOwner } from './lane.ts';
 import { slotMap } from './slots.ts';
@@ -17,11 +18,18 @@ export class SingleRoutes implements Routes {
   readonly lanes: Lane[];
   private turn = 0;
 
-  constructor(targets: readonly Target[], connections: number, protocol: 2 | 3, owner: LaneOwner) {
+  /** `find`: where to connect next, for lanes that lost their connection; absent: where they were. */
+  constructor(
+    targets: readonly Target[],
+    connections: number,
+    protocol: 2 | 3,
+    owner: LaneOwner,
+    find: (() => Promise<Target>) | null = null,
+  ) {
     this.lanes = Array.from({ length: connections }, (_, i) => {
       const target = targets[i % targets.length];
       if (target === undefined) throw new Error('a load needs at least one target');
-      return new Lane(target, protocol, owner);
+      return new Lane(target, protocol, owner, find);
     });
   }
 
@@ -44,6 +52,7 @@ export class ClusterRoutes implements Routes {
   private readonly seed: Target;
   private readonly map: string[];
   private readonly byNode = new Map<string, Lane[]>();
+  private discovery: NodeJS.Timeout | null = null;
   private readonly perNode: number;
   private readonly protocol: 2 | 3;
   private readonly owner: LaneOwner;
@@ -98,6 +107,46 @@ export class ClusterRoutes implements Routes {
     return laneAt(this.lanesOf(address), slot % this.perNode);
   }
 
+  /**
+   * A node is away: the others are asked who owns its slots until it is back or somebody does. What
+   * had not been sent to it goes to the new owner.
+   */
+  private nodeLost(address: string): void {
+    if (this.discovery !== null || this.map.every((each) => each !== address)) return;
+    this.discovery = setTimeout(() => {
+      this.discovery = null;
+      void this.discover(address);
+    }, DISCOVERY_MS);
+  }
+
+  private async discover(lost: string): Promise<void> {
+    const others = [...this.byNode.keys()].filter((address) => address !== lost);
+    const maps = others.map(async (address) => {
+      const asker = await Asker.open(nodeTarget(this.seed, address));
+      const map = slotMap(await asker.ask('CLUSTER', 'SLOTS'), '127.0.0.1').map(
+        (owner, slot) => (owner === '' ? this.map[slot] : owner) ?? '',
+      );
+      asker.close();
+      if (map.includes(lost)) throw new Error('nobody took over yet');
+      return map;
+    });
+    const map = await Promise.any(maps).catch(() => null);
+    if (map === null) {
+      if (this.lanesOf(lost).every((lane) => !lane.ready)) this.nodeLost(lost);
+      return;
+    }
+    const slot = this.map.indexOf(lost);
+    for (const [i, owner] of map.entries()) this.map[i] = owner;
+    const heirs = this.lanesOf(this.map[slot] ?? '');
+    for (const [i, lane] of this.lanesOf(lost).entries()) {
+      const heir = laneAt(heirs, i);
+      for (const { operation, subject, number, intended, redirects } of lane.takeUnsent()) {
+        heir.enqueue(operation, subject, number, intended, redirects);
+      }
+      heir.flush();
+    }
+  }
+
   private lanesOf(address: string): Lane[] {
     let lanes = this.byNode.get(address);
     if (lanes === undefined) {
@@ -106,6 +155,7 @@ export class ClusterRoutes implements Routes {
         { length: this.perNode },
         () => new Lane(target, this.protocol, this.owner),
       );
+      for (const lane of lanes) lane.onLost = () => this.nodeLost(address);
       this.byNode.set(address, lanes);
       this.lanes.push(...lanes);
     }

@@ -65,6 +65,7 @@ function start(): void {
     }
     const wait = Math.min(nextAt, endAt) - performance.now();
     if (wait > SPIN_BELOW_MS) setTimeout(tick, wait - SPIN_BELOW_MS + 1);
+    else if (pace.sleepy === true) setTimeout(tick, 1);
     else setImmediate(tick);
   };
   tick();
@@ -88,6 +89,7 @@ async function finish(): Promise<void> {
 function done(): void {
   const busy = performance.eventLoopUtilization(idle).utilization;
   const gaps = driver.gaps(endedAt);
+  driver.book.end(endedAt);
   driver.end();
   say({
     type: 'done',
@@ -104,7 +106,9 @@ function done(): void {
       latency: driver.latency.data(),
       lag: driver.lag.data(),
       busy,
-      timeline: driver.timeline,
+      timeline: driver.book.timeline,
+      pauses: driver.book.pauses,
+      failures: driver.book.failures,
       gaps,
       verification,
     },

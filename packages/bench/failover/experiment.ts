@@ -1,0 +1,119 @@
+/** One system under its writers, and what befalls it, blow after blow. */
+import { randomInt } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Asker, encode } from '../load/asker.ts';
+import { ServerError } from '../load/decode.ts';
+import { type ProcessRef, signal, until } from '../processes.ts';
+import { type Crash, crash, halfTransactions } from './blows.ts';
+import { addErrors, type Blow, type Errors, lostOf, unavailability } from './figures.ts';
+import type { System } from './system.ts';
+import { Writers } from './writers.ts';
+
+const MB = 1024 * 1024;
+const VALUE_BYTES = 1024;
+const LOAD_WINDOW = 2_000;
+/** The longest that anything here may take to be over. */
+const OVER_MS = 30_000;
+/** Writers go on for this long after the last blow, and before the first. */
+const QUIET_MS = 300;
+
+export interface Outcome {
+  readonly blows: readonly (Blow & { readonly gapMs: number })[];
+  readonly errors: Errors;
+  readonly lost: number;
+  readonly lostWithWait: number;
+  readonly halfTransactions: number;
+  /** The longest that a successful write took, from when it was due. */
+  readonly longestWriteMs: number;
+  /** Acknowledged a second, over everything. */
+  readonly rate: number;
+}
+
+/** What is done to the shard once; answers when, and resolves `over` when it is behind us. */
+export type Deed = (
+  system: System,
+) => Promise<{ kind: string; at: number; over: Promise<unknown> }>;
+
+export function killing(how: Crash): Deed {
+  return async (system) => {
+    const { at, victim } = await crash(system, how);
+    return { kind: how, at, over: replaced(system, victim) };
+  };
+}
+
+/** The primary is stopped, not killed: it holds its sockets and says nothing. */
+export const hanging: Deed = async (system) => {
+  const victim = await system.primary();
+  await sleep(randomInt(QUIET_MS));
+  const at = performance.timeOrigin + performance.now();
+  signal(victim, 'SIGSTOP');
+  return { kind: 'hang', at, over: replaced(system, victim) };
+};
+
+export async function experiment(
+  system: System,
+  deeds: readonly Deed[],
+  options: { readonly seed: number; say(line: string): void },
+): Promise<Outcome> {
+  await system.whole();
+  const writers = await Writers.start(system, options.seed);
+  const done: { kind: string; at: number }[] = [];
+  await sleep(QUIET_MS);
+  for (const deed of deeds) {
+    await system.whole();
+    const { kind, at, over } = await deed(system);
+    done.push({ kind, at });
+    await over;
+    const before = writers.acknowledged;
+    await until('writes are acknowledged again', () => writers.acknowledged > before, OVER_MS);
+  }
+  await system.whole();
+  await sleep(QUIET_MS);
+  const end = performance.timeOrigin + performance.now();
+  const reports = await writers.end();
+  const blows = done.map((each, i) => {
+    const blow = { ...each, until: done[i + 1]?.at ?? end };
+    return { ...blow, gapMs: unavailability(reports.plain.pauses, blow) };
+  });
+  for (const { kind, gapMs } of blows) {
+    options.say(`${system.name}: ${kind}: ${gapMs.toFixed(1)} ms`);
+  }
+  return {
+    blows,
+    errors: addErrors(reports, blows),
+    lost: lostOf(reports.plain),
+    lostWithWait: lostOf(reports.guarded),
+    halfTransactions: await halfTransactions(system),
+    longestWriteMs: reports.plain.latencyMs.max,
+    rate: reports.plain.rate,
+  };
+}
+
+/** Another process is primary, and the shard is whole. */
+async function replaced(system: System, victim: ProcessRef): Promise<void> {
+  await until(
+    'another primary',
+    async () => {
+      const now = await system.primary().catch(() => null);
+      return now !== null && (now.pid !== victim.pid || now.startTicks !== victim.startTicks);
+    },
+    OVER_MS,
+  );
+}
+
+/** Puts this much data on the shard under test. */
+export async function fill(system: System, megabytes: number): Promise<void> {
+  const asker = await Asker.open(await system.entrance());
+  try {
+    const value = Buffer.alloc(VALUE_BYTES, 'd');
+    const keys = (megabytes * MB) / VALUE_BYTES;
+    for (let from = 0; from < keys; from += LOAD_WINDOW) {
+      const window = Array.from({ length: Math.min(LOAD_WINDOW, keys - from) }, (_, i) =>
+        asker.raw(encode(['SET', `{${system.tag}}:data:${from + i}`, value])),
+      );
+      for (const reply of await Promise.all(window)) if (reply instanceof ServerError) throw reply;
+    }
+  } finally {
+    asker.close();
+  }
+}

@@ -1,0 +1,75 @@
+/** From what the writers saw to the figures of each blow. Pure. */
+import type { Failure, LoadReport, Pause } from '../load/report.ts';
+import type { WritersReport } from './writers.ts';
+
+/** What was done to the primary, and when (milliseconds since 1970). */
+export interface Blow {
+  readonly kind: string;
+  readonly at: number;
+  /** The shard was whole again, or the next blow fell. */
+  readonly until: number;
+}
+
+/**
+ * The longest time between two acknowledged writes that overlaps the blow or follows it. 0: no two
+ * of them were further apart than PAUSE_MIN_MS.
+ */
+export function unavailability(pauses: readonly Pause[], blow: Blow): number {
+  const around = pauses.filter((pause) => pause.to >= blow.at && pause.from <= blow.until);
+  return Math.max(0, ...around.map((pause) => pause.to - pause.from));
+}
+
+/** By which a server says that it does not know whether a write happened. */
+const UNKNOWN = new Set(['OUTCOMEUNKNOWN']);
+/**
+ * A write that was due this long after a blow was not on its way when it fell. A crash is seen at
+ * once; of a process that is only stopped nobody can know for a second that it will not go on.
+ */
+const NOTICED_MS = { crash: 50, hang: 1_500 } as const;
+
+/** In flight when a blow fell, and said to be unknown: what no server can do better. */
+export function isExplained(failure: Failure, blows: readonly Blow[]): boolean {
+  if (!UNKNOWN.has(failure.error)) return false;
+  return blows.some(
+    (blow) => failure.intendedAt <= blow.at + NOTICED_MS[blow.kind === 'hang' ? 'hang' : 'crash'] && failure.endedAt >= blow.at,
+  );
+}
+
+export interface Errors {
+  readonly explained: number;
+  readonly unexplained: number;
+  /** The unexplained ones, by what they said. */
+  readonly examples: readonly string[];
+}
+
+export function errorsOf(report: LoadReport, blows: readonly Blow[]): Errors {
+  let explained = 0;
+  const others: string[] = [];
+  for (const failure of report.failures) {
+    if (isExplained(failure, blows)) explained += 1;
+    else others.push(failure.error);
+  }
+  for (const [reason, count] of Object.entries(report.connectionsLost)) {
+    others.push(...Array.from({ length: count }, () => `connection: ${reason}`));
+  }
+  if (report.shed > 0) others.push(...Array.from({ length: report.shed }, () => 'not sent'));
+  const unread = report.verification?.unread ?? [];
+  others.push(...unread.map((each) => `not read back: ${each}`));
+  return { explained, unexplained: others.length, examples: [...new Set(others)].slice(0, 5) };
+}
+
+/** Acknowledged writes that are not there, or there twice, or in another order. */
+export function lostOf(report: LoadReport): number {
+  const v = report.verification;
+  if (v === null) throw new Error('the writes of this load were not read back');
+  return v.lost + v.duplicated + v.reordered + v.impossible;
+}
+
+export function addErrors(reports: WritersReport, blows: readonly Blow[]): Errors {
+  const all = [reports.plain, reports.guarded].map((report) => errorsOf(report, blows));
+  return {
+    explained: all.reduce((sum, each) => sum + each.explained, 0),
+    unexplained: all.reduce((sum, each) => sum + each.unexplained, 0),
+    examples: all.flatMap((each) => each.examples),
+  };
+}
