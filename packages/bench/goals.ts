@@ -83,6 +83,15 @@ export const GOALS: Readonly<Record<string, Goals>> = {
     tls_kb_per_connection: atMost(50),
     engine_connections: atMost(99),
   },
+  failover: {
+    crash_p50_ms: atMost(25),
+    crash_p99_ms: atMost(100),
+    hang_p99_ms: atMost(1_500),
+    planned_p99_ms: atMost(20),
+    planned_errors: atMost(0),
+    lost_with_wait: atMost(0),
+    unexplained_errors: atMost(0),
+  },
   generator: {
     one_thread_rate: [{ is: 'at-least', value: 50_000 }],
     // Agreement, not a race: neither more nor less than 5 % apart.

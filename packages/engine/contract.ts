@@ -208,6 +208,11 @@ export interface EngineNode {
   find(): Promise<readonly { readonly dataDir: string; readonly process: ProcessRef }[]>;
   inspect(process: ProcessRef): ProcessFacts;
   /**
+   * Told at once when a process ends that this object started. One that an earlier control process
+   * started ends unheard: whoever must know looks at it, too.
+   */
+  onExit(listener: (process: ProcessRef) => void): void;
+  /**
    * The fence: SIGKILL by pid and start time, then wait until gone. Works on stopped processes.
    * Rejects with EngineError `fence-unconfirmed` when the process is still there at the deadline.
    */

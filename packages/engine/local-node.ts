@@ -43,6 +43,7 @@ export class LocalNode implements EngineNode {
   readonly engine: EngineBuild;
   readonly #dataRoot: string;
   readonly #provisioned: ProvisionedEngine;
+  readonly #exitListeners: ((process: ProcessRef) => void)[] = [];
 
   constructor(options: LocalNodeOptions) {
     this.id = options.id;
@@ -59,7 +60,14 @@ export class LocalNode implements EngineNode {
       [join(launch.dataDir, FILES.config)],
       launch.dataDir,
       join(launch.dataDir, FILES.log),
+      (ended) => {
+        for (const listener of this.#exitListeners) listener(ended);
+      },
     );
+  }
+
+  onExit(listener: (process: ProcessRef) => void): void {
+    this.#exitListeners.push(listener);
   }
 
   /**

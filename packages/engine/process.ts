@@ -32,6 +32,7 @@ export async function startDetached(
   args: readonly string[],
   cwd: string,
   logFile: string,
+  onExit: (process: ProcessRef) => void = () => {},
 ): Promise<ProcessRef> {
   const log = openSync(logFile, 'a', 0o600);
   try {
@@ -50,6 +51,7 @@ export async function startDetached(
     // The child cannot vanish before this line: only our own event loop reaps it.
     const ref = pid === undefined ? null : refOf(pid);
     if (ref === null) throw new Error('the process ended before it could be looked at');
+    child.once('exit', () => onExit(ref));
     return ref;
   } catch (error) {
     throw new EngineError(

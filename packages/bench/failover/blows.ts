@@ -11,6 +11,7 @@ import type { System } from './system.ts';
 
 export const CRASHES = ['any-moment', 'snapshot', 'large-value', 'transaction'] as const;
 export type Crash = (typeof CRASHES)[number];
+type AtOnce = 'at-once';
 
 const LARGE_VALUE_BYTES = 5 * 1024 * 1024;
 /** A snapshot of 100 MB takes a few hundred; a large value is half written after a few. */
@@ -21,11 +22,12 @@ const JITTER_MS = 250;
 /** Kills the primary in this way; answers when (milliseconds since 1970) and whom. */
 export async function crash(
   system: System,
-  how: Crash,
+  how: Crash | AtOnce,
 ): Promise<{ at: number; victim: ProcessRef }> {
   const victim = await system.primary();
-  await sleep(randomInt(JITTER_MS));
+  if (how !== 'at-once') await sleep(randomInt(JITTER_MS));
   switch (how) {
+    case 'at-once':
     case 'any-moment':
       return { at: end(victim), victim };
     case 'snapshot':

@@ -5,7 +5,14 @@ import { Asker, encode } from '../load/asker.ts';
 import { ServerError } from '../load/decode.ts';
 import { type ProcessRef, signal, until } from '../processes.ts';
 import { type Crash, crash, halfTransactions } from './blows.ts';
-import { addErrors, type Blow, type Errors, lostOf, unavailability } from './figures.ts';
+import {
+  addErrors,
+  type Blow,
+  type Errors,
+  failuresIn,
+  lostOf,
+  unavailability,
+} from './figures.ts';
 import type { System } from './system.ts';
 import { Writers } from './writers.ts';
 
@@ -20,6 +27,8 @@ const QUIET_MS = 300;
 export interface Outcome {
   readonly blows: readonly (Blow & { readonly gapMs: number })[];
   readonly errors: Errors;
+  /** Errors of any kind whose write was due around a failover on request. */
+  readonly plannedErrors: number;
   readonly lost: number;
   readonly lostWithWait: number;
   readonly halfTransactions: number;
@@ -48,6 +57,17 @@ export const hanging: Deed = async (system) => {
   const at = performance.timeOrigin + performance.now();
   signal(victim, 'SIGSTOP');
   return { kind: 'hang', at, over: replaced(system, victim) };
+};
+
+/**
+ * Killed, and its successor again while that has no whole copy beside it: what was only in memory
+ * is gone, and the shard serves again empty.
+ */
+export const killingTwice: Deed = async (system) => {
+  const { victim: first } = await crash(system, 'any-moment');
+  await replaced(system, first);
+  const { at, victim } = await crash(system, 'at-once');
+  return { kind: 'while-syncing', at, over: replaced(system, victim) };
 };
 
 export async function experiment(
@@ -81,6 +101,9 @@ export async function experiment(
   return {
     blows,
     errors: addErrors(reports, blows),
+    plannedErrors: blows
+      .filter((blow) => blow.kind === 'planned')
+      .reduce((sum, blow) => sum + failuresIn(reports, blow), 0),
     lost: lostOf(reports.plain),
     lostWithWait: lostOf(reports.guarded),
     halfTransactions: await halfTransactions(system),

@@ -31,8 +31,16 @@ const NOTICED_MS = { crash: 50, hang: 1_500 } as const;
 export function isExplained(failure: Failure, blows: readonly Blow[]): boolean {
   if (!UNKNOWN.has(failure.error)) return false;
   return blows.some(
-    (blow) => failure.intendedAt <= blow.at + NOTICED_MS[blow.kind === 'hang' ? 'hang' : 'crash'] && failure.endedAt >= blow.at,
+    (blow) =>
+      failure.intendedAt <= blow.at + NOTICED_MS[blow.kind === 'hang' ? 'hang' : 'crash'] &&
+      failure.endedAt >= blow.at,
   );
+}
+
+/** Failures seen from this blow on, until the next. */
+export function failuresIn(reports: WritersReport, blow: Blow): number {
+  const failures = [...reports.plain.failures, ...reports.guarded.failures];
+  return failures.filter(({ endedAt }) => endedAt >= blow.at && endedAt < blow.until).length;
 }
 
 export interface Errors {

@@ -12,6 +12,9 @@ export const PINGS_PER_SAMPLE = 5;
 export const SAMPLES_PER_LOOK = 5;
 /** A closed connection is a false alarm if another one answers within this. */
 export const SECOND_OPINION_MS = 50;
+/** Both connections are closed and the process is still there: it is looked at so often, so long. */
+export const DYING_MS = 100;
+export const DYING_POLL_MS = 1;
 /** Logging in to a living engine on this machine takes a few ms. */
 export const LINK_DEADLINE_MS = 1_000;
 /** While a process starts, its socket is tried this often. */

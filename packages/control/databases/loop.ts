@@ -5,12 +5,13 @@
  * starts on that until it ended, so a slow start never delays a failover beside it. The loop never
  * waits for an action: its end wakes the loop like any other event.
  */
-import type { EngineFacts } from '../../engine/contract.ts';
+import type { EngineFacts, ProcessRef } from '../../engine/contract.ts';
 import type { Action, Plan, Sighting, View, Wait } from '../plan/model.ts';
 import { plan } from '../plan/plan.ts';
 import type { DatabaseRecord, InstanceRecord } from '../store/records.ts';
 import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
+import { FailoverTimes, PARTS } from './failover-times.ts';
 import { votingOff } from './launch.ts';
 import { RETRY_MS } from './limits.ts';
 import { perform } from './perform.ts';
@@ -21,6 +22,7 @@ export class DatabaseLoop extends DatabaseRecords {
   /** Generation of the lock on the data folder: checked in the transaction of each promotion. */
   readonly lease: () => void;
   readonly ownDelayMs: () => number;
+  readonly times: FailoverTimes;
   readonly #gone: () => void;
   readonly #watches = new Map<string, Watch>();
   readonly #busy = new Map<string, Promise<void>>();
@@ -43,6 +45,7 @@ export class DatabaseLoop extends DatabaseRecords {
     this.lease = lease;
     this.ownDelayMs = ownDelayMs;
     this.#gone = gone;
+    this.times = new FailoverTimes(() => deps.clock.now());
   }
 
   /** Something changed: look soon, once for many calls. */
@@ -120,6 +123,7 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#waits = planned.waits;
     for (const action of planned.actions) this.#begin(action);
     followOperations(this, view, planned);
+    this.#tellTimes(view.published);
     this.#schedule(planned);
   }
 
@@ -167,8 +171,10 @@ export class DatabaseLoop extends DatabaseRecords {
     const login = { user: 'admin', password: this.secrets().admin };
     return new Watch(this.deps, instance, login, votingOff(database), {
       changed: () => this.wake(),
+      alarm: () => this.#alarm(instance.id),
       sampled: (facts) => this.#sample(instance.id, facts),
-      falseAlarm: (reason) =>
+      falseAlarm: (reason) => {
+        this.times.falseAlarm(instance.shard);
         this.deps.store.write(() =>
           this.event(
             'false-alarm',
@@ -179,8 +185,43 @@ export class DatabaseLoop extends DatabaseRecords {
               instance: instance.id,
             },
           ),
-        ),
+        );
+      },
     });
+  }
+
+  /** A process of ours ended: told by the system, before any connection tells it. */
+  ended(process: ProcessRef): void {
+    if (this.#stopped) return;
+    const instance = this.instances().find((i) => isSame(i.process, process));
+    if (instance === undefined) return;
+    this.#alarm(instance.id);
+    this.wake();
+  }
+
+  #alarm(id: string): void {
+    const instance = this.deps.store.instance(id);
+    if (instance === null) return;
+    const { phase, primary } = this.shard(instance.shard);
+    if (phase === 'serving' && primary === id) this.times.alarm(instance.shard);
+  }
+
+  /** Failovers whose new primary the endpoint serves by now: said, with the time of each part. */
+  #tellTimes(published: boolean): void {
+    if (!published) return;
+    for (const shard of this.times.served()) {
+      this.times.mark(shard, 'published');
+      const after = this.times.end(shard);
+      const parts = Object.entries(after).map(([part, ms]) => `${part} ${ms}`);
+      this.deps.store.write(() =>
+        this.event(
+          'failover-complete',
+          'info',
+          `Shard ${shard} serves again ${after.published ?? 0} ms after ${PARTS.alarm} (ms: ${parts.join(', ')}).`,
+          { shard, data: after },
+        ),
+      );
+    }
   }
 
   /** Keeps what each engine last said of its stream: it proves candidates fit (engine rule 3). */
@@ -261,6 +302,10 @@ export class DatabaseLoop extends DatabaseRecords {
       this.wake();
     }
   }
+}
+
+function isSame(a: ProcessRef | null, b: ProcessRef): boolean {
+  return a?.pid === b.pid && a.startTicks === b.startTicks;
 }
 
 function subjectOf(action: Action): string {

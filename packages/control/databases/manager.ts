@@ -57,6 +57,9 @@ export class Databases {
       listenProblem: (id) => this.#publisher.problem(id),
     };
     const { store } = deps;
+    deps.node.onExit((process) => {
+      for (const loop of this.#loops.values()) loop.ended(process);
+    });
     this.#generation = String(Number(store.meta(GENERATION) ?? 0) + 1);
     store.write(() => store.setMeta(GENERATION, this.#generation));
     this.#publisher = new Publisher({

@@ -19,6 +19,8 @@ import type { Condition, Sighting } from '../plan/model.ts';
 import type { InstanceRecord } from '../store/records.ts';
 import type { ExecutorDeps } from './deps.ts';
 import {
+  DYING_MS,
+  DYING_POLL_MS,
   FACTS_DEADLINE_MS,
   LINK_DEADLINE_MS,
   LINK_QUICK_TRIES,
@@ -40,6 +42,8 @@ export interface WatchEvents {
   /** A fresh look at the stream, once a second. */
   sampled(facts: EngineFacts): void;
   falseAlarm(reason: string): void;
+  /** It may be dead or hung: the first sign of it. */
+  alarm(): void;
 }
 
 export class Watch {
@@ -178,6 +182,7 @@ export class Watch {
     this.#condition = condition;
     this.#since = this.#deps.clock.now();
     if (condition === 'mute') {
+      this.#events.alarm();
       this.inspect();
       this.#cpuWhenMute = this.#process?.cpuTicks ?? 0;
     }
@@ -240,6 +245,7 @@ export class Watch {
     if (!this.#current(round) || this.#main !== link) return;
     this.#main = null;
     this.#timer?.cancel();
+    this.#events.alarm();
     if (this.#isGone()) return this.#events.changed();
     const spare = this.#spare;
     this.#spare = null;
@@ -255,10 +261,21 @@ export class Watch {
     } catch {
       if (!this.#current(round)) return;
       spare?.close();
-      if (!this.#isGone()) this.#set('mute');
+      if (!(await this.#diesNow(round))) this.#set('mute');
+      if (!this.#current(round)) return;
       this.#events.changed();
       void this.#connect(round, 0);
     }
+  }
+
+  /** A process closes its sockets a moment before it is gone; with much memory, a longer one. */
+  async #diesNow(round: number): Promise<boolean> {
+    const deadline = this.#deps.clock.now() + DYING_MS;
+    while (this.#current(round) && this.#deps.clock.now() < deadline) {
+      if (this.#isGone()) return true;
+      await this.#deps.clock.sleep(DYING_POLL_MS);
+    }
+    return this.#isGone();
   }
 
   /** Everything, and whether something changed that the plan may care about. */

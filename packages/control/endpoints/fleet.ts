@@ -105,13 +105,20 @@ export class LocalFleet implements EndpointFleet {
   ): Promise<readonly { address: string; reason: string }[]> {
     const snapshot: Snapshot = { epoch, databases };
     const supervisor = await this.#connected();
+    const before = this.#snapshot;
+    this.#snapshot = snapshot;
     let published: PublishResult;
     try {
-      published = (await supervisor.request(
+      // Side by side: clients may be waiting for what the workers are told. Addresses that are new
+      // to them they wait for themselves, until the supervisor lends the sockets.
+      const asked = supervisor.request(
         { type: 'publish', plan: this.#plan(), snapshot, base: this.#base } as { type: string },
         ANSWER_WAIT_MS,
-      )) as PublishResult;
+      );
+      const [answer] = await Promise.all([asked, this.#links.push(snapshot)]);
+      published = answer as PublishResult;
     } catch (error) {
+      this.#snapshot = before;
       if (error instanceof PeerRefusal) {
         throw new ControlError(
           error.code,
@@ -121,10 +128,8 @@ export class LocalFleet implements EndpointFleet {
       }
       throw error;
     }
-    this.#snapshot = snapshot;
     // The supervisor has our plan now, so their successors are of our build.
     for (const pid of this.#links.misfits()) await this.#replace(supervisor, pid);
-    await this.#links.push(snapshot);
     // Who is told to stop applies nothing any more: nobody may wait for it.
     await until(this.#wakeups, APPLY_WAIT_MS, () => this.#leaving || this.#applied(epoch));
     if (!this.#applied(epoch)) {

@@ -110,6 +110,9 @@ export class SimNode implements EngineNode {
     };
   }
 
+  /** Nobody hears a process end here: what is right must be right without that. */
+  onExit(): void {}
+
   kill(process: ProcessRef, deadlineMs: number): Promise<void> {
     return this.call('kill', deadlineMs, () => {
       const engine = this.#world.byProcess(process);

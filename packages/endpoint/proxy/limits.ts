@@ -28,6 +28,10 @@ export const LANE_HIGH_WATER = 4 * 1024 * 1024;
 export const LANE_CONNECT_MS = 5000;
 /** Between attempts to reach a shard that refuses connections. */
 export const LANE_RETRY_MS = 20;
+/** An answer that takes longer is said to the control process, which looks whether the engine lives. */
+export const SILENCE_MS = 30;
+/** ...and said again at the earliest after this: slow commands are legal. */
+export const SILENCE_AGAIN_MS = 1000;
 /** A lane that nobody used for this long is closed. */
 export const LANE_IDLE_MS = 60_000;
 /** Lanes of users other than the default one, all together. Beyond: clients wait their turn. */

@@ -136,6 +136,7 @@ export class ProxyPath implements DataPath {
   #onSweep(): void {
     this.world.tick();
     if (this.table === null) this.#askTable();
+    for (const shard of this.world.topology.shards) shard.listenForSilence();
     for (const session of this.patient) if (session.overdue) this.world.wake(session);
     if (++this.#sweeps % 100 === 0) {
       for (const shard of this.world.topology.shards) shard.sweep();

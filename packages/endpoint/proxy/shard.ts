@@ -7,7 +7,7 @@
  * deadline sweep. So a shard that is held, down, hung or far behind costs its clients time and the
  * worker nothing.
  */
-import type { ShardView } from '../control-protocol.ts';
+import type { InstanceView, ShardView } from '../control-protocol.ts';
 import { HoldExpired } from '../data-path.ts';
 import { Lane, type LaneKind, type LaneState } from './lane.ts';
 import type { LaneLogin } from './lane-login.ts';
@@ -18,7 +18,10 @@ import {
   OTHER_USERS_LANES,
   OWN_LANES,
   OWN_LANES_KEPT,
+  SILENCE_AGAIN_MS,
+  SILENCE_MS,
 } from './limits.ts';
+import type { Pending } from './pending.ts';
 import type { Session } from './session.ts';
 import type { TrackingState } from './tracking.ts';
 import type { World } from './world.ts';
@@ -32,6 +35,8 @@ export interface LaneGroup {
   spare: Lane | null;
   bulk: Lane[];
   own: Lane[];
+  /** To each replica, since a connection to the primary was lost: one of these may be next. */
+  warm: Lane[];
   failedAt: number;
 }
 
@@ -52,6 +57,7 @@ export class Shard {
     timer: NodeJS.Timeout;
   } | null = null;
   #retry: NodeJS.Timeout | null = null;
+  #saidSilentAt = Number.NEGATIVE_INFINITY;
 
   constructor(world: World, index: number, view: ShardView) {
     this.world = world;
@@ -73,13 +79,18 @@ export class Shard {
     const now = view.primary?.socket;
     if (before !== now) {
       this.trouble = '';
-      for (const lane of this.lanes) this.#retire(lane);
+      const next = view.primary?.node;
+      const warm = new Set([...this.groups.values()].flatMap((group) => group.warm));
+      for (const lane of this.lanes) if (!warm.has(lane)) this.#retire(lane);
       for (const group of this.groups.values()) {
-        group.small = null;
+        group.small = group.warm.find((lane) => lane.node === next) ?? null;
         group.spare = null;
         group.bulk = [];
         group.own = [];
         group.failedAt = 0;
+        if (next === undefined) continue; // nobody serves yet: they are kept for whoever will
+        for (const lane of group.warm) if (lane !== group.small) this.#retire(lane);
+        group.warm = [];
       }
     }
     if (this.obstacle === '') this.wakeAll();
@@ -99,6 +110,7 @@ export class Shard {
       spare: null,
       bulk: [],
       own: [],
+      warm: [],
       failedAt: 0,
     };
     this.groups.set(key, group);
@@ -167,13 +179,28 @@ export class Shard {
     if (group.login.user !== 'default' && this.world.topology.otherLanes() >= OTHER_USERS_LANES) {
       this.world.topology.closeIdleLane();
     }
-    const lane = new Lane(this.world, this, primary, group.login, kind);
+    return this.#open(group, primary, kind);
+  }
+
+  #open(group: LaneGroup, at: InstanceView, kind: LaneKind): Lane {
+    const lane = new Lane(this.world, this, at, group.login, kind);
     this.lanes.add(lane);
     lane.onReady = () => {
       this.trouble = '';
       this.wakeAll();
     };
     return lane;
+  }
+
+  /**
+   * A connection to the primary was lost: it may be dead. Until it is known who follows it, there is
+   * time to connect and log in to each replica; then the first command needs not wait for that.
+   */
+  #warm(group: LaneGroup): void {
+    for (const replica of this.view.replicas) {
+      if (group.warm.some((lane) => lane.node === replica.node)) continue;
+      group.warm.push(this.#open(group, replica, 'small'));
+    }
   }
 
   #retryLater(): void {
@@ -192,6 +219,13 @@ export class Shard {
       if (group.spare === lane) group.spare = null;
       group.bulk = group.bulk.filter((other) => other !== lane);
       group.own = group.own.filter((other) => other !== lane);
+      if (group.warm.includes(lane)) {
+        group.warm = group.warm.filter((other) => other !== lane);
+        return;
+      }
+      if (was === 'ready' && lane.kind === 'small' && !lane.retired && group.login === lane.login) {
+        this.#warm(group);
+      }
       if (was === 'connecting' && group.login === lane.login) group.failedAt = performance.now();
     }
     if (lane.retired || reason === 'not needed' || reason === 'idle') {
@@ -201,15 +235,7 @@ export class Shard {
     const known = this.trouble === reason;
     this.trouble = reason;
     // Each attempt to reach a shard that is away fails the same way: said once.
-    if (was === 'ready' || !known)
-      this.world.host.emit({
-        type: 'event',
-        at: this.world.host.now(),
-        kind: 'shard-lost',
-        shard: this.id,
-        node: lane.node,
-        detail: reason,
-      });
+    if (was === 'ready' || !known) this.#emit('shard-lost', lane.node, reason);
     this.#checkHold();
     this.#retryLater();
   }
@@ -310,6 +336,28 @@ export class Shard {
     this.#hold = null;
     for (const resolve of hold.resolve) resolve();
     if (this.obstacle === '') this.wakeAll();
+  }
+
+  /**
+   * Says once that the engine owes an answer for long. It may only be slow; or dead without our
+   * connections being closed, because a child that writes a snapshot holds them open.
+   */
+  listenForSilence(): void {
+    let oldest: Pending | null = null;
+    for (const lane of this.lanes) {
+      if (lane.kind === 'own' || lane.waits > 0 || lane.head === null) continue;
+      if (oldest === null || lane.head.startedAt < oldest.startedAt) oldest = lane.head;
+    }
+    const { now } = this.world;
+    if (oldest === null || now - oldest.startedAt < SILENCE_MS) return;
+    if (now - this.#saidSilentAt < SILENCE_AGAIN_MS) return;
+    this.#saidSilentAt = now;
+    this.#emit('shard-mute', oldest.lane?.node ?? '', 'an answer is overdue');
+  }
+
+  #emit(kind: 'shard-lost' | 'shard-mute', node: string, detail: string): void {
+    const { host } = this.world;
+    host.emit({ type: 'event', at: host.now(), kind, shard: this.id, node, detail });
   }
 
   /** Closes lanes that nobody used for a while. */

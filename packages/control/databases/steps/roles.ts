@@ -14,7 +14,9 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
   const { store, clock } = loop.deps;
   const clustered = isClustered(loop.database());
   const before = loop.shard(index);
-  if (before.phase !== 'promoting' || before.successor !== id) {
+  const repeated = before.phase === 'promoting' && before.successor === id;
+  if (!repeated) {
+    loop.times.mark(index, 'drained');
     store.decide(() => {
       loop.lease();
       const shard = loop.shard(index);
@@ -30,13 +32,16 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
       });
     });
   }
-  const link = loop.watch(id).link;
-  const facts = await link.facts(FACTS_DEADLINE_MS);
-  if (facts.role !== 'primary') {
+  loop.times.mark(index, 'decided');
+  const { link } = loop.watch(id);
+  // After a lost reply it may have happened already; a candidate was a replica a moment ago.
+  const told = repeated && (await link.facts(FACTS_DEADLINE_MS)).role === 'primary';
+  if (!told) {
     if (clustered) await link.takeover(VERB_DEADLINE_MS);
     else await link.becomePrimary(VERB_DEADLINE_MS);
   }
   await loop.watch(id).refresh();
+  loop.times.mark(index, 'promoted');
 }
 
 /** A copy that is not provably the last serves on the user's word only, and what it may lack is said. */
@@ -90,10 +95,14 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
     await applySettings(loop, id);
     if (before.phase === 'down') await endPause(loop, id);
   }
-  const facts = await loop.watch(id).link.facts(FACTS_DEADLINE_MS);
+  // In a failover the answer for which it is crowned is a moment old; elsewhere things were done since.
+  const seen = failover ? loop.watch(id).sighting().facts : null;
+  const facts = seen ?? (await loop.watch(id).link.facts(FACTS_DEADLINE_MS));
   if (facts.role !== 'primary') throw new Error(`instance ${id} is not primary any more`);
   const deadline = before.reason.code === 'promoting-after-deadline';
-  store.write(() => {
+  // Not flushed in a failover: clients wait. The event that says it is complete is.
+  const commit = (work: () => void) => (failover ? store.decide(work) : store.write(work));
+  commit(() => {
     const shard = loop.shard(index);
     store.putShard({
       ...serving(shard, id, facts),
@@ -114,6 +123,7 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
       });
     }
   });
+  loop.times.mark(index, 'served');
   loop.deps.publish(loop.id);
 }
 

@@ -147,6 +147,8 @@ const WORDS: Readonly<Record<FenceReason, string>> = {
 export async function fence(loop: DatabaseLoop, id: string, reason: FenceReason): Promise<void> {
   const { store, node } = loop.deps;
   const instance = loop.instance(id);
+  const { phase, primary } = loop.shard(instance.shard);
+  if (phase === 'serving' && primary === id) loop.times.alarm(instance.shard);
   if (instance.process !== null) await node.kill(instance.process, FENCE_DEADLINE_MS);
   // One that dies as soon as it runs would be started again without end, its files moved each time.
   const lived = loop.deps.clock.now() - instance.startedAt;
@@ -176,6 +178,7 @@ export async function fence(loop: DatabaseLoop, id: string, reason: FenceReason)
       { shard: shard.index, instance: id, data: { pid: instance.process?.pid ?? null } },
     );
   });
+  loop.times.mark(instance.shard, 'fenced');
 }
 
 function roleOf(shard: ShardRecord, instance: InstanceRecord): string {
