@@ -42,7 +42,7 @@ interface Topology {
 
 const FULL: readonly Topology[] = [
   {
-    cache: 'one_shard',
+    cache: 'one-shard',
     sku: 'Balanced_B1',
     policy: 'EnterpriseCluster',
     shard: 0,
@@ -51,7 +51,7 @@ const FULL: readonly Topology[] = [
     switches: 10,
   },
   {
-    cache: 'three_shards',
+    cache: 'three-shards',
     sku: 'ComputeOptimized_X10',
     policy: 'EnterpriseCluster',
     shard: ONE_OF_THREE,
@@ -60,7 +60,7 @@ const FULL: readonly Topology[] = [
     switches: 10,
   },
   {
-    cache: 'no_cluster',
+    cache: 'no-cluster',
     sku: 'Balanced_B1',
     policy: 'NoCluster',
     shard: 0,
@@ -69,7 +69,7 @@ const FULL: readonly Topology[] = [
     switches: 10,
   },
   {
-    cache: 'busy_control',
+    cache: 'busy-control',
     sku: 'Balanced_B1',
     policy: 'EnterpriseCluster',
     shard: 0,
@@ -78,7 +78,7 @@ const FULL: readonly Topology[] = [
     switches: 5,
   },
   {
-    cache: 'hang_more',
+    cache: 'hang-more',
     sku: 'Balanced_B1',
     policy: 'EnterpriseCluster',
     shard: 0,
@@ -89,7 +89,7 @@ const FULL: readonly Topology[] = [
 ];
 const QUICK: readonly Topology[] = [
   {
-    cache: 'one_shard',
+    cache: 'one-shard',
     sku: 'Balanced_B1',
     policy: 'EnterpriseCluster',
     shard: 0,
@@ -98,7 +98,7 @@ const QUICK: readonly Topology[] = [
     switches: 5,
   },
   {
-    cache: 'three_shards',
+    cache: 'three-shards',
     sku: 'ComputeOptimized_X10',
     policy: 'EnterpriseCluster',
     shard: ONE_OF_THREE,
@@ -107,7 +107,7 @@ const QUICK: readonly Topology[] = [
     switches: 0,
   },
   {
-    cache: 'no_cluster',
+    cache: 'no-cluster',
     sku: 'Balanced_B1',
     policy: 'NoCluster',
     shard: 0,
@@ -133,12 +133,12 @@ export const failover: Bench = {
     for (const topology of topologies) {
       const system = await ourSystem(service, topology);
       await fill(system, DATA_MB);
-      const stir = topology.cache === 'busy_control' ? keepBusy(service) : null;
+      const stir = topology.cache === 'busy-control' ? keepBusy(service) : null;
       const deeds = deedsOf(service, system, topology);
       const outcome = await experiment(system, deeds, { seed: 1, say: context.say });
       outcomes.push({ topology, outcome });
       await stir?.();
-      if (topology.cache === 'hang_more') {
+      if (topology.cache === 'hang-more') {
         syncing = await experiment(system, [killingTwice], { seed: 2, say: context.say });
       }
       await service.remove(topology.cache);
@@ -291,7 +291,12 @@ function figures(
       if (own.length === 0) return [];
       const note = `worst ${Math.max(...own).toFixed(1)}`;
       return [
-        { metric: `crash_p50_ms_${topology.cache}`, unit: 'ms', samples: { ours: own }, note },
+        {
+          metric: `crash_p50_ms_${topology.cache.replaceAll('-', '_')}`,
+          unit: 'ms',
+          samples: { ours: own },
+          note,
+        },
       ];
     }),
     ...(syncing === null
