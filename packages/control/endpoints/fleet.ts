@@ -107,27 +107,17 @@ export class LocalFleet implements EndpointFleet {
     const supervisor = await this.#connected();
     const before = this.#snapshot;
     this.#snapshot = snapshot;
-    let published: PublishResult;
-    try {
-      // Side by side: clients may be waiting for what the workers are told. Addresses that are new
-      // to them they wait for themselves, until the supervisor lends the sockets.
-      const asked = supervisor.request(
-        { type: 'publish', plan: this.#plan(), snapshot, base: this.#base } as { type: string },
-        ANSWER_WAIT_MS,
-      );
-      const [answer] = await Promise.all([asked, this.#links.push(snapshot)]);
-      published = answer as PublishResult;
-    } catch (error) {
+    // Side by side: clients may be waiting for what the workers are told. Addresses that are new to
+    // them they wait for themselves, until the supervisor lends the sockets.
+    const request = { type: 'publish', plan: this.#plan(), snapshot, base: this.#base };
+    const asked = supervisor.request(request, ANSWER_WAIT_MS).catch((error: Error) => {
       this.#snapshot = before;
-      if (error instanceof PeerRefusal) {
-        throw new ControlError(
-          error.code,
-          409,
-          `the endpoint refused epoch ${epoch}: ${error.message}`,
-        );
-      }
-      throw error;
-    }
+      if (!(error instanceof PeerRefusal)) throw error;
+      const message = `the endpoint refused epoch ${epoch}: ${error.message}`;
+      throw new ControlError(error.code, 409, message);
+    });
+    const [answer] = await Promise.all([asked, this.#links.push(snapshot)]);
+    const published = answer as PublishResult;
     // The supervisor has our plan now, so their successors are of our build.
     for (const pid of this.#links.misfits()) await this.#replace(supervisor, pid);
     // Who is told to stop applies nothing any more: nobody may wait for it.
