@@ -107,8 +107,9 @@ export class LocalFleet implements EndpointFleet {
     const supervisor = await this.#connected();
     const before = this.#snapshot;
     this.#snapshot = snapshot;
-    // Side by side: clients may be waiting for what the workers are told. Addresses that are new to
-    // them they wait for themselves, until the supervisor lends the sockets.
+    // Where no socket changes hands, side by side: clients may be waiting for what workers are told.
+    const quick = this.#links.problems().length === 0 && sameAddresses(before, snapshot);
+    const pushed = quick ? this.#links.push(snapshot) : null;
     const request = { type: 'publish', plan: this.#plan(), snapshot, base: this.#base };
     const asked = supervisor.request(request, ANSWER_WAIT_MS).catch((error: Error) => {
       this.#snapshot = before;
@@ -116,8 +117,8 @@ export class LocalFleet implements EndpointFleet {
       const message = `the endpoint refused epoch ${epoch}: ${error.message}`;
       throw new ControlError(error.code, 409, message);
     });
-    const [answer] = await Promise.all([asked, this.#links.push(snapshot)]);
-    const published = answer as PublishResult;
+    const published = (await asked) as PublishResult;
+    await (pushed ?? this.#links.push(snapshot));
     // The supervisor has our plan now, so their successors are of our build.
     for (const pid of this.#links.misfits()) await this.#replace(supervisor, pid);
     // Who is told to stop applies nothing any more: nobody may wait for it.

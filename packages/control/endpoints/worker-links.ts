@@ -241,3 +241,9 @@ export function heldBy(pid: number, answer: unknown): boolean {
   if (answer instanceof PeerRefusal) return answer.code === 'unknown-shard';
   return !alive(pid);
 }
+
+/** Whether nothing new is listened on, nor anything given up. */
+export function sameAddresses(a: Snapshot | null, b: Snapshot): boolean {
+  const of = (each: Snapshot) => JSON.stringify(each.databases.map(({ listen }) => listen));
+  return a !== null && of(a) === of(b);
+}

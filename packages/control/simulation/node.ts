@@ -59,10 +59,15 @@ export class SimNode implements EngineNode {
   }
 
   /** A call: time passes, trouble may happen, the effect happens at most once. */
-  async call<T>(what: string, deadlineMs: number, effect: () => T): Promise<T> {
+  async call<T>(
+    what: string,
+    deadlineMs: number,
+    effect: () => T,
+    delayMs = this.#world.random.between(0, FAST_MS),
+  ): Promise<T> {
     const { clock, random } = this.#world;
     const trouble = this.#trouble;
-    await clock.sleep(random.between(0, FAST_MS));
+    if (delayMs > 0) await clock.sleep(delayMs);
     if (this.#life.dead) return NEVER;
     if (random.chance(trouble.crash)) {
       this.#watcher.crash();
@@ -114,10 +119,12 @@ export class SimNode implements EngineNode {
   onExit(): void {}
 
   kill(process: ProcessRef, deadlineMs: number): Promise<void> {
-    return this.call('kill', deadlineMs, () => {
+    // The signal is sent in the turn that decided on it: nothing can have died in between.
+    const signal = () => {
       const engine = this.#world.byProcess(process);
       if (engine !== undefined) this.#world.end(engine);
-    });
+    };
+    return this.call('kill', deadlineMs, signal, 0);
   }
 
   async link(socket: string, _login: EngineLogin, deadlineMs: number): Promise<EngineLink> {
