@@ -40,7 +40,7 @@ import {
 } from './limits.ts';
 import { Peer, PeerRefusal } from './peer.ts';
 import { until, Wakeups } from './wakeups.ts';
-import { heldBy, WorkerLinks } from './worker-links.ts';
+import { heldBy, sameAddresses, WorkerLinks } from './worker-links.ts';
 
 export interface FleetOptions {
   /** Run folder for sockets: short, 0700, ours. */
