@@ -24,6 +24,8 @@ export interface ProcessFacts {
   /** User and system time used so far, in clock ticks (100 a second); 0 when gone. */
   readonly cpuTicks: number;
   readonly rssBytes: number;
+  /** It would work if a core were free for it: whatever it does not do, it is not its fault. */
+  readonly runnable: boolean;
 }
 
 /** One engine of a cluster as it stands in a prepared nodes.conf (engine rule 14). */

@@ -21,7 +21,7 @@ export interface StatLine {
   readonly startTicks: number;
 }
 
-const GONE: ProcessFacts = { state: 'gone', cpuTicks: 0, rssBytes: 0 };
+const GONE: ProcessFacts = { state: 'gone', cpuTicks: 0, rssBytes: 0, runnable: false };
 
 /** Parses one stat line. The command name may hold blanks and brackets: fields count from the last bracket. */
 export function parseStat(text: string): StatLine | null {
@@ -82,7 +82,8 @@ export function inspectProcess(process: ProcessRef): ProcessFacts {
   if (stat === null || stat.startTicks !== process.startTicks) return GONE;
   const state = stateOf(stat.letter);
   if (state === 'gone') return GONE;
-  return { state, cpuTicks: stat.cpuTicks, rssBytes: residentBytes(process.pid) };
+  const { cpuTicks, letter } = stat;
+  return { state, cpuTicks, rssBytes: residentBytes(process.pid), runnable: letter === 'R' };
 }
 
 /** A reference to a running process; null when it is gone already. */

@@ -12,6 +12,8 @@ export const PINGS_PER_SAMPLE = 5;
 export const SAMPLES_PER_LOOK = 5;
 /** A closed connection is a false alarm if another one answers within this. */
 export const SECOND_OPINION_MS = 50;
+/** CPU time is compared with that of the look before, if it is not older than this. */
+export const STALE_LOOK_MS = 500;
 /** Both connections are closed and the process is still there: it is looked at so often, so long. */
 export const DYING_MS = 100;
 export const DYING_POLL_MS = 1;

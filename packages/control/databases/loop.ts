@@ -172,9 +172,10 @@ export class DatabaseLoop extends DatabaseRecords {
     return new Watch(this.deps, instance, login, votingOff(database), {
       changed: () => this.wake(),
       alarm: () => this.#alarm(instance.id),
+      calm: () => this.#calm(instance.id),
       sampled: (facts) => this.#sample(instance.id, facts),
       falseAlarm: (reason) => {
-        this.times.falseAlarm(instance.shard);
+        this.#calm(instance.id);
         this.deps.store.write(() =>
           this.event(
             'false-alarm',
@@ -200,10 +201,21 @@ export class DatabaseLoop extends DatabaseRecords {
   }
 
   #alarm(id: string): void {
+    const shard = this.#servedBy(id);
+    if (shard !== null) this.times.alarm(shard);
+  }
+
+  #calm(id: string): void {
+    const shard = this.#servedBy(id);
+    if (shard !== null) this.times.falseAlarm(shard);
+  }
+
+  /** The shard of which this is the recorded and undisputed primary. */
+  #servedBy(id: string): number | null {
     const instance = this.deps.store.instance(id);
-    if (instance === null) return;
+    if (instance === null) return null;
     const { phase, primary } = this.shard(instance.shard);
-    if (phase === 'serving' && primary === id) this.times.alarm(instance.shard);
+    return phase === 'serving' && primary === id ? instance.shard : null;
   }
 
   /** Failovers whose new primary the endpoint serves by now: said, with the time of each part. */

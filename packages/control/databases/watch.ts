@@ -15,6 +15,7 @@ import type {
   ProcessFacts,
   StreamFacts,
 } from '../../engine/contract.ts';
+import { EngineError } from '../../engine/index.ts';
 import type { Condition, Sighting } from '../plan/model.ts';
 import type { InstanceRecord } from '../store/records.ts';
 import type { ExecutorDeps } from './deps.ts';
@@ -32,9 +33,13 @@ import {
   PINGS_PER_SAMPLE,
   SAMPLES_PER_LOOK,
   SECOND_OPINION_MS,
+  STALE_LOOK_MS,
   START_BACKOFF_MAX_MS,
   START_BACKOFF_MS,
 } from './limits.ts';
+
+/** The engine itself ended the conversation; nobody does that who is dead or hangs. */
+const TURNED_AWAY: ReadonlySet<string> = new Set(['engine-refused', 'engine-closed']);
 
 export interface WatchEvents {
   /** Something that the plan may care about changed. */
@@ -44,6 +49,8 @@ export interface WatchEvents {
   falseAlarm(reason: string): void;
   /** It may be dead or hung: the first sign of it. */
   alarm(): void;
+  /** It did not answer, and does again. */
+  calm(): void;
 }
 
 export class Watch {
@@ -58,7 +65,8 @@ export class Watch {
   #condition: Condition = 'unknown';
   #since: number;
   #process: ProcessFacts | null = null;
-  #cpuWhenMute = 0;
+  #stillSince = 0;
+  #lookedAt = 0;
   #facts: EngineFacts | null = null;
   #factsAt = 0;
   #configured = -1;
@@ -99,7 +107,7 @@ export class Watch {
       process: this.#process === null ? 'none' : this.#process.state,
       condition: this.#condition,
       since: this.#since,
-      cpuMoving: this.#process !== null && this.#process.cpuTicks > this.#cpuWhenMute,
+      stillSince: this.#stillSince,
       facts: this.#facts,
       factsAt: this.#factsAt,
       configured: this.#configured,
@@ -126,7 +134,14 @@ export class Watch {
   /** Looks at the process table again; cheap. */
   inspect(): void {
     const process = this.#instance.process;
+    const before = this.#process;
     this.#process = process === null ? null : this.#deps.node.inspect(process);
+    const now = this.#deps.clock.now();
+    // Compared with a look of long ago, work says nothing of the moment.
+    const compares = now - this.#lookedAt < STALE_LOOK_MS;
+    const worked = compares && before?.cpuTicks !== this.#process?.cpuTicks;
+    if (worked || this.#process?.runnable === true) this.#stillSince = now;
+    this.#lookedAt = now;
   }
 
   /** Asks for fresh facts now; failures show as the condition. */
@@ -177,15 +192,13 @@ export class Watch {
     this.#set('unknown');
   }
 
-  #set(condition: Condition): void {
+  #set(condition: Condition, since = this.#deps.clock.now()): void {
     if (condition === this.#condition) return;
+    const before = this.#condition;
     this.#condition = condition;
-    this.#since = this.#deps.clock.now();
-    if (condition === 'mute') {
-      this.#events.alarm();
-      this.inspect();
-      this.#cpuWhenMute = this.#process?.cpuTicks ?? 0;
-    }
+    this.#since = since;
+    if (condition === 'mute') this.#events.alarm();
+    else if (before === 'mute' && condition === 'answering') this.#events.calm();
   }
 
   #isGone(): boolean {
@@ -220,10 +233,13 @@ export class Watch {
       this.#beat(round);
       void this.#openSpare(round);
       this.#events.changed();
-    } catch {
+    } catch (error) {
       if (!this.#current(round)) return;
-      // No socket yet, or an engine that does not answer: the same question again.
-      if (attempt >= LINK_QUICK_TRIES) this.#set('mute');
+      // No socket yet, or an engine that does not answer: the same question again. One that turns us
+      // away (all its connections are taken) lives, and serves those that it has.
+      const refused = error instanceof EngineError && TURNED_AWAY.has(error.code);
+      if (refused) this.#set('unknown');
+      else if (attempt >= LINK_QUICK_TRIES) this.#set('mute');
       const delay = attempt < LINK_QUICK_TRIES ? LINK_RETRY_MS : LINK_RETRY_SLOW_MS;
       this.#timer = this.#deps.clock.later(delay, () => void this.#connect(round, attempt + 1));
       if (this.#condition === 'mute') this.#events.changed();
@@ -319,7 +335,7 @@ export class Watch {
       }
     } catch {
       if (!this.#current(round) || this.#main !== link) return;
-      this.#set('mute');
+      this.#set('mute', askedAt);
       this.inspect();
     }
     if (!this.#current(round)) return;

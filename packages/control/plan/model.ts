@@ -16,10 +16,10 @@ export type Condition = 'unknown' | 'answering' | 'loading' | 'script' | 'mute';
 export interface Sighting {
   readonly process: ProcessState | 'none';
   readonly condition: Condition;
-  /** Since when the condition holds. */
+  /** Since when the condition holds; mute: since the first question without an answer. */
   readonly since: number;
-  /** Whether CPU time grew since it fell mute. */
-  readonly cpuMoving: boolean;
+  /** Since when its process has used no CPU time, nor waited for any. */
+  readonly stillSince: number;
   /** The last answer; null before the first. Stale unless the condition is `answering`. */
   readonly facts: EngineFacts | null;
   readonly factsAt: number;
@@ -33,7 +33,7 @@ export const UNSEEN: Sighting = {
   process: 'none',
   condition: 'unknown',
   since: 0,
-  cpuMoving: false,
+  stillSince: 0,
   facts: null,
   factsAt: 0,
   configured: -1,

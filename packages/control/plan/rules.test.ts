@@ -178,8 +178,11 @@ describe('a primary that does not answer', () => {
   });
 
   test('is left alone while it works, and while this process itself is late', () => {
-    const working = { process: 'running', cpuMoving: true } as const;
+    const working = { process: 'running', stillSince: NOW } as const;
     const age = NOW - HUNG_AFTER_MS - 1;
+    const waits = { process: 'uninterruptible', stillSince: NOW - HUNG_AFTER_MS / 2 } as const;
+    const disk = view(shardOf(), members, { [A]: mute(age, waits), [B]: replica });
+    assert.deepEqual(said(disk), [], 'it worked half a second ago');
     const busy = view(shardOf(), members, { [A]: mute(age, working), [B]: replica });
     assert.deepEqual(said(busy), []);
     const late = { ...view(shardOf(), members, { [A]: mute(age), [B]: replica }), ownDelayMs: 900 };

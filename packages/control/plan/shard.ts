@@ -207,7 +207,7 @@ function wholeCopyBeside({ members, seen }: ShardContext, primary: InstanceRecor
 }
 
 function lastDeadlineFailover(shard: ShardRecord): number {
-  return shard.reason.code === 'failed-over-by-deadline' ? shard.decidedAt : 0;
+  return shard.deadlineAt ?? 0;
 }
 
 /**

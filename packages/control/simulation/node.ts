@@ -112,6 +112,7 @@ export class SimNode implements EngineNode {
       state: engine?.state ?? 'gone',
       cpuTicks: busy ? Math.floor(this.#world.clock.now()) : 0,
       rssBytes: 1_000_000,
+      runnable: busy,
     };
   }
 

@@ -162,6 +162,8 @@ export interface ShardRecord {
    */
   readonly lossAccepted: LossAccepted | null;
   readonly decidedAt: number;
+  /** When its primary was last replaced because of a deadline; absent: never. */
+  readonly deadlineAt?: number;
 }
 
 export interface LossAccepted {

@@ -36,11 +36,13 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
   const { link } = loop.watch(id);
   // After a lost reply it may have happened already; a candidate was a replica a moment ago.
   const told = repeated && (await link.facts(FACTS_DEADLINE_MS)).role === 'primary';
-  if (!told) {
-    if (clustered) await link.takeover(VERB_DEADLINE_MS);
-    else await link.becomePrimary(VERB_DEADLINE_MS);
-  }
-  await loop.watch(id).refresh();
+  // The order, and right behind it on the same connection the question what came of it.
+  const order = told
+    ? null
+    : clustered
+      ? link.takeover(VERB_DEADLINE_MS)
+      : link.becomePrimary(VERB_DEADLINE_MS);
+  await Promise.all([order, loop.watch(id).refresh()]);
   loop.times.mark(index, 'promoted');
 }
 
@@ -112,6 +114,7 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
         message: deadline ? shard.reason.message : '',
       },
       decidedAt: clock.now(),
+      ...(deadline ? { deadlineAt: clock.now() } : {}),
     });
     noteStream(loop, id, facts);
     if (failover) {
