@@ -138,13 +138,14 @@ const ARROWS: Readonly<Record<string, Arrow>> = {
   client: { code: [], types: [] },
   engine: { code: ['resp'], types: [] },
   endpoint: { code: ['resp'], types: [] },
+  faults: { code: ['engine'], types: [] },
   control: { code: ['resp', 'rdb', 'engine'], types: ['endpoint'] },
   // A client of the management API: what it knows of control are the types of what it reads, and the
   // names of the files that control leaves (boot-protocol.ts). The engine's own tools it runs itself.
-  cli: { code: ['engine'], types: ['control'] },
+  cli: { code: ['engine', 'faults'], types: ['control'] },
   testing: { code: ['cli'], types: ['control'] },
   bench: {
-    code: ['resp', 'rdb', 'engine', 'endpoint', 'control', 'client', 'cli', 'testing'],
+    code: ['resp', 'rdb', 'engine', 'endpoint', 'faults', 'control', 'client', 'cli', 'testing'],
     types: [],
   },
   portal: { code: [], types: [] },

@@ -57,12 +57,5 @@ export const POLL_MS = 10;
 /** A single request of a control or verification connection. */
 export const REQUEST_DEADLINE_MS = 30_000;
 
-/** A fault that nobody ends is ended by its guardian after this. */
-export const MAX_FAULT_MS = 60 * 60 * 1000;
-/** File systems larger than this are never filled: others live there. */
-export const MAX_FILL_BYTES = 4 * 1024 * 1024 * 1024;
-/** Bytes that the in-path proxy holds back in one direction before it stops reading. */
-export const PROXY_HELD_BYTES = 4 * 1024 * 1024;
-
 /** Soft file limit that the connections benchmark asks for. */
 export const WANTED_FILES = 24_000;

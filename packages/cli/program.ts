@@ -9,6 +9,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { downCommand } from './commands/down.ts';
 import { engineCommand } from './commands/engine.ts';
 import { failoverCommand } from './commands/failover.ts';
+import { faultCommand } from './commands/fault.ts';
 import { eventsCommand, operationsCommand } from './commands/history.ts';
 import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
@@ -38,7 +39,10 @@ const GROUPS: readonly (readonly [string, () => Command[]])[] = [
       connectCommand(),
     ],
   ],
-  ['What happens:', () => [operationsCommand(), eventsCommand(), logsCommand(), doctorCommand()]],
+  [
+    'What happens:',
+    () => [operationsCommand(), eventsCommand(), logsCommand(), doctorCommand(), faultCommand()],
+  ],
   [
     'This installation:',
     () => [engineCommand(), serviceCommand(), uninstallCommand(), completionCommand()],

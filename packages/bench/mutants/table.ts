@@ -36,7 +36,7 @@ export const CHECKS = {
   databases: ['--test', 'packages/control/databases/databases.test.ts'],
   fence: ['--test', 'packages/engine/process.test.ts'],
   verdict: ['--test', 'packages/bench/load/verdict.test.ts'],
-  faults: ['--test', 'packages/bench/faults/faults.test.ts'],
+  faults: ['--test', 'packages/faults/faults.test.ts'],
   digest: ['--test', 'packages/bench/data/dataset.test.ts'],
   slots: ['--test', 'packages/resp/slot.test.ts'],
 } as const satisfies Record<string, readonly string[]>;
@@ -249,7 +249,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'fault-outlives-its-owner',
     mistake: 'whoever sets a fault also takes it back',
-    file: 'packages/bench/faults/guardian.ts',
+    file: 'packages/faults/guardian.ts',
     edits: [
       {
         find: 'await Promise.all([...pending.keys()].map(undo));',

@@ -1,11 +1,9 @@
 /**
- * The rivals and tools, fetched from Debian's suites as the engine is: no root, nothing installed.
+ * The rivals, fetched from Debian's suites as the engine is: no root, nothing installed.
  * A suite that no longer offers one is no reason to fail a whole run: `optional` answers null and
  * the caller says which was absent.
  */
-import { readdir } from 'node:fs/promises';
 import {
-  type Bundle,
   type Program,
   type ProvisionedEngine,
   programOf,
@@ -27,8 +25,6 @@ const SOURCES = {
   haproxy: { suite: 'trixie', packages: ['haproxy'], program: 'haproxy' },
   /** twemproxy's package is named after its program. */
   twemproxy: { suite: 'trixie', packages: ['nutcracker'], program: 'nutcracker' },
-  /** Delays system calls: the slow disk. */
-  strace: { suite: 'trixie', packages: ['strace'], program: 'strace' },
 } as const satisfies Record<string, Source>;
 
 /** Other engines, by what users call them. Sentinel is the same program in another mode. */
@@ -53,15 +49,6 @@ export async function rivalProgram(name: RivalProgram): Promise<Program> {
 
 export function rivalEngine(name: RivalEngine): Promise<ProvisionedEngine> {
   return provisionEngine(ENGINES[name]);
-}
-
-/** The library that makes clocks jump; not a program, so it is looked up in its bundle. */
-export async function fakeTimeLibrary(): Promise<string> {
-  const bundle: Bundle = await provisionPackages('bookworm', ['libfaketime', 'faketime']);
-  const files = await readdir(bundle.folder, { recursive: true });
-  const found = files.find((file) => file.endsWith('/libfaketime.so.1'));
-  if (found === undefined) throw new Error('the package libfaketime holds no libfaketime.so.1');
-  return `${bundle.folder}/${found}`;
 }
 
 export async function optional<T>(

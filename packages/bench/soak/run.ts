@@ -1,7 +1,8 @@
 /** One soak: real processes, load on every policy, a story of faults and operations from a seed. */
+
+import { Faults } from '../../faults/index.ts';
 import { OurService } from '../benches/our-service.ts';
 import { Random } from '../data/random.ts';
-import { Faults } from '../faults/faults.ts';
 import { type LoadHandle, startLoad } from '../load/generator.ts';
 import { PROFILES } from '../load/profile.ts';
 import type { LoadReport } from '../load/report.ts';

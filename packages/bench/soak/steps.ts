@@ -3,9 +3,10 @@
  * role, comes from the seed alone; never from time or from pids. So a seed is a story that can be
  * told again.
  */
+
+import type { Faults } from '../../faults/index.ts';
 import type { OurService } from '../benches/our-service.ts';
 import type { Random } from '../data/random.ts';
-import type { Faults } from '../faults/faults.ts';
 import { requireRef } from '../processes.ts';
 
 export interface StepContext {

@@ -3,28 +3,22 @@
  * the process that set it is killed (see `guardian.ts`). Faults on connections: `network.ts`.
  *
  * What a fault needs is said by its error: some need the right to mount (`small disk`) or a tool
- * (`slow disk` needs strace, `clock jump` libfaketime).
+ * (`slow disk` and `disk error` need strace, `clock jump` libfaketime).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, open, readFile, statfs, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, open, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import type { ProcessRef } from '../../engine/contract.ts';
-import { MAX_FAULT_MS, MAX_FILL_BYTES } from '../limits.ts';
-import { inspectProcess, requireRef, run, signal, until } from '../processes.ts';
+import type { ProcessRef } from '../engine/contract.ts';
+import type { Program } from '../engine/index.ts';
+import { FaultError } from './errors.ts';
 import type { FromGuardian, ToGuardian } from './guardian.ts';
+import { MAX_FAULT_MS, MAX_FILL_BYTES } from './limits.ts';
+import { inspectProcess, run, signal, until } from './processes.ts';
+import { type DiskEffect, STRACE, startTracer } from './tracer.ts';
 import { perform, type Undo } from './undo.ts';
-
-export class FaultError extends Error {
-  override readonly name = 'FaultError';
-  readonly code: string;
-
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 /** A fault that is on. */
 export interface Fault {
@@ -36,7 +30,8 @@ export interface Fault {
 }
 
 const FILL_CHUNK = 1024 * 1024;
-const NO_FAKE_TIME = '+0';
+/** What the file of a clock holds while it tells the true time. */
+export const NO_FAKE_TIME = '+0';
 
 export class Faults {
   /** Started with the first fault. */
@@ -58,6 +53,8 @@ export class Faults {
       if (guardian.exitCode !== null || guardian.signalCode !== null) resolve();
       else guardian.once('exit', () => resolve());
     });
+    // It kept nobody from ending; its own end is waited for.
+    guardian.ref();
     guardian.stdin?.end();
     await gone;
   }
@@ -81,10 +78,18 @@ export class Faults {
     );
   }
 
-  /** The address space may not grow beyond this: the next larger allocation fails. */
+  /** The address space may not grow beyond `bytes`: the next larger allocation fails. */
   async memoryLimit(ref: ProcessRef, bytes: number, ms: number): Promise<Fault> {
     const pid = String(ref.pid);
-    const limits = await run('prlimit', ['--pid', pid, '--as', '--noheadings', '--output=SOFT']);
+    const limits = await run('prlimit', [
+      '--pid',
+      pid,
+      '--as',
+      '--noheadings',
+      '--output=SOFT',
+    ]).catch((error: Error) => {
+      throw new FaultError('needs-prlimit', `prlimit (package util-linux): ${error.message}`);
+    });
     const soft = limits.trim();
     const undo: Undo = { kind: 'limit', process: ref, resource: 'as', soft };
     return this.set(`memory limit ${ref.pid}`, ms, [undo], async () => {
@@ -128,80 +133,59 @@ export class Faults {
   }
 
   /**
-   * Each write or sync of the named files (all syncs and renames when none is named) takes this
-   * much longer. By strace: the traced process also pays a little for its other system calls.
+   * The disk as this process finds it, on whatever file system: syncs and renames (writes too, of the
+   * named files) are late, or fail. By strace: the traced process also pays a little for its other
+   * system calls.
    */
-  async slowDisk(
+  async disk(
     ref: ProcessRef,
-    options: { readonly delayMs: number; readonly files?: readonly string[] },
+    effect: DiskEffect,
     ms: number,
-    strace = 'strace',
+    options: { readonly files?: readonly string[]; readonly strace?: Program } = {},
   ): Promise<Fault> {
-    const files = options.files ?? [];
-    const syncs = 'fsync,fdatasync,sync_file_range,rename,renameat,renameat2,ftruncate';
-    const calls = files.length > 0 ? `write,writev,pwrite64,${syncs}` : syncs;
-    const tracer = spawn(
-      strace,
-      [
-        ...['-f', '-q', '-o', '/dev/null', '-e', `trace=${calls}`],
-        ...['-e', `inject=${calls}:delay_enter=${Math.round(options.delayMs * 1000)}`],
-        ...files.flatMap((file) => ['-P', file]),
-        ...['-p', String(ref.pid)],
-      ],
-      { stdio: ['ignore', 'ignore', 'pipe'], detached: true },
-    );
-    let said = '';
-    tracer.stderr.on('data', (data: Buffer) => {
-      said += data.toString();
-    });
-    const failed = new Promise<never>((_, reject) => {
-      tracer.once('error', (error: NodeJS.ErrnoException) => {
-        const hint = error.code === 'ENOENT' ? '; install strace' : '';
-        reject(new FaultError('needs-strace', `${strace} could not be started${hint}`));
-      });
-      tracer.once('exit', () => reject(new FaultError('strace-failed', said.trim())));
-    });
-    failed.catch(() => undefined); // After the attach its end is the end of the fault.
-    const pid = tracer.pid;
-    if (pid === undefined) return failed;
-    const undo: Undo = { kind: 'end', process: requireRef(pid) };
-    return this.set(`slow disk ${ref.pid}`, ms, [undo], () =>
-      Promise.race([until('strace is attached', () => isTracedBy(ref.pid, pid)), failed]),
-    );
+    const tracer = await startTracer(ref, effect, options.files ?? [], options.strace ?? STRACE);
+    const what = 'delayMs' in effect ? 'slow disk' : `disk that answers ${effect.error}`;
+    const undo: Undo = { kind: 'end', process: tracer.process };
+    return this.set(`${what} ${ref.pid}`, ms, [undo], () => tracer.attached);
   }
 
   /**
    * A clock that can jump, for processes that are started with `env`. Without the jump they see the
    * true time. Only the wall clock jumps: a monotonic clock never does.
    */
-  async clock(library: string): Promise<JumpingClock> {
+  async clock(library: string): Promise<Clock> {
     const dir = await mkdtemp(path.join(tmpdir(), 'cinnabar-clock-'));
     const file = path.join(dir, 'offset');
     await writeFile(file, NO_FAKE_TIME);
-    return {
-      env: {
-        LD_PRELOAD: library,
-        FAKETIME_TIMESTAMP_FILE: file,
-        FAKETIME_NO_CACHE: '1',
-        FAKETIME_DONT_FAKE_MONOTONIC: '1',
-      },
-      dir,
-      jump: (seconds, ms) =>
-        this.set(
-          `clock jump ${seconds} s`,
-          ms,
-          [{ kind: 'write', path: file, text: NO_FAKE_TIME }],
-          () => writeFile(file, seconds < 0 ? String(seconds) : `+${seconds}`),
-        ),
-    };
+    return { env: clockEnvironment(library, file), dir, file };
   }
 
-  private async set(
-    what: string,
-    ms: number,
-    undo: readonly Undo[],
-    apply: () => unknown,
-  ): Promise<Fault> {
+  /** All processes that were started with this clock (see `clock`) see the jump. */
+  jump(file: string, seconds: number, ms: number): Promise<Fault> {
+    return this.set(
+      `clock jump ${seconds} s`,
+      ms,
+      [{ kind: 'write', path: file, text: NO_FAKE_TIME }],
+      () => writeFile(file, seconds < 0 ? String(seconds) : `+${seconds}`),
+    );
+  }
+
+  /** The clock that this process was started with; throws FaultError when its clock cannot jump. */
+  static clockOf(ref: ProcessRef): string {
+    const environment = readFileSync(`/proc/${ref.pid}/environ`, 'latin1').split('\0');
+    const entry = environment.find((line) => line.startsWith(`${CLOCK_VARIABLE}=`));
+    if (entry !== undefined) return entry.slice(CLOCK_VARIABLE.length + 1);
+    throw new FaultError(
+      'needs-faketime',
+      `the clock of process ${ref.pid} cannot jump: it was not started with libfaketime`,
+    );
+  }
+
+  /**
+   * For kinds of faults that are defined elsewhere. `undo` is what takes it back, as data; it is with
+   * the guardian before `apply` is called.
+   */
+  async set(what: string, ms: number, undo: readonly Undo[], apply: () => unknown): Promise<Fault> {
     if (!(ms > 0 && ms <= MAX_FAULT_MS)) {
       throw new FaultError('bad-duration', `${what}: ${ms} ms is not within 1 to ${MAX_FAULT_MS}`);
     }
@@ -227,7 +211,8 @@ export class Faults {
     try {
       await apply();
     } catch (error) {
-      await fault.end();
+      // What was never set may refuse to be taken back: why it was not set is what counts.
+      await fault.end().catch(() => undefined);
       throw error;
     }
     return fault;
@@ -284,10 +269,23 @@ export class Faults {
   }
 }
 
-export interface JumpingClock {
+export interface Clock {
+  /** What a process needs in its environment so that its clock can jump. */
   readonly env: Readonly<Record<string, string>>;
   readonly dir: string;
-  jump(seconds: number, ms: number): Promise<Fault>;
+  /** Holds how far it is off. */
+  readonly file: string;
+}
+
+const CLOCK_VARIABLE = 'FAKETIME_TIMESTAMP_FILE';
+
+export function clockEnvironment(library: string, file: string): Record<string, string> {
+  return {
+    LD_PRELOAD: library,
+    [CLOCK_VARIABLE]: file,
+    FAKETIME_NO_CACHE: '1',
+    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+  };
 }
 
 function guardianGone(): FaultError {
@@ -308,9 +306,4 @@ async function fill(file: string): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-async function isTracedBy(pid: number, tracer: number): Promise<boolean> {
-  const status = await readFile(`/proc/${pid}/status`, 'latin1');
-  return new RegExp(`^TracerPid:\\s+${tracer}$`, 'm').test(status);
 }

@@ -3,9 +3,9 @@
  * set the fault, can do it after that one's death.
  */
 import { rm, rmdir, writeFile } from 'node:fs/promises';
-import type { ProcessRef } from '../../engine/contract.ts';
-import { STOP_DEADLINE_MS } from '../limits.ts';
-import { inspectProcess, run, signal, until } from '../processes.ts';
+import type { ProcessRef } from '../engine/contract.ts';
+import { SETTLE_DEADLINE_MS } from './limits.ts';
+import { inspectProcess, run, signal, until } from './processes.ts';
 
 export type Undo =
   | { readonly kind: 'signal'; readonly process: ProcessRef; readonly signal: NodeJS.Signals }
@@ -14,6 +14,7 @@ export type Undo =
   | { readonly kind: 'remove'; readonly path: string }
   | { readonly kind: 'write'; readonly path: string; readonly text: string }
   | { readonly kind: 'unmount'; readonly path: string }
+  | { readonly kind: 'run'; readonly command: string; readonly args: readonly string[] }
   /** Sets the soft limit of a resource back; the hard one was never touched. */
   | {
       readonly kind: 'limit';
@@ -33,7 +34,7 @@ export async function perform(undo: Undo): Promise<void> {
       await until(
         `process ${undo.process.pid} ends`,
         () => inspectProcess(undo.process).state === 'gone',
-        STOP_DEADLINE_MS,
+        SETTLE_DEADLINE_MS,
       ).catch(() => signal(undo.process, 'SIGKILL'));
       return;
     case 'remove':
@@ -46,6 +47,9 @@ export async function perform(undo: Undo): Promise<void> {
       // Lazy: a process that still has a file open there must not keep the fault alive.
       await run('umount', ['-l', undo.path]);
       await rmdir(undo.path);
+      return;
+    case 'run':
+      await run(undo.command, undo.args);
       return;
     case 'limit':
       if (inspectProcess(undo.process).state === 'gone') return;

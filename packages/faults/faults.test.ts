@@ -4,12 +4,14 @@ import { readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { Asker } from '../load/asker.ts';
-import { exitOf, inspectProcess, type ProcessRef, refOf, requireRef, until } from '../processes.ts';
-import { startEngine } from '../rivals/engine.ts';
-import { workFolder } from '../rivals/launch.ts';
-import { commandOf, fakeTimeLibrary, rivalEngine, rivalProgram } from '../rivals/programs.ts';
-import { FaultError, Faults } from './faults.ts';
+import { Asker } from '../bench/load/asker.ts';
+import { startEngine } from '../bench/rivals/engine.ts';
+import { workFolder } from '../bench/rivals/launch.ts';
+import { rivalEngine } from '../bench/rivals/programs.ts';
+import { FaultError } from './errors.ts';
+import { Faults } from './faults.ts';
+import { exitOf, inspectProcess, type ProcessRef, refOf, requireRef, until } from './processes.ts';
+import { fakeTimeLibrary, faultTool } from './tools.ts';
 
 const LONG_MS = 60_000;
 const SHORT_MS = 300;
@@ -191,10 +193,7 @@ test('full disk: writes fail with ENOSPC while it is on; a large file system is 
 
 test('slow disk: an engine’s append-only file is slow while it is on and quick afterwards', async () => {
   const folder = await workFolder();
-  const strace = await rivalProgram('strace');
-  const wrapper = path.join(folder.dir, 'strace');
-  const [file, args] = commandOf(strace, []);
-  await writeFile(wrapper, `#!/bin/sh\nexec ${[file, ...args].join(' ')} "$@"\n`, { mode: 0o755 });
+  const strace = await faultTool('strace');
   const { server } = await rivalEngine('valkey-8');
   const engine = await startEngine(server, {
     dir: folder.dir,
@@ -209,7 +208,7 @@ test('slow disk: an engine’s append-only file is slow while it is on and quick
         return performance.now() - start;
       };
       const before = Math.min(await writeMs(), await writeMs(), await writeMs());
-      const fault = await faults.slowDisk(engine.process, { delayMs: 150 }, LONG_MS, wrapper);
+      const fault = await faults.disk(engine.process, { delayMs: 150 }, LONG_MS, { strace });
       const slow = await writeMs();
       await fault.end();
       const after = Math.min(await writeMs(), await writeMs(), await writeMs());
@@ -225,6 +224,28 @@ test('slow disk: an engine’s append-only file is slow while it is on and quick
   }
 });
 
+test('a disk that is full for one process: an engine cannot save while it is on, and can again', async () => {
+  const folder = await workFolder();
+  const strace = await faultTool('strace');
+  const { server } = await rivalEngine('valkey-8');
+  const engine = await startEngine(server, { dir: folder.dir, settings: {} });
+  try {
+    await withFaults(async (faults) => {
+      const asker = await Asker.open({ path: engine.socket });
+      await asker.ask('SET', 'k', 'v');
+      const fault = await faults.disk(engine.process, { error: 'ENOSPC' }, LONG_MS, { strace });
+      await assert.rejects(asker.ask('SAVE'));
+      assert.equal(await asker.ask('GET', 'k'), 'v', 'it serves');
+      await fault.end();
+      assert.equal(await asker.ask('SAVE'), 'OK');
+      asker.close();
+    });
+  } finally {
+    await engine.stop();
+    await folder.remove();
+  }
+});
+
 test('clock jump: processes started with it see the jump and its end; others see nothing', async () => {
   await withFaults(async (faults) => {
     const clock = await faults.clock(await fakeTimeLibrary());
@@ -232,7 +253,7 @@ test('clock jump: processes started with it see the jump and its end; others see
     const seen = lastLine(child);
     const offset = (): number => Number(seen.text) - Date.now();
     await until('it ticks in our time', () => seen.text !== '' && Math.abs(offset()) < 1_000);
-    const fault = await clock.jump(-7200, LONG_MS);
+    const fault = await faults.jump(clock.file, -7200, LONG_MS);
     await until('it is two hours behind', () => Math.abs(offset() + 7_200_000) < 2_000);
     await fault.end();
     await until('it is back', () => Math.abs(offset()) < 1_000);

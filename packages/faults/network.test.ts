@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { until } from '../processes.ts';
 import { FaultyNetwork } from './network.ts';
+import { until } from './processes.ts';
 
 const LONG_MS = 60_000;
 

@@ -6,8 +6,9 @@
  * It lives in the process that uses it. When that dies, the proxy's connections end with it.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { MAX_FAULT_MS, PROXY_HELD_BYTES } from '../limits.ts';
+import { FaultError } from './errors.ts';
 import type { Fault } from './faults.ts';
+import { MAX_FAULT_MS, PROXY_HELD_BYTES } from './limits.ts';
 
 /** `up`: client to server; `down`: server to client. */
 export type Direction = 'up' | 'down';
@@ -54,15 +55,17 @@ export class FaultyNetwork {
     });
   }
 
-  static async open(to: {
-    readonly host?: string;
-    readonly port?: number;
-    readonly path?: string;
-  }): Promise<FaultyNetwork> {
+  /** `listen`: the proxy's own port; 0: any free one. Throws FaultError when it is taken. */
+  static async open(
+    to: { readonly host?: string; readonly port?: number; readonly path?: string },
+    listen = 0,
+  ): Promise<FaultyNetwork> {
     const network = new FaultyNetwork(to);
     await new Promise<void>((resolve, reject) => {
-      network.server.once('error', reject);
-      network.server.listen(0, '127.0.0.1', resolve);
+      network.server.once('error', (error: NodeJS.ErrnoException) => {
+        reject(new FaultError('cannot-listen', `port ${listen}: ${error.code ?? error.message}`));
+      });
+      network.server.listen(listen, '127.0.0.1', resolve);
     });
     return network;
   }

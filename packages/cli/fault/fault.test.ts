@@ -1,0 +1,255 @@
+/** `cinnabar fault` on a real cache: each fault seen from outside while it is on, and gone afterwards. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { Asker } from '../../bench/load/asker.ts';
+import type { ShardStatus, SystemStatus } from '../../control/service.ts';
+import { Faults, inspectProcess, requireRef, until } from '../../faults/index.ts';
+import { moduleFile } from '../self.ts';
+import { Rig, type Up } from '../testing/rig.ts';
+import { KIND_NAMES, KINDS } from './kinds.ts';
+import { type FaultFlags, requestOf } from './request.ts';
+import type { FaultEvent } from './run.ts';
+
+const rig = new Rig();
+const CACHE = 'quickstart';
+const HEAL_MS = 60_000;
+let up: Up;
+
+before(async () => {
+  Object.assign(rig.env, await rig.json('fault', '--clock-environment'));
+  up = rig.up('--quickstart');
+  await up.says(/"?quickstart/);
+  await until('it serves', () => up.out.includes('rediss://'), HEAL_MS);
+});
+after(async () => {
+  await up.stop();
+  await rig.clean();
+});
+
+/** The command in the background, and what it said so far. */
+class Running {
+  readonly events: FaultEvent[] = [];
+  error = '';
+  code: number | null = null;
+  readonly child: ChildProcess;
+
+  constructor(...args: readonly string[]) {
+    const line = [moduleFile('cli/main'), 'fault', CACHE, ...args, '--json'];
+    this.child = spawn(process.execPath, line, { env: rig.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    this.child.stdout?.on('data', (data: Buffer) => {
+      text += data.toString();
+      const lines = text.split('\n');
+      text = lines.pop() ?? '';
+      this.events.push(...lines.map((each) => JSON.parse(each) as FaultEvent));
+    });
+    this.child.stderr?.on('data', (data: Buffer) => {
+      this.error += data.toString();
+    });
+    this.child.once('exit', (code) => {
+      this.code = code ?? 128;
+    });
+  }
+
+  says(event: FaultEvent['event']): Promise<void> {
+    return until(
+      `${event} is said (${this.error})`,
+      () => {
+        if (this.code !== null && this.code !== 0) throw new Error(this.error);
+        return this.events.some((each) => each.event === event);
+      },
+      HEAL_MS,
+    );
+  }
+}
+
+async function shard(): Promise<ShardStatus> {
+  const { shards } = await rig.json<{ shards: ShardStatus[] }>('show', CACHE);
+  const [first] = shards;
+  assert.ok(first !== undefined);
+  return first;
+}
+
+async function pidOf(role: 'primary' | 'replica'): Promise<number> {
+  const pid = (await shard()).instances.find((each) => each.role === role)?.instance.process?.pid;
+  assert.ok(pid !== undefined, `there is a ${role}`);
+  return pid;
+}
+
+async function whole(): Promise<void> {
+  await until(
+    'the cache is whole',
+    async () => {
+      const { shard: record, instances } = await shard();
+      return record.phase === 'serving' && instances.some((i) => i.condition === 'in-sync');
+    },
+    HEAL_MS,
+  );
+}
+
+async function client(port?: number): Promise<Asker> {
+  const url = new URL(/rediss:\/\/\S+/.exec(up.out)?.[0] ?? '');
+  return Asker.open({
+    host: 'localhost',
+    port: port ?? Number(url.port),
+    username: 'default',
+    password: decodeURIComponent(url.password),
+    tls: { ca: rig.control().caFile },
+  });
+}
+
+test('hang: a replica stands still while it is on; Ctrl-C ends it early', async () => {
+  const ref = requireRef(await pidOf('replica'));
+  const fault = new Running('hang', '--target', 'replica', '--for', '10m');
+  await fault.says('on');
+  assert.equal(inspectProcess(ref).state, 'stopped');
+  fault.child.kill('SIGINT');
+  await fault.says('undone');
+  await until('it goes on', () => inspectProcess(ref).state === 'running', HEAL_MS);
+  await until('the command ended', () => fault.code === 0, HEAL_MS);
+});
+
+test('a fault is undone when the command is killed', async () => {
+  const { endpoint } = await rig.json<SystemStatus>('status');
+  const ref = requireRef(endpoint.workers[0]?.pid ?? 0);
+  const fault = new Running('hang', '--target', 'worker', '--for', '10m');
+  await fault.says('on');
+  assert.equal(inspectProcess(ref).state, 'stopped');
+  fault.child.kill('SIGKILL');
+  await until('it goes on', () => inspectProcess(ref).state === 'running', HEAL_MS);
+});
+
+test('slow and cut: met by whoever goes through the proxy, by nobody else, and over afterwards', async () => {
+  const fault = new Running('slow', '--delay', '300ms', '--for', '10m', '--after', '10m');
+  await fault.says('on');
+  const [listening] = fault.events;
+  assert.ok(listening?.event === 'listening');
+  const [slow, direct] = [await client(listening.port), await client()];
+  assert.ok((await timed(slow)) >= 300);
+  // The quickest of three: this machine may be busy with other things.
+  assert.ok(Math.min(await timed(direct), await timed(direct), await timed(direct)) < 300);
+  fault.child.kill('SIGINT');
+  await fault.says('undone');
+  assert.ok(Math.min(await timed(slow), await timed(slow), await timed(slow)) < 300);
+  slow.close();
+  fault.child.kill('SIGINT');
+
+  const cut = new Running(
+    ...['cut', '--direction', 'down', '--for', '10m', '--before', '10m', '--after', '10m'],
+  );
+  await cut.says('listening');
+  const [through] = cut.events;
+  assert.ok(through?.event === 'listening');
+  const late = await client(through.port);
+  cut.child.kill('SIGINT');
+  await cut.says('on');
+  let answered = false;
+  const answer = late.ask('PING').then((reply) => {
+    answered = true;
+    return reply;
+  });
+  await timed(direct);
+  assert.equal(answered, false);
+  cut.child.kill('SIGINT');
+  assert.equal(await answer, 'PONG');
+  for (const each of [late, direct]) each.close();
+  cut.child.kill('SIGINT');
+});
+
+async function timed(asker: Asker): Promise<number> {
+  const began = performance.now();
+  assert.equal(await asker.ask('PING'), 'PONG');
+  return performance.now() - began;
+}
+
+test('memory: the limit is there while it is on and gone afterwards', async () => {
+  const pid = await pidOf('primary');
+  const limit = (): string =>
+    /^Max address space\s+(\S+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'latin1'))?.[1] ?? '';
+  const before = limit();
+  const fault = new Running('memory', '--headroom', '512mb', '--for', '10m');
+  await fault.says('on');
+  assert.notEqual(limit(), before);
+  fault.child.kill('SIGINT');
+  await fault.says('undone');
+  assert.equal(limit(), before);
+});
+
+test('full disk: nothing can be created while it is on, and can be afterwards', async () => {
+  const fault = new Running('full-disk', '--target', 'control', '--for', '10m');
+  await fault.says('on');
+  const refused = await rig.run('create', 'second', '--sku', 'Balanced_B0', '--no-wait');
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.err, /disk|space|full/i);
+  fault.child.kill('SIGINT');
+  await fault.says('undone');
+  await rig.json('create', 'second', '--sku', 'Balanced_B0');
+  await rig.json('delete', 'second', '--yes');
+});
+
+test('kill: what died is replaced', async () => {
+  await whole();
+  const pid = await pidOf('primary');
+  const { code, out, err } = await rig.run('fault', CACHE, 'kill');
+  assert.equal(code, 0, err);
+  assert.match(out, new RegExp(`primary of shard 0 of ${CACHE}: process ${pid} is gone: done`));
+  await whole();
+  assert.notEqual(await pidOf('primary'), pid);
+});
+
+test('clock: control is two hours behind while it is on, and on time afterwards', async () => {
+  const behind = async (): Promise<number> => {
+    await rig.json('keys', 'regenerate', CACHE, '--key', 'Secondary');
+    const events = await rig.json<{ at: number }[]>('events', CACHE);
+    return Math.round((Date.now() - Math.max(...events.slice(-1).map(({ at }) => at))) / 60_000);
+  };
+  assert.equal(await behind(), 0);
+  const fault = new Running('clock', '--jump', '-2h', '--for', '10m');
+  await fault.says('on');
+  assert.equal(await behind(), 120);
+  fault.child.kill('SIGINT');
+  await fault.says('undone');
+  assert.equal(await behind(), 0);
+  assert.throws(() => Faults.clockOf(requireRef(process.pid)), /not started with libfaketime/);
+});
+
+test('what is not there is named', async () => {
+  for (const [args, code] of [
+    [['nobody', 'kill'], 3],
+    [[CACHE, 'kill', '--shard', '7'], 3],
+    [[CACHE, 'kill', '--target', 'worker', '--worker', '9'], 3],
+    [[CACHE, 'explode'], 2],
+    [[CACHE], 2],
+  ] as const) {
+    assert.equal((await rig.run('fault', ...args)).code, code, args.join(' '));
+  }
+});
+
+test('wrong calls are refused by name', () => {
+  const refused = (kind: string, flags: FaultFlags, said: RegExp): void => {
+    assert.throws(() => requestOf(CACHE, kind, flags), said, kind);
+  };
+  refused('explode', {}, /no kind of fault/);
+  refused('hang', {}, /needs --for/);
+  refused('hang', { for: '5' }, /not a time/);
+  refused('hang', { for: '2h' }, /at most 1h/);
+  refused('hang', { for: '1s', delay: '1s' }, /takes no --delay/);
+  refused('kill', { for: '1s' }, /does not last/);
+  refused('kill', { target: 'endpoint' }, /cannot be set on endpoint/);
+  refused('slow', { for: '1s' }, /needs --delay or --rate/);
+  refused('slow', { for: '1s', delay: '1s', inPlace: true }, /cannot be set in place/);
+  refused('slow', { for: '1s', rate: '-1' }, /not a size/);
+  refused('cut', { for: '1s', inPlace: true, listen: '7000' }, /belongs to a proxy/);
+  refused('memory', { for: '1s' }, /needs --headroom/);
+  refused('clock', { for: '1s', jump: 'yesterday' }, /not a step in time/);
+  assert.equal(requestOf(CACHE, 'clock', { for: '1s', jump: '-2h' }).jumpSeconds, -7_200);
+  assert.equal(requestOf(CACHE, 'slow', { for: '1s', rate: '1.5kb' }).bytesPerSecond, 1_536);
+});
+
+test('every kind is described, and has a target to begin with', () => {
+  for (const name of KIND_NAMES) {
+    assert.ok(KINDS[name].summary.length > 10 && KINDS[name].targets.length > 0, name);
+  }
+});
