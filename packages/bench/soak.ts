@@ -6,17 +6,17 @@
  * tells the same story up to step n, `--pause` waits for Enter before each.
  *
  * The long forms: `--simulated n` runs n steps of the simulator, `--fuzz n` n inputs a parser,
- * `--failpoints` kills the control process once at each step of a cache's life.
+ * `--crash-points` crashes, hangs and fails the control process at each step of each operation
+ * (`--effects crash,hang,fail`, `--life failover`, `--side 2` services beside each other).
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
-import { OurService } from './benches/our-service.ts';
 import { fuzzAll } from './fuzz/run.ts';
 import { place } from './harness/markdown.ts';
 import { run } from './processes.ts';
-import { crashAt, FAILPOINTS } from './soak/crash-points.ts';
+import { crashMatrix, matrixSummary } from './soak/crash-matrix.ts';
 import { type SoakResult, soak } from './soak/run.ts';
 
 const { values } = parseArgs({
@@ -29,7 +29,10 @@ const { values } = parseArgs({
     report: { type: 'boolean', default: false },
     simulated: { type: 'string' },
     fuzz: { type: 'string' },
-    failpoints: { type: 'boolean', default: false },
+    'crash-points': { type: 'boolean', default: false },
+    effects: { type: 'string', default: 'crash,hang,fail' },
+    life: { type: 'string' },
+    side: { type: 'string', default: '2' },
   },
 });
 const ROOT = path.join(import.meta.dirname, '..', '..');
@@ -51,23 +54,25 @@ async function longForms(): Promise<void> {
     const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
     for (const line of fuzzAll(Number(values.fuzz), seed)) say(line);
   }
-  if (values.failpoints) await allFailpoints();
 }
 
-async function allFailpoints(): Promise<void> {
-  const service = await OurService.make();
-  try {
-    for (const point of FAILPOINTS) {
-      const { crashed } = await crashAt(service, point);
-      say(`${point}: ${crashed ? 'died there, finished by the next' : 'not passed by this life'}`);
-    }
-  } finally {
-    await service.destroy();
-  }
+async function crashPoints(): Promise<number> {
+  const { effects, life } = values;
+  const outcome = await crashMatrix({
+    effects: effects.split(','),
+    life: life ?? null,
+    side: Number(values.side),
+    say,
+  });
+  const text = matrixSummary(outcome);
+  say(text);
+  if (values.report) await report('crash-points', `--crash-points --effects ${effects}`, text);
+  return outcome.problems.length === 0 ? 0 : 1;
 }
 
 async function main(): Promise<number> {
-  if (values.simulated !== undefined || values.fuzz !== undefined || values.failpoints) {
+  if (values['crash-points']) return crashPoints();
+  if (values.simulated !== undefined || values.fuzz !== undefined) {
     await longForms();
     return 0;
   }
@@ -90,7 +95,9 @@ async function main(): Promise<number> {
   const result = await soak({ seed, minutes, steps, say, pause, stop: stop.signal });
   if (values.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   else say(summary(result));
-  if (values.report) await report(result);
+  if (values.report) {
+    await report('soak', `--minutes ${values.minutes} --seed ${result.seed}`, summary(result));
+  }
   return result.problems.length === 0 ? 0 : 1;
 }
 
@@ -110,11 +117,11 @@ function summary(result: SoakResult): string {
   ].join('\n');
 }
 
-async function report(result: SoakResult): Promise<void> {
+async function report(name: string, args: string, text: string): Promise<void> {
   const file = path.join(ROOT, 'docs', 'benchmarks.md');
   const page = await readFile(file, 'utf8').catch(() => '');
-  const command = `\`npm run soak -- --minutes ${values.minutes} --seed ${result.seed}\`, ${new Date().toISOString()}`;
-  await writeFile(file, place(page, 'soak', `## soak\n\n${command}\n\n${summary(result)}`));
+  const command = `\`npm run soak -- ${args}\`, ${new Date().toISOString()}`;
+  await writeFile(file, place(page, name, `## ${name}\n\n${command}\n\n${text}`));
 }
 
 process.exitCode = await main();

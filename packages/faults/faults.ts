@@ -71,9 +71,10 @@ export class Faults {
       `stop ${ref.pid}`,
       ms,
       [{ kind: 'signal', process: ref, signal: 'SIGCONT' }],
-      () => {
+      (isOver) => {
         if (!signal(ref, 'SIGSTOP')) throw new FaultError('process-gone', `no process ${ref.pid}`);
-        return until('it is stopped', () => inspectProcess(ref).state !== 'running');
+        // A short stop may be over before it was seen.
+        return until('it is stopped', () => isOver() || inspectProcess(ref).state !== 'running');
       },
     );
   }
@@ -185,7 +186,12 @@ export class Faults {
    * For kinds of faults that are defined elsewhere. `undo` is what takes it back, as data; it is with
    * the guardian before `apply` is called.
    */
-  async set(what: string, ms: number, undo: readonly Undo[], apply: () => unknown): Promise<Fault> {
+  async set(
+    what: string,
+    ms: number,
+    undo: readonly Undo[],
+    apply: (isOver: () => boolean) => unknown,
+  ): Promise<Fault> {
     if (!(ms > 0 && ms <= MAX_FAULT_MS)) {
       throw new FaultError('bad-duration', `${what}: ${ms} ms is not within 1 to ${MAX_FAULT_MS}`);
     }
@@ -207,9 +213,15 @@ export class Faults {
       },
     };
     this.on.add(fault);
-    undone.promise.finally(() => this.on.delete(fault)).catch(() => undefined);
+    let over = false;
+    undone.promise
+      .finally(() => {
+        over = true;
+        this.on.delete(fault);
+      })
+      .catch(() => undefined);
     try {
-      await apply();
+      await apply(() => over);
     } catch (error) {
       // What was never set may refuse to be taken back: why it was not set is what counts.
       await fault.end().catch(() => undefined);

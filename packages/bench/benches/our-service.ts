@@ -24,6 +24,7 @@ import type { InternalSecrets } from '../../control/store/records.ts';
 import { Store } from '../../control/store/store.ts';
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import { engineCacheDir } from '../../engine/index.ts';
+import { POLL_MS } from '../limits.ts';
 import { Asker, type Target } from '../load/asker.ts';
 import { exitOf, type ProcessRef, requireRef, signal, until } from '../processes.ts';
 
@@ -152,6 +153,31 @@ export class OurService {
     signal(this.control, 'SIGKILL');
     await gone;
     this.child = null;
+  }
+
+  /** An orderly stop is under way: that the process ends is no death. */
+  stopping = false;
+
+  /** As Ctrl-C does; resolves when the process is gone, or rejects when it hangs. */
+  async stopInOrder(): Promise<void> {
+    const { child } = this;
+    if (child === null) return;
+    this.stopping = true;
+    const gone = exitOf(child);
+    try {
+      child.send({ type: 'stop', now: false } satisfies ToControl);
+      await Promise.race([gone, this.hangs()]);
+    } finally {
+      this.stopping = false;
+    }
+    if (this.runs) throw new Error('the stop hangs');
+    this.child = null;
+  }
+
+  /** Resolves when the process said that it hangs at a failpoint. */
+  private async hangs(): Promise<void> {
+    const said = (): boolean => this.logs.some((line) => line.includes('=hang'));
+    while (this.runs && !said()) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 
   /** A cache that answers, and how long that took from the first request. */

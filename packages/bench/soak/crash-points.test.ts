@@ -1,30 +1,57 @@
 /**
- * A few failpoints each time, drawn anew: all of them take minutes and are walked by
- * `npm run soak -- --failpoints`. The seed is printed.
+ * A few plays of the crash matrix each time, drawn anew: all of them take a quarter of an hour and
+ * are played by `npm run soak -- --crash-points`.
  */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
-import { parseFailpoint } from '../../control/databases/failpoints.ts';
+import {
+  ALL_STEPS,
+  arm,
+  disarm,
+  FAILPOINTS,
+  failpointState,
+  parseFailpoint,
+  reach,
+} from '../../control/databases/failpoints.ts';
 import { OurService } from '../benches/our-service.ts';
-import { crashAt, FAILPOINTS, STEPS } from './crash-points.ts';
+import { allPlays, play } from './crash-points.ts';
+import { LIVES } from './lives.ts';
 
-const DRAWN = 2;
+const DRAWN = 3;
 
-test('the control process dies at a step, and the next one finishes the work', async (t) => {
-  const usual = FAILPOINTS.filter((point) => STEPS[stepOf(point)] !== 'rare');
-  const first = randomInt(usual.length);
+test('control fails at a step of an operation, and what comes afterwards is as it should be', async (t) => {
+  const plays = allPlays();
+  const first = randomInt(plays.length);
   const service = await OurService.make();
   try {
     for (let i = 0; i < DRAWN; i += 1) {
-      const point = usual[(first + i * 7) % usual.length];
-      assert.ok(point !== undefined);
-      t.diagnostic(`failpoint ${point}`);
-      const outcome = await crashAt(service, point);
-      assert.equal(outcome.crashed, true, `${point} was not passed`);
+      const drawn = plays[(first + i * 31) % plays.length];
+      assert.ok(drawn !== undefined);
+      const name = `${drawn.life} ${drawn.point}=${drawn.effect}`;
+      t.diagnostic(name);
+      const passed = await play(service, drawn).catch((error: Error) => {
+        throw new Error(`${name}: ${error.message}`, { cause: error });
+      });
+      assert.ok(passed, `${name} was not passed`);
     }
   } finally {
     await service.destroy();
+  }
+});
+
+test('the matrix holds every step of the table, on both sides, with each effect', () => {
+  const plays = allPlays();
+  for (const point of FAILPOINTS) {
+    const life = ALL_STEPS[point.slice(0, point.lastIndexOf(':')) as keyof typeof ALL_STEPS];
+    if (life === 'rare') continue;
+    assert.ok(life in LIVES, point);
+    for (const effect of ['crash', 'hang', 'fail']) {
+      assert.ok(
+        plays.some((each) => each.point === point && each.effect === effect),
+        point,
+      );
+    }
   }
 });
 
@@ -39,6 +66,19 @@ test('a failpoint that does not exist is refused by name', () => {
   }
 });
 
-function stepOf(point: (typeof FAILPOINTS)[number]): keyof typeof STEPS {
-  return point.slice(0, point.lastIndexOf(':')) as keyof typeof STEPS;
-}
+test('a failpoint acts once, and what hangs there goes on when it is disarmed', async () => {
+  arm({ point: 'give-up:before', effect: 'fail' }, 60_000);
+  await reach('give-up:after');
+  await assert.rejects(reach('give-up:before'), /failpoint give-up:before/);
+  await reach('give-up:before');
+  assert.deepEqual(failpointState(), { armed: null, reached: 'give-up:before' });
+  arm({ point: 'give-up:before', effect: 'hang' }, 60_000);
+  let went = false;
+  const hanging = reach('give-up:before').then(() => {
+    went = true;
+  });
+  await reach('give-up:after');
+  assert.equal(went, false);
+  disarm();
+  await hanging;
+});

@@ -1,179 +1,185 @@
 /**
- * A life of a cache with the control process killed at one failpoint: created, written to, its
- * primary killed, deleted. Whatever the point, a control process that comes afterwards finishes the
- * work: the acknowledged write is there, and nothing is left behind.
+ * The crash matrix: a life is played with the control process crashed, hung or failed at one step of
+ * it. Whatever the point, a control process that comes afterwards finishes the work or takes it
+ * back: what was acknowledged is there, and nothing is left behind.
+ *
+ * A crash is repaired by starting the next process, as its parent would; a process that hangs is
+ * killed first; a step that failed is tried again by the process itself, or by the user who reads the error.
  */
-
 import {
+  ALL_STEPS,
+  ALSO,
+  EFFECTS,
   FAILPOINT_VARIABLE,
-  FAILPOINTS,
   type Failpoint,
-  STEPS,
+  type FailpointEffect,
+  REACHED,
+  type Step,
+  type StepLife,
 } from '../../control/databases/failpoints.ts';
 import type { Policy } from '../../endpoint/control-protocol.ts';
-import { type OurService, trySet } from '../benches/our-service.ts';
-import { Asker, type Target } from '../load/asker.ts';
-import { inspectProcess, requireRef, signal, until } from '../processes.ts';
+import type { OurService } from '../benches/our-service.ts';
+import { until } from '../processes.ts';
+import { CreateFailed, createCache, removeCache, write } from './cache.ts';
+import { LIVES, type Stage } from './lives.ts';
 import { healed } from './watch.ts';
 
-export { FAILPOINTS, STEPS };
-
-export interface CrashOutcome {
+export interface Play {
+  readonly life: Exclude<StepLife, 'rare'>;
   readonly point: Failpoint;
-  /** Whether the life passed it, and the process died there. */
-  readonly crashed: boolean;
+  readonly effect: FailpointEffect;
 }
 
 const POLICIES: readonly Policy[] = ['EnterpriseCluster', 'NoCluster', 'OSSCluster'];
-const STEP_DEADLINE_MS = 60_000;
-const KEY = 'survivor';
-const DEATH_NOTICE_MS = 500;
+const ARMED_MS = 10 * 60 * 1000;
+const WATCH_MS = 20;
+const NOTICE_MS = 1_000;
+const BACK_DEADLINE_MS = 60_000;
+/** More often than any death and failure together explain. */
+const MOST_TRIES = 6;
 
-export async function crashAt(service: OurService, point: Failpoint): Promise<CrashOutcome> {
-  const index = FAILPOINTS.indexOf(point);
-  const name = `crash-${index}`;
-  const policy = POLICIES[index % POLICIES.length] ?? 'EnterpriseCluster';
-  if (service.runs) await service.killControl();
-  await service.start({ [FAILPOINT_VARIABLE]: `${point}=crash` });
-  let crashed = false;
-  /** Tries again after a death of the control process, and only then. */
-  const surviving = async <T>(work: () => Promise<T>): Promise<T> => {
-    for (;;) {
-      try {
-        return await work();
-      } catch (error) {
-        // Its API falls silent a moment before its end is known here.
-        await until('it is dead', () => !service.runs, DEATH_NOTICE_MS).catch(() => undefined);
-        if (service.runs || crashed) throw error;
-        crashed = true;
-        await service.start();
+/** Every step that an ordinary life passes, in each of its lives, with each effect. */
+export function allPlays(effects: readonly FailpointEffect[] = EFFECTS): Play[] {
+  const plays: Play[] = [];
+  for (const [name, life] of Object.entries(ALL_STEPS)) {
+    const step = name as Step;
+    for (const each of [life, ...(ALSO[step] ?? [])]) {
+      if (each === 'rare') continue;
+      for (const side of ['before', 'after'] as const) {
+        for (const effect of effects) plays.push({ life: each, point: `${step}:${side}`, effect });
       }
     }
+  }
+  return plays;
+}
+
+let played = 0;
+
+/** Answers whether the life passed the point. Throws when something does not hold afterwards. */
+export async function play(service: OurService, what: Play): Promise<boolean> {
+  played += 1;
+  const life = LIVES[what.life];
+  const stage: Stage = {
+    service,
+    name: `play-${played}`,
+    policy: POLICIES[played % POLICIES.length] ?? 'EnterpriseCluster',
+    once: new Set(),
   };
-  const target = await surviving(() => create(service, name, policy));
-  await surviving(() => healed(service, [name]));
-  const value = `${point} ${Date.now()}`;
-  await write(target, value);
-  await surviving(() => killPrimary(service, name));
-  await surviving(() => healed(service, [name]));
-  const kept = await read(await current(service, name, policy, target));
-  if (kept !== value) throw new Error(`${point}: an acknowledged write became ${kept}`);
-  await surviving(() => remove(service, name));
-  const engines = service.engines();
-  if (engines.length > 0) throw new Error(`${point}: ${engines.length} engines are left`);
-  return { point, crashed: crashed || !service.runs };
-}
-
-/** Sends only what is not there yet: the first request may have been taken before the death. */
-async function create(service: OurService, name: string, policy: Policy): Promise<Target> {
-  const { api } = service;
-  if ((await api.clusters()).every((cluster) => cluster.name !== name)) {
-    const sku = { name: 'Balanced_B0' };
-    const properties = {
-      highAvailability: 'Enabled',
-      minimumTlsVersion: '1.2',
-      publicNetworkAccess: 'Enabled',
-    };
-    await api.putCluster(name, { location: 'local', sku, properties });
+  const { name, policy } = stage;
+  const value = `${what.point} ${played}`;
+  if (!service.runs) await service.start();
+  if (life.cache) {
+    await createCache(service, name, policy);
+    await healed(service, [name]);
+    await write(service, name, policy, value);
   }
-  await state(name, async () => (await api.cluster(name)).properties.provisioningState);
-  if ((await api.database(name)) === null) {
-    const properties = {
-      clientProtocol: 'Encrypted',
-      clusteringPolicy: policy,
-      accessKeysAuthentication: 'Enabled',
-    };
-    await api.putDatabase(name, { properties });
-  }
-  await state(name, async () => (await api.database(name))?.properties.provisioningState ?? '');
-  const port = (await api.database(name))?.properties.port ?? 0;
-  const { primaryKey } = await api.keys(name);
-  const tls = { ca: api.control.caFile };
-  const target = { host: '127.0.0.1', port, username: 'default', password: primaryKey, tls };
-  return current(service, name, policy, target);
-}
-
-async function state(name: string, ask: () => Promise<string>): Promise<void> {
-  let last = '';
-  await until(
-    `${name} is there`,
-    async () => {
-      last = await ask();
-      if (last === 'Failed') throw new Error(`${name} failed`);
-      return last === 'Succeeded';
-    },
-    STEP_DEADLINE_MS,
-  ).catch((error: Error) => {
-    throw new Error(`${error.message} (${last})`);
-  });
-}
-
-/** Shards of OSSCluster are direct: after a failover another port serves. */
-async function current(
-  service: OurService,
-  name: string,
-  policy: Policy,
-  target: Target,
-): Promise<Target> {
-  return policy === 'OSSCluster' ? { ...target, port: await shardPort(service, name) } : target;
-}
-
-async function shardPort(service: OurService, name: string): Promise<number> {
-  const [shard] = await service.api.shards(name);
-  const primary = shard?.instances.find((each) => each.instance.id === shard.shard.primary);
-  if (primary === undefined) throw new Error(`${name} has no primary`);
-  return primary.instance.port;
-}
-
-async function write(target: Target, value: string): Promise<void> {
-  let refusal = '';
-  await until('a write is acknowledged', async () => {
-    refusal = await trySet(target, KEY, value);
-    return refusal === '';
-  }).catch((error: Error) => {
-    throw new Error(`${error.message} (${refusal})`);
-  });
-}
-
-async function read(target: Target): Promise<string> {
-  let value = '';
-  let refusal = '';
-  await until('it is read back', async () => {
-    try {
-      const asker = await Asker.open(target);
+  const keeper = new Keeper(service, what);
+  try {
+    await keeper.arm(life.atStart === true);
+    for (let tries = 1; ; tries += 1) {
+      const restarts = keeper.restarts;
       try {
-        value = String(await asker.ask('GET', KEY));
-        return true;
-      } finally {
-        asker.close();
+        await life.act(stage);
+        if (what.life !== 'delete') await healed(service, [name]);
+        break;
+      } catch (error) {
+        await keeper.settled();
+        const excused = keeper.restarts > restarts || keeper.reached;
+        if (!excused || tries === MOST_TRIES) throw error;
+        // Rolled back: it is removed, as its error says, and asked for again.
+        if (error instanceof CreateFailed) await removeCache(service, name);
       }
-    } catch (error) {
-      // The endpoint may be between two workers: asked again until the deadline.
-      refusal = String(error);
-      return false;
     }
-  }).catch((error: Error) => {
-    throw new Error(`${error.message} (port ${target.port}: ${refusal})`);
-  });
-  return value;
+    await keeper.settled();
+  } finally {
+    keeper.stop();
+  }
+  await service.api.clearFailpoint();
+  if (what.life !== 'delete') await healed(service, [name]);
+  await life.holds(stage, value);
+  await removeCache(service, name);
+  const engines = service.engines();
+  if (engines.length > 0) throw new Error(`${engines.length} engines are left`);
+  return keeper.reached;
 }
 
-async function killPrimary(service: OurService, name: string): Promise<void> {
-  const [shard] = await service.api.shards(name);
-  const primary = shard?.instances.find((each) => each.instance.id === shard.shard.primary);
-  const pid = primary?.instance.process?.pid;
-  if (pid === undefined) throw new Error(`${name} has no primary that runs`);
-  const ref = requireRef(pid);
-  signal(ref, 'SIGKILL');
-  // Until it is gone, everything still looks whole.
-  await until('the primary is gone', () => inspectProcess(ref).state === 'gone');
-}
+/** Who starts the control process again, as its parent does, and ends one that hangs. */
+class Keeper {
+  readonly service: OurService;
+  readonly what: Play;
+  restarts = 0;
+  private stopped = false;
+  private busy: Promise<void> | null = null;
+  private seen = false;
 
-async function remove(service: OurService, name: string): Promise<void> {
-  const { api } = service;
-  const there = async (): Promise<boolean> =>
-    (await api.clusters()).some((cluster) => cluster.name === name);
-  if (!(await there())) return;
-  await api.deleteCluster(name).catch(() => undefined); // It is on its way already, or asked again.
-  await until(`${name} is gone`, async () => !(await there()), STEP_DEADLINE_MS);
+  constructor(service: OurService, what: Play) {
+    this.service = service;
+    this.what = what;
+  }
+
+  get reached(): boolean {
+    this.seen ||= this.service.logs.some((line) => line.includes(REACHED));
+    return this.seen;
+  }
+
+  async arm(atStart: boolean): Promise<void> {
+    const { point, effect } = this.what;
+    this.service.logs.length = 0;
+    if (atStart) {
+      await this.service.killControl();
+      const env = { [FAILPOINT_VARIABLE]: `${point}=${effect}` };
+      // It may never be ready: that is what is looked at.
+      const started = this.service.start(env).catch(() => undefined);
+      await Promise.race([started, this.passes()]);
+    } else {
+      await this.service.api.setFailpoint({ point, effect, forMs: ARMED_MS });
+    }
+    void this.watch();
+  }
+
+  private passes(): Promise<void> {
+    return until('the point is reached', () => this.reached, BACK_DEADLINE_MS).catch(
+      () => undefined,
+    );
+  }
+
+  /** Resolves when a control process runs that is not the one that failed. */
+  async settled(): Promise<void> {
+    // A death shows a moment after its API fell silent.
+    await until('it shows', () => this.due() || this.busy !== null, NOTICE_MS).catch(
+      () => undefined,
+    );
+    await until(
+      'a control process runs',
+      () => this.service.runs && this.busy === null && !this.due(),
+      BACK_DEADLINE_MS,
+    );
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  private due(): boolean {
+    if (!this.service.runs) return true;
+    return this.what.effect === 'hang' && this.restarts === 0 && this.reached;
+  }
+
+  private async watch(): Promise<void> {
+    while (!this.stopped) {
+      if (this.due() && !this.service.stopping) {
+        this.busy = this.restart();
+        await this.busy;
+        this.busy = null;
+      }
+      await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+    }
+  }
+
+  private async restart(): Promise<void> {
+    void this.reached; // Before the log of the next one pushes it out.
+    if (this.service.runs) await this.service.killControl();
+    await this.service.start();
+    this.restarts += 1;
+  }
 }

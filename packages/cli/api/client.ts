@@ -17,6 +17,7 @@ import type {
   ClusterResource,
   DatabaseResource,
   EventRow,
+  FailpointState,
   Keys,
   Page,
   SkuRow,
@@ -246,6 +247,18 @@ export class ApiClient {
 
   shards(name: string): Promise<ShardStatus[]> {
     return this.#list(`${this.#databasePath(name)}/shards`);
+  }
+
+  setFailpoint(body: unknown): Promise<FailpointState> {
+    return this.#arm('PUT', '/cinnabar/failpoint', body);
+  }
+
+  failpoint(): Promise<FailpointState> {
+    return this.#arm('GET', '/cinnabar/failpoint');
+  }
+
+  clearFailpoint(): Promise<FailpointState> {
+    return this.#arm('DELETE', '/cinnabar/failpoint');
   }
 
   async stop(save: boolean): Promise<void> {

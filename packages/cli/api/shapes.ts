@@ -90,3 +90,9 @@ export interface SkuRow {
   readonly fits: boolean;
   readonly reason: { readonly code: string; readonly message: string } | null;
 }
+
+/** What is armed in the control process, and which point was reached since. */
+export interface FailpointState {
+  readonly armed: { readonly point: string; readonly effect: string } | null;
+  readonly reached: string | null;
+}

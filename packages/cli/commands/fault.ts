@@ -36,6 +36,8 @@ export function faultCommand(): Command {
     .addOption(new Option('--how <how>', 'refuse: in which way').choices(['reset', 'mute']))
     .option('--headroom <size>', 'memory: how much more it may take')
     .option('--jump <time>', 'clock: by how much it is off, such as -2h')
+    .option('--point <step:before|after>', 'failpoint: where')
+    .addOption(new Option('--effect <what>', 'failpoint: which').choices(['crash', 'hang', 'fail']))
     .option('--in-place', 'cut, reset: on the real port, as root')
     .option('--listen <port>', 'of the proxy (default: a free one)')
     .option('--before <time>', 'the proxy passes everything for this long first')
@@ -66,7 +68,8 @@ More: docs/rehearse-failures.md`,
           throw usage(`Which fault, on which cache? For example: cinnabar fault sessions kill`);
         }
         const request = requestOf(name, kind, flags);
-        const target = await findTarget(context.api(), request);
+        const api = context.api();
+        const target = await findTarget(api, request);
         let current = new AbortController();
         for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
           process.on(signal, () => current.abort());
@@ -75,7 +78,7 @@ More: docs/rehearse-failures.md`,
           current = new AbortController();
           return current.signal;
         };
-        await runFault(request, target, (event) => print(context, event), phase);
+        await runFault(api, request, target, (event) => print(context, event), phase);
       }),
     );
 }

@@ -6,7 +6,17 @@ export const TARGETS = ['endpoint', 'primary', 'replica', 'worker', 'control'] a
 export type TargetName = (typeof TARGETS)[number];
 
 /** Options that only some kinds take. */
-export const VALUES = ['delay', 'rate', 'direction', 'gone', 'how', 'headroom', 'jump'] as const;
+export const VALUES = [
+  'delay',
+  'rate',
+  'direction',
+  'gone',
+  'how',
+  'headroom',
+  'jump',
+  'point',
+  'effect',
+] as const;
 export type ValueName = (typeof VALUES)[number];
 
 export interface Kind {
@@ -125,6 +135,15 @@ export const KINDS = {
     lasts: true,
     place: 'process',
     needs: 'a Cinnabar that was started as `cinnabar fault --clock-environment` says',
+  },
+  failpoint: {
+    summary: 'control crashes, hangs or fails at a --point of an operation, such as promote:before',
+    targets: ['control'],
+    takes: ['point', 'effect'],
+    needsOneOf: ['point'],
+    lasts: true,
+    place: 'process',
+    needs: '',
   },
 } as const satisfies Readonly<Record<string, Kind>>;
 

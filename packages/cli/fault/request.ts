@@ -17,6 +17,8 @@ export interface FaultFlags {
   readonly how?: string;
   readonly headroom?: string;
   readonly jump?: string;
+  readonly point?: string;
+  readonly effect?: string;
   readonly listen?: string;
   readonly before?: string;
   readonly after?: string;
@@ -34,6 +36,8 @@ export interface FaultRequest extends Asked {
   readonly how: 'reset' | 'mute';
   readonly headroomBytes: number;
   readonly jumpSeconds: number;
+  readonly point: string;
+  readonly effect: string;
   readonly inPlace: boolean;
   /** Of the proxy; 0: any free one. */
   readonly listen: number;
@@ -75,6 +79,8 @@ export function requestOf(cache: string, word: string, flags: FaultFlags): Fault
     how: flags.how === 'mute' ? 'mute' : 'reset',
     headroomBytes: flags.headroom === undefined ? 0 : bytesOf('--headroom', flags.headroom),
     jumpSeconds: flags.jump === undefined ? 0 : jumpOf('--jump', flags.jump),
+    point: flags.point ?? '',
+    effect: flags.effect ?? 'crash',
     inPlace: flags.inPlace === true,
     listen: flags.listen === undefined ? 0 : whole('--listen', flags.listen, 1, LAST_PORT),
     beforeMs: flags.before === undefined ? 0 : durationOf('--before', flags.before),

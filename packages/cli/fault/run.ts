@@ -11,6 +11,7 @@ import {
   type ProcessRef,
   resetPort,
 } from '../../faults/index.ts';
+import type { ApiClient } from '../api/client.ts';
 import { CliError } from '../errors.ts';
 import type { FaultRequest } from './request.ts';
 import type { Target } from './target.ts';
@@ -38,6 +39,7 @@ export type Phase = () => AbortSignal;
 
 /** Throws CliError. */
 export async function runFault(
+  api: ApiClient,
   request: FaultRequest,
   target: Target,
   say: Say,
@@ -56,6 +58,8 @@ export async function runFault(
     if (request.kind === 'kill') {
       await faults.kill(processOf(target));
       tell('done', `process ${processOf(target).pid} is gone`);
+    } else if (request.kind === 'failpoint') {
+      await failpoint(request, api, tell, phase());
     } else if (target.address !== null && isNetwork(request)) {
       await network(request, target.address, faults, say, tell, phase);
     } else {
@@ -197,4 +201,20 @@ function over(ms: number, stop: AbortSignal): Promise<void> {
     stop.addEventListener('abort', end, { once: true });
     if (stop.aborted) end();
   });
+}
+
+/** The control process itself ends it after its time, so nobody has to watch over this command. */
+async function failpoint(
+  { point, effect, forMs }: FaultRequest,
+  api: ApiClient,
+  tell: Tell,
+  stop: AbortSignal,
+): Promise<void> {
+  await api.setFailpoint({ point, effect, forMs });
+  tell('on', `${point}=${effect}`);
+  await over(forMs, stop);
+  // Whoever crashed has forgotten it; its successor may not be there yet.
+  const { reached } = await api.failpoint().catch(() => ({ reached: 'crashed' }));
+  await api.clearFailpoint().catch(() => undefined);
+  tell('undone', `${point}=${effect} (${reached === null ? 'not reached' : 'reached'})`);
 }

@@ -47,6 +47,22 @@ test('status, SKUs, operations, events, connection, shards, without an api-versi
   refused(await rig.call('GET', '/cinnabar/operations?cluster=nobody'), 404, 'ResourceNotFound');
 });
 
+test('a failpoint is armed for a time and disarmed; unknown ones are refused by name', async () => {
+  const path = '/cinnabar/failpoint';
+  const body = { point: 'give-up:before', effect: 'hang', forMs: 60_000 };
+  const armed = { point: body.point, effect: body.effect };
+  assert.deepEqual((await rig.call('PUT', path, { body })).body, { armed, reached: null });
+  assert.deepEqual((await rig.call('GET', path)).body.armed, armed);
+  assert.deepEqual((await rig.call('DELETE', path)).body.armed, null);
+  for (const wrong of [{ point: 'give-up' }, { effect: 'explode' }, { forMs: 0 }, { forMs: 1e9 }]) {
+    const answer = await rig.call('PUT', path, { body: { ...body, ...wrong } });
+    assert.equal(answer.status, 400, answer.text);
+  }
+  const brief = { ...body, forMs: 1 };
+  await rig.call('PUT', path, { body: brief });
+  await until(async () => (await rig.call('GET', path)).body.armed === null);
+});
+
 test('stop is answered, then done', async () => {
   const answer = await rig.call('POST', '/cinnabar/stop', { body: { save: false } });
   assert.equal(answer.status, 202);

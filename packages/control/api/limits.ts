@@ -52,3 +52,5 @@ export const MAX_AUDIT_PATH = 512;
 export const MAX_IGNORED_NAMES = 50;
 /** Rules for expensive commands in one request: there are fewer such commands. */
 export const MAX_GUARD_RULES = 64;
+/** A failpoint that nobody disarms; as long as any other rehearsed fault. */
+export const MAX_FAILPOINT_MS = 60 * 60 * 1000;

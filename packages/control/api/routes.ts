@@ -6,6 +6,7 @@ import { CLUSTER_ROUTES } from './routes-clusters.ts';
 import { DATABASE_ROUTES } from './routes-databases.ts';
 import { DISCOVERY_ROUTES } from './routes-discovery.ts';
 import { FAILOVER_ROUTES } from './routes-failover.ts';
+import { FAILPOINT_ROUTES } from './routes-failpoint.ts';
 import { GROUP_ROUTES } from './routes-groups.ts';
 import { NOT_BUILT_ROUTES } from './routes-not-built.ts';
 import { OPERATION_ROUTES } from './routes-operations.ts';
@@ -16,6 +17,7 @@ export const ROUTES: readonly Route[] = [
   ...CINNABAR_ROUTES,
   ...CERTIFICATE_ROUTES,
   ...FAILOVER_ROUTES,
+  ...FAILPOINT_ROUTES,
   ...CLUSTER_ROUTES,
   ...DATABASE_ROUTES,
   ...OPERATION_ROUTES,

@@ -6,6 +6,7 @@ import { type ProvisionedEngine, provisionEngine } from '../../engine/index.ts';
 import { type RunningApi, startApi } from '../api/index.ts';
 import { writePrivate } from '../auth/private-file.ts';
 import { CONTROL_FILE, type ControlFile, type StartOptions } from '../boot-protocol.ts';
+import { passing } from '../databases/failpoints.ts';
 import type { SystemStatus } from '../service.ts';
 import { type FolderLock, lockFolder } from '../store/index.ts';
 import { Authority } from '../tls/authority.ts';
@@ -85,7 +86,9 @@ export class System {
     );
     authority.prepare();
     const fleet = await step(this.#say, 'endpoint', 'Endpoint', () =>
-      startFleet(this.#options, this.#build, this.#log, () => this.#parts?.databases ?? null),
+      passing('open-endpoint', () =>
+        startFleet(this.#options, this.#build, this.#log, () => this.#parts?.databases ?? null),
+      ),
     );
     this.#parts = await assemble({
       options: this.#options,
@@ -105,7 +108,7 @@ export class System {
       'adopt',
       'Databases',
       async () => {
-        const { adopted } = await databases.start();
+        const { adopted } = await passing('adopt-databases', () => databases.start());
         resources.start();
         return adopted;
       },

@@ -7,6 +7,7 @@
 import { CREATE_DEADLINE_MS } from '../plan/limits.ts';
 import type { Plan, View } from '../plan/model.ts';
 import type { OperationRecord, OperationStep, StateReason } from '../store/records.ts';
+import { passing } from './failpoints.ts';
 import { FLUSH_DEADLINE_MS, WAITS_SHOWN } from './limits.ts';
 import type { DatabaseLoop } from './loop.ts';
 
@@ -21,7 +22,10 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
   const { store, clock } = loop.deps;
   for (const operation of store.openOperations(loop.id)) {
     if (operation.kind === 'Flush') {
-      if (allServe(view)) loop.once(`flush ${operation.id}`, () => flush(loop, operation, view));
+      if (allServe(view))
+        loop.once(`flush ${operation.id}`, () =>
+          passing('flush', () => flush(loop, operation, view)),
+        );
       continue;
     }
     if (operation.kind === 'RegenerateKey') continue; // ended by whoever applies the key

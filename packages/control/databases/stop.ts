@@ -11,6 +11,7 @@
  */
 import { FILES } from '../../engine/index.ts';
 import type { InstanceRecord, SavedFile, ShardRecord } from '../store/records.ts';
+import { passing } from './failpoints.ts';
 import {
   DECIDED_DEADLINE_MS,
   DECIDED_POLL_MS,
@@ -40,11 +41,13 @@ export async function stopDatabase(loop: DatabaseLoop, save: boolean): Promise<S
     loop.shards().map(async (shard) => {
       const file = save ? await saveShard(loop, shard, notes) : null;
       if (file !== null) saved++;
-      recordStop(loop, shard, file);
+      await passing('record-stop', () => recordStop(loop, shard, file));
     }),
   );
   await loop.stop();
-  await Promise.all(loop.instances().map((instance) => end(loop, instance, notes)));
+  await passing('end-engines', () =>
+    Promise.all(loop.instances().map((instance) => end(loop, instance, notes))),
+  );
   return { saved, notes };
 }
 
@@ -129,7 +132,7 @@ async function saveOn(
   shard: ShardRecord,
   instance: InstanceRecord,
 ): Promise<SavedFile> {
-  await loop.watch(instance.id).link.save(SAVE_DEADLINE_MS);
+  await passing('save-file', () => loop.watch(instance.id).link.save(SAVE_DEADLINE_MS));
   const file = await loop.deps.node.dataFile(instance.dataDir);
   if (file === null) throw new Error('the engine wrote no file');
   return {

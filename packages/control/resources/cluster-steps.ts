@@ -8,6 +8,7 @@
  * with the records it concerns in one transaction, so a client that sees `Succeeded` in the status
  * document sees it in the resource too.
  */
+import { passing } from '../databases/failpoints.ts';
 import { ControlError } from '../errors.ts';
 import type { Actor } from '../service.ts';
 import type {
@@ -125,7 +126,7 @@ export class ClusterSteps {
     if (cluster === null) return this.#orphan(operation);
     if (operation.kind === 'CreateCluster' && !this.#prepared.has(operation.id)) {
       this.#background(operation, cluster, 'CreateFailed', async () => {
-        await this.#deps.prepareCluster(cluster);
+        await passing('prepare-cluster', () => this.#deps.prepareCluster(cluster));
         this.#prepared.add(operation.id);
       });
       return true;
@@ -169,7 +170,7 @@ export class ClusterSteps {
       return false;
     }
     this.#background(operation, cluster, 'DeleteFailed', async () => {
-      await this.#deps.releaseCluster(cluster);
+      await passing('release-cluster', () => this.#deps.releaseCluster(cluster));
       this.#store.write(() => {
         this.#store.removeCluster(cluster.id);
         this.#store.putOperation(endOperation(operation, 'Succeeded', this.#deps.now()));
@@ -290,9 +291,8 @@ export class ClusterSteps {
         this.#store.putOperation(endOperation(operation, status, this.#deps.now(), error)),
       );
     try {
-      await this.#deps.applyUsers(databaseId, {
-        disconnect: operation.input['disconnect'] === true,
-      });
+      const disconnect = operation.input['disconnect'] === true;
+      await passing('apply-key', () => this.#deps.applyUsers(databaseId, { disconnect }));
       end('Succeeded', null);
     } catch (error) {
       const message = `The new key is stored, but not every process has it yet: ${text(error)} It is applied as soon as they answer again; listKeys shows it.`;
