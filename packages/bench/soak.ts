@@ -5,7 +5,8 @@
  * invariants checked after each. The seed and the time line are printed; `--seed s --steps n`
  * tells the same story up to step n, `--pause` waits for Enter before each.
  *
- * The long forms: `--simulated n` runs n steps of the simulator, `--fuzz n` n inputs a parser,
+ * The long forms: `--simulated n` runs n steps of the simulator, `--fuzz n` n inputs a parser
+ * (`--only <name>`: of one),
  * `--crash-points` crashes, hangs and fails the control process at each step of each operation
  * (`--effects crash,hang,fail`, `--life failover`, `--side 2` services beside each other).
  */
@@ -13,7 +14,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
-import { fuzzAll } from './fuzz/run.ts';
+import { PARSERS } from './fuzz/parsers.ts';
+import { fuzzLong } from './fuzz/run.ts';
 import { place } from './harness/markdown.ts';
 import { run } from './processes.ts';
 import { crashMatrix, matrixSummary } from './soak/crash-matrix.ts';
@@ -29,6 +31,7 @@ const { values } = parseArgs({
     report: { type: 'boolean', default: false },
     simulated: { type: 'string' },
     fuzz: { type: 'string' },
+    only: { type: 'string' },
     'crash-points': { type: 'boolean', default: false },
     effects: { type: 'string', default: 'crash,hang,fail' },
     life: { type: 'string' },
@@ -52,7 +55,9 @@ async function longForms(): Promise<void> {
   }
   if (values.fuzz !== undefined) {
     const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
-    for (const line of fuzzAll(Number(values.fuzz), seed)) say(line);
+    const chosen = PARSERS.filter((each) => values.only === undefined || each.name === values.only);
+    if (chosen.length === 0) say(`there are: ${PARSERS.map((each) => each.name).join('; ')}`);
+    for (const parser of chosen) say(fuzzLong(parser, Number(values.fuzz), seed));
   }
 }
 

@@ -4,14 +4,34 @@
  * pieces) is a finding. A new parser is added here, and is then fuzzed unasked.
  */
 import assert from 'node:assert/strict';
+import { CliError } from '../../cli/errors.ts';
+import { bytesOf, durationOf, jumpOf } from '../../cli/fault/units.ts';
+import { KitError } from '../../client/errors.ts';
+import { parseAddress } from '../../client/identity/address.ts';
+import { ReplyScanner as KitScanner } from '../../client/wire/scanner.ts';
 import { parseForm, parseJson } from '../../control/api/json.ts';
 import { parseTarget } from '../../control/api/path.ts';
+import { readMemory } from '../../control/catalog/machine.ts';
+import { parseMiniature } from '../../control/catalog/miniature.ts';
+import { FailpointError, parseFailpoint } from '../../control/databases/failpoints.ts';
 import { ControlError } from '../../control/errors.ts';
+import { parseListeners } from '../../control/resources/ports.ts';
 import { FrameError, FrameReader } from '../../endpoint/frames.ts';
-import { parseClients, parseInfo } from '../../engine/index.ts';
-import { keySlot, ReplyParser, RespProtocolError } from '../../resp/index.ts';
+import { endOfReply, splitArray } from '../../endpoint/proxy/raw-reply.ts';
+import { ReplyScanner as RelayReplies } from '../../endpoint/relay/reply-scan.ts';
+import { RequestScanner as RelayRequests } from '../../endpoint/relay/request-scan.ts';
+import { clusterFacts, parseNodes } from '../../engine/facts.ts';
+import { EngineError, parseClients, parseInfo } from '../../engine/index.ts';
+import { epochOf } from '../../engine/nodes-conf.ts';
+import { parseStat } from '../../engine/procfs.ts';
+import { parseStanzas } from '../../engine/provision/apt.ts';
+import { mirrorsIn } from '../../engine/provision/host.ts';
+import { quote } from '../../engine/quote.ts';
+import { keySlot, parseReplies, ReplyParser, RespProtocolError } from '../../resp/index.ts';
 import { splitInline } from '../../resp/inline.ts';
+import { ReplyScanner as EndpointReplies } from '../../resp/scan-reply.ts';
 import { FULL_BOUNDS, RequestScanner, SCAN_BROKEN, SCAN_MORE } from '../../resp/scan-request.ts';
+import { readCommandSpecs } from '../../resp/table/spec.ts';
 import { parseFigures } from '../benches/valkey-benchmark.ts';
 import { ProtocolError, ReplyScanner } from '../load/reply-scanner.ts';
 import { slotOf } from '../load/slots.ts';
@@ -19,7 +39,7 @@ import { slotOf } from '../load/slots.ts';
 export interface Fuzzed {
   readonly name: string;
   /** What most inputs look like: wholly random bytes rarely get past the first of them. */
-  readonly grammar: 'replies' | 'requests' | 'frames' | 'text' | 'json';
+  readonly grammar: 'replies' | 'requests' | 'frames' | 'text' | 'json' | 'tables';
   /** Answers something comparable. `pieces` are the bytes, cut somewhere. */
   run(pieces: readonly Buffer[]): unknown;
   /** Errors it may throw by contract. */
@@ -128,7 +148,185 @@ export const PARSERS: readonly Fuzzed[] = [
     throws: [],
     run: (pieces) => parseFigures(Buffer.concat(pieces).toString('latin1')),
   },
+  {
+    name: 'replies in the endpoint',
+    grammar: 'replies',
+    streams: true,
+    throws: [],
+    run: (pieces) => scanReplies(pieces),
+  },
+  {
+    name: 'replies in the relay',
+    grammar: 'replies',
+    streams: true,
+    throws: [],
+    run: (pieces) => {
+      const seen: unknown[] = [];
+      const scanner = new RelayReplies({
+        reply: (isError) => seen.push(isError),
+        push: (kind) => seen.push(kind),
+      });
+      for (const piece of pieces) scanner.feed(piece);
+      return [seen, scanner.broken];
+    },
+  },
+  {
+    name: 'requests in the relay',
+    grammar: 'requests',
+    streams: true,
+    throws: [],
+    run: (pieces) => {
+      const seen: unknown[] = [];
+      const scanner = new RelayRequests((marked) => seen.push(marked));
+      for (const piece of pieces) scanner.feed(piece);
+      return seen;
+    },
+  },
+  {
+    name: 'replies in the client kit',
+    grammar: 'replies',
+    streams: true,
+    throws: [],
+    run: (pieces) => {
+      const seen: number[] = [];
+      const scanner = new KitScanner({
+        reply: (bytes) => seen.push(bytes),
+        announced: () => undefined,
+      });
+      for (const piece of pieces) scanner.feed(piece);
+      return [seen, scanner.lost];
+    },
+  },
+  {
+    name: 'raw replies that the endpoint takes apart',
+    grammar: 'replies',
+    streams: false,
+    throws: [],
+    run: (pieces) => {
+      const bytes = Buffer.concat(pieces);
+      // Only whole replies come here: the scanner has seen their ends.
+      const scanner = new EndpointReplies();
+      const end = scanner.scan(bytes, 0, bytes.length);
+      if (!scanner.done || scanner.broken) return null;
+      assert.equal(endOfReply(bytes, 0, end), end);
+      return bytes[0] === ARRAY ? splitArray(bytes.subarray(0, end)).length : 0;
+    },
+  },
+  {
+    name: 'the command table of an engine',
+    grammar: 'replies',
+    streams: false,
+    throws: [RespProtocolError, TypeError],
+    run: (pieces) => parseReplies(Buffer.concat(pieces)).map(readCommandSpecs),
+  },
+  {
+    name: 'CLUSTER NODES, CLUSTER INFO and nodes.conf',
+    grammar: 'tables',
+    streams: false,
+    throws: [EngineError],
+    run: (pieces) => {
+      const text = Buffer.concat(pieces).toString('latin1');
+      return [parseNodes(text), clusterFacts(text, text), epochOf(text)];
+    },
+  },
+  {
+    name: '/proc: stat, tcp, meminfo, cgroup',
+    grammar: 'tables',
+    streams: false,
+    throws: [],
+    run: (pieces) => {
+      const text = Buffer.concat(pieces).toString('latin1');
+      const memory = readMemory(() => text);
+      assert.ok(memory.totalBytes >= 0 || Number.isNaN(memory.totalBytes) === false);
+      return [parseStat(text), parseListeners(text)];
+    },
+  },
+  {
+    name: 'output and sources of apt',
+    grammar: 'tables',
+    streams: false,
+    throws: [],
+    run: (pieces) => {
+      const text = Buffer.concat(pieces).toString('latin1');
+      return [parseStanzas(text), mirrorsIn(text)];
+    },
+  },
+  {
+    name: 'values in configuration files, there and back',
+    grammar: 'text',
+    streams: false,
+    throws: [],
+    run: (pieces) => {
+      const value = Buffer.concat(pieces).toString('utf8').replaceAll('\0', '');
+      const read = splitInline(Buffer.from(`name ${quote(value)}`));
+      assert.deepEqual(read?.map(String), ['name', value]);
+      return null;
+    },
+  },
+  {
+    name: 'addresses of caches',
+    grammar: 'text',
+    streams: false,
+    throws: [KitError],
+    run: (pieces) => {
+      const text = Buffer.concat(pieces).toString('latin1');
+      return [
+        parseAddress(`rediss://${text}@localhost:1`),
+        attempt(() => parseAddress(text), KitError),
+      ];
+    },
+  },
+  {
+    name: 'words of the command line and the environment',
+    grammar: 'text',
+    streams: false,
+    throws: [CliError],
+    run: (pieces) => {
+      const text = Buffer.concat(pieces).toString('latin1');
+      return [
+        attempt(() => parseFailpoint(text), FailpointError),
+        attempt(() => parseMiniature(text), Error),
+        attempt(() => durationOf('--for', text), CliError),
+        attempt(() => bytesOf('--rate', text), CliError),
+        attempt(() => jumpOf('--jump', text), CliError),
+      ];
+    },
+  },
 ];
+
+const ARRAY = 42;
+
+function attempt(work: () => unknown, allowed: abstract new (...args: never[]) => Error): unknown {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof allowed) return error.name;
+    throw error;
+  }
+}
+
+/** As a lane does: what was not consumed is given again with what follows. */
+function scanReplies(pieces: readonly Buffer[]): unknown[] {
+  const scanner = new EndpointReplies();
+  const ends: unknown[] = [];
+  let kept: Buffer = Buffer.alloc(0);
+  let consumed = 0;
+  for (const piece of pieces) {
+    kept = Buffer.concat([kept, piece]);
+    let at = 0;
+    while (at < kept.length) {
+      const next = scanner.scan(kept, at, kept.length);
+      if (scanner.broken) return [...ends, 'broken'];
+      assert.ok(next >= at && next <= kept.length, 'it stays inside');
+      at = next;
+      if (!scanner.done) break;
+      ends.push(consumed + at);
+    }
+    consumed += at;
+    kept = kept.subarray(at);
+  }
+  return ends;
+}
 
 /** As a session does: what is not a whole request yet stays, and is given back with more behind it. */
 function scanRequests(pieces: readonly Buffer[]): unknown[] {

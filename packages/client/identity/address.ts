@@ -50,10 +50,21 @@ export function parseAddress(url: string): Address {
     host: parsed.hostname.replace(/^\[|\]$/g, ''),
     port: parsed.port === '' ? (tls ? 10_000 : 6_379) : Number(parsed.port),
     tls,
-    username: parsed.username === '' ? undefined : decodeURIComponent(parsed.username),
-    password: parsed.password === '' ? undefined : decodeURIComponent(parsed.password),
+    username: parsed.username === '' ? undefined : decoded(parsed.username),
+    password: parsed.password === '' ? undefined : decoded(parsed.password),
     database: parsed.pathname.length > 1 ? Number(parsed.pathname.slice(1)) : 0,
   };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new KitError(
+      'ERR_CLIENT_OPTION',
+      'user and password of the address are not well encoded: a % is written as %25',
+    );
+  }
 }
 
 /** This machine itself: nothing to protect on the way. */

@@ -61,7 +61,7 @@ export class ReplyScanner {
     if (this.#lost) return;
     const end = chunk.length;
     let at = 0;
-    while (at < end) {
+    while (at < end && !this.#lost) {
       if (this.#skip > 0) {
         const step = Math.min(this.#skip, end - at);
         this.#skip -= step;
