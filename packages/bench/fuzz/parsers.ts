@@ -18,8 +18,6 @@ import { ControlError } from '../../control/errors.ts';
 import { parseListeners } from '../../control/resources/ports.ts';
 import { FrameError, FrameReader } from '../../endpoint/frames.ts';
 import { endOfReply, splitArray } from '../../endpoint/proxy/raw-reply.ts';
-import { ReplyScanner as RelayReplies } from '../../endpoint/relay/reply-scan.ts';
-import { RequestScanner as RelayRequests } from '../../endpoint/relay/request-scan.ts';
 import { clusterFacts, parseNodes } from '../../engine/facts.ts';
 import { EngineError, parseClients, parseInfo } from '../../engine/index.ts';
 import { epochOf } from '../../engine/nodes-conf.ts';
@@ -154,33 +152,6 @@ export const PARSERS: readonly Fuzzed[] = [
     streams: true,
     throws: [],
     run: (pieces) => scanReplies(pieces),
-  },
-  {
-    name: 'replies in the relay',
-    grammar: 'replies',
-    streams: true,
-    throws: [],
-    run: (pieces) => {
-      const seen: unknown[] = [];
-      const scanner = new RelayReplies({
-        reply: (isError) => seen.push(isError),
-        push: (kind) => seen.push(kind),
-      });
-      for (const piece of pieces) scanner.feed(piece);
-      return [seen, scanner.broken];
-    },
-  },
-  {
-    name: 'requests in the relay',
-    grammar: 'requests',
-    streams: true,
-    throws: [],
-    run: (pieces) => {
-      const seen: unknown[] = [];
-      const scanner = new RelayRequests((marked) => seen.push(marked));
-      for (const piece of pieces) scanner.feed(piece);
-      return seen;
-    },
   },
   {
     name: 'replies in the client kit',
