@@ -8,6 +8,8 @@ export const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 export const POLL_MS = 60;
 /** `--timeout` unless the user says otherwise: scaling a large cache takes minutes, not hours. */
 export const OPERATION_TIMEOUT_S = 3_600;
+/** How often `--watch` looks again. */
+export const WATCH_MS = 1_000;
 /** How often `--follow` asks for new lines and events. */
 export const FOLLOW_MS = 500;
 

@@ -10,6 +10,7 @@ import { downCommand } from './commands/down.ts';
 import { engineCommand } from './commands/engine.ts';
 import { failoverCommand } from './commands/failover.ts';
 import { faultCommand } from './commands/fault.ts';
+import { guardCommand } from './commands/guard.ts';
 import { eventsCommand, operationsCommand } from './commands/history.ts';
 import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
@@ -18,6 +19,7 @@ import { listCommand, showCommand } from './commands/show.ts';
 import { skuCommand } from './commands/sku.ts';
 import { statusCommand } from './commands/status.ts';
 import { uninstallCommand } from './commands/uninstall.ts';
+import { clientsCommand, largeCommand, slowlogCommand, statsCommand } from './commands/watch.ts';
 import type { Output } from './output/output.ts';
 import { upCommand } from './up/command.ts';
 
@@ -35,13 +37,24 @@ const GROUPS: readonly (readonly [string, () => Command[]])[] = [
       keysCommand(),
       certificateCommand(),
       failoverCommand(),
+      guardCommand(),
       skuCommand(),
       connectCommand(),
     ],
   ],
   [
     'What happens:',
-    () => [operationsCommand(), eventsCommand(), logsCommand(), doctorCommand(), faultCommand()],
+    () => [
+      statsCommand(),
+      largeCommand(),
+      clientsCommand(),
+      slowlogCommand(),
+      operationsCommand(),
+      eventsCommand(),
+      logsCommand(),
+      doctorCommand(),
+      faultCommand(),
+    ],
   ],
   [
     'This installation:',

@@ -63,6 +63,9 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   'always-show-logo': 'no',
   'proc-title-template': '{title} {config-file}',
   'latency-monitor-threshold': '100',
+  // From the size on at which the endpoint speaks of large ones.
+  'commandlog-request-larger-than': '65536',
+  'commandlog-reply-larger-than': '65536',
 };
 
 const CLUSTER_DEFAULTS: Readonly<Record<string, string>> = {

@@ -5,6 +5,12 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { CONTROL_FILE, type ControlFile, TOKEN_FILE } from '../../control/boot-protocol.ts';
+import type {
+  ClientsReport,
+  LargeReport,
+  SlowReport,
+  StatsReport,
+} from '../../control/observe/contract.ts';
 import type { ShardStatus, SystemStatus } from '../../control/service.ts';
 import type { OperationRecord } from '../../control/store/records.ts';
 import { CliError, errorCode, systemError } from '../errors.ts';
@@ -259,6 +265,31 @@ export class ApiClient {
 
   clearFailpoint(): Promise<FailpointState> {
     return this.#arm('DELETE', '/cinnabar/failpoint');
+  }
+
+  /** `seconds`: measured from now on; null: everything since counting began. */
+  stats(name: string, seconds: number | null): Promise<StatsReport> {
+    return this.#extension('GET', name, seconds === null ? 'stats' : `stats?seconds=${seconds}`);
+  }
+
+  large(name: string, most: number): Promise<LargeReport> {
+    return this.#extension('GET', name, `large?top=${most}`);
+  }
+
+  clients(name: string, most: number): Promise<ClientsReport> {
+    return this.#extension('GET', name, `clients?top=${most}`);
+  }
+
+  async killClient(name: string, id: string): Promise<void> {
+    await this.#extension('POST', name, `clients/${encodeURIComponent(id)}/kill`);
+  }
+
+  slowlog(name: string, most: number): Promise<SlowReport> {
+    return this.#extension('GET', name, `slowlog?top=${most}`);
+  }
+
+  async #extension<T>(method: string, name: string, rest: string): Promise<T> {
+    return (await this.#call(method, `${this.#databasePath(name)}/${rest}`)).body as T;
   }
 
   async stop(save: boolean): Promise<void> {

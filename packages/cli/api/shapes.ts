@@ -2,6 +2,8 @@
  * The parts of ARM's shapes that the command line reads. Only what is used; everything else in an
  * answer is left alone and shown by `--json`.
  */
+
+import type { GuardRule } from '../../control/observe/contract.ts';
 import type { EventRecord } from '../../control/store/records.ts';
 
 export interface ClusterResource {
@@ -31,7 +33,10 @@ export interface DatabaseResource {
     readonly evictionPolicy: string;
     readonly accessKeysAuthentication?: 'Enabled' | 'Disabled';
     readonly redisVersion?: string;
-    readonly cinnabar?: Extension & { readonly azureStrict?: boolean };
+    readonly cinnabar?: Extension & {
+      readonly azureStrict?: boolean;
+      readonly guard?: readonly GuardRule[];
+    };
   };
 }
 

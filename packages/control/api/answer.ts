@@ -4,6 +4,8 @@ import { ControlError } from '../errors.ts';
 export interface Answer {
   readonly status: number;
   readonly body?: unknown;
+  /** Instead of a body: sent as it is, with the content type in `headers`. */
+  readonly text?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 

@@ -188,6 +188,7 @@ function write(request: FastifyRequest, reply: FastifyReply, answer: Answer): Fa
     return reply.code(answer.status === 200 ? 204 : answer.status).send();
   }
   reply.code(answer.status);
+  if (answer.text !== undefined) return reply.send(answer.text);
   if (answer.body === undefined) return reply.send();
   return reply
     .header('content-type', 'application/json; charset=utf-8')

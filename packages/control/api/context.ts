@@ -1,4 +1,5 @@
 /** What the API is given by whoever starts it. */
+import type { Observer } from '../observe/index.ts';
 import type { SkuQuestion, SkuView } from '../resources/index.ts';
 import type { ControlService } from '../service.ts';
 import type { ClusterRecord } from '../store/records.ts';
@@ -40,6 +41,7 @@ export interface ApiContext {
   readonly service: ControlService;
   readonly skus: SkuSource;
   readonly certificates: CertificateDesk;
+  readonly observe: Observer;
   /** The installation's API token: the client secret of the token server, too. */
   readonly token: string;
   readonly now: () => number;

@@ -9,6 +9,7 @@ import { FAILOVER_ROUTES } from './routes-failover.ts';
 import { FAILPOINT_ROUTES } from './routes-failpoint.ts';
 import { GROUP_ROUTES } from './routes-groups.ts';
 import { NOT_BUILT_ROUTES } from './routes-not-built.ts';
+import { OBSERVE_ROUTES } from './routes-observe.ts';
 import { OPERATION_ROUTES } from './routes-operations.ts';
 import { SUBSCRIPTION_ROUTES } from './routes-subscription.ts';
 import { TAG_ROUTES } from './routes-tags.ts';
@@ -18,6 +19,7 @@ export const ROUTES: readonly Route[] = [
   ...CERTIFICATE_ROUTES,
   ...FAILOVER_ROUTES,
   ...FAILPOINT_ROUTES,
+  ...OBSERVE_ROUTES,
   ...CLUSTER_ROUTES,
   ...DATABASE_ROUTES,
   ...OPERATION_ROUTES,

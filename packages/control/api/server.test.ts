@@ -7,7 +7,7 @@ import { distinctHosts } from '../listen.ts';
 import { startApi } from './index.ts';
 import { MAX_IN_FLIGHT } from './limits.ts';
 import { openCalls, until, V } from './testing-calls.ts';
-import { NO_CERTIFICATES, TOKEN } from './testing-rig.ts';
+import { NO_CERTIFICATES, NOTHING_TO_SEE, TOKEN } from './testing-rig.ts';
 
 const { rig, makeCache, database, call } = await openCalls();
 after(() => rig.close());
@@ -17,6 +17,7 @@ const context = () => ({
   service: rig.resources,
   skus: rig.resources,
   certificates: NO_CERTIFICATES,
+  observe: NOTHING_TO_SEE,
   token: TOKEN,
   now: Date.now,
   stop: () => {},

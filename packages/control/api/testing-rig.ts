@@ -131,6 +131,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       service: resources,
       skus: resources,
       certificates: NO_CERTIFICATES,
+      observe: NOTHING_TO_SEE,
       token: TOKEN,
       now: Date.now,
       stop: (asked) => rig.stops.push(asked),
@@ -178,6 +179,19 @@ export const NO_CERTIFICATES: ApiContext['certificates'] = {
   use: async () => {
     throw new ControlError('NoServedCertificate', 409, 'There is no certificate here.');
   },
+};
+
+/** What runs is looked at in the tests of the whole service. */
+const nothing = async (): Promise<never> => {
+  throw new ControlError('NothingRuns', 409, 'Nothing runs here.');
+};
+export const NOTHING_TO_SEE: ApiContext['observe'] = {
+  stats: nothing,
+  large: nothing,
+  clients: nothing,
+  kill: async () => false,
+  slowlog: nothing,
+  metrics: async () => '# nothing\n',
 };
 
 export function roomOf(bytes: number): Room {

@@ -14,6 +14,7 @@ import { readSizingMachine } from '../catalog/machine.ts';
 import { Databases, systemClock } from '../databases/index.ts';
 import { LocalFleet } from '../endpoints/fleet.ts';
 import { distinctHosts } from '../listen.ts';
+import { Observe } from '../observe/index.ts';
 import {
   catalogueOn,
   kernelPorts,
@@ -42,6 +43,7 @@ export interface Parts {
   readonly databases: Databases;
   readonly resources: Resources;
   readonly room: RoomView;
+  readonly observe: Observe;
   api: RunningApi | null;
 }
 
@@ -105,7 +107,7 @@ export async function startFleet(
     log.info(event, `endpoint ${event.kind}`);
     if (event.kind === 'shard-lost' || event.kind === 'shard-mute') {
       databases()?.wake(event.shard.split('/')[0] ?? '');
-    }
+    } else if (event.kind === 'limit') databases()?.limitHit(event);
   });
   return fleet;
 }
@@ -176,6 +178,18 @@ export async function assemble(given: Given): Promise<Parts> {
     shards: (id) => databases.shards(id),
     log,
   });
+  const observe = new Observe({
+    fleet,
+    database: (id) => store.databaseById(id),
+    databases: () =>
+      store
+        .clusters()
+        .flatMap((cluster) =>
+          store.databases(cluster.id).map((database) => ({ cluster, database })),
+        ),
+    askEngines: (id, ask) => databases.askEngines(id, ask),
+    now: Date.now,
+  });
   const certificates = new Certificates({
     store,
     authority,
@@ -194,6 +208,7 @@ export async function assemble(given: Given): Promise<Parts> {
     databases,
     resources,
     room,
+    observe,
     api: null,
   };
 }

@@ -201,6 +201,7 @@ export class System {
         service: parts.resources,
         skus: parts.resources,
         certificates: parts.certificates,
+        observe: parts.observe,
         token: parts.token,
         now: Date.now,
         stop: this.#stopAsked,

@@ -14,7 +14,7 @@ import type {
   ShardRecord,
   StartKind,
 } from '../store/records.ts';
-import { CONNECTION_RESERVE } from './limits.ts';
+import { CONNECTION_RESERVE, IDLE_TIMEOUT_MS } from './limits.ts';
 import { mostEngineClients } from './open-files.ts';
 
 const EVICTION: Readonly<Record<EvictionPolicy, string>> = {
@@ -53,6 +53,8 @@ export function liveSettings(database: DatabaseRecord): Record<string, string> {
     'repl-backlog-size': String(backlogBytes(sizing.maxMemoryBytes)),
     // A backlog that is freed takes the replication id with it, and that id proves candidates fit.
     'repl-backlog-ttl': '0',
+    // Where clients are direct the engine ends idle ones. Our own links are never idle for so long.
+    ...(settings.policy === 'OSSCluster' ? { timeout: String(IDLE_TIMEOUT_MS / 1000) } : {}),
     ...(isClustered(database)
       ? {
           'cluster-node-timeout': String(

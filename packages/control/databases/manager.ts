@@ -3,11 +3,12 @@
  * keeps engines from voting while somebody is here to decide.
  */
 import type { DatabaseView } from '../../endpoint/control-protocol.ts';
+import type { EngineLink } from '../../engine/contract.ts';
 import { CLIENT_USER, endpointUsers } from '../auth/users.ts';
 import type { EndpointFleet, WatchdogTarget } from '../endpoints/contract.ts';
 import { ControlError } from '../errors.ts';
-import type { ShardStatus } from '../service.ts';
-import type { ClusterRecord } from '../store/records.ts';
+import type { InstanceStatus, ShardStatus } from '../service.ts';
+import type { ClusterRecord, InstanceRecord } from '../store/records.ts';
 import type { ServedCertificate } from '../tls/contract.ts';
 import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
@@ -138,6 +139,44 @@ export class Databases {
     return store
       .shards(id)
       .map((shard) => shardStatus(shard, instances, (each) => loop?.sighting(each) ?? null));
+  }
+
+  /** Each running engine is asked; one that does not answer is left out. */
+  async askEngines<T>(
+    id: string,
+    ask: (link: EngineLink) => Promise<T>,
+  ): Promise<{ instance: InstanceRecord; role: InstanceStatus['role']; result: T }[]> {
+    const loop = this.#loops.get(id);
+    if (loop === undefined) return [];
+    const running = loop.instances().filter(({ phase }) => phase === 'running');
+    const answers = await Promise.allSettled(
+      running.map(async (instance) => {
+        const watch = loop.watch(instance.id);
+        const role: InstanceStatus['role'] = watch.sighting().facts?.role ?? 'unknown';
+        const result: T = await ask(watch.link);
+        return { instance, role, result };
+      }),
+    );
+    return answers.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  }
+
+  /** What a guard did is for the user of that cache; other limits are in the log. */
+  limitHit({ database, limit, detail }: { database: string; limit: string; detail: string }): void {
+    const { store } = this.#deps;
+    const record = limit.startsWith('guard-') ? store.databaseById(database) : null;
+    if (record === null) return;
+    store.write(() =>
+      store.addEvent({
+        reason: limit,
+        severity: 'warning',
+        message: `A rule of the guard ${detail}.`,
+        clusterId: record.clusterId,
+        databaseId: database,
+        shard: null,
+        instance: null,
+        data: {},
+      }),
+    );
   }
 
   /** What our engines hold of this machine now: resident memory, and data files of the last stop. */

@@ -1,6 +1,8 @@
 /** What can be seen of a database while it works; what the API answers and the command line shows. */
 import type { ClientView, GuardRule, LargeView } from '../../endpoint/control-protocol.ts';
 
+export type { GuardRule, LargeView };
+
 /** Endpoint: every command of every client. Engines: clients are direct, the shards themselves are asked. */
 export type Source = 'endpoint' | 'engines';
 
