@@ -28,6 +28,8 @@ export class ReplyScanner {
   #left = 0;
   /** Open aggregates: how many replies each still misses. */
   #missing = new Float64Array(MAX_DEPTH);
+  /** Within a line of text that has not ended: a script may answer megabytes as a status or an error. */
+  #line = false;
   #depth = 0;
   #begun = false;
 
@@ -41,6 +43,7 @@ export class ReplyScanner {
     this.broken = false;
     this.#left = 0;
     this.#depth = 0;
+    this.#line = false;
     this.#begun = false;
   }
 
@@ -58,12 +61,29 @@ export class ReplyScanner {
         continue;
       }
       if (at >= limit) return at;
-      const line = endOfLine(bytes, at, limit);
-      if (line === 0) {
-        if (limit - at > MAX_LINE_BYTES * 16) this.broken = true;
-        return at;
+      if (this.#line) {
+        const end = endOfText(bytes, at, limit);
+        // A CR at the very end may be half of the line's.
+        if (end === 0) return bytes[limit - 1] === CR ? limit - 1 : limit;
+        this.#line = false;
+        at = end;
+        if (this.#closeItem()) return at;
+        continue;
       }
+      const line = endOfLine(bytes, at, limit);
       const kind = bytes[at] ?? 0;
+      if (line === 0) {
+        const text = kind === 43 || kind === 45 || kind === 40;
+        if (limit - at <= MAX_LINE_BYTES) return at;
+        if (!text) {
+          this.broken = true;
+          return at;
+        }
+        if (!this.#begun) this.kind = kind;
+        this.#begun = true;
+        this.#line = true;
+        continue;
+      }
       const attribute = kind === 124;
       if (!this.#begun) {
         this.kind = kind;
@@ -107,10 +127,7 @@ export class ReplyScanner {
           if (items <= 0) {
             if (this.#closeItem()) return at;
           } else {
-            if (this.#depth >= MAX_DEPTH) {
-              this.broken = true;
-              return at;
-            }
+            if (this.#depth === this.#missing.length && !this.#deepen()) return at;
             this.#missing[this.#depth++] = items;
           }
           break;
@@ -120,6 +137,18 @@ export class ReplyScanner {
           return at;
       }
     }
+  }
+
+  /** Scripts may nest as deep as the engine's own stack allows, and a lane must survive all of it. */
+  #deepen(): boolean {
+    if (this.#depth >= MOST_DEPTH) {
+      this.broken = true;
+      return false;
+    }
+    const deeper = new Float64Array(this.#missing.length * 2);
+    deeper.set(this.#missing);
+    this.#missing = deeper;
+    return true;
   }
 
   /** One reply is complete: closes what it completes; true when the outermost one is. */
@@ -134,6 +163,15 @@ export class ReplyScanner {
     this.done = true;
     return true;
   }
+}
+
+/** A Lua engine's stack ends at about 8,000 calls. */
+const MOST_DEPTH = 65_536;
+
+/** As `endOfLine`, within a line: `at` may be its LF. */
+function endOfText(bytes: Uint8Array, at: number, limit: number): number {
+  const lf = bytes.indexOf(LF, at);
+  return lf < 0 || lf >= limit ? 0 : lf + 1;
 }
 
 /** Behind the LF of the line at `at`, or 0 when it is not all here. */

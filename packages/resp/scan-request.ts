@@ -65,10 +65,14 @@ export class RequestScanner {
   #at = 0;
   #announced = 0;
   #value = 0;
+  /** How far an unfinished line was read. */
+  #inlineStart = -1;
+  #inlineAt = 0;
 
   /** Forgets an unfinished command. */
   reset(): void {
     this.#begun = -1;
+    this.#inlineStart = -1;
   }
 
   scan(bytes: Uint8Array, start: number, limit: number, bounds: RequestBounds): number {
@@ -191,14 +195,17 @@ export class RequestScanner {
 
   #inline(bytes: Uint8Array, start: number, limit: number): number {
     const stop = Math.min(limit, start + MAX_INLINE_BYTES);
-    let at = start;
+    let at = this.#inlineStart === start ? this.#inlineAt : start;
     while (at < stop && bytes[at] !== LF) at++;
     if (at === stop) {
       if (limit - start >= MAX_INLINE_BYTES) {
         return this.#broken('Protocol error: too big inline request');
       }
+      this.#inlineStart = start;
+      this.#inlineAt = at;
       return this.#more(start, limit + 1);
     }
+    this.#inlineStart = -1;
     this.lineStart = start;
     this.lineEnd = at > start && bytes[at - 1] === CR ? at - 1 : at;
     this.end = at + 1;

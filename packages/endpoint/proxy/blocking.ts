@@ -80,7 +80,7 @@ class Blocked {
     this.#timeoutAt = timeoutAt;
     this.#unitMs = unitMs;
     this.#slot = slot;
-    const given = Number(args[timeoutAt]?.toString() ?? 0) * unitMs;
+    const given = Number(args[timeoutAt]?.toString('latin1', 0, 64) ?? 0) * unitMs;
     this.#endsAt = given > 0 ? call.session.proxy.world.now + given : 0;
     this.#place = call.session.order.place(call.command);
     call.session.gate(1);

@@ -14,7 +14,7 @@ import { block, mayBlock } from './blocking.ts';
 import { EARLY_TABLE } from './early-table.ts';
 import { all } from './fan-out.ts';
 import { underGuard } from './guarded.ts';
-import { BULK_BYTES } from './limits.ts';
+import { BULK_BYTES, LOCAL_ARGUMENT_BYTES } from './limits.ts';
 import { LOCAL } from './local.ts';
 import { waitedTooLong } from './retries.ts';
 import { firstSlot, isWrapped, textOf, WRAPPED_KEY } from './route.ts';
@@ -155,6 +155,12 @@ export function execute(call: Call): number {
     case 'block':
       return mayBlock(call, fate) ? block(call) : keyed(call);
     case 'local': {
+      if (call.end - call.start > LOCAL_ARGUMENT_BYTES && tooLong(call)) {
+        return refuse(
+          session,
+          `-ERR argument-too-long: '${command.name}' takes arguments of at most 64 KB\r\n`,
+        );
+      }
       const handler = LOCAL[fate.handler];
       if (handler === undefined) throw new Error(`no handler '${fate.handler}'`);
       return handler(call);
@@ -163,6 +169,16 @@ export function execute(call: Call): number {
       return refuse(session, unknownCommand(call.bytes, call.args));
   }
 }
+
+/** Payloads apart, nothing that is understood here is long. */
+function tooLong({ command, args }: Call): boolean {
+  for (let i = 1; i < args.count; i++) {
+    const length = (args.ends[i] ?? 0) - (args.starts[i] ?? 0);
+    if (length > LOCAL_ARGUMENT_BYTES && PAYLOADS[command.name] !== i) return true;
+  }
+  return false;
+}
+const PAYLOADS: Readonly<Record<string, number>> = { echo: 1, ping: 1, publish: 2, spublish: 2 };
 
 /** To the shard of its first key. Several slots: the engine says CROSSSLOT itself. */
 export function keyed(call: Call): number {
@@ -214,10 +230,12 @@ export function notInTransaction(name: string): string {
 function unknownCommand(bytes: Buffer, args: RequestScanner): string {
   let beginning = '';
   for (let i = 1; i < args.count && beginning.length < 128; i++) {
-    const text = bytes.toString('latin1', args.starts[i] ?? 0, args.ends[i] ?? 0);
-    beginning += `'${text.slice(0, 128 - beginning.length)}' `;
+    const start = args.starts[i] ?? 0;
+    const end = Math.min(args.ends[i] ?? 0, start + 128 - beginning.length);
+    beginning += `'${bytes.toString('latin1', start, end)}' `;
   }
-  const name = bytes.toString('latin1', args.starts[0] ?? 0, args.ends[0] ?? 0).slice(0, 128);
+  const from = args.starts[0] ?? 0;
+  const name = bytes.toString('latin1', from, Math.min(args.ends[0] ?? 0, from + 128));
   return `-ERR unknown command '${clean(name)}', with args beginning with: ${clean(beginning)}\r\n`;
 }
 

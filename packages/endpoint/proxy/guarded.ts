@@ -23,7 +23,7 @@ import { judge, refusal } from './guard.ts';
 import { printable } from './large-keys.ts';
 import type { Pending } from './pending.ts';
 import { integer } from './raw-reply.ts';
-import { argumentsOf, bytesOf, firstSlot, WRAPPED_KEY } from './route.ts';
+import { argumentsOf, bytesOf, firstSlot, textOf, WRAPPED_KEY } from './route.ts';
 import { TAKEN } from './session.ts';
 
 const SIZE = `
@@ -129,7 +129,9 @@ function measuredKeys(command: Command, keys: readonly number[]): number[] {
 }
 
 function wordsOf({ bytes, args }: Call): string[] {
-  return argumentsOf(bytes, args).map((word) => word.toString('latin1'));
+  const words: string[] = [];
+  for (let i = 0; i < args.count; i++) words.push(textOf(bytes, args, i).slice(0, 32));
+  return words;
 }
 
 function acted(call: Call, rule: GuardRule): void {

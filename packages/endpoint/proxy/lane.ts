@@ -14,6 +14,7 @@ import { connect, type Socket } from 'node:net';
 import { encodeCommand } from '../../resp/index.ts';
 import { ReplyScanner } from '../../resp/scan-reply.ts';
 import type { Command } from '../../resp/table/index.ts';
+import { Collected } from './collected.ts';
 import { Journal } from './journal.ts';
 import { LaneFlow } from './lane-flow.ts';
 import { introduce, type LaneLogin } from './lane-login.ts';
@@ -63,7 +64,7 @@ export class Lane {
   readonly #flow: LaneFlow;
   readonly #scanner = new ReplyScanner();
   #carry: Buffer | null = null;
-  #collected: Buffer[] = [];
+  readonly #collected = new Collected();
   /** Of the reply under way: what has come of it. */
   #replyBytes = 0;
   #scheduled = false;
@@ -263,14 +264,17 @@ export class Lane {
     const begins = scanner.idle;
     if (begins && chunk[at] === 45 && pending.sink === null) {
       const lineEnd = chunk.indexOf(LF, at) + 1;
-      if (lineEnd === 0) return at;
-      const answer = handleError(this, pending, chunk.subarray(at, lineEnd));
-      if (answer !== 'sent-again') {
-        sized(this.world, pending, answer.length, true);
-        this.#deliver(pending, answer, 0, answer.length);
+      if (lineEnd > 0) {
+        const answer = handleError(this, pending, chunk.subarray(at, lineEnd));
+        if (answer !== 'sent-again') {
+          sized(this.world, pending, answer.length, true);
+          this.#deliver(pending, answer, 0, answer.length);
+        }
+        this.#count(pending, 1, answer === 'sent-again');
+        return lineEnd;
       }
-      this.#count(pending, 1, answer === 'sent-again');
-      return lineEnd;
+      // A longer one is a script's, and passes as it comes.
+      if (end - at <= BULK_BYTES) return at;
     }
     const next = scanner.scan(chunk, at, end);
     if (scanner.broken) {
@@ -280,16 +284,14 @@ export class Lane {
     this.#replyBytes = begins ? next - at : this.#replyBytes + next - at;
     if (Math.max(this.#replyBytes, scanner.largest) > BULK_BYTES) this.#large(pending);
     if (pending.sink !== null) {
-      if (next > at) this.#collected.push(Buffer.from(chunk.subarray(at, next)));
+      const { sink, session } = pending;
+      if (next > at) this.#collected.add(chunk.subarray(at, next), session?.state.most ?? Infinity);
       if (scanner.done) {
-        const collected = this.#collected;
-        this.#collected = [];
-        const [only] = collected;
-        const reply =
-          collected.length === 1 && only !== undefined ? only : Buffer.concat(collected);
-        const { sink } = pending;
-        this.#count(pending, 1, reply[0] === 45);
-        sink.onReply(reply);
+        const reply = this.#collected.take();
+        if (reply === null) session?.end('reply-too-large');
+        this.#count(pending, 1, reply?.[0] === 45);
+        if (reply === null) sink.onLost('reply-too-large', true);
+        else sink.onReply(reply);
       }
       return next;
     }
@@ -354,7 +356,7 @@ export class Lane {
 
   /** True when the reply of the first pending has begun but not ended. */
   get midReply(): boolean {
-    return !this.#scanner.idle || this.#collected.length > 0;
+    return !this.#scanner.idle || !this.#collected.empty;
   }
 
   /** A part of this record's reply has been passed on, and the rest has not. */

@@ -62,6 +62,14 @@ export const PARTIAL_BYTES_ALL = 1024 * 1024 * 1024;
 /** Before login, as the engine: arguments and length of one. */
 export const UNAUTHENTICATED_ARGUMENTS = 10;
 export const UNAUTHENTICATED_BULK_BYTES = 16_384;
+/** A whole command before login, and answers that nobody reads: strangers get no more memory each. */
+export const UNAUTHENTICATED_BYTES = 20_480;
+export const UNAUTHENTICATED_OUTPUT_BYTES = 64 * 1024;
+/** An argument of a command that is answered here (a name, a channel, an option); payloads have no such limit. */
+export const LOCAL_ARGUMENT_BYTES = 64 * 1024;
+/** What MONITOR shows of one command: arguments, and bytes of each. */
+export const MONITOR_ARGUMENTS = 1000;
+export const MONITOR_ARGUMENT_BYTES = 4096;
 /** A failed login is answered after this long, doubled for each further one from that address... */
 export const LOGIN_DELAY_MS = 100;
 /** ...up to this. */

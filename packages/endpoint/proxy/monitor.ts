@@ -1,6 +1,6 @@
 /** MONITOR: what clients of this endpoint send, in the engine's format, secrets left out. */
 import type { ArgumentRanges } from '../../resp/table/index.ts';
-import { MONITORS } from './limits.ts';
+import { MONITOR_ARGUMENT_BYTES, MONITOR_ARGUMENTS, MONITORS } from './limits.ts';
 import { bytesOf } from './route.ts';
 import type { Session } from './session.ts';
 
@@ -30,7 +30,14 @@ export class Monitors {
     if (this.#sessions.size === 0 || HIDDEN.has(command)) return;
     const now = session.proxy.world.host.now();
     const parts: string[] = [];
-    for (let i = 0; i < args.count; i++) parts.push(quote(bytesOf(bytes, args, i)));
+    const shown = Math.min(args.count, MONITOR_ARGUMENTS);
+    for (let i = 0; i < shown; i++) {
+      const argument = bytesOf(bytes, args, i);
+      const more = argument.length - MONITOR_ARGUMENT_BYTES;
+      const text = quote(argument.subarray(0, MONITOR_ARGUMENT_BYTES));
+      parts.push(more > 0 ? `${text}... (${more} more bytes)` : text);
+    }
+    if (args.count > shown) parts.push(`... (${args.count - shown} more arguments)`);
     const seconds = `${Math.floor(now / 1000)}.${String(Math.floor((now % 1000) * 1000)).padStart(6, '0')}`;
     const line = Buffer.from(
       `+${seconds} [${session.state.database} ${session.client.address}] ${parts.join(' ')}\r\n`,

@@ -1,6 +1,11 @@
 /** The bytes of a command that is not complete: grown as they come, looked at once. */
-import { type RequestBounds, RequestScanner, SCAN_MORE } from '../../resp/scan-request.ts';
-import { PARTIAL_BYTES_ALL } from './limits.ts';
+import {
+  FULL_BOUNDS,
+  type RequestBounds,
+  RequestScanner,
+  SCAN_MORE,
+} from '../../resp/scan-request.ts';
+import { PARTIAL_BYTES_ALL, UNAUTHENTICATED_BYTES } from './limits.ts';
 
 export class PartialCommand {
   readonly #scanner = new RequestScanner();
@@ -10,8 +15,8 @@ export class PartialCommand {
 
   constructor(chunk: Buffer, from: number, bounds: RequestBounds) {
     this.length = chunk.length - from;
-    this.#bytes = Buffer.from(chunk.subarray(from));
-    this.#scanner.scan(this.#bytes, 0, this.length, bounds);
+    this.#bytes = Buffer.from(chunk.subarray(from, from + Math.min(this.length, mostOf(bounds))));
+    this.#scanner.scan(this.#bytes, 0, this.#bytes.length, bounds);
     this.#needed = this.#scanner.needed;
   }
 
@@ -21,6 +26,10 @@ export class PartialCommand {
    */
   add(chunk: Buffer, bounds: RequestBounds, allPartialBytes: number): Buffer | null {
     const total = this.length + chunk.length;
+    if (allPartialBytes > PARTIAL_BYTES_ALL || total > mostOf(bounds)) {
+      this.length = total;
+      return TOO_MUCH;
+    }
     if (total > this.#bytes.length) {
       // Doubling, but never by what a header announces: a header costs its sender nothing.
       const grown = Buffer.allocUnsafeSlow(Math.max(total, this.#bytes.length * 2));
@@ -29,12 +38,16 @@ export class PartialCommand {
     }
     chunk.copy(this.#bytes, this.length);
     this.length = total;
-    if (allPartialBytes > PARTIAL_BYTES_ALL) return TOO_MUCH;
     if (total < this.#needed) return null;
     const found = this.#scanner.scan(this.#bytes, 0, total, bounds);
     this.#needed = this.#scanner.needed;
     return found === SCAN_MORE ? null : this.#bytes.subarray(0, total);
   }
+}
+
+/** Strangers get little. */
+function mostOf(bounds: RequestBounds): number {
+  return bounds === FULL_BOUNDS ? PARTIAL_BYTES_ALL : UNAUTHENTICATED_BYTES;
 }
 
 /** Scans as broken: the session ends with a protocol error. */

@@ -8,6 +8,7 @@ import {
   isWord,
   keyArguments,
 } from '../../resp/table/index.ts';
+import { LOCAL_ARGUMENT_BYTES } from './limits.ts';
 
 const scanner = new RequestScanner();
 
@@ -56,9 +57,11 @@ function keysOf(command: Command, bytes: Buffer, args: ArgumentRanges): number[]
   return Array.from({ length: count }, (_, i) => WRAPPED_KEY + i);
 }
 
-/** The text of one argument. */
+/** The text of one argument; of a very long one, which has no meaning here, its beginning. */
 export function textOf(bytes: Buffer, args: ArgumentRanges, index: number): string {
-  return bytes.toString('utf8', args.starts[index] ?? 0, args.ends[index] ?? 0);
+  const start = args.starts[index] ?? 0;
+  const end = Math.min(args.ends[index] ?? 0, start + LOCAL_ARGUMENT_BYTES);
+  return bytes.toString('utf8', start, end);
 }
 
 /** One argument as bytes, a view. */

@@ -1,6 +1,7 @@
 /** What a connection has told us about itself: user, protocol, name, and the mode it is in. */
 import type { UserView } from '../control-protocol.ts';
 import type { LaneLogin } from './lane-login.ts';
+import { UNAUTHENTICATED_OUTPUT_BYTES } from './limits.ts';
 import { ClientLatency } from './meter.ts';
 import type { Session } from './session.ts';
 import type { SubscriberState } from './subscriptions.ts';
@@ -76,8 +77,7 @@ export class SessionState {
   logIn(user: UserView, secretHash: string): void {
     this.user = user;
     this.secretHash = secretHash;
-    this.#login = null;
-    this.#session.lanes.forget();
+    this.#relogin();
     this.refresh();
   }
 
@@ -94,23 +94,35 @@ export class SessionState {
 
   setProtocol(protocol: 2 | 3): void {
     this.protocol = protocol;
-    this.#login = null;
-    this.#session.lanes.forget();
+    this.#relogin();
     this.refresh();
   }
 
   /** Tracking sessions have lanes of their own. */
   setTracking(tracking: TrackingState | null): void {
     this.tracking = tracking;
-    this.#login = null;
-    this.#session.lanes.forget();
+    this.#relogin();
   }
 
   selectDatabase(database: number): void {
     this.database = database;
+    this.#relogin();
+    this.refresh();
+  }
+
+  /** Other lanes from now on. What was watched on the old one is lost: EXEC says so. */
+  #relogin(): void {
     this.#login = null;
     this.#session.lanes.forget();
-    this.refresh();
+    if (this.watch !== null) this.watch.broken = true;
+    else this.#session.lanes.releaseOwn(false);
+  }
+
+  /** Bytes of answers and messages that may wait for this client. */
+  get most(): number {
+    return this.user === null
+      ? UNAUTHENTICATED_OUTPUT_BYTES
+      : this.#session.proxy.view.limits.outputBufferBytes;
   }
 
   /** What its lanes log in as. */

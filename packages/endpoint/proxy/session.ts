@@ -23,6 +23,8 @@ import {
 } from '../../resp/scan-request.ts';
 import type { Command } from '../../resp/table/index.ts';
 import type { AdmittedClient } from '../data-path.ts';
+import { HeldMessages } from './collected.ts';
+import { contained } from './contained.ts';
 import { dispatch } from './dispatch.ts';
 import type { Lane } from './lane.ts';
 import {
@@ -82,7 +84,7 @@ export class Session {
   #partial: PartialCommand | null = null;
   #touched = false;
   /** Came while a reply was half written. */
-  #messages: Buffer[] = [];
+  readonly #held = new HeldMessages();
 
   constructor(proxy: ProxyPath, client: AdmittedClient) {
     this.proxy = proxy;
@@ -94,7 +96,7 @@ export class Session {
     this.output = new Output(client.socket);
     this.state = new SessionState(this);
     const { socket } = client;
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('data', (chunk: Buffer) => contained(this, () => this.#onData(chunk)));
     socket.on('end', () => {
       if (this.gone) return;
       // What it sent before it closed its side is still answered; but nobody waits for somebody who
@@ -268,7 +270,7 @@ export class Session {
     this.stalled = '';
     const rest = this.#rest;
     this.#rest = null;
-    if (rest !== null) this.#process(rest);
+    if (rest !== null) contained(this, () => this.#process(rest));
     if (this.#inputOver && this.gated) this.end('client-closed');
     if (this.gone || this.stalled !== '') return;
     this.#waitUntil = 0;
@@ -290,11 +292,7 @@ export class Session {
   /** Replies of `count` commands of this shard have come, or never will. */
   landed(shard: number, count: number): void {
     this.lanes.landed(shard, count);
-    if (this.#messages.length > 0) {
-      const messages = this.#messages;
-      this.#messages = [];
-      for (const message of messages) this.message(message);
-    }
+    for (const message of this.#held.take()) this.message(message);
     if (this.stalled !== '') this.proxy.world.wake(this);
   }
 
@@ -340,8 +338,9 @@ export class Session {
   /** Sends something that is no reply (a message, a monitor's line): between replies, never within one. */
   message(bytes: Buffer): void {
     const { head } = this.order;
-    if (this.#messages.length > 0 || (head !== null && head.lane?.within(head) === true)) {
-      this.#messages.push(bytes);
+    if (!this.#held.empty || (head !== null && head.lane?.within(head) === true)) {
+      this.#held.push(bytes);
+      if (this.#held.bytes > this.state.most) this.end('output-buffer-limit');
       return;
     }
     this.push(bytes, 0, bytes.length);
@@ -362,7 +361,7 @@ export class Session {
     this.#touched = false;
     if (this.gone) return;
     const unread = this.output.flush();
-    if (unread > this.proxy.view.limits.outputBufferBytes) this.end('output-buffer-limit');
+    if (unread > this.state.most) this.end('output-buffer-limit');
   }
 
   // --- the end -------------------------------------------------------------------------------

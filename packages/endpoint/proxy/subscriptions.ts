@@ -237,32 +237,44 @@ function maySeeKeyspace(kind: Kind, name: string): boolean {
   return KEYSPACE.some((prefix) => prefix.startsWith(plain) || plain.startsWith(prefix));
 }
 
-/** The engine's glob: * ? [a-z] [^x] and backslash. */
-export function globMatches(pattern: string, text: string, p = 0, t = 0): boolean {
-  let at = t;
-  for (let i = p; i < pattern.length; i++) {
-    const c = pattern[i];
-    if (c === '*') {
-      while (pattern[i + 1] === '*') i++;
-      if (i + 1 === pattern.length) return true;
-      for (let rest = at; rest <= text.length; rest++) {
-        if (globMatches(pattern, text, i + 1, rest)) return true;
-      }
-      return false;
+/**
+ * The engine's glob: * ? [a-z] [^x] and backslash. Without recursion, and going back to the last star
+ * only: patterns are clients' words, and one with many stars must not cost exponential time.
+ */
+export function globMatches(pattern: string, text: string): boolean {
+  let p = 0;
+  let t = 0;
+  let star = -1;
+  let mark = 0;
+  while (t < text.length) {
+    if (pattern[p] === '*') {
+      star = ++p;
+      mark = t;
+      continue;
     }
-    if (at >= text.length) return false;
-    if (c === '[') {
-      const end = pattern.indexOf(']', i + 2);
-      const close = end < 0 ? pattern.length : end;
-      if (!inClass(pattern.slice(i + 1, close), text[at] ?? '')) return false;
-      i = close;
-    } else if (c === '\\' && i + 1 < pattern.length) {
-      i++;
-      if (pattern[i] !== text[at]) return false;
-    } else if (c !== '?' && c !== text[at]) return false;
-    at++;
+    const next = p < pattern.length ? matchOne(pattern, p, text[t] ?? '') : -1;
+    if (next > 0) {
+      p = next;
+      t++;
+    } else if (star >= 0) {
+      p = star;
+      t = ++mark;
+    } else return false;
   }
-  return at === text.length;
+  while (pattern[p] === '*') p++;
+  return p >= pattern.length;
+}
+
+/** Behind the element at `p` when it matches this character; else -1. */
+function matchOne(pattern: string, p: number, character: string): number {
+  const c = pattern[p];
+  if (c === '[') {
+    const end = pattern.indexOf(']', p + 2);
+    const close = end < 0 ? pattern.length : end;
+    return inClass(pattern.slice(p + 1, close), character) ? close + 1 : -1;
+  }
+  if (c === '\\' && p + 1 < pattern.length) return pattern[p + 1] === character ? p + 2 : -1;
+  return c === '?' || c === character ? p + 1 : -1;
 }
 
 function inClass(members: string, character: string): boolean {

@@ -55,7 +55,10 @@ export function noteMoved(lane: Lane, line: Buffer): void {
 /** "NOPERM User <twin> has no permissions ..." in the words of the client. */
 export function withoutTwin(lane: Lane, line: Buffer): Buffer {
   const { twin, user } = lane.login;
+  const prefix = `-NOPERM User ${twin} `;
+  if (twin === user || line.toString('latin1', 0, prefix.length) !== prefix) {
+    return Buffer.from(line);
+  }
   const text = line.toString('latin1');
-  if (twin === user || !text.startsWith(`-NOPERM User ${twin} `)) return Buffer.from(line);
   return Buffer.from(text.replace(`-NOPERM User ${twin} `, `-NOPERM User ${user} `), 'latin1');
 }
