@@ -68,6 +68,7 @@ export const GOALS: Readonly<Record<string, Goals>> = {
     idle_cpu_percent: atMost(1),
     left_behind: atMost(0),
   },
+  scale: { errors: atMost(0), longest_pause_ms: atMost(150) },
   endpoint: endpointCells(),
   isolation: {
     small_get_p99_ms: [

@@ -149,6 +149,8 @@ export interface ControlService {
   shards(databaseId: string): ShardStatus[];
 
   operation(id: string): OperationRecord | null;
+  /** Goes back to what was before; the operation ends as Canceled when it is there. */
+  cancelOperation(id: string, actor: Actor): OperationRecord;
   operations(filter: { clusterId?: string; limit: number; before?: string }): OperationRecord[];
   events(filter: { clusterId?: string; since?: number; limit: number }): EventRecord[];
   audit(entry: {

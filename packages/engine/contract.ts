@@ -145,6 +145,20 @@ export interface ClusterFacts {
   }[];
 }
 
+/** One move of slots as the engine at either end tells it. */
+export interface SlotMoveFacts {
+  readonly name: string;
+  readonly operation: 'import' | 'export';
+  readonly ranges: readonly SlotRange[];
+  readonly source: string;
+  readonly target: string;
+  /** ms since 1970, cut to seconds. */
+  readonly createdAt: number;
+  /** The engine's word: 'snapshotting', 'failover-paused', 'success', 'failed', 'cancelled', ... */
+  readonly state: string;
+  readonly message: string;
+}
+
 /** An open, logged-in connection of the control process to one engine. Never carries client commands. */
 export interface EngineLink {
   readonly closed: boolean;
@@ -166,6 +180,18 @@ export interface EngineLink {
   meet(host: string, port: number, busPort: number, deadlineMs: number): Promise<void>;
   /** CLUSTER FORGET; a node that is not known is no error. */
   forget(id: string, deadlineMs: number): Promise<void>;
+  /** CLUSTER MIGRATESLOTS: accepted is not done, `slotMoves` of the same engine tells. */
+  moveSlots(ranges: readonly SlotRange[], target: string, deadlineMs: number): Promise<void>;
+  /** Moves that this engine takes part in or took part in, newest first; null: it cannot move slots. */
+  slotMoves(deadlineMs: number): Promise<readonly SlotMoveFacts[] | null>;
+  /** Ends every move out of this engine that is not done; what has moved stays where it is. */
+  cancelSlotMoves(deadlineMs: number): Promise<void>;
+  /** CLUSTER SETSLOT NODE on itself: for slots whose owner is gone and that nobody else claims. */
+  claimSlots(ranges: readonly SlotRange[], deadlineMs: number): Promise<void>;
+  /** FUNCTION DUMP: all libraries, in a form that `restoreFunctions` takes and that can be compared. */
+  dumpFunctions(deadlineMs: number): Promise<Buffer>;
+  /** The engine's libraries are exactly these afterwards. */
+  restoreFunctions(dump: Buffer, deadlineMs: number): Promise<void>;
   /** CONFIG SET, all at once. */
   configure(settings: Readonly<Record<string, string>>, deadlineMs: number): Promise<void>;
   readSettings(names: readonly string[], deadlineMs: number): Promise<Record<string, string>>;

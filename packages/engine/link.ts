@@ -15,10 +15,19 @@ import {
   fromStored,
 } from './capabilities.ts';
 import { EngineConnection, refusal } from './connection.ts';
-import type { AclUser, EngineFacts, EngineLink, EngineLogin, StreamFacts } from './contract.ts';
+import type {
+  AclUser,
+  EngineFacts,
+  EngineLink,
+  EngineLogin,
+  SlotMoveFacts,
+  SlotRange,
+  StreamFacts,
+} from './contract.ts';
 import { EngineError } from './errors.ts';
 import { factsFrom, parseClients, parseInfo, streamFrom } from './facts.ts';
 import { KILL_BATCH, SAVE_RETRY_MS } from './limits.ts';
+import { moveCommand, parseSlotMoves } from './slot-moves.ts';
 
 /** Users that only our own processes log in as; `disconnect` never ends their connections. */
 export const INTERNAL_USERS: ReadonlySet<string> = new Set(['admin', 'replication', 'endpoint']);
@@ -149,6 +158,51 @@ class SocketLink implements EngineLink {
     throw refusal('CLUSTER FORGET', reply);
   }
 
+  async moveSlots(ranges: readonly SlotRange[], target: string, deadlineMs: number): Promise<void> {
+    await this.#run('CLUSTER MIGRATESLOTS', moveCommand(ranges, target), deadlineMs);
+  }
+
+  async slotMoves(deadlineMs: number): Promise<readonly SlotMoveFacts[] | null> {
+    const [reply] = await this.#connection.send([['CLUSTER', 'GETSLOTMIGRATIONS']], deadlineMs);
+    if (reply instanceof RespError && !/unknown subcommand/i.test(reply.message)) {
+      throw refusal('CLUSTER GETSLOTMIGRATIONS', reply);
+    }
+    return parseSlotMoves(reply);
+  }
+
+  async cancelSlotMoves(deadlineMs: number): Promise<void> {
+    const [reply] = await this.#connection.send([['CLUSTER', 'CANCELSLOTMIGRATIONS']], deadlineMs);
+    // None to cancel is what was wanted.
+    if (!(reply instanceof RespError) || /no migrations/i.test(reply.message)) return;
+    throw refusal('CLUSTER CANCELSLOTMIGRATIONS', reply);
+  }
+
+  async claimSlots(ranges: readonly SlotRange[], deadlineMs: number): Promise<void> {
+    const myself = String(await this.#run('CLUSTER MYID', ['CLUSTER', 'MYID'], deadlineMs));
+    const commands = ranges.flatMap(([first, last]) =>
+      Array.from({ length: last - first + 1 }, (_, i) => [
+        'CLUSTER',
+        'SETSLOT',
+        String(first + i),
+        'NODE',
+        myself,
+      ]),
+    );
+    const replies = await this.#connection.send(commands, deadlineMs);
+    const refused = replies.find((reply) => reply instanceof RespError);
+    if (refused instanceof RespError) throw refusal('CLUSTER SETSLOT', refused);
+  }
+
+  async dumpFunctions(deadlineMs: number): Promise<Buffer> {
+    const reply = await this.#run('FUNCTION DUMP', ['FUNCTION', 'DUMP'], deadlineMs);
+    if (!Buffer.isBuffer(reply)) throw unexpected('FUNCTION DUMP');
+    return reply;
+  }
+
+  async restoreFunctions(dump: Buffer, deadlineMs: number): Promise<void> {
+    await this.#run('FUNCTION RESTORE', ['FUNCTION', 'RESTORE', dump, 'FLUSH'], deadlineMs);
+  }
+
   async configure(settings: Readonly<Record<string, string>>, deadlineMs: number): Promise<void> {
     const pairs = Object.entries(settings).flat();
     if (pairs.length > 0) await this.#run('CONFIG SET', ['CONFIG', 'SET', ...pairs], deadlineMs);
@@ -270,7 +324,7 @@ class SocketLink implements EngineLink {
     return this.#clusterMode;
   }
 
-  async #run(what: string, args: readonly string[], deadlineMs: number): Promise<Reply> {
+  async #run(what: string, args: readonly (string | Buffer)[], deadlineMs: number): Promise<Reply> {
     const [reply] = await this.#connection.send([args], deadlineMs);
     if (reply instanceof RespError) throw refusal(what, reply);
     return reply ?? null;

@@ -90,7 +90,10 @@ export class OurService {
   }
 
   /** Milliseconds from the start of the process to its `ready`. */
-  async start(env: Readonly<Record<string, string>> = {}): Promise<number> {
+  async start(
+    env: Readonly<Record<string, string>> = {},
+    miniature: MiniatureOption = this.options.miniature ?? MINIATURE,
+  ): Promise<number> {
     const options: StartOptions = {
       home: this.home,
       runDir: this.runDir,
@@ -105,7 +108,7 @@ export class OurService {
         shard: this.firstPort + PORT_BLOCK / 4,
         internal: this.firstPort + PORT_BLOCK / 2,
       },
-      miniature: this.options.miniature ?? MINIATURE,
+      miniature,
     };
     const began = performance.now();
     const child = fork(CONTROL_PROGRAM, {
@@ -255,8 +258,8 @@ export class OurService {
     await this.wait(operation);
   }
 
-  async wait(operation: string | null): Promise<void> {
-    await waitFor(this.api, this.quiet, operation, { wait: true, timeoutMs: OPERATION_MS });
+  async wait(operation: string | null, timeoutMs = OPERATION_MS): Promise<void> {
+    await waitFor(this.api, this.quiet, operation, { wait: true, timeoutMs });
   }
 
   /** Every process of this data folder but the control process itself. */

@@ -3,6 +3,7 @@ import type { Bench } from '../harness/result.ts';
 
 export const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   lifecycle: async () => (await import('./lifecycle.ts')).lifecycle,
+  scale: async () => (await import('./scale.ts')).scale,
   endpoint: async () => (await import('./endpoint.ts')).endpoint,
   isolation: async () => (await import('./isolation.ts')).isolation,
   connections: async () => (await import('./connections.ts')).connections,

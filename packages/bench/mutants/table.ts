@@ -24,6 +24,7 @@ export interface Mutant {
 /** Arguments to the runtime. The simulator's seeds are fixed, so that a verdict repeats. */
 export const CHECKS = {
   rules: ['--test', 'packages/control/plan/rules.test.ts'],
+  moves: ['--test', 'packages/control/plan/slots.test.ts'],
   simulation: [
     'packages/control/simulation/main.ts',
     '--seed',
@@ -44,11 +45,51 @@ export const CHECKS = {
 export type CheckName = keyof typeof CHECKS;
 
 const SHARD = 'packages/control/plan/shard.ts';
+const SLOTS = 'packages/control/plan/slots.ts';
+const SHARDS = 'packages/control/databases/steps/shards.ts';
 const CANDIDATE = 'packages/control/plan/candidate.ts';
 const ROLES = 'packages/control/databases/steps/roles.ts';
 const START = 'packages/control/databases/steps/start.ts';
 
 export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'accepted-is-moved',
+    mistake: 'a batch of slots that the engine accepted will arrive',
+    file: SLOTS,
+    edits: [
+      {
+        find: "    if (waited > SNAPSHOT_WAIT_MS) return void actions.push({ kind: 'cancel-move' });",
+        replace: "    return void actions.push({ kind: 'end-move', moved: true, reason: 'ok' });",
+      },
+    ],
+    caughtBy: ['moves', 'simulation'],
+  },
+  {
+    name: 'functions-stay-behind',
+    mistake: 'functions travel with the slots',
+    file: SHARDS,
+    edits: [
+      {
+        find: '  await to.restoreFunctions(await from.dumpFunctions(FUNCTIONS_DEADLINE_MS), FUNCTIONS_DEADLINE_MS);',
+        replace: '',
+      },
+      { find: 'got?.equals(wanted) !== true', replace: 'got === undefined' },
+    ],
+    caughtBy: ['simulation'],
+  },
+  {
+    name: 'retired-with-slots',
+    mistake: 'a shard that is not wanted can go',
+    file: SLOTS,
+    edits: [
+      {
+        find: '  if (batch !== null) return beginWhenFree(context, batch);',
+        replace:
+          '  if (batch !== null && batch.source < wanted) return beginWhenFree(context, batch);',
+      },
+    ],
+    caughtBy: ['moves', 'simulation'],
+  },
   {
     name: 'obey-returning-primary',
     mistake: 'a primary that comes back may serve again as what it was',

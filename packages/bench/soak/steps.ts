@@ -139,6 +139,23 @@ export const STEPS: readonly Step[] = [
     },
   },
   {
+    name: 'rescale',
+    weight: 2,
+    run: async ({ service, caches, random }) => {
+      const cache = random.pick(caches);
+      const targets = (await service.api.skusForScaling(cache)).map(({ name }) => name);
+      const some = ['Balanced_B1', 'Balanced_B3', 'Balanced_B5', 'ComputeOptimized_X3'];
+      const possible = some.filter((each) => targets.includes(each));
+      if (possible.length === 0) return `${cache}: no room for another SKU now`;
+      const sku = random.pick(possible);
+      const began = performance.now();
+      const { operation } = await service.api.patchCluster(cache, { sku: { name: sku } });
+      await service.wait(operation);
+      const shards = (await service.api.shards(cache)).length;
+      return `${cache}: ${sku}, ${shards} shards after ${Math.round(performance.now() - began)} ms`;
+    },
+  },
+  {
     name: 'regenerate-the-other-key',
     weight: 1,
     run: async ({ service, caches, random }) => {

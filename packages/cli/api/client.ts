@@ -240,6 +240,10 @@ export class ApiClient {
     return this.#arm('GET', `/cinnabar/operations/${encodeURIComponent(id)}`);
   }
 
+  cancelOperation(id: string): Promise<OperationRecord> {
+    return this.#arm('POST', `/cinnabar/operations/${encodeURIComponent(id)}/cancel`, {});
+  }
+
   operations(limit: number): Promise<OperationRecord[]> {
     return this.#list(`/cinnabar/operations?top=${limit}`);
   }

@@ -5,6 +5,7 @@ import { sentence, waitFor } from '../api/operations.ts';
 import type { EventRow } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
+import { CliError } from '../errors.ts';
 import { FOLLOW_MS } from '../limits.ts';
 import type { Output } from '../output/output.ts';
 import type { Column } from '../output/table.ts';
@@ -36,7 +37,10 @@ const MOST = 1000;
 export function operationsCommand(): Command {
   const operations = new Command('operations')
     .summary('what was asked for, and how far it is')
-    .addHelpText('after', '\nExamples:\n  cinnabar operations\n  cinnabar operations show <id>');
+    .addHelpText(
+      'after',
+      '\nExamples:\n  cinnabar operations\n  cinnabar operations show <id>\n  cinnabar operations cancel <id>',
+    );
   operations
     .command('list', { isDefault: true })
     .summary('the newest first')
@@ -67,6 +71,25 @@ export function operationsCommand(): Command {
       const wait = waitOptions(flags);
       // Also when it has ended: waiting shows the steps, and throws what a failed one says.
       if (wait.wait) await waitFor(api, context.output, id, wait);
+    }),
+  );
+  waitFlags(
+    operations
+      .command('cancel')
+      .summary('goes back from a change of the number of shards, under load and without loss')
+      .argument('<id>'),
+  ).action(
+    action(async (context: Context, id: string, flags: WaitFlags) => {
+      const api = context.api();
+      await api.cancelOperation(id);
+      try {
+        await waitFor(api, context.output, id, waitOptions(flags));
+      } catch (error) {
+        // Here this end is the one that was asked for.
+        if (!(error instanceof CliError) || error.code !== 'Canceled') throw error;
+      }
+      if (context.output.json) return context.output.data(await api.operation(id));
+      if (flags.wait !== false) context.output.note('Canceled: everything is as it was before.');
     }),
   );
   return operations;

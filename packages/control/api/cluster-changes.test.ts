@@ -65,7 +65,7 @@ test('refusals of a change', async () => {
   const name = await makeCache();
   const put = (body: object) => call('PUT', cluster(name), { ...CLUSTER, ...body });
   refused(await put({ location: 'eastus' }), 409, 'InvalidResourceLocation');
-  refused(await put({ sku: { name: 'Balanced_B5' } }), 501, 'ShardCountNotBuilt');
+  refused(await put({ sku: { name: 'FlashOptimized_A250' } }), 501, 'FlashNotBuilt');
   assert.equal((await call('GET', cluster(name))).body.sku.name, 'Balanced_B1');
 });
 

@@ -20,6 +20,7 @@ export const CINNABAR_ROUTES: readonly Route[] = [
   extension('GET', '/cinnabar/skus', skus),
   extension('GET', '/cinnabar/operations', operations),
   extension('GET', '/cinnabar/operations/:operation', operation),
+  extension('POST', '/cinnabar/operations/:operation/cancel', cancel),
   extension('GET', '/cinnabar/events', events),
   extension('POST', '/cinnabar/stop', stop),
   extension('GET', `${DATABASE_PATH}/shards`, (call) =>
@@ -57,6 +58,12 @@ function operation(call: Call): Answer {
   const found = call.service.operation(id.toLowerCase());
   if (found !== null) return ok(operationView(call, found));
   throw new ControlError('ResourceNotFound', 404, `There is no operation '${id.slice(0, 60)}'.`);
+}
+
+function cancel(call: Call): Answer {
+  const id = param(call, 'operation').toLowerCase();
+  const canceled = call.service.cancelOperation(id, call.actor);
+  return { status: 202, body: operationView(call, canceled) };
 }
 
 function operationView(

@@ -182,20 +182,29 @@ describe('scaling', () => {
     room: room(64),
     promised: NOTHING,
     usedBytes: 0,
+    usedInAllBytes: 0,
+    movesSlots: true,
     ...more,
   });
 
   const possible = (asked: ScalingQuestion) =>
     scalingTargets(asked).filter((each) => each.reason === null);
 
-  it('offers SKUs with as many shards and gives a reason for all others', () => {
+  it('offers what fits and gives a reason for all others', () => {
     const targets = scalingTargets(question('Balanced_B3'));
     assert.equal(targets.length, SKUS.length - 1);
     for (const each of targets) {
       assert.equal(each.figures === null, each.reason !== null, each.name);
-      if (each.figures !== null) assert.equal(each.figures.shards, 2);
     }
-    const names = possible(question('Balanced_B3')).map((each) => each.name);
+    const shards = new Map(targets.map((each) => [each.name, each.figures?.shards]));
+    assert.equal(shards.get('Balanced_B1'), 1);
+    assert.equal(shards.get('Balanced_B5'), 2);
+    assert.equal(shards.get('Balanced_B20'), 6);
+  });
+
+  it('offers as many shards only where the engines cannot move slots, and says so', () => {
+    const older = question('Balanced_B3', { movesSlots: false });
+    const names = possible(older).map((each) => each.name);
     assert.deepEqual(names, [
       'Balanced_B5',
       'Balanced_B10',
@@ -204,13 +213,20 @@ describe('scaling', () => {
       'ComputeOptimized_X3',
       'ComputeOptimized_X5',
     ]);
+    const code = scalingTargets(older).find((each) => each.name === 'Balanced_B1')?.reason?.code;
+    assert.equal(code, 'EngineCannotMoveSlots');
+    assert.throws(
+      () => requireScaling(older, 'Balanced_B1', null),
+      isError('EngineCannotMoveSlots', 409, /1 shards and this cache 2.*needs Valkey 9/),
+    );
   });
 
   it('names what stands in the way', () => {
     const why = (sku: string, more: Partial<ScalingQuestion> = {}) =>
       scalingTargets(question('Balanced_B3', more)).find((each) => each.name === sku)?.reason?.code;
     assert.equal(why('FlashOptimized_A250'), 'FlashNotBuilt');
-    assert.equal(why('Balanced_B1'), 'ShardCountNotBuilt');
+    assert.equal(why('Balanced_B1', { usedInAllBytes: 0.7 * GB }), undefined);
+    assert.equal(why('Balanced_B1', { usedInAllBytes: 0.9 * GB }), 'UsedMemoryTooLarge');
     assert.equal(why('Balanced_B50', { policy: 'NoCluster' }), 'SkuNotAllowedForPolicy');
     assert.equal(why('MemoryOptimized_M20', { room: room(16) }), 'InsufficientCapacity');
     const smaller = question('Balanced_B10', { usedBytes: 3 * GB });
@@ -232,8 +248,7 @@ describe('scaling', () => {
     const asked = question('Balanced_B3');
     assert.equal(requireScaling(asked, 'balanced_b3', null), asked.current);
     assert.equal(requireScaling(asked, 'Balanced_B5', null).maxMemoryBytes, 2.4 * GB);
-    const notBuilt = isError('ShardCountNotBuilt', 501, /1 shards and this cache 2/);
-    assert.throws(() => requireScaling(asked, 'Balanced_B1', null), notBuilt);
+
     assert.throws(() => requireScaling(asked, 'nonsense', null), isError('InvalidSku', 400, /./));
     assert.throws(
       () => requireScaling(question('Balanced_B3', { room: room(8) }), 'Balanced_B10', null),

@@ -2,9 +2,9 @@
  * To which SKUs may a cache scale now? Azure's answer (`listSkusForScaling`) is a bare list; here
  * each SKU that is not in it has a reason.
  *
- * What can be done now: any SKU with the same number of shards, as that is a live change of memory,
- * connections, threads and buffers. Another number of shards needs slots to move, which is not built
- * yet. `NoCluster` always has one shard, so all its sizes (up to 25 GB) are reachable.
+ * Memory, connections, threads and buffers change live. Another number of shards moves slots under
+ * load, which the engines have to be able to, and for which what is stored must fit the new shards.
+ * `NoCluster` always has one shard, so all its sizes (up to 25 GB) are reachable.
  */
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import { ControlError } from '../errors.ts';
@@ -27,6 +27,10 @@ export interface ScalingQuestion {
   readonly promised: Need;
   /** Of the fullest shard, bytes; null when it is not known, and then it does not refuse. */
   readonly usedBytes: number | null;
+  /** Of all shards together, bytes; null as above. */
+  readonly usedInAllBytes: number | null;
+  /** The engines that run can hand slots to each other. */
+  readonly movesSlots: boolean;
 }
 
 export interface ScalingTarget {
@@ -68,7 +72,7 @@ export function requireScaling(
   throw new ControlError(code, STATUS[code] ?? 409, reason?.message ?? '', 'sku.name');
 }
 
-const STATUS: Readonly<Record<string, number>> = { FlashNotBuilt: 501, ShardCountNotBuilt: 501 };
+const STATUS: Readonly<Record<string, number>> = { FlashNotBuilt: 501 };
 
 function target(question: ScalingQuestion, offer: Offer): ScalingTarget {
   const { sku } = offer;
@@ -115,20 +119,22 @@ function impossible(question: ScalingQuestion, { sku }: Offer): StateReason | nu
 
 /** What this database and this machine rule out. */
 function refusal(question: ScalingQuestion, figures: Sizing): StateReason | null {
-  const { current, usedBytes } = question;
-  if (figures.shards !== current.shards) {
+  const { current } = question;
+  const moving = figures.shards !== current.shards;
+  if (moving && !question.movesSlots) {
     return {
-      code: 'ShardCountNotBuilt',
+      code: 'EngineCannotMoveSlots',
       message:
         `${figures.sku} has ${figures.shards} shards and this cache ${current.shards}. ` +
-        'Moving slots between shards is not built yet; SKUs with as many shards can be scaled to.',
+        'Its engines cannot hand slots to each other (that needs Valkey 9): upgrade the engine first, or choose a SKU with as many shards.',
     };
   }
-  if (usedBytes !== null && usedBytes > figures.maxMemoryBytes) {
+  const full = moving ? perShard(question.usedInAllBytes, figures.shards) : question.usedBytes;
+  if (full !== null && full > figures.maxMemoryBytes) {
     return {
       code: 'UsedMemoryTooLarge',
       message:
-        `The fullest shard holds ${formatBytes(usedBytes)} and would have ${formatBytes(figures.maxMemoryBytes)} ` +
+        `${moving ? `A shard would hold about` : 'The fullest shard holds'} ${formatBytes(full)} and would have room for ${formatBytes(figures.maxMemoryBytes)} ` +
         `on ${figures.sku}. Delete keys or flush first.`,
     };
   }
@@ -138,4 +144,9 @@ function refusal(question: ScalingQuestion, figures: Sizing): StateReason | null
     code: 'InsufficientCapacity',
     message: `This machine has not enough ${short} for ${figures.sku} beside its other caches.`,
   };
+}
+
+/** Slots are shared out evenly, and so are keys, nearly. */
+function perShard(bytes: number | null, shards: number): number | null {
+  return bytes === null ? null : Math.ceil(bytes / shards);
 }

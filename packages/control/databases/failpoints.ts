@@ -34,6 +34,16 @@ export const STEPS: Readonly<Record<Action['kind'], StepLife>> = {
   'remove-database': 'delete',
   keep: 'rare',
   settle: 'create',
+  'add-shards': 'scale',
+  admit: 'scale',
+  'begin-move': 'scale',
+  'end-move': 'scale',
+  'cancel-move': 'rare',
+  'note-slots': 'rare',
+  'claim-slots': 'rare',
+  'retire-shard': 'scale',
+  'remove-shard': 'scale',
+  'end-scaling': 'scale',
 };
 
 /** Steps that are no actions of a plan. */
@@ -66,6 +76,7 @@ export type StepLife =
   | 'keys'
   | 'flush'
   | 'failover'
+  | 'scale'
   | 'stop'
   | 'restart'
   | 'delete'

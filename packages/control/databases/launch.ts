@@ -44,25 +44,38 @@ export function isClustered(database: DatabaseRecord): boolean {
 /** Settings that can change while it runs; applied at start and again by `configure`. */
 export function liveSettings(database: DatabaseRecord): Record<string, string> {
   const { sizing, settings } = database;
+  const maxMemoryBytes = shardMemory(database);
   return {
-    maxmemory: String(sizing.maxMemoryBytes),
+    maxmemory: String(maxMemoryBytes),
     'maxmemory-policy': EVICTION[settings.evictionPolicy],
     maxclients: String(Math.min(sizing.maxConnections + CONNECTION_RESERVE, mostEngineClients())),
     'notify-keyspace-events': settings.notifyKeyspaceEvents,
     'client-output-buffer-limit': `normal ${sizing.outputBufferBytes} 0 0`,
-    'repl-backlog-size': String(backlogBytes(sizing.maxMemoryBytes)),
+    'repl-backlog-size': String(backlogBytes(maxMemoryBytes)),
     // A backlog that is freed takes the replication id with it, and that id proves candidates fit.
     'repl-backlog-ttl': '0',
     // Where clients are direct the engine ends idle ones. Our own links are never idle for so long.
     ...(settings.policy === 'OSSCluster' ? { timeout: String(IDLE_TIMEOUT_MS / 1000) } : {}),
     ...(isClustered(database)
       ? {
+          // Otherwise a primary that gave its last slot away becomes a replica of the new owner.
+          'cluster-allow-replica-migration': 'no',
           'cluster-node-timeout': String(
-            sizing.shards >= FEWEST_VOTERS ? VOTE_TIMEOUT_MS : NO_VOTE_TIMEOUT_MS,
+            fewestShards(database) >= FEWEST_VOTERS ? VOTE_TIMEOUT_MS : NO_VOTE_TIMEOUT_MS,
           ),
         }
       : {}),
   };
+}
+
+/** Only primaries with slots have a vote: while their number changes the smaller one counts. */
+function fewestShards({ sizing, scaling }: DatabaseRecord): number {
+  return Math.min(sizing.shards, scaling?.from.shards ?? sizing.shards);
+}
+
+/** While slots travel, a shard may hold what it held before as well as what it is to hold. */
+function shardMemory({ sizing, scaling }: DatabaseRecord): number {
+  return Math.max(sizing.maxMemoryBytes, scaling?.from.maxMemoryBytes ?? 0);
 }
 
 function backlogBytes(maxMemoryBytes: number): number {
@@ -123,6 +136,7 @@ function roleOf({ database, shards, instances, instance, as }: LaunchInput): Sta
   const newest = Math.max(0, ...shards.map((s) => s.configEpoch));
   const members: ClusterMember[] = [];
   for (const shard of shards) {
+    if (shard.phase === 'leaving') continue;
     const own = instances.filter((i) => i.shard === shard.index && i.phase !== 'leaving');
     const primary = primaryOf(shard, own, instance, as);
     for (const member of own) {
@@ -135,7 +149,7 @@ function roleOf({ database, shards, instances, instance, as }: LaunchInput): Sta
         busPort: member.busPort,
         primaryId: isPrimary ? null : primary,
         // Whoever starts cold must be believed over what the others remember of it.
-        epoch: cold ? newest + 1 + shard.index : isPrimary ? configEpochOf(shard) : 0,
+        epoch: cold ? newest + 1 + shard.index : isPrimary ? configEpochOf(shard, newest) : 0,
         slots: isPrimary ? shard.slots : [],
       });
     }
@@ -143,9 +157,9 @@ function roleOf({ database, shards, instances, instance, as }: LaunchInput): Sta
   return { kind: 'cluster', members, myself: instance.id };
 }
 
-/** Each primary of a new cluster has an epoch of its own. */
-function configEpochOf(shard: ShardRecord): number {
-  return shard.configEpoch > 0 ? shard.configEpoch : shard.index + 1;
+/** Each new primary has an epoch of its own. */
+function configEpochOf(shard: ShardRecord, newest: number): number {
+  return shard.configEpoch > 0 ? shard.configEpoch : newest + shard.index + 1;
 }
 
 function primaryOf(

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { SlotRange } from '../../engine/contract.ts';
 import { ControlError } from '../errors.ts';
+import { SLOTS } from '../plan/slot-ranges.ts';
 import type {
   DatabaseRecord,
   InstanceRecord,
@@ -12,7 +13,6 @@ import type {
 import type { ExecutorDeps } from './deps.ts';
 import { isClustered } from './launch.ts';
 
-const SLOTS = 16_384;
 const HIGHEST_PORT = 65_535;
 /** Hexadecimal digits of an instance's id that name its folder and socket: short paths, no clash. */
 const NAME_DIGITS = 12;
@@ -27,10 +27,20 @@ export function slotRanges(shards: number): SlotRange[] {
 
 export function newShards(database: DatabaseRecord, now: number): ShardRecord[] {
   return slotRanges(database.sizing.shards).map((range, index) => ({
+    ...joiningShard(database, index, now),
+    slots: [range],
+    membership: 'member',
+  }));
+}
+
+/** One that is made while others serve: its slots come to it later. */
+export function joiningShard(database: DatabaseRecord, index: number, now: number): ShardRecord {
+  return {
     databaseId: database.id,
     index,
-    slots: [range],
+    slots: [],
     phase: 'new',
+    membership: 'joining',
     reason: { code: 'starting', message: 'Its engines are being started.' },
     primary: null,
     successor: null,
@@ -41,7 +51,7 @@ export function newShards(database: DatabaseRecord, now: number): ShardRecord[] 
     saved: null,
     lossAccepted: null,
     decidedAt: now,
-  }));
+  };
 }
 
 export interface PlannedInstance {

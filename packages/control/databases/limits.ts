@@ -65,3 +65,5 @@ export const PUBLISH_RETRY_MS = 500;
 export const SERVING_POLL_MS = 20;
 /** A port that somebody else holds is tried again after this. */
 export const LISTEN_RETRY_MS = 2_000;
+/** Functions of a database, sent from one engine to another. */
+export const FUNCTIONS_DEADLINE_MS = 10_000;

@@ -6,7 +6,7 @@
  * waits for an action: its end wakes the loop like any other event.
  */
 import type { EngineFacts, ProcessRef } from '../../engine/contract.ts';
-import type { Action, Plan, Sighting, View, Wait } from '../plan/model.ts';
+import type { Action, MoveSighting, Plan, Sighting, View, Wait } from '../plan/model.ts';
 import { plan } from '../plan/plan.ts';
 import type { DatabaseRecord, InstanceRecord } from '../store/records.ts';
 import { DatabaseRecords } from './database-records.ts';
@@ -14,6 +14,7 @@ import type { ExecutorDeps } from './deps.ts';
 import { FailoverTimes, PARTS } from './failover-times.ts';
 import { votingOff } from './launch.ts';
 import { RETRY_MS } from './limits.ts';
+import { MoveWatch } from './move-watch.ts';
 import { perform } from './perform.ts';
 import { followOperations } from './progress.ts';
 import { Watch } from './watch.ts';
@@ -26,6 +27,9 @@ export class DatabaseLoop extends DatabaseRecords {
   readonly #gone: () => void;
   readonly #watches = new Map<string, Watch>();
   readonly #busy = new Map<string, Promise<void>>();
+  /** Looks at the batch of slots under way; null when there is none. */
+  #move: MoveWatch | null = null;
+  #movesEnd = false;
   #waits: readonly Wait[] = [];
   #timer: { cancel(): void } | null = null;
   #scheduled = false;
@@ -64,6 +68,11 @@ export class DatabaseLoop extends DatabaseRecords {
     this.wake();
   }
 
+  /** A stop is near: no batch of slots is begun any more; one under way is let end. */
+  lastMove(): void {
+    this.#movesEnd = true;
+  }
+
   /** Nothing new is begun: what looks like a death from now on is the stop. */
   freeze(): void {
     this.#stopped = true;
@@ -79,6 +88,7 @@ export class DatabaseLoop extends DatabaseRecords {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#move?.stop();
     for (const watch of this.#watches.values()) watch.stop();
     await this.idle();
   }
@@ -102,6 +112,11 @@ export class DatabaseLoop extends DatabaseRecords {
     return this.#watches.get(id)?.sighting() ?? null;
   }
 
+  /** What is seen of the batch of slots under way; null when there is none. */
+  moveSighting(): MoveSighting | null {
+    return this.#move?.sighting() ?? null;
+  }
+
   watch(id: string): Watch {
     const watch = this.#watches.get(id);
     if (watch === undefined) throw new Error(`instance ${id} is not watched`);
@@ -114,6 +129,7 @@ export class DatabaseLoop extends DatabaseRecords {
     const database = this.deps.store.databaseById(this.id);
     if (database === null) {
       this.#stopped = true;
+      this.#move?.stop();
       for (const watch of this.#watches.values()) watch.stop();
       return this.#gone();
     }
@@ -139,6 +155,7 @@ export class DatabaseLoop extends DatabaseRecords {
   #gather(database: DatabaseRecord): View {
     const instances = this.instances();
     this.#syncWatches(database, instances);
+    this.#syncMove(database);
     const seen = new Map(instances.map((i) => [i.id, this.watch(i.id).sighting()]));
     return {
       now: this.deps.clock.now(),
@@ -149,7 +166,19 @@ export class DatabaseLoop extends DatabaseRecords {
       instances,
       seen,
       published: this.deps.published(this.id),
+      move: this.moveSighting(),
+      stopping: this.#movesEnd,
     };
+  }
+
+  /** A batch is looked at from the moment it is recorded, also by a process that finds it so. */
+  #syncMove({ scaling }: DatabaseRecord): void {
+    const move = scaling?.move ?? null;
+    if (this.#move?.move.askedAt === move?.askedAt) return;
+    this.#move?.stop();
+    const watchOf = (id: string) => this.watch(id);
+    this.#move =
+      move === null ? null : new MoveWatch(this.deps.clock, move, watchOf, () => this.wake());
   }
 
   #syncWatches(database: DatabaseRecord, instances: readonly InstanceRecord[]): void {
@@ -320,7 +349,19 @@ function isSame(a: ProcessRef | null, b: ProcessRef): boolean {
   return a?.pid === b.pid && a.startTicks === b.startTicks;
 }
 
+/** Moving slots is one at a time, and never in the way of a failover at either end. */
+const OF_SLOTS: ReadonlySet<Action['kind']> = new Set([
+  'add-shards',
+  'begin-move',
+  'end-move',
+  'cancel-move',
+  'note-slots',
+  'claim-slots',
+  'end-scaling',
+]);
+
 function subjectOf(action: Action): string {
+  if (OF_SLOTS.has(action.kind)) return 'slots';
   if ('shard' in action) return `shard ${action.shard}`;
   if ('instance' in action) return `instance ${action.instance}`;
   return 'database';

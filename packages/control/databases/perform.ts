@@ -4,9 +4,18 @@ import { reach } from './failpoints.ts';
 import type { DatabaseLoop } from './loop.ts';
 import { addReplica, layOut } from './steps/allocate.ts';
 import { configure, follow, meet, noteCopy } from './steps/converge.ts';
+import {
+  beginMove,
+  cancelMove,
+  claimSlots,
+  endMove,
+  endScaling,
+  noteSlots,
+} from './steps/move-slots.ts';
 import { dismiss, keep, removeDatabase, removeInstance } from './steps/remove.ts';
 import { adopt, crown, giveUp, promote } from './steps/roles.ts';
 import { settle } from './steps/settle.ts';
+import { addShards, admit, removeShard, retireShard } from './steps/shards.ts';
 import { fence, start } from './steps/start.ts';
 
 /** Every action passes the same two failpoints, so a new one is tested against crashes unasked. */
@@ -50,6 +59,26 @@ function act(loop: DatabaseLoop, action: Action): Promise<void> {
       return removeInstance(loop, action.instance);
     case 'remove-database':
       return removeDatabase(loop);
+    case 'add-shards':
+      return addShards(loop);
+    case 'admit':
+      return admit(loop, action.shard);
+    case 'begin-move':
+      return beginMove(loop, action);
+    case 'end-move':
+      return endMove(loop, action.moved, action.reason);
+    case 'cancel-move':
+      return cancelMove(loop);
+    case 'note-slots':
+      return noteSlots(loop, action.slots);
+    case 'claim-slots':
+      return claimSlots(loop, action.shard, action.ranges);
+    case 'retire-shard':
+      return retireShard(loop, action.shard);
+    case 'remove-shard':
+      return removeShard(loop, action.shard);
+    case 'end-scaling':
+      return endScaling(loop);
     case 'settle':
       return settle(loop);
   }

@@ -10,12 +10,7 @@ import type { OperationRecord, OperationStep, StateReason } from '../store/recor
 import { passing } from './failpoints.ts';
 import { FLUSH_DEADLINE_MS, WAITS_SHOWN } from './limits.ts';
 import type { DatabaseLoop } from './loop.ts';
-
-interface StepState {
-  readonly name: string;
-  readonly done: boolean;
-  readonly detail: string;
-}
+import { type StepState, scalingSteps } from './scaling-progress.ts';
 
 /** Called after each plan: updates open operations, does what is theirs alone, ends the hopeless. */
 export function followOperations(loop: DatabaseLoop, view: View, planned: Plan): void {
@@ -54,7 +49,8 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
 
 function stepsFor(operation: OperationRecord, view: View): StepState[] {
   if (operation.kind === 'DeleteDatabase') return removalSteps(view);
-  return operation.kind === 'Failover' ? failoverSteps(operation, view) : runningSteps(view);
+  if (operation.kind === 'Failover') return failoverSteps(operation, view);
+  return scalingSteps(operation, view) ?? runningSteps(view);
 }
 
 function failoverSteps(operation: OperationRecord, view: View): StepState[] {
@@ -141,6 +137,11 @@ export function advance(
 /** Why an operation ends when its database is deleted under it. */
 export const CANCELED: StateReason = { code: 'Canceled', message: 'The database was deleted.' };
 
+const WENT_BACK: StateReason = {
+  code: 'Canceled',
+  message: 'Canceled on request: everything is as it was before.',
+};
+
 /** In a transaction: ends the open operations of this database that match. */
 export function endOperations(
   loop: DatabaseLoop,
@@ -151,10 +152,18 @@ export function endOperations(
   const now = clock.now();
   for (const operation of store.openOperations(loop.id)) {
     if (!which(operation)) continue;
+    // The way back that was asked for has been gone to its end.
+    const back = error === null && operation.input['canceled'] === true ? WENT_BACK : null;
+    const status =
+      error === null && back === null
+        ? 'Succeeded'
+        : (back ?? error)?.code === CANCELED.code
+          ? 'Canceled'
+          : 'Failed';
     store.putOperation({
       ...operation,
-      status: error === null ? 'Succeeded' : error.code === CANCELED.code ? 'Canceled' : 'Failed',
-      error,
+      status,
+      error: back ?? error,
       endedAt: now,
       steps: operation.steps.map((step) =>
         step.endedAt !== null

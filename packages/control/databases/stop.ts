@@ -34,6 +34,7 @@ export async function stopDatabase(loop: DatabaseLoop, save: boolean): Promise<S
   const notes: string[] = [];
   let saved = 0;
   if (save) await decided(loop);
+  if (save) await slotsInPlace(loop, notes);
   loop.freeze();
   // A step that is still running writes records of its own: they must not come after ours.
   if (save) await loop.idle();
@@ -58,6 +59,33 @@ async function decided(loop: DatabaseLoop): Promise<void> {
   for (;;) {
     const open = await Promise.all(loop.shards().map((shard) => undecided(loop, shard)));
     if (!open.includes(true) || clock.now() > deadline) return;
+    loop.wake();
+    await clock.sleep(DECIDED_POLL_MS);
+  }
+}
+
+/**
+ * A file belongs to the slots that its shard owned when it was written. So a batch of slots that is on
+ * its way arrives, or is taken back, before any file is; no other one is begun.
+ */
+async function slotsInPlace(loop: DatabaseLoop, notes: string[]): Promise<void> {
+  const { clock } = loop.deps;
+  loop.lastMove();
+  const move = loop.database().scaling?.move;
+  if (move == null) return;
+  try {
+    await loop.watch(move.sourceNode).link.cancelSlotMoves(VERB_DEADLINE_MS);
+  } catch {
+    // It ends by itself, or with its engine.
+  }
+  const deadline = clock.now() + DECIDED_DEADLINE_MS;
+  while (loop.database().scaling?.move != null) {
+    if (clock.now() > deadline) {
+      notes.push(
+        `Slots of ${loop.cluster().name} were on their way between shards ${move.source} and ${move.target} when it stopped; keys of these slots may be missing at the next start.`,
+      );
+      return;
+    }
     loop.wake();
     await clock.sleep(DECIDED_POLL_MS);
   }
@@ -96,7 +124,7 @@ async function saveShard(
   notes: string[],
 ): Promise<SavedFile | null> {
   const { name } = loop.cluster();
-  if (shard.phase === 'new' || shard.primary === null) return null;
+  if (shard.phase === 'new' || shard.phase === 'leaving' || shard.primary === null) return null;
   if (shard.phase === 'down') return saveOlder(loop, shard, notes);
   if (shard.phase === 'promoting') {
     notes.push(`Shard ${shard.index} of ${name} was not saved: it had no primary yet.`);
@@ -213,7 +241,7 @@ async function endOthers(
 
 function recordStop(loop: DatabaseLoop, shard: ShardRecord, saved: SavedFile | null): void {
   const { store, clock } = loop.deps;
-  if (shard.phase === 'new') return;
+  if (shard.phase === 'new' || shard.phase === 'leaving') return;
   store.write(() => {
     const now = loop.shard(shard.index);
     store.putShard({

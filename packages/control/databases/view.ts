@@ -44,8 +44,13 @@ export function viewOf(input: ViewInput): DatabaseView | null {
     guard: database.settings.guard,
     azureStrict: database.settings.azureStrict,
     readFrom: 'primary',
-    shards: shards.map((shard) => shardView(input, shard)),
+    shards: shards.filter(concernsClients).map((shard) => shardView(input, shard)),
   };
+}
+
+/** A shard without slots is known from when it serves (functions go to it too) until it leaves. */
+function concernsClients(shard: ShardRecord): boolean {
+  return shard.phase !== 'leaving' && (shard.slots.length > 0 || shard.phase === 'serving');
 }
 
 function shardView(input: ViewInput, shard: ShardRecord): ShardView {

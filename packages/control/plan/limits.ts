@@ -20,3 +20,26 @@ export const OWN_DELAY_MS = 250;
 export const CREATE_DEADLINE_MS = 120_000;
 /** A primary that booted this long ago is past the engine's own two seconds of refusing. */
 export const BOOT_GRACE_MS = 2_500;
+/** While a batch of slots is handed over, engines are asked this often. */
+export const MOVE_POLL_MS = 10;
+/** News of a hand-over reaches the other engines by gossip within a few ms. */
+export const NODES_POLL_MS = 10;
+/** What an engine said of its slots counts for the next batch for so long. */
+export const SLOT_FACTS_FRESH_MS = 2_000;
+/** A move that waits this long for the engine's one child process is cancelled and reported. */
+export const SNAPSHOT_WAIT_MS = 60_000;
+/** How long a hand-over of slots should stop writers: half of what is promised, for noise comes on top. */
+export const HANDOVER_GOAL_MS = 75;
+/** Keys of the first batch, before anything is measured. */
+export const FIRST_BATCH_KEYS = 2_000;
+/** A batch below this stops writers for reasons that a smaller one does not change. */
+export const LEAST_BATCH_KEYS = 500;
+export const MOST_BATCH_KEYS = 1_000_000;
+/** From one batch to the next the size changes by at most this factor. */
+export const BATCH_GROWTH = 2;
+export const BATCH_SHRINK = 0.25;
+/** After a batch that failed: doubled each time, at most the second figure. */
+export const MOVE_RETRY_MS = 250;
+export const MOVE_RETRY_MAX_MS = 5_000;
+/** Failures in a row after which the back-off grows no further. */
+export const MOVE_RETRY_DOUBLINGS = 5;

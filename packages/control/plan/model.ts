@@ -1,7 +1,7 @@
 /**
  * What the plan reads and what it says. Plain data both ways: the plan never does anything.
  */
-import type { EngineFacts, ProcessState } from '../../engine/contract.ts';
+import type { EngineFacts, ProcessState, SlotRange } from '../../engine/contract.ts';
 import type { DatabaseRecord, InstanceRecord, ShardRecord, StartKind } from '../store/records.ts';
 
 /**
@@ -52,6 +52,25 @@ export interface View {
   readonly seen: ReadonlyMap<string, Sighting>;
   /** The endpoint serves the present view of this database. */
   readonly published: boolean;
+  /** What its source says of the batch of slots under way; null: none is, or nobody looked yet. */
+  readonly move: MoveSighting | null;
+  /** An orderly stop was asked for: nothing is begun that takes long. */
+  readonly stopping: boolean;
+}
+
+/** A batch of slots as its source tells it; volatile, never stored. */
+export interface MoveSighting {
+  /** `absent`: the source answers and knows nothing of it. */
+  readonly outcome: 'unknown' | 'running' | 'success' | 'failed' | 'cancelled' | 'absent';
+  /** Since when it waits for the engine's one child process; null: it does not. */
+  readonly waitingSince: number | null;
+  readonly message: string;
+  /** How long writers of the source waited, at most, ms. */
+  readonly pauseMs: number;
+  /** When the outcome was known; 0: not yet. */
+  readonly endedAt: number;
+  /** The target's stream position when it owned the slots: a copy behind it lacks some of them. */
+  readonly targetOffset: number;
 }
 
 export type Action =
@@ -86,6 +105,40 @@ export type Action =
   | { readonly kind: 'keep'; readonly instance: string }
   | { readonly kind: 'remove'; readonly instance: string }
   | { readonly kind: 'remove-database' }
+  /** Record the shards that are missing, each with its first pair of instances. */
+  | { readonly kind: 'add-shards' }
+  /** Give a new shard all functions, see that it has them, and record that it may own slots. */
+  | { readonly kind: 'admit'; readonly shard: number }
+  /** Commit one batch of slots, then ask its source to move it. */
+  | {
+      readonly kind: 'begin-move';
+      readonly source: number;
+      readonly target: number;
+      readonly ranges: readonly SlotRange[];
+      readonly keys: number;
+    }
+  /** Commit who owns the batch now. */
+  | { readonly kind: 'end-move'; readonly moved: boolean; readonly reason: string }
+  | { readonly kind: 'cancel-move' }
+  /** Commit what all primaries say, where the records say otherwise. */
+  | {
+      readonly kind: 'note-slots';
+      readonly slots: readonly {
+        readonly shard: number;
+        readonly ranges: readonly SlotRange[];
+      }[];
+    }
+  /** Slots whose owner died at the moment of their hand-over: this shard takes them. */
+  | {
+      readonly kind: 'claim-slots';
+      readonly shard: number;
+      readonly ranges: readonly SlotRange[];
+    }
+  /** Commit: it is empty and goes. */
+  | { readonly kind: 'retire-shard'; readonly shard: number }
+  | { readonly kind: 'remove-shard'; readonly shard: number }
+  /** Every slot is where it belongs: shards get their final share of memory. */
+  | { readonly kind: 'end-scaling' }
   /** Everything desired is seen: record it, end the operations that waited for it. */
   | { readonly kind: 'settle' };
 

@@ -10,6 +10,7 @@
 import type { InstanceRecord } from '../store/records.ts';
 import { type Action, type Plan, UNSEEN, type View, type Wait } from './model.ts';
 import { planShard } from './shard.ts';
+import { planSlots } from './slots.ts';
 
 export function plan(view: View): Plan {
   if (view.wanted === 'nothing') return planRemoval(view);
@@ -21,6 +22,9 @@ export function plan(view: View): Plan {
     actions.push(...part.actions);
     waits.push(...part.waits);
   }
+  const slots = planSlots(view);
+  actions.push(...slots.actions);
+  waits.push(...slots.waits);
   const busy = new Set(actions.map(subject));
   for (const instance of view.instances) {
     if (needsSettings(view, instance) && !busy.has(instance.id)) {
@@ -72,6 +76,7 @@ function unsettled(view: View): Wait | null {
     if (seen.configured < view.database.generation)
       return not('settings-not-applied', instance.shard);
   }
+  if (view.database.scaling !== null) return not('slots-not-in-place', null);
   return view.published ? null : not('endpoint-not-told', null);
 }
 

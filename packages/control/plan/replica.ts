@@ -6,6 +6,7 @@ import type { InstanceRecord } from '../store/records.ts';
 import { fenceIfHung, type ShardContext, startWhenDue } from './context.ts';
 import { STRAY_GRACE_MS } from './limits.ts';
 import type { Sighting } from './model.ts';
+import { inMove } from './slots.ts';
 
 export function planReplica(
   context: ShardContext,
@@ -16,7 +17,11 @@ export function planReplica(
   const { view, seen, act, wait } = context;
   if (replica.phase === 'leaving') return act({ kind: 'remove', instance: replica.id });
   if (view.database.sizing.replicas === 0) return act({ kind: 'dismiss', instance: replica.id });
-  if (replica.phase !== 'running') return startWhenDue(context, replica, 'follow');
+  if (replica.phase !== 'running') {
+    // Its primary has one place for a child process, and a batch of slots needs it.
+    if (inMove(view, context.shard)) return wait('slots-moving');
+    return startWhenDue(context, replica, 'follow');
+  }
   const sight = seen(replica.id);
   if (sight.condition === 'mute') return fenceIfHung(context, replica, sight);
   if (sight.condition !== 'answering' || sight.facts === null)
@@ -55,7 +60,10 @@ function planStray(
   stray: InstanceRecord,
   sight: Sighting,
 ): void {
-  if (view.database.settings.policy === 'NoCluster') {
+  // The other half of a newborn pair: nothing demotes a primary that has no slot to lose.
+  const empty = sight.facts?.keys === 0 && sight.facts.cluster?.slots.length === 0;
+  const newborn = stray.start === 'first-primary' && empty;
+  if (view.database.settings.policy === 'NoCluster' || newborn) {
     return act({ kind: 'follow', instance: stray.id, primary: primary.id });
   }
   if (view.now - Math.max(sight.since, stray.startedAt) > STRAY_GRACE_MS) {

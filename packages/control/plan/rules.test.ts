@@ -46,6 +46,7 @@ function shardOf(change: Partial<ShardRecord> = {}): ShardRecord {
     index: 0,
     slots: [[0, 16_383]],
     phase: 'serving',
+    membership: 'member',
     reason: { code: 'running', message: '' },
     primary: A,
     successor: null,
@@ -108,6 +109,7 @@ function view(
     observedGeneration: 1,
     settings: { policy: 'EnterpriseCluster' },
     sizing: { replicas: 1 },
+    scaling: null,
   } as unknown as DatabaseRecord;
   return {
     now: NOW,
@@ -118,6 +120,8 @@ function view(
     instances,
     seen: new Map(Object.entries(sightings)),
     published: true,
+    move: null,
+    stopping: false,
   };
 }
 

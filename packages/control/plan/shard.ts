@@ -8,6 +8,8 @@ import { fenceIfHung, type ShardContext, startWhenDue } from './context.ts';
 import { BOOT_GRACE_MS, DRAIN_POLL_MS, STRAY_GRACE_MS, WAIT_POLL_MS } from './limits.ts';
 import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
 import { planReplica } from './replica.ts';
+import { covers, subtract } from './slot-ranges.ts';
+import { inMove } from './slots.ts';
 
 /** A shard that gives up for this reason held no data yet: it is new again. */
 export const NEVER_SERVED = 'never-served';
@@ -37,6 +39,7 @@ export function planShard(view: View, shard: ShardRecord): ShardPlan {
     if (shard.phase === 'new') planNew(context);
     else if (shard.phase === 'promoting') planPromoting(context);
     else if (shard.phase === 'serving') planServing(context);
+    else if (shard.phase === 'leaving') planLeaving(context);
     else planDown(context);
   }
   return { actions, waits };
@@ -125,19 +128,28 @@ function planServing(context: ShardContext): void {
   }
 }
 
+/** Empty and not wanted: the endpoint lets go of it, then its engines and their files go. */
+function planLeaving({ view, shard, members, act, wait }: ShardContext): void {
+  if (!view.published) return wait('endpoint-not-told', null);
+  for (const instance of members) {
+    if (instance.phase === 'leaving') act({ kind: 'remove', instance: instance.id });
+    else act({ kind: 'dismiss', instance: instance.id });
+  }
+  if (members.length === 0) act({ kind: 'remove-shard', shard: shard.index });
+}
+
 /** One that the engines elected while nobody looked: it has a newer epoch and the shard's slots. */
-function votedPrimary({ shard, members, seen }: ShardContext): InstanceRecord | undefined {
+function votedPrimary({ view, shard, members, seen }: ShardContext): InstanceRecord | undefined {
+  if (shard.slots.length === 0) return undefined;
+  // A batch on its way out may have arrived.
+  const move = view.database.scaling?.move;
+  const slots = subtract(shard.slots, move?.source === shard.index ? move.ranges : []);
   return members.find((instance) => {
     const sight = seen(instance.id);
     if (instance.id === shard.primary || sight.condition !== 'answering') return false;
     const facts = sight.facts;
     if (facts === null || facts.role !== 'primary' || facts.cluster === null) return false;
-    return (
-      facts.cluster.epoch > shard.configEpoch &&
-      shard.slots.every(([first, last]) =>
-        facts.cluster?.slots.some(([f, l]) => f <= first && l >= last),
-      )
-    );
+    return facts.cluster.epoch > shard.configEpoch && covers(facts.cluster.slots, slots);
   });
 }
 
@@ -226,6 +238,8 @@ function planDown(context: ShardContext): void {
   const primary = members.find((i) => i.id === shard.primary);
   if (primary === undefined) return wait('no-primary-recorded', null);
   if (primary.phase !== 'running') {
+    // It would claim slots that the other end may own by now, and be believed.
+    if (inMove(view, shard)) return wait('move-not-settled');
     startWhenDue(context, primary, 'cold');
     return wait('cold-start');
   }

@@ -15,8 +15,11 @@ export interface ScalingStart {
   readonly policy: Policy;
   /** What the others may use of this machine. */
   readonly others: readonly Sizing[];
-  /** Of the fullest shard; null: not known. */
+  /** Of the fullest shard, and of all together; null: not known. */
   readonly usedBytes: number | null;
+  readonly usedInAllBytes: number | null;
+  /** The engines that run can hand slots to each other. */
+  readonly movesSlots: boolean;
 }
 
 export interface Catalogue {
@@ -37,6 +40,8 @@ export function catalogueOn(machine: SizingMachine, room: () => Room): Catalogue
     capacity: start.capacity,
     policy: start.policy,
     usedBytes: start.usedBytes,
+    usedInAllBytes: start.usedInAllBytes,
+    movesSlots: start.movesSlots,
     machine,
     room: room(),
     promised: addNeeds(start.others.map(needOf)),

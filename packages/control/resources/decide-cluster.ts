@@ -8,12 +8,14 @@
  */
 import { clusterNameProblem, requireName } from '../catalog/names.ts';
 import { ControlError } from '../errors.ts';
+import { beginScaling } from '../plan/pace.ts';
 import type { ClusterInput } from '../service.ts';
 import type {
   ClusterRecord,
   DatabaseRecord,
   GroupRecord,
   OperationRecord,
+  Scaling,
   Sizing,
 } from '../store/records.ts';
 import type { Catalogue } from './catalogue.ts';
@@ -36,6 +38,10 @@ export interface ClusterSituation {
   readonly others: readonly Sizing[];
   /** Memory that the fullest shard uses; null: not known. */
   readonly usedBytes: number | null;
+  /** Memory that all its shards use together; null: not known. */
+  readonly usedInAllBytes: number | null;
+  /** Its engines can hand slots to each other. */
+  readonly movesSlots: boolean;
 }
 
 export interface ClusterDecision {
@@ -160,6 +166,7 @@ function update(
           resourceId: databaseId(situation.subscriptionId, cluster),
           databaseId: database.id,
           generation: database.generation,
+          input: scalingInput(current, database),
         });
   const operation = startOperation(stamp, {
     ...common,
@@ -188,12 +195,32 @@ function changedDatabase(
   return {
     ...database,
     sizing: sizing ?? database.sizing,
+    scaling: scalingTo(database, sizing, stamp.now),
     generation: database.generation + 1,
     provisioningState: neverRan ? 'Creating' : 'Updating',
-    resourceState: neverRan ? 'Creating' : 'Updating',
+    resourceState: neverRan ? 'Creating' : 'Scaling',
     reason: { code: 'updating', message: `The cluster's SKU is now ${choice.sku}.` },
     modifiedAt: stamp.now,
   };
+}
+
+/** What the database's operation shows, and what canceling it needs. */
+function scalingInput(before: ClusterRecord, database: DatabaseRecord): Record<string, unknown> {
+  const { scaling, sizing } = database;
+  if (scaling === null) return {};
+  return {
+    shards: { from: scaling.from.shards, to: sizing.shards },
+    capacityBefore: before.capacity,
+  };
+}
+
+/** Another number of shards of a database that has them already: slots have to travel. */
+function scalingTo(database: DatabaseRecord, sizing: Sizing | null, now: number): Scaling | null {
+  const from = database.sizing;
+  if (sizing === null || sizing.shards === from.shards || database.observedGeneration === 0) {
+    return database.scaling;
+  }
+  return beginScaling(from, now);
 }
 
 /**
@@ -213,7 +240,9 @@ function changedSizing(
     sizing = catalogue.sizing({ ...choice, policy });
   } else {
     const { capacity } = current;
-    const start = { current: database.sizing, capacity, policy, others, usedBytes };
+    const { usedInAllBytes, movesSlots } = situation;
+    const used = { usedBytes, usedInAllBytes, movesSlots };
+    const start = { current: database.sizing, capacity, policy, others, ...used };
     const scaled = catalogue.requireScaling(start, choice.sku, choice.capacity);
     sizing = { ...scaled, replicas: choice.highAvailability ? 1 : 0 };
   }

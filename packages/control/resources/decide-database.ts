@@ -72,6 +72,7 @@ function create(
     settings: input.settings,
     port,
     sizing,
+    scaling: null,
     provisioningState: 'Creating',
     resourceState: 'Creating',
     reason: queued

@@ -46,6 +46,8 @@ const empty: ClusterSituation = {
   neighbours: [],
   others: [],
   usedBytes: null,
+  usedInAllBytes: null,
+  movesSlots: true,
 };
 const settings: DatabaseRecord['settings'] = {
   clientProtocol: 'Encrypted',
@@ -158,7 +160,7 @@ test('what a full machine, a full shard or a full installation cannot hold is re
 test('a SKU that its database cannot have is refused before anything changes', () => {
   const current = running();
   const cases: [Partial<DatabaseRecord['settings']>, string, [string, number]][] = [
-    [{}, 'Balanced_B5', ['ShardCountNotBuilt', 501]],
+    [{}, 'Balanced_B5', ['accepted', 0]],
     [{ policy: 'NoCluster' }, 'Balanced_B50', ['SkuNotAllowedForPolicy', 409]],
     [{ policy: 'NoCluster' }, 'Balanced_B5', ['accepted', 0]],
     [{}, 'FlashOptimized_A250', ['FlashNotBuilt', 501]],

@@ -24,6 +24,7 @@ import type {
   OperationRecord,
   Store,
 } from '../store/index.ts';
+import { cancelOperation } from './cancel.ts';
 import { ClusterSteps } from './cluster-steps.ts';
 import type { ResourceDeps } from './contract.ts';
 import { decideCluster, usableGroup } from './decide-cluster.ts';
@@ -318,6 +319,15 @@ export class Resources implements ControlService {
 
   operations(filter: { clusterId?: string; limit: number; before?: string }): OperationRecord[] {
     return this.#store.operations(filter);
+  }
+
+  cancelOperation(id: string, actor: Actor): OperationRecord {
+    const operation = cancelOperation(this.#store, id, this.#stamp(actor));
+    const database =
+      operation.databaseId ?? this.#store.databases(operation.clusterId ?? '')[0]?.id ?? null;
+    if (database !== null) this.#deps.wake(database);
+    this.#steps.signal();
+    return operation;
   }
 
   events(filter: { clusterId?: string; since?: number; limit: number }): EventRecord[] {

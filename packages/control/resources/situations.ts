@@ -12,6 +12,8 @@ import type { ResourceDeps } from './contract.ts';
 import type { ClusterSituation } from './decide-cluster.ts';
 import type { DatabaseSituation } from './decide-database.ts';
 
+const FIRST_WITH_MOVES = 9;
+
 /** A database on which an action (keys, flush) is asked for. */
 export interface ActionSituation {
   readonly subscriptionId: string;
@@ -47,7 +49,7 @@ export class Situations {
       open: current === null ? [] : this.open(current.id),
       neighbours,
       others: neighbours.map((each) => this.promised(each)),
-      usedBytes: database === null ? null : this.#fullestShard(database),
+      ...this.#used(database),
     };
   }
 
@@ -85,7 +87,8 @@ export class Situations {
   scaling(clusterId: string): { readonly start: ScalingStart; readonly runs: boolean } {
     const found = this.#store.clusterById(clusterId);
     if (found === null) throw gone(clusterId);
-    const { current, database, others, usedBytes } = this.cluster(found.group, found.name);
+    const situation = this.cluster(found.group, found.name);
+    const { current, database, others, usedBytes, usedInAllBytes, movesSlots } = situation;
     const cluster = current ?? found;
     return {
       runs: database !== null && database.observedGeneration > 0,
@@ -95,6 +98,8 @@ export class Situations {
         policy: database?.settings.policy ?? 'OSSCluster',
         others,
         usedBytes,
+        usedInAllBytes,
+        movesSlots,
       },
     };
   }
@@ -107,11 +112,22 @@ export class Situations {
     return this.#deps.catalogue.sizing({ sku, capacity, highAvailability, policy: 'OSSCluster' });
   }
 
-  #fullestShard(database: DatabaseRecord): number | null {
-    const used = this.#deps
-      .shards(database.id)
-      .flatMap((shard) => shard.instances.map((each) => each.usedMemoryBytes ?? 0));
-    return used.length === 0 ? null : Math.max(...used);
+  /** What the running shards hold, and whether their engines can hand slots to each other. */
+  #used(
+    database: DatabaseRecord | null,
+  ): Pick<ClusterSituation, 'usedBytes' | 'usedInAllBytes' | 'movesSlots'> {
+    const shards = database === null ? [] : this.#deps.shards(database.id);
+    const used = shards.map((shard) =>
+      Math.max(0, ...shard.instances.map((each) => each.usedMemoryBytes ?? 0)),
+    );
+    const unknown = used.every((bytes) => bytes === 0);
+    return {
+      usedBytes: unknown ? null : Math.max(...used),
+      usedInAllBytes: unknown ? null : used.reduce((sum, bytes) => sum + bytes, 0),
+      movesSlots: shards.every((shard) =>
+        shard.instances.every(({ instance }) => movesSlots(instance.engine)),
+      ),
+    };
   }
 
   /** 'cache1' for the claims of its database; the raw owner for anything else. */
@@ -120,6 +136,12 @@ export class Situations {
     const cluster = database === null ? null : this.#store.clusterById(database.clusterId);
     return cluster === null ? owner : `cluster '${cluster.name}'`;
   }
+}
+
+/** CLUSTER MIGRATESLOTS came with Valkey 9; `engine` as recorded, e.g. 'valkey 9.1.2'. */
+function movesSlots(engine: string): boolean {
+  const [name, version] = engine.split(' ');
+  return name === 'valkey' && Number.parseInt(version ?? '', 10) >= FIRST_WITH_MOVES;
 }
 
 function gone(id: string): ControlError {

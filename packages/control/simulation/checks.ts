@@ -2,9 +2,11 @@
  * What must hold after every step (engine rule 30). The checks know more than the control process:
  * they see every engine's data, and which writes a client was told are on two engines.
  */
-import type { EngineLaunch } from '../../engine/contract.ts';
+import type { EngineLaunch, SlotRange } from '../../engine/contract.ts';
+import { intersect, subtract } from '../plan/slot-ranges.ts';
 import type { Store } from '../store/store.ts';
 import type { SimEngine } from './engine.ts';
+import { holdsSlot, slotOf } from './handovers.ts';
 import type { World } from './world.ts';
 
 /** Steps that take no copy away; after these all copies are counted only now and then. */
@@ -15,6 +17,9 @@ const HARMLESS = new Set([
   'find',
   'link',
   'configure',
+  'slotMoves',
+  'moveSlots',
+  'dumpFunctions',
   'setUser',
   'dataFile',
   'portIsFree',
@@ -30,7 +35,6 @@ export class Broken extends Error {
 interface SafeWrite {
   readonly value: number;
   readonly group: string;
-  readonly shard: string;
   /** Everybody who held it was killed by the scenario: its loss is nobody's mistake. */
   excused: boolean;
 }
@@ -48,6 +52,8 @@ export class Checks {
     this.#store = store;
     world.onChange = (why) => this.afterStep(why);
     world.onFlush = (group) => this.#flushed(group);
+    world.onHandOver = (source, target) => this.handingOver(source, target);
+    world.shardOf = (id) => this.#store().instance(id)?.shard ?? null;
   }
 
   get safeWrites(): number {
@@ -55,9 +61,9 @@ export class Checks {
   }
 
   /** Remembers a write that primary and replica have. */
-  acknowledged(value: number, engine: SimEngine, shard: string): void {
+  acknowledged(value: number, engine: SimEngine): void {
     const excused = this.#doomed.has(engine.group);
-    this.#safe.push({ value, group: engine.group, shard, excused });
+    this.#safe.push({ value, group: engine.group, excused });
   }
 
   /** The database is being deleted: what is written to it from now on may go too. */
@@ -84,9 +90,19 @@ export class Checks {
       .running()
       .filter((engine) => ids.includes(engine.id) && engine.log.length > 0);
     for (const write of this.#safe) {
-      if (write.shard !== `/data/${databaseId}/${index}`) continue;
-      if (copies.some((copy) => !copy.log.includes(write.value))) write.excused = true;
+      if (!this.#belongs(write, databaseId, index)) continue;
+      if (copies.some((copy) => !this.#world.dataOf(copy).has(write.value))) write.excused = true;
     }
+  }
+
+  /** Its slot is this shard's by the records, and not on its way to another one. */
+  #belongs(write: SafeWrite, databaseId: string, index: number): boolean {
+    if (write.group !== `/data/${databaseId}`) return false;
+    const database = this.#store().databaseById(databaseId);
+    if (database?.settings.policy === 'NoCluster') return true;
+    const slots = this.#store().shard(databaseId, index)?.slots ?? [];
+    const moving = database?.scaling?.move?.ranges ?? [];
+    return holdsSlot(subtract(slots, moving), slotOf(write.value));
   }
 
   /** The scenario itself takes engines away; a write whose last holder goes is excused. */
@@ -109,17 +125,18 @@ export class Checks {
   /** Never delete or overwrite the last complete copy, in memory or in a file that is current. */
   #copiesKept(why: string): void {
     const held = new Map<string, Set<number>>();
-    const add = (group: string, log: readonly number[]) => {
+    const { handovers } = this.#world;
+    const add = (group: string, values: Iterable<number>) => {
       const set = held.get(group) ?? new Set<number>();
-      for (const value of log) set.add(value);
+      for (const value of values) set.add(value);
       held.set(group, set);
     };
     for (const engine of this.#world.running()) {
-      add(engine.group, engine.log);
-      add(engine.group, engine.inbox);
+      add(engine.group, this.#world.dataOf(engine));
+      add(engine.group, handovers.broughtBy(engine.inbox));
     }
     for (const [dataDir, log] of this.#world.files) {
-      if (log !== null) add(dataDir.split('/').slice(0, -1).join('/'), log);
+      if (log !== null) add(dataDir.split('/').slice(0, -1).join('/'), handovers.dataOf(log));
     }
     for (const write of this.#safe) {
       if (write.excused || held.get(write.group)?.has(write.value) === true) continue;
@@ -130,21 +147,43 @@ export class Checks {
     }
   }
 
-  /** Never two of a shard that take writes in the same epoch. */
+  /** Never two that take writes for one slot in the same epoch. */
   #onePrimary(why: string): void {
     const now = this.#world.clock.now();
-    const seen = new Map<string, SimEngine>();
+    const seen: SimEngine[] = [];
     for (const engine of this.#world.running()) {
       if (engine.role !== 'primary' || !engine.accepts(now)) continue;
-      const slots = engine.clustered ? JSON.stringify(engine.slots) : 'all';
-      if (engine.clustered && engine.slots.length === 0) continue;
-      const key = `${engine.group} ${slots} ${engine.epoch}`;
-      const other = seen.get(key);
+      const other = seen.find(
+        (e) =>
+          e.group === engine.group &&
+          e.epoch === engine.epoch &&
+          (!e.clustered || intersect(e.slots, engine.slots).length > 0),
+      );
       if (other !== undefined) {
         throw new Broken(`two primaries in one epoch after ${why}: ${engine.id} and ${other.id}`);
       }
-      seen.set(key, engine);
+      seen.push(engine);
     }
+  }
+
+  /** Never slots for a shard that lacks the functions of the one they come from. */
+  handingOver(source: SimEngine, target: SimEngine): void {
+    if (source.functions === 0 || target.functions > 0) return;
+    throw new Broken(`${target.id} gets slots and has no functions, which ${source.id} has`);
+  }
+
+  /** Never take slots that somebody alive owns. */
+  claiming(engine: SimEngine, ranges: readonly SlotRange[]): void {
+    const owner = this.#world
+      .running()
+      .find(
+        (e) =>
+          e !== engine &&
+          e.group === engine.group &&
+          e.role === 'primary' &&
+          intersect(e.slots, ranges).length > 0,
+      );
+    if (owner !== undefined) throw new Broken(`${engine.id} claims slots that ${owner.id} owns`);
   }
 
   #oneProcessPerFolder(why: string): void {
@@ -186,8 +225,8 @@ export class Checks {
       throw new Broken(`${engine.id} was told to take over while ${old.id} still has a process`);
     }
     for (const write of this.#safe) {
-      if (write.excused || write.shard !== `${engine.group}/${shard.index}`) continue;
-      if (!engine.log.includes(write.value) && this.#heldBy(write)) {
+      if (write.excused || !this.#belongs(write, shard.databaseId, shard.index)) continue;
+      if (!this.#world.dataOf(engine).has(write.value) && this.#heldBy(write)) {
         throw new Broken(`${engine.id} takes over without write ${write.value}, which another has`);
       }
     }
@@ -198,7 +237,8 @@ export class Checks {
       .running()
       .some(
         (e) =>
-          e.group === write.group && (e.log.includes(write.value) || e.inbox.includes(write.value)),
+          e.group === write.group &&
+          (this.#world.dataOf(e).has(write.value) || e.inbox.includes(write.value)),
       );
   }
 

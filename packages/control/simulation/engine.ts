@@ -11,6 +11,7 @@ import type {
   ProcessState,
   SlotRange,
 } from '../../engine/contract.ts';
+import { subtract, union } from '../plan/slot-ranges.ts';
 
 /** A primary that boots refuses commands this long (a constant of the engine). */
 const BOOT_MS = 2_000;
@@ -45,6 +46,12 @@ export class SimEngine {
   linkPid = 0;
   syncingUntil = 0;
   knows = new Set<string>();
+  /** What it last heard of each other primary of its cluster. */
+  readonly told = new Map<string, { slots: readonly SlotRange[]; epoch: number }>();
+  /** Writers wait while slots are handed over. */
+  slotPauseUntil = 0;
+  /** Version of the functions that it holds; 0: none. */
+  functions = 0;
   clientsAllowed: boolean;
   pausedUntil = 0;
   mayVote = false;
@@ -77,7 +84,11 @@ export class SimEngine {
       const primary = members.find((member) => member.id === (self?.primaryId ?? myself));
       this.epoch = primary?.epoch ?? 0;
       this.slots = self?.slots ?? [];
-      for (const member of members) if (member.id !== myself) this.knows.add(member.id);
+      for (const member of members) {
+        if (member.id === myself) continue;
+        this.knows.add(member.id);
+        if (member.primaryId === null) this.hear(member);
+      }
     } else {
       this.role = launch.role.kind === 'alone' ? 'primary' : 'replica';
       this.followsPort = launch.role.kind === 'alone' ? 0 : 1;
@@ -111,6 +122,28 @@ export class SimEngine {
     return this.syncingUntil > now;
   }
 
+  /** Older news than it has changes nothing. */
+  hear(news: { id: string; slots: readonly SlotRange[]; epoch: number }): void {
+    if (news.id === this.id) return;
+    const before = this.told.get(news.id);
+    if (before !== undefined && before.epoch > news.epoch) return;
+    this.told.set(news.id, { slots: news.slots, epoch: news.epoch });
+  }
+
+  /** Who owns what, as this one sees it: of two that claim a slot the newer one counts. */
+  nodes(): { id: string; slots: readonly SlotRange[] }[] {
+    const claims = [...this.told].map(([id, claim]) => ({ id, ...claim }));
+    if (this.role === 'primary') claims.push({ id: this.id, slots: this.slots, epoch: this.epoch });
+    claims.sort((a, b) => b.epoch - a.epoch || (a.id < b.id ? 1 : -1));
+    let taken: readonly SlotRange[] = [];
+    const owned = new Map<string, readonly SlotRange[]>();
+    for (const claim of claims) {
+      owned.set(claim.id, subtract(claim.slots, taken));
+      taken = union(taken, claim.slots);
+    }
+    return [...this.knows, this.id].map((id) => ({ id, slots: owned.get(id) ?? [] }));
+  }
+
   /** Accepts a write of a client now. */
   accepts(now: number): boolean {
     return (
@@ -118,6 +151,7 @@ export class SimEngine {
       this.role === 'primary' &&
       this.clientsAllowed &&
       now >= this.pausedUntil &&
+      now >= this.slotPauseUntil &&
       this.serves(now)
     );
   }
@@ -154,7 +188,7 @@ export class SimEngine {
     this.inbox = [];
   }
 
-  facts(now: number, portOf: (id: string) => number): EngineFacts {
+  facts(now: number, portOf: (id: string) => number, keys: number): EngineFacts {
     const primaryPort = this.clustered
       ? this.followsId === null
         ? 0
@@ -176,16 +210,16 @@ export class SimEngine {
             state: this.serves(now) || this.role === 'replica' ? 'ok' : 'fail',
             epoch: this.epoch,
             slots: this.slots,
-            nodes: [...this.knows, this.id].map((id) => ({
+            nodes: this.nodes().map(({ id, slots }) => ({
               id,
               primaryId: null,
               epoch: 0,
-              slots: [],
+              slots,
               failed: false,
             })),
           }
         : null,
-      keys: this.log.length,
+      keys,
       usedMemoryBytes: 1_000_000,
       version: 'valkey 9.1.2',
     };

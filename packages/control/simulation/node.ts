@@ -11,8 +11,11 @@ import type {
   EngineNode,
   ProcessFacts,
   ProcessRef,
+  SlotMoveFacts,
+  SlotRange,
   StreamFacts,
 } from '../../engine/contract.ts';
+import { union } from '../plan/slot-ranges.ts';
 import type { SimEngine } from './engine.ts';
 import type { World } from './world.ts';
 
@@ -35,6 +38,7 @@ export interface Watcher {
   takingOver(engine: SimEngine): void;
   removing(dataDir: string): void;
   unpausing(engine: SimEngine): void;
+  claiming(engine: SimEngine, ranges: readonly SlotRange[]): void;
   /** The control process is to die now. */
   crash(): void;
   changed(why: string): void;
@@ -94,7 +98,6 @@ export class SimNode implements EngineNode {
   start(launch: EngineLaunch): Promise<ProcessRef> {
     return this.call('start', 100, () => {
       this.#watcher.starting(launch);
-      this.#world.rememberSlots(launch);
       return this.#world.start(launch).process;
     });
   }
@@ -241,7 +244,7 @@ class SimLink implements EngineLink {
 
   facts(deadlineMs: number): Promise<EngineFacts> {
     return this.#ask('facts', deadlineMs, (e) =>
-      e.facts(this.#world.clock.now(), (id) => this.#world.portOf(id)),
+      e.facts(this.#world.clock.now(), (id) => this.#world.portOf(id), this.#world.dataOf(e).size),
     );
   }
 
@@ -279,7 +282,10 @@ class SimLink implements EngineLink {
   }
 
   forget(id: string, deadlineMs: number): Promise<void> {
-    return this.#ask('forget', deadlineMs, (e) => void e.knows.delete(id));
+    return this.#ask('forget', deadlineMs, (e) => {
+      e.knows.delete(id);
+      e.told.delete(id);
+    });
   }
 
   configure(settings: Readonly<Record<string, string>>, deadlineMs: number): Promise<void> {
@@ -287,6 +293,36 @@ class SimLink implements EngineLink {
       const vote = settings['cluster-replica-no-failover'];
       if (vote !== undefined) e.mayVote = vote === 'no';
     });
+  }
+
+  moveSlots(ranges: readonly SlotRange[], target: string, deadlineMs: number): Promise<void> {
+    return this.#ask('moveSlots', deadlineMs, (e) => this.#world.jobs.begin(e, ranges, target));
+  }
+
+  slotMoves(deadlineMs: number): Promise<readonly SlotMoveFacts[]> {
+    return this.#ask('slotMoves', deadlineMs, (e) => this.#world.jobs.facts(e));
+  }
+
+  cancelSlotMoves(deadlineMs: number): Promise<void> {
+    return this.#ask('cancelSlotMoves', deadlineMs, (e) => this.#world.jobs.cancel(e));
+  }
+
+  claimSlots(ranges: readonly SlotRange[], deadlineMs: number): Promise<void> {
+    return this.#ask('claimSlots', deadlineMs, (e) => {
+      this.#watcher.claiming(e, ranges);
+      e.slots = union(e.slots, ranges);
+      e.epoch = this.#world.newestEpoch(e.group) + 1;
+    });
+  }
+
+  dumpFunctions(deadlineMs: number): Promise<Buffer> {
+    return this.#ask('dumpFunctions', deadlineMs, (e) => Buffer.from(String(e.functions)));
+  }
+
+  restoreFunctions(dump: Buffer, deadlineMs: number): Promise<void> {
+    return this.#ask('restoreFunctions', deadlineMs, (e) =>
+      this.#world.loadFunctions(e, Number(String(dump))),
+    );
   }
 
   readSettings(): Promise<Record<string, string>> {

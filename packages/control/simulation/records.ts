@@ -66,6 +66,7 @@ export function newDatabase(
       bandwidthMbps: 1_000,
       scaled: null,
     },
+    scaling: null,
     provisioningState: 'Creating',
     resourceState: 'Creating',
     reason: REASON,

@@ -20,6 +20,8 @@ export interface RunResult {
   readonly safeWrites: number;
   readonly kills: number;
   readonly crashes: number;
+  /** Slots that went from one shard to another. */
+  readonly slotsMoved: number;
   /** How often the user let an older copy serve. */
   readonly accepted: number;
   readonly timeline: readonly string[];
@@ -115,6 +117,7 @@ class Run {
       safeWrites: this.#checks.safeWrites,
       kills: this.#scenario.kills,
       crashes: this.#crashes,
+      slotsMoved: this.#world.jobs.handedOver,
       accepted: this.#scenario.accepted,
       timeline: this.#timeline,
       error: this.#failure === null ? null : `${this.#failure.name}: ${this.#failure.message}`,
@@ -171,6 +174,7 @@ class Run {
       takingOver: (engine) => this.#broken(() => this.#checks.takingOver(engine)),
       removing: (dataDir) => this.#broken(() => this.#checks.removing(dataDir)),
       unpausing: (engine) => this.#broken(() => this.#checks.unpausing(engine)),
+      claiming: (engine, ranges) => this.#broken(() => this.#checks.claiming(engine, ranges)),
       crash: () => this.#crash('at a call'),
       changed: (why) => this.#broken(() => this.#checks.afterStep(why)),
     });

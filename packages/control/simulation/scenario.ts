@@ -1,9 +1,12 @@
 /** What happens to the simulated installation: its users' wishes and writes, and its troubles. */
+import type { SlotRange } from '../../engine/contract.ts';
+import { beginScaling } from '../plan/pace.ts';
 import { ONLY_OLDER_COPY } from '../plan/shard.ts';
 import type { DatabaseRecord, DatabaseSettings, Store } from '../store/index.ts';
 import type { Checks } from './checks.ts';
 import type { SimClock } from './clock.ts';
 import type { SimEngine } from './engine.ts';
+import { holdsSlot, slotOf } from './handovers.ts';
 import type { Random } from './random.ts';
 import { newCluster, newDatabase, newOperation } from './records.ts';
 import type { World } from './world.ts';
@@ -11,7 +14,11 @@ import type { World } from './world.ts';
 /** As much of a database's view as a client needs: who is primary of each shard. */
 export interface ClientView {
   readonly id: string;
-  readonly shards: readonly { readonly primary: { readonly node: string } | null }[];
+  readonly policy: string;
+  readonly shards: readonly {
+    readonly slots: readonly SlotRange[];
+    readonly primary: { readonly node: string } | null;
+  }[];
 }
 
 export interface Stage {
@@ -37,7 +44,7 @@ export class Scenario {
   #value = 1;
   #nextTrouble = 0;
   #names = 0;
-  #pending: { value: number; engine: SimEngine; shard: string }[] = [];
+  #pending: { value: number; engine: SimEngine }[] = [];
 
   constructor(stage: Stage, meanGapMs: number) {
     this.#stage = stage;
@@ -56,7 +63,9 @@ export class Scenario {
     else if (dice < 0.6) this.#busyOne();
     else if (dice < 0.7) this.#stage.crash('by SIGKILL');
     else if (dice < 0.8) this.create();
-    else if (dice < 0.9) this.#update();
+    else if (dice < 0.84) this.#update();
+    else if (dice < 0.89) this.#rescale();
+    else if (dice < 0.9) this.#loadFunctions();
     else if (dice < 0.94) this.#flush();
     else if (dice < 0.97) this.#delete();
     else this.acceptLoss();
@@ -64,14 +73,15 @@ export class Scenario {
 
   #write(): void {
     const view = this.#stage.random.pick(this.#stage.views());
-    const shard = this.#stage.random.between(0, (view?.shards.length ?? 1) - 1);
-    const node = view?.shards[shard]?.primary?.node;
-    const engine = this.#stage.world.running().find((e) => e.id === node);
-    if (engine === undefined || view === undefined) return;
     const value = this.#value++;
-    if (this.#stage.world.write(engine, value)) {
-      this.#pending.push({ value, engine, shard: `${engine.group}/${shard}` });
-    }
+    const slot = slotOf(value);
+    const shard = view?.shards.find(
+      (each) => view.policy === 'NoCluster' || holdsSlot(each.slots, slot),
+    );
+    const engine = this.#stage.world.running().find((e) => e.id === shard?.primary?.node);
+    if (engine === undefined) return;
+    // An endpoint follows MOVED; a stale view only costs it a turn.
+    if (this.#stage.world.write(engine, value)) this.#pending.push({ value, engine });
   }
 
   /** WAIT 1: the client is told once a replica has it. */
@@ -81,7 +91,7 @@ export class Scenario {
       const replicated = this.#stage.world
         .replicasOf(write.engine)
         .some((replica) => replica.log.includes(write.value));
-      if (replicated) this.#stage.checks.acknowledged(write.value, write.engine, write.shard);
+      if (replicated) this.#stage.checks.acknowledged(write.value, write.engine);
       return !replicated;
     });
     if (this.#pending.length > 1_000) this.#pending.splice(0, 500);
@@ -167,6 +177,47 @@ export class Scenario {
       );
     });
     this.#stage.wake(database.id);
+  }
+
+  /** Another number of shards; or the way back while one is under way. */
+  #rescale(): void {
+    const { random, clock, store } = this.#stage;
+    const database = random.pick(this.#alive());
+    if (this.#stage.away() || database === undefined || database.observedGeneration === 0) return;
+    if (database.settings.policy === 'NoCluster') return;
+    const { scaling, sizing } = database;
+    if (scaling === null && database.provisioningState !== 'Succeeded') return;
+    const shards = scaling === null ? random.between(1, 5) : scaling.from.shards;
+    if (shards === sizing.shards) return;
+    const next: DatabaseRecord = {
+      ...database,
+      generation: database.generation + 1,
+      provisioningState: 'Updating',
+      resourceState: 'Scaling',
+      sizing: { ...sizing, shards },
+      scaling:
+        scaling === null
+          ? beginScaling(sizing, clock.now())
+          : { ...scaling, from: sizing, canceled: true },
+    };
+    this.#stage.say(`+ ${database.id} scaled from ${sizing.shards} to ${shards} shards`);
+    store.write(() => {
+      store.putDatabase(next);
+      store.putOperation(newOperation(`o${++this.#names}`, 'UpdateDatabase', next, clock.now()));
+    });
+    this.#stage.wake(database.id);
+  }
+
+  /** A client loads functions: the endpoint sends them to every shard it knows. */
+  #loadFunctions(): void {
+    const { world, clock } = this.#stage;
+    const view = this.#stage.random.pick(this.#stage.views());
+    const nodes = view?.shards.map((shard) => shard.primary?.node) ?? [];
+    const engines = world.running().filter((e) => nodes.includes(e.id));
+    const all = engines.length === nodes.length && engines.every((e) => e.accepts(clock.now()));
+    if (!all) return;
+    for (const engine of engines) world.loadFunctions(engine, this.#value);
+    this.#stage.say(`+ ${view?.id} loads functions`);
   }
 
   #delete(): void {

@@ -5,9 +5,12 @@
  */
 import { createHash } from 'node:crypto';
 import type { EngineLaunch, ProcessRef } from '../../engine/contract.ts';
+import { intersect, subtract } from '../plan/slot-ranges.ts';
 import type { SimClock } from './clock.ts';
 import { SimEngine } from './engine.ts';
+import { Handovers, holdsSlot, slotOf } from './handovers.ts';
 import type { Random } from './random.ts';
+import { SlotJobs } from './slot-jobs.ts';
 
 /** How often engines exchange what they know. */
 const TICK_MS = 5;
@@ -25,6 +28,10 @@ export class World {
   /** By data folder: what is in it; null: a folder without a data file. */
   readonly files = new Map<string, number[] | null>();
   readonly aside = new Map<string, number>();
+  readonly handovers = new Handovers();
+  readonly jobs = new SlotJobs(this);
+  /** Which shard an engine was made for; the simulator's own knowledge. */
+  shardOf: (id: string) => number | null = () => null;
   /** Called before the last whole copy of a write could disappear; set by the checks. */
   onChange: (why: string) => void = () => undefined;
   #pid = 100;
@@ -78,24 +85,47 @@ export class World {
     return this.engines.find((engine) => engine.id === id)?.port ?? 0;
   }
 
-  /** A client's write: null when it is not accepted. */
+  /** A client's write: false when it is not accepted. */
   write(engine: SimEngine, value: number): boolean {
     if (!engine.accepts(this.clock.now())) return false;
-    engine.log.push(value);
-    for (const replica of this.replicasOf(engine)) {
-      if (replica.linkUp) replica.inbox.push(value);
-    }
+    if (engine.clustered && !holdsSlot(engine.slots, slotOf(value))) return false;
+    this.append(engine, value);
     return true;
+  }
+
+  /** One more entry of a primary's stream. */
+  append(engine: SimEngine, entry: number): void {
+    engine.log.push(entry);
+    for (const replica of this.replicasOf(engine)) {
+      if (replica.linkUp) replica.inbox.push(entry);
+    }
+  }
+
+  /** What it holds. */
+  dataOf(engine: SimEngine): ReadonlySet<number> {
+    return this.handovers.dataOf(engine.log);
+  }
+
+  /** Its replicas get them with the stream. */
+  loadFunctions(engine: SimEngine, version: number): void {
+    engine.functions = version;
+    for (const replica of this.replicasOf(engine)) replica.functions = version;
+  }
+
+  newestEpoch(group: string): number {
+    return Math.max(0, ...this.running().map((e) => (e.group === group ? e.epoch : 0)));
   }
 
   replicasOf(primary: SimEngine): SimEngine[] {
     return this.running().filter((e) => e.role === 'replica' && this.#primaryOf(e) === primary);
   }
 
+  onHandOver: (source: SimEngine, target: SimEngine) => void = () => undefined;
   onFlush: (group: string) => void = () => undefined;
 
   flush(engine: SimEngine): void {
     this.onFlush(engine.group);
+    this.jobs.flushed(engine);
     engine.log = [];
     for (const replica of this.replicasOf(engine)) {
       replica.log = [];
@@ -151,6 +181,7 @@ export class World {
       replica.log = [...primary.log];
       replica.replicationId = primary.replicationId;
       replica.epoch = Math.max(replica.epoch, primary.epoch);
+      replica.functions = primary.functions;
       replica.linkUp = true;
       replica.syncingUntil = 0;
       this.onChange(`${replica.id.slice(0, 6)} took a full copy of ${primary.id.slice(0, 6)}`);
@@ -165,19 +196,23 @@ export class World {
     return replica.replicationId === primary.secondId && replica.log.length <= primary.secondOffset;
   }
 
-  /** Of two that claim the same slots the higher epoch wins, then the higher id; the loser obeys. */
+  /**
+   * Of two that claim the same slots the higher epoch wins, then the higher id. The loser lets these
+   * go; one of the same shard that has none left obeys.
+   */
   #gossip(now: number): void {
     const nodes = this.running().filter((e) => e.clustered && e.answers(now));
     for (const node of nodes) {
       for (const other of nodes) {
         if (other === node || !node.knows.has(other.id) || other.group !== node.group) continue;
         other.knows.add(node.id);
-        if (other.role !== 'primary' || other.slots.length === 0) continue;
-        const rival = node.role === 'primary' && overlaps(node, other);
-        if (rival && beats(other, node)) {
-          node.follow(other.id, 0);
-          node.epoch = other.epoch;
-        } else if (node.role === 'replica' && node.followsId !== other.id) {
+        for (const id of other.knows) if (id !== node.id && this.portOf(id) > 0) node.knows.add(id);
+        // What one claimed stands until another one claims it.
+        if (other.role !== 'primary') continue;
+        node.hear(other);
+        if (other.slots.length === 0) continue;
+        if (node.role === 'primary') this.#yield(node, other);
+        else if (node.followsId !== other.id) {
           const mine = nodes.find((e) => e.id === node.followsId);
           if (mine !== undefined && mine.role === 'replica' && mine.followsId === other.id) {
             node.follow(other.id, 0);
@@ -185,6 +220,20 @@ export class World {
         }
       }
     }
+  }
+
+  #yield(node: SimEngine, other: SimEngine): void {
+    const lost = intersect(node.slots, other.slots);
+    if (lost.length === 0 || !beats(other, node)) return;
+    node.slots = subtract(node.slots, lost);
+    if (node.slots.length === 0 && this.shardOf(node.id) === this.shardOf(other.id)) {
+      node.follow(other.id, 0);
+      node.epoch = other.epoch;
+      return;
+    }
+    // Keys of slots that went to somebody else go with them.
+    const { went } = this.handovers.marks({ ranges: lost, values: [] });
+    this.append(node, went);
   }
 
   /** The engines' own election: only with a majority of primaries, and only where it is allowed. */
@@ -212,36 +261,13 @@ export class World {
   takeover(engine: SimEngine): void {
     if (engine.role === 'primary') return;
     const primary = engine.followsId;
-    const slots = this.slotsOf(engine, primary);
+    const claimed = engine.told.get(primary ?? '')?.slots ?? [];
+    const left = engine.nodes().find((node) => node.id === primary)?.slots ?? [];
+    const owned = left.length > 0 ? left : claimed;
     engine.becomePrimary(this.random.hex(20));
-    engine.slots = slots;
-    const epochs = this.running()
-      .filter((e) => e.group === engine.group)
-      .map((e) => e.epoch);
-    engine.epoch = Math.max(...epochs, engine.epoch) + 1;
+    engine.slots = owned;
+    engine.epoch = Math.max(this.newestEpoch(engine.group), engine.epoch) + 1;
   }
-
-  /** Slots of a shard are remembered by its members also when the primary is dead. */
-  readonly #slotMemory = new Map<string, SimEngine['slots']>();
-
-  slotsOf(engine: SimEngine, primaryId: string | null): SimEngine['slots'] {
-    for (const each of this.engines)
-      if (each.slots.length > 0) this.#slotMemory.set(each.id, each.slots);
-    const known = this.#slotMemory.get(primaryId ?? '') ?? [];
-    this.#slotMemory.set(engine.id, known);
-    return known;
-  }
-
-  rememberSlots(launch: EngineLaunch): void {
-    if (launch.role.kind !== 'cluster') return;
-    for (const member of launch.role.members) {
-      if (member.slots.length > 0) this.#slotMemory.set(member.id, member.slots);
-    }
-  }
-}
-
-function overlaps(a: SimEngine, b: SimEngine): boolean {
-  return a.slots.some(([f, l]) => b.slots.some(([g, m]) => f <= m && g <= l));
 }
 
 function beats(a: SimEngine, b: SimEngine): boolean {

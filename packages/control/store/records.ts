@@ -102,6 +102,8 @@ export interface DatabaseRecord {
   /** The public port; recorded and stable. */
   readonly port: number;
   readonly sizing: Sizing;
+  /** Slots are being moved because the number of shards changed; null: they are where they belong. */
+  readonly scaling: Scaling | null;
   readonly provisioningState: ProvisioningState;
   readonly resourceState: ResourceState;
   readonly reason: StateReason;
@@ -117,7 +119,8 @@ export interface DatabaseRecord {
 export interface Sizing {
   readonly sku: string;
   readonly shards: number;
-  readonly replicas: 0 | 1;
+  /** Of each shard. */
+  readonly replicas: number;
   /** `maxmemory` of one shard, bytes. */
   readonly maxMemoryBytes: number;
   /** Client connections of the whole database. */
@@ -135,14 +138,22 @@ export interface Sizing {
  * - serving: `primary` serves. (Replicas may be missing: that shows on the instances.)
  * - promoting: `successor` was committed as the next primary and may already serve.
  * - down: nobody may serve; `reason` says why and what the user can do.
+ * - leaving: its last slot has moved away and it is empty; its engines are being removed.
  */
-export type ShardPhase = 'new' | 'serving' | 'promoting' | 'down';
+export type ShardPhase = 'new' | 'serving' | 'promoting' | 'down' | 'leaving';
+
+/**
+ * - joining: made while others serve; it gets no slot before it holds every function.
+ * - member: may own slots.
+ */
+export type Membership = 'joining' | 'member';
 
 export interface ShardRecord {
   readonly databaseId: string;
   readonly index: number;
   readonly slots: readonly SlotRange[];
   readonly phase: ShardPhase;
+  readonly membership: Membership;
   readonly reason: StateReason;
   /** Instance ids. */
   readonly primary: string | null;
@@ -164,6 +175,44 @@ export interface ShardRecord {
   readonly decidedAt: number;
   /** When its primary was last replaced because of a deadline; absent: never. */
   readonly deadlineAt?: number;
+}
+
+/** What a change of the number of shards has come to. */
+export interface Scaling {
+  /** The figures before it: rolling back is scaling to these. */
+  readonly from: Sizing;
+  readonly startedAt: number;
+  /** Committed before an engine hears of it; null between two batches. */
+  readonly move: SlotMove | null;
+  /** Keys of the next batch: as many as the last hand-over times allow. */
+  readonly batchKeys: number;
+  readonly movedSlots: number;
+  readonly movedKeys: number;
+  readonly batches: number;
+  /** Of all hand-overs so far, ms: how long writers of a source waited. */
+  readonly longestPauseMs: number;
+  /** Batches that did not succeed since the last one that did. */
+  readonly failures: number;
+  /** Why the last batch did not succeed; null when it did. */
+  readonly trouble: StateReason | null;
+  /** After a batch that failed: not before this time. */
+  readonly notBefore: number;
+  /** The user asked for the way back. */
+  readonly canceled: boolean;
+}
+
+/** One batch of slots on its way from one shard to another. */
+export interface SlotMove {
+  /** Indexes of shards. */
+  readonly source: number;
+  readonly target: number;
+  readonly ranges: readonly SlotRange[];
+  /** The primaries that were asked: after a failover these are others, and the move is void. */
+  readonly sourceNode: string;
+  readonly targetNode: string;
+  /** As estimated. */
+  readonly keys: number;
+  readonly askedAt: number;
 }
 
 export interface LossAccepted {

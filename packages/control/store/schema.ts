@@ -47,4 +47,7 @@ export const MIGRATIONS: readonly string[] = [
   // Databases got rules for expensive commands: none, for those that were there.
   `UPDATE databases SET body = json_set(body, '$.settings.guard', json('[]'))
    WHERE json_type(body, '$.settings') = 'object';`,
+  // Shards come and go, and slots travel between them.
+  `UPDATE shards SET body = json_set(body, '$.membership', 'member');
+   UPDATE databases SET body = json_set(body, '$.scaling', json('null'));`,
 ];

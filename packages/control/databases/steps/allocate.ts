@@ -31,7 +31,7 @@ export async function addReplica(loop: DatabaseLoop, shard: number): Promise<voi
   store.write(() => record(loop, [planned]));
 }
 
-function record(loop: DatabaseLoop, planned: readonly PlannedInstance[]): void {
+export function record(loop: DatabaseLoop, planned: readonly PlannedInstance[]): void {
   const { store } = loop.deps;
   for (const { record, claims } of planned) {
     for (const claim of claims) store.claimPort(claim);

@@ -73,6 +73,8 @@ export async function removeDatabase(loop: DatabaseLoop): Promise<void> {
 /** What leaves may be the last copy if the primary has just died: ask it once more. */
 async function primaryAnswers(loop: DatabaseLoop, index: number): Promise<void> {
   if (wantedOf(loop.database()) === 'nothing') return;
-  const { primary } = loop.shard(index);
+  const { phase, primary } = loop.shard(index);
+  // An empty shard has no copy to lose.
+  if (phase === 'leaving') return;
   if (primary !== null) await loop.watch(primary).link.ping(VERB_DEADLINE_MS);
 }

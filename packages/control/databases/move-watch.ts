@@ -1,0 +1,122 @@
+/**
+ * Looking at one batch of slots under way: what its source says of it, and how long writers waited.
+ *
+ * The engine reports no duration, so it is measured from outside: the source is asked every few
+ * milliseconds, and between the last answer that came before the hand-over and the first one after
+ * it lies everything that a client could have waited for: the pause itself, and the moment after it
+ * in which the source deletes what it gave away and answers nobody. It is an upper bound.
+ */
+import type { SlotMoveFacts } from '../../engine/contract.ts';
+import { MOVE_POLL_MS } from '../plan/limits.ts';
+import type { MoveSighting } from '../plan/model.ts';
+import { sameSlots } from '../plan/slot-ranges.ts';
+import type { SlotMove } from '../store/records.ts';
+import type { Clock } from './clock.ts';
+import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from './limits.ts';
+import type { Watch } from './watch.ts';
+
+const ENDS: Readonly<Record<string, MoveSighting['outcome']>> = {
+  success: 'success',
+  failed: 'failed',
+  cancelled: 'cancelled',
+};
+/** Writers of the source wait in these states. */
+const PAUSED = new Set(['failover-paused', 'failover-granted']);
+/** The engine cuts the time of a move to seconds. */
+const CLOCK_GRAIN_MS = 2_000;
+
+const NOTHING: MoveSighting = {
+  outcome: 'unknown',
+  waitingSince: null,
+  message: '',
+  pauseMs: 0,
+  endedAt: 0,
+  targetOffset: 0,
+};
+
+export class MoveWatch {
+  readonly move: SlotMove;
+  readonly #clock: Clock;
+  readonly #watchOf: (id: string) => Watch;
+  readonly #changed: () => void;
+  #sighting = NOTHING;
+  /** When the source last said that nobody waits. */
+  #freeAt: number;
+  #pauseMs = 0;
+  #timer: { cancel(): void } | null = null;
+  #stopped = false;
+
+  constructor(clock: Clock, move: SlotMove, watchOf: (id: string) => Watch, changed: () => void) {
+    this.#clock = clock;
+    this.move = move;
+    this.#watchOf = watchOf;
+    this.#changed = changed;
+    this.#freeAt = clock.now();
+    void this.#look();
+  }
+
+  sighting(): MoveSighting {
+    return this.#sighting;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  async #look(): Promise<void> {
+    const askedAt = this.#clock.now();
+    let moves: readonly SlotMoveFacts[] | null = null;
+    try {
+      moves = await this.#watchOf(this.move.sourceNode).link.slotMoves(FACTS_DEADLINE_MS);
+    } catch {
+      // No connection, or no answer now: what that means is the plan's to say.
+    }
+    if (this.#stopped) return;
+    if (moves !== null) await this.#learn(moves, askedAt);
+    if (this.#stopped || this.#sighting.endedAt > 0) return;
+    this.#timer = this.#clock.later(MOVE_POLL_MS, () => void this.#look());
+  }
+
+  async #learn(moves: readonly SlotMoveFacts[], askedAt: number): Promise<void> {
+    const facts = moves.find((each) => this.#isOurs(each));
+    const now = this.#clock.now();
+    const state = facts?.state ?? 'absent';
+    const outcome = facts === undefined ? 'absent' : (ENDS[state] ?? 'running');
+    // A busy engine answers late, paused or not: both are time that somebody waits.
+    const waited = PAUSED.has(state) || outcome === 'success' ? now - this.#freeAt : now - askedAt;
+    this.#pauseMs = Math.max(this.#pauseMs, waited);
+    if (outcome === 'running' && !PAUSED.has(state)) this.#freeAt = askedAt;
+    const waiting = state === 'waiting-to-snapshot';
+    const targetOffset = outcome === 'success' ? await this.#targetOffset() : 0;
+    const before = this.#sighting;
+    this.#sighting = {
+      outcome,
+      waitingSince: waiting ? (before.waitingSince ?? now) : null,
+      message: facts?.message ?? '',
+      pauseMs: this.#pauseMs,
+      endedAt: outcome === 'running' ? 0 : this.#clock.now(),
+      targetOffset,
+    };
+    if (before.outcome !== outcome) this.#changed();
+  }
+
+  #isOurs(facts: SlotMoveFacts): boolean {
+    return (
+      facts.operation === 'export' &&
+      facts.target === this.move.targetNode &&
+      facts.createdAt >= this.move.askedAt - CLOCK_GRAIN_MS &&
+      sameSlots(facts.ranges, this.move.ranges)
+    );
+  }
+
+  /** 0 when it does not answer: then its copies are not waited for. */
+  async #targetOffset(): Promise<number> {
+    try {
+      const { link } = this.#watchOf(this.move.targetNode);
+      return (await link.stream(VERB_DEADLINE_MS)).offset;
+    } catch {
+      return 0;
+    }
+  }
+}

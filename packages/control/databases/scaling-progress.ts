@@ -1,0 +1,57 @@
+/** What a change of the number of shards shows while it runs: slots, keys, and when it may end. */
+import type { View } from '../plan/model.ts';
+import { slotsToMove } from '../plan/slots.ts';
+import type { OperationRecord } from '../store/records.ts';
+
+export interface StepState {
+  readonly name: string;
+  readonly done: boolean;
+  readonly detail: string;
+}
+
+/** Null: this operation does not change the number of shards. */
+export function scalingSteps(operation: OperationRecord, view: View): StepState[] | null {
+  if (!('shards' in operation.input) || operation.kind !== 'UpdateDatabase') return null;
+  const { scaling, sizing } = view.database;
+  const wanted = sizing.shards;
+  const back = operation.input['canceled'] === true;
+  const joined = view.shards.filter((s) => s.index < wanted && s.membership === 'member').length;
+  const left = slotsToMove(view.shards, wanted);
+  const over = scaling === null;
+  const moved = over || (joined === wanted && left === 0 && scaling.move === null);
+  return [
+    {
+      name: 'Start new shards',
+      done: over || joined === wanted,
+      detail: `${joined} of ${wanted} shards`,
+    },
+    {
+      name: back ? 'Move slots back' : 'Move slots',
+      done: moved,
+      detail: over ? '' : movedSoFar(view, left),
+    },
+    {
+      name: 'Remove empty shards',
+      done: over || (moved && view.shards.length === wanted),
+      detail: over ? '' : `${Math.max(0, view.shards.length - wanted)} left`,
+    },
+  ];
+}
+
+function movedSoFar({ now, database }: View, left: number): string {
+  const { scaling } = database;
+  if (scaling === null) return '';
+  const { movedSlots, movedKeys, startedAt, trouble } = scaling;
+  const parts = [
+    `${movedSlots} of ${movedSlots + left} slots`,
+    `${movedKeys} keys`,
+    ...(movedSlots > 0 && left > 0 ? [estimate(((now - startedAt) / movedSlots) * left)] : []),
+    ...(trouble === null ? [] : [trouble.code]),
+  ];
+  return parts.join(', ');
+}
+
+function estimate(ms: number): string {
+  const seconds = Math.max(1, Math.round(ms / 1000));
+  return seconds < 120 ? `about ${seconds} s left` : `about ${Math.round(seconds / 60)} min left`;
+}

@@ -1,0 +1,190 @@
+/**
+ * Batches of slots. Each is committed before its source hears of it and ends by what the engines say
+ * afterwards, so a control process that comes after this one finds what was asked and looks what
+ * became of it. Asking twice is harmless: an engine refuses a slot that is on its way already.
+ */
+import type { SlotRange } from '../../../engine/contract.ts';
+import { backOff, nextBatchKeys } from '../../plan/pace.ts';
+import { countSlots, normal, subtract, union } from '../../plan/slot-ranges.ts';
+import type { Scaling, SlotMove } from '../../store/records.ts';
+import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
+import type { DatabaseLoop } from '../loop.ts';
+
+export async function beginMove(
+  loop: DatabaseLoop,
+  asked: Pick<SlotMove, 'source' | 'target' | 'ranges' | 'keys'>,
+): Promise<void> {
+  const { store, clock } = loop.deps;
+  const move = store.write((): SlotMove | null => {
+    loop.lease();
+    const { sourceNode, targetNode } = nodesOf(loop, asked);
+    const scaling = loop.database().scaling;
+    if (scaling === null || scaling.move !== null) return null;
+    const begun = {
+      source: asked.source,
+      target: asked.target,
+      ranges: asked.ranges,
+      keys: asked.keys,
+      sourceNode,
+      targetNode,
+      askedAt: clock.now(),
+    };
+    put(loop, { ...scaling, move: begun });
+    return begun;
+  });
+  if (move === null) return;
+  const { link } = loop.watch(move.sourceNode);
+  await link.moveSlots(move.ranges, move.targetNode, VERB_DEADLINE_MS);
+}
+
+function nodesOf(
+  loop: DatabaseLoop,
+  { source, target }: Pick<SlotMove, 'source' | 'target'>,
+): { sourceNode: string; targetNode: string } {
+  const [from, to] = [loop.shard(source), loop.shard(target)];
+  const serving = from.phase === 'serving' && to.phase === 'serving';
+  if (!serving || from.primary === null || to.primary === null || to.membership !== 'member') {
+    throw new Error(`slots cannot move from shard ${source} to shard ${target} now`);
+  }
+  return { sourceNode: from.primary, targetNode: to.primary };
+}
+
+/** Commits where the batch is. The endpoint follows the owner as soon as it is known. */
+export async function endMove(loop: DatabaseLoop, moved: boolean, reason: string): Promise<void> {
+  const { store, clock } = loop.deps;
+  const sighting = loop.moveSighting();
+  const epoch = moved ? await epochOfTarget(loop) : 0;
+  store.write(() => {
+    loop.lease();
+    const scaling = loop.database().scaling;
+    const move = scaling?.move;
+    if (scaling === null || move == null) return;
+    const pauseMs = sighting?.pauseMs ?? 0;
+    const slots = countSlots(move.ranges);
+    if (!moved) {
+      const failures = scaling.trouble === null ? 1 : scaling.failures + 1;
+      const code = `slot-move-${reason}`;
+      const message = `A batch of ${slots} slots did not move (${reason}${sighting?.message ? `: ${sighting.message}` : ''}); it is tried again.`;
+      put(loop, {
+        ...scaling,
+        move: null,
+        failures,
+        trouble: { code, message },
+        notBefore: clock.now() + backOff(failures),
+      });
+      loop.event(code, 'warning', message, { shard: move.source });
+      return;
+    }
+    giveSlots(loop, move, epoch);
+    put(loop, {
+      ...scaling,
+      move: null,
+      failures: 0,
+      trouble: null,
+      notBefore: 0,
+      batches: scaling.batches + 1,
+      batchKeys: nextBatchKeys(scaling.batchKeys, move.keys, pauseMs),
+      movedSlots: scaling.movedSlots + slots,
+      movedKeys: scaling.movedKeys + move.keys,
+      longestPauseMs: Math.max(scaling.longestPauseMs, pauseMs),
+    });
+  });
+  if (moved) loop.deps.publish(loop.id);
+}
+
+/** Its epoch grew with the slots: whoever starts later has to be told a newer one. */
+async function epochOfTarget(loop: DatabaseLoop): Promise<number> {
+  const target = loop.database().scaling?.move?.target;
+  const primary = target === undefined ? null : loop.shard(target).primary;
+  if (primary === null) return 0;
+  const facts = loop.watch(primary).sighting().facts;
+  return facts?.cluster?.epoch ?? 0;
+}
+
+function giveSlots(loop: DatabaseLoop, move: SlotMove, epoch: number): void {
+  const { store } = loop.deps;
+  const [source, target] = [loop.shard(move.source), loop.shard(move.target)];
+  store.putShard({ ...source, slots: subtract(source.slots, move.ranges) });
+  store.putShard({
+    ...target,
+    slots: union(target.slots, move.ranges),
+    configEpoch: Math.max(target.configEpoch, epoch),
+  });
+}
+
+/** It has waited for the engine's one child process for too long. */
+export async function cancelMove(loop: DatabaseLoop): Promise<void> {
+  const move = loop.database().scaling?.move;
+  if (move == null) return;
+  await loop.watch(move.sourceNode).link.cancelSlotMoves(VERB_DEADLINE_MS);
+  loop.deps.store.write(() =>
+    loop.event(
+      'slot-move-canceled',
+      'warning',
+      'A batch of slots waited too long for a snapshot or a replica of its shard; it is tried again.',
+      { shard: move.source },
+    ),
+  );
+}
+
+/** What all primaries say is so, where a move ended after we had given it up. */
+export async function noteSlots(
+  loop: DatabaseLoop,
+  slots: readonly { readonly shard: number; readonly ranges: readonly SlotRange[] }[],
+): Promise<void> {
+  const { store } = loop.deps;
+  store.write(() => {
+    if (loop.database().scaling?.move != null) return;
+    for (const { shard, ranges } of slots) {
+      store.putShard({ ...loop.shard(shard), slots: normal(ranges) });
+    }
+    loop.event(
+      'slots-noted',
+      'warning',
+      'The engines own other slots than recorded: recorded now.',
+    );
+  });
+  loop.deps.publish(loop.id);
+}
+
+/** Their owner died in the moment of the hand-over, and its successor had not heard of them yet. */
+export async function claimSlots(
+  loop: DatabaseLoop,
+  index: number,
+  ranges: readonly SlotRange[],
+): Promise<void> {
+  const { primary } = loop.shard(index);
+  const { link } = loop.watch(primary ?? '');
+  await link.claimSlots(ranges, FACTS_DEADLINE_MS);
+  loop.deps.store.write(() =>
+    loop.event(
+      'slots-claimed',
+      'error',
+      `Shard ${index} took ${countSlots(ranges)} slots whose owner died as they were handed to it; keys of these slots may be lost.`,
+      { shard: index, data: { ranges } },
+    ),
+  );
+}
+
+/** Every slot is in its place: memory is shared out anew, and what waited for it may end. */
+export async function endScaling(loop: DatabaseLoop): Promise<void> {
+  const { store } = loop.deps;
+  store.write(() => {
+    const database = loop.database();
+    if (database.scaling === null || database.scaling.move !== null) return;
+    const { batches, movedSlots, movedKeys, longestPauseMs, startedAt } = database.scaling;
+    store.putDatabase({ ...database, scaling: null });
+    const tookMs = loop.deps.clock.now() - startedAt;
+    loop.event(
+      'scaled',
+      'info',
+      `${database.sizing.shards} shards: ${movedSlots} slots with about ${movedKeys} keys moved in ${batches} batches; writers of a shard waited at most ${longestPauseMs} ms.`,
+      { data: { batches, movedSlots, movedKeys, longestPauseMs, tookMs } },
+    );
+  });
+  loop.reconfigure();
+}
+
+function put(loop: DatabaseLoop, scaling: Scaling): void {
+  loop.deps.store.putDatabase({ ...loop.database(), scaling });
+}

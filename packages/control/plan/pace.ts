@@ -1,0 +1,53 @@
+/**
+ * How large the next batch of slots is. Pure.
+ *
+ * A hand-over stops the writers of its source for as long as the engine needs to pass the last
+ * writes on and to delete what it gave away, which grows with the keys of the batch; how fast, this
+ * machine under this load has to show. So the first batch is small and each next one is made so
+ * large that it would have stopped writers for just the time that is allowed.
+ */
+import type { Scaling, Sizing } from '../store/records.ts';
+import {
+  BATCH_GROWTH,
+  BATCH_SHRINK,
+  FIRST_BATCH_KEYS,
+  HANDOVER_GOAL_MS,
+  LEAST_BATCH_KEYS,
+  MOST_BATCH_KEYS,
+  MOVE_RETRY_DOUBLINGS,
+  MOVE_RETRY_MAX_MS,
+  MOVE_RETRY_MS,
+} from './limits.ts';
+
+/** `keys`: of the batch that was measured; one slot may hold more than was asked for. */
+export function nextBatchKeys(asked: number, keys: number, pauseMs: number): number {
+  const factor = HANDOVER_GOAL_MS / Math.max(1, pauseMs);
+  const next = asked * Math.min(BATCH_GROWTH, Math.max(BATCH_SHRINK, factor));
+  // A last, small batch says nothing about a large one: it allows no growth.
+  const measured = keys < asked && next > asked ? asked : next;
+  return Math.round(Math.min(MOST_BATCH_KEYS, Math.max(LEAST_BATCH_KEYS, measured)));
+}
+
+/** After so many failures in a row, ms. */
+export function backOff(failures: number): number {
+  const doublings = Math.min(failures - 1, MOVE_RETRY_DOUBLINGS);
+  return Math.min(MOVE_RETRY_MAX_MS, MOVE_RETRY_MS * 2 ** doublings);
+}
+
+/** The record of a change of the number of shards that begins now. */
+export function beginScaling(from: Sizing, now: number): Scaling {
+  return {
+    from,
+    startedAt: now,
+    move: null,
+    batchKeys: FIRST_BATCH_KEYS,
+    movedSlots: 0,
+    movedKeys: 0,
+    batches: 0,
+    longestPauseMs: 0,
+    failures: 0,
+    trouble: null,
+    notBefore: 0,
+    canceled: false,
+  };
+}

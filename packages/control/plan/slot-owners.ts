@@ -1,0 +1,68 @@
+/**
+ * Who owns which slot, from what the engines say. One engine's word is not enough: news of a
+ * hand-over travels by gossip, and for a moment source and target tell two stories. So every primary
+ * that serves is asked, after the moment in question, and all have to tell the same.
+ */
+import type { EngineFacts, SlotRange } from '../../engine/contract.ts';
+import type { ShardRecord } from '../store/records.ts';
+import { SLOT_FACTS_FRESH_MS } from './limits.ts';
+import { UNSEEN, type View } from './model.ts';
+import { covers, normal, type Ranges, sameSlots } from './slot-ranges.ts';
+
+/** Index of the shard that owns all of these slots; 'lost': all agree that nobody alive does. */
+export function whereIs(view: View, ranges: Ranges, since: number): number | 'lost' | 'unknown' {
+  let answer: number | 'lost' | null = null;
+  for (const shard of view.shards) {
+    if (shard.phase !== 'serving') continue;
+    const facts = factsOf(view, shard, since);
+    if (facts === null) return 'unknown';
+    const owner = facts.cluster?.nodes.find((node) => covers(node.slots, ranges));
+    const index = owner === undefined ? null : shardOfNode(view, owner.id);
+    if (owner === undefined || index === null) return 'unknown';
+    if (answer !== null && answer !== index) return 'unknown';
+    answer = index;
+  }
+  return answer ?? 'unknown';
+}
+
+/** A node's slots are its shard's only while it is the primary there; a dead one owns nothing. */
+function shardOfNode(view: View, id: string): number | 'lost' | null {
+  const instance = view.instances.find((i) => i.id === id);
+  const shard = view.shards.find((s) => s.index === instance?.shard);
+  if (shard === undefined) return 'lost';
+  if (shard.primary === id) return shard.index;
+  return shard.phase === 'serving' ? 'lost' : null;
+}
+
+export interface Owners {
+  /** As recorded by shard, or as all primaries say where that differs. */
+  readonly slots: readonly { readonly shard: number; readonly ranges: readonly SlotRange[] }[];
+  readonly differ: boolean;
+}
+
+/** What all primaries say now of every shard; they have been asked lately. */
+export function ownersNow(view: View): Owners | 'unknown' {
+  const since = view.now - SLOT_FACTS_FRESH_MS;
+  const shards = view.shards.filter((shard) => shard.phase !== 'leaving');
+  const told: { shard: number; ranges: SlotRange[] }[] = [];
+  let differ = false;
+  for (const shard of shards) {
+    const own = factsOf(view, shard, since)?.cluster;
+    if (own === undefined || own === null) return 'unknown';
+    const ranges = normal(own.slots);
+    for (const other of shards) {
+      const node = factsOf(view, other, since)?.cluster?.nodes.find((n) => n.id === shard.primary);
+      if (node === undefined || !sameSlots(node.slots, ranges)) return 'unknown';
+    }
+    if (!sameSlots(shard.slots, ranges)) differ = true;
+    told.push({ shard: shard.index, ranges });
+  }
+  return { slots: told, differ };
+}
+
+/** Of its primary, asked after `since`; null when there are none. */
+function factsOf(view: View, shard: ShardRecord, since: number): EngineFacts | null {
+  const seen = view.seen.get(shard.primary ?? '') ?? UNSEEN;
+  if (shard.phase !== 'serving' || seen.condition !== 'answering') return null;
+  return seen.facts?.role === 'primary' && seen.factsAt > since ? seen.facts : null;
+}

@@ -1,0 +1,235 @@
+/** What moves next, and when a batch counts as moved: the decisions, without any engine. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { EngineFacts, SlotRange } from '../../engine/contract.ts';
+import type {
+  DatabaseRecord,
+  InstanceRecord,
+  Scaling,
+  ShardRecord,
+  SlotMove,
+} from '../store/records.ts';
+import { SNAPSHOT_WAIT_MS } from './limits.ts';
+import type { MoveSighting, Sighting, View } from './model.ts';
+import { UNSEEN } from './model.ts';
+import { beginScaling, nextBatchKeys } from './pace.ts';
+import { countSlots, SLOTS, subtract, takeLast, union } from './slot-ranges.ts';
+import { nextBatch, planSlots, shareOf } from './slots.ts';
+
+const NOW = 1_000_000;
+
+function shard(index: number, slots: readonly SlotRange[], change: Partial<ShardRecord> = {}) {
+  return {
+    databaseId: 'd',
+    index,
+    slots,
+    phase: 'serving',
+    membership: 'member',
+    reason: { code: 'running', message: '' },
+    primary: `p${index}`,
+    successor: null,
+    decidedAt: 0,
+    ...change,
+  } as ShardRecord;
+}
+
+function primary(shards: readonly ShardRecord[], index: number, keys: number): Sighting {
+  const nodes = shards.map((s) => ({
+    id: s.primary ?? '',
+    primaryId: null,
+    epoch: s.index + 1,
+    slots: s.slots,
+    failed: false,
+  }));
+  const facts = {
+    role: 'primary',
+    link: 'up',
+    offset: 100,
+    keys,
+    cluster: { myId: `p${index}`, state: 'ok', epoch: 1, slots: shards[index]?.slots ?? [], nodes },
+  } as unknown as EngineFacts;
+  return { ...UNSEEN, process: 'running', condition: 'answering', facts, factsAt: NOW - 1 };
+}
+
+function view(
+  shards: readonly ShardRecord[],
+  wanted: number,
+  change: {
+    scaling?: Partial<Scaling>;
+    move?: MoveSighting | null;
+    seen?: [string, Sighting][];
+  } = {},
+): View {
+  const sizing = { shards: wanted, replicas: 0 } as DatabaseRecord['sizing'];
+  return {
+    now: NOW,
+    ownDelayMs: 0,
+    wanted: 'running',
+    database: {
+      id: 'd',
+      settings: { policy: 'EnterpriseCluster' },
+      sizing,
+      scaling: { ...beginScaling(sizing, 0), ...change.scaling },
+    } as unknown as DatabaseRecord,
+    shards,
+    instances: shards.map(
+      (s) => ({ id: `p${s.index}`, shard: s.index, phase: 'running' }) as InstanceRecord,
+    ),
+    seen: new Map([
+      ...shards.map((_, i): [string, Sighting] => [`p${i}`, primary(shards, i, 1_000)]),
+      ...(change.seen ?? []),
+    ]),
+    published: true,
+    move: change.move ?? null,
+    stopping: false,
+  };
+}
+
+const move: SlotMove = {
+  source: 0,
+  target: 1,
+  ranges: [[8_192, 16_383]],
+  sourceNode: 'p0',
+  targetNode: 'p1',
+  keys: 500,
+  askedAt: NOW - 1_000,
+};
+const told: MoveSighting = {
+  outcome: 'success',
+  waitingSince: null,
+  message: '',
+  pauseMs: 20,
+  endedAt: NOW - 10,
+  targetOffset: 0,
+};
+const kinds = (v: View) => planSlots(v).actions.map((action) => action.kind);
+const reasons = (v: View) => planSlots(v).waits.map((each) => each.reason);
+
+describe('slot ranges', () => {
+  test('what is taken away and put back is the same', () => {
+    const taken = takeLast(
+      [
+        [0, 99],
+        [200, 299],
+      ],
+      150,
+    );
+    assert.deepEqual(taken, [
+      [50, 99],
+      [200, 299],
+    ]);
+    const left = subtract(
+      [
+        [0, 99],
+        [200, 299],
+      ],
+      taken,
+    );
+    assert.deepEqual(left, [[0, 49]]);
+    assert.deepEqual(union(left, taken), [
+      [0, 99],
+      [200, 299],
+    ]);
+  });
+
+  test('shares of any number of shards are all slots', () => {
+    for (let shards = 1; shards <= 384; shards++) {
+      const sum = Array.from({ length: shards }, (_, i) => shareOf(i, shards));
+      assert.equal(
+        sum.reduce((a, b) => a + b),
+        SLOTS,
+      );
+    }
+  });
+});
+
+describe('the next batch', () => {
+  test('batch after batch every shard gets its share, up and down', () => {
+    let shards = [shard(0, [[0, SLOTS - 1]]), ...[1, 2, 3, 4, 5].map((i) => shard(i, []))];
+    for (const wanted of [2, 6, 2, 5, 1]) {
+      for (let turns = 0; ; turns++) {
+        assert.ok(turns < 1_000, 'it ends');
+        const batch = nextBatch(shards, wanted, 2_000, (s) => countSlots(s.slots) * 10);
+        if (batch === null) break;
+        assert.ok(countSlots(batch.ranges) <= 200, 'as many slots as hold 2,000 keys');
+        shards = shards.map((s) => {
+          if (s.index === batch.source) return { ...s, slots: subtract(s.slots, batch.ranges) };
+          return s.index === batch.target ? { ...s, slots: union(s.slots, batch.ranges) } : s;
+        });
+      }
+      for (const s of shards) assert.equal(countSlots(s.slots), shareOf(s.index, wanted));
+    }
+  });
+
+  test('one slot at least, however many keys it holds', () => {
+    const batch = nextBatch([shard(0, [[0, SLOTS - 1]]), shard(1, [])], 2, 500, () => 1e9);
+    assert.equal(countSlots(batch?.ranges ?? []), 1);
+  });
+
+  test('the size follows the time that the last one took', () => {
+    assert.equal(nextBatchKeys(2_000, 2_000, 10), 4_000, 'at most twice as many');
+    assert.equal(nextBatchKeys(2_000, 2_000, 150), 1_000);
+    assert.equal(nextBatchKeys(1_000, 1_000, 10_000), 500, 'not endlessly small');
+    assert.equal(nextBatchKeys(2_000, 300, 10), 2_000, 'a small last one allows no growth');
+  });
+});
+
+describe('a batch under way', () => {
+  const two = [shard(0, [[0, SLOTS - 1]]), shard(1, [])];
+  const arrived = [shard(0, [[0, 8_191]]), shard(1, [[8_192, 16_383]])];
+
+  test('that was accepted is waited for, for a minute where it waits for a child', () => {
+    const running = { ...told, outcome: 'running' as const, endedAt: 0 };
+    assert.deepEqual(kinds(view(two, 2, { scaling: { move }, move: running })), []);
+    const waitingSince = NOW - SNAPSHOT_WAIT_MS - 1;
+    const stuck = view(two, 2, { scaling: { move }, move: { ...running, waitingSince } });
+    assert.deepEqual(kinds(stuck), ['cancel-move']);
+  });
+
+  test('has moved when every primary says so, whatever its source called it', () => {
+    for (const outcome of ['success', 'failed', 'absent'] as const) {
+      const sighting = { ...told, outcome };
+      const stayed = planSlots(view(two, 2, { scaling: { move }, move: sighting })).actions;
+      assert.deepEqual(stayed, [{ kind: 'end-move', moved: false, reason: outcome }]);
+      const seen = arrived.map((_, i): [string, Sighting] => [`p${i}`, primary(arrived, i, 1)]);
+      const moved = planSlots(view(two, 2, { scaling: { move }, move: sighting, seen })).actions;
+      assert.deepEqual(moved, [{ kind: 'end-move', moved: true, reason: outcome }]);
+    }
+  });
+
+  test('is not decided while the primaries tell two stories, or have not been asked since', () => {
+    const split: [string, Sighting][] = [['p1', primary(arrived, 1, 1)]];
+    const apart = view(two, 2, { scaling: { move }, move: told, seen: split });
+    assert.deepEqual([kinds(apart), reasons(apart)], [[], ['slot-owners-not-agreed']]);
+    const stale = view(two, 2, { scaling: { move }, move: { ...told, endedAt: NOW } });
+    assert.deepEqual(kinds(stale), []);
+  });
+
+  test('waits for a failover at either end', () => {
+    const promoting = { phase: 'promoting', reason: { code: 'promoting', message: '' } } as const;
+    const shards = [shard(0, [[0, SLOTS - 1]], promoting), shard(1, [])];
+    const v = view(shards, 2, { scaling: { move }, move: told });
+    assert.deepEqual([kinds(v), reasons(v)], [[], ['promoting']]);
+  });
+});
+
+describe('shards that come and go', () => {
+  test('no slot for one that has not got the functions', () => {
+    const joining = [shard(0, [[0, SLOTS - 1]]), shard(1, [], { membership: 'joining' })];
+    assert.deepEqual(kinds(view(joining, 2)), ['admit']);
+  });
+
+  test('one with slots left is drained, not removed', () => {
+    const v = view([shard(0, [[0, 16_382]]), shard(1, [[16_383, 16_383]])], 1);
+    assert.deepEqual(kinds(v), ['begin-move']);
+    assert.deepEqual(kinds(view([shard(0, [[0, SLOTS - 1]]), shard(1, [])], 1)), ['retire-shard']);
+    assert.deepEqual(kinds(view([shard(0, [[0, SLOTS - 1]])], 1)), ['end-scaling']);
+  });
+
+  test('none begins while a copy is being made at either end', () => {
+    const v = view([shard(0, [[0, SLOTS - 1]]), shard(1, [])], 2);
+    const replica = { id: 'r', shard: 0, phase: 'running', synced: false } as InstanceRecord;
+    const syncing = { ...v, instances: [...v.instances, replica] };
+    assert.deepEqual([kinds(syncing), reasons(syncing)], [[], ['replica-not-in-sync']]);
+  });
+});

@@ -1,0 +1,112 @@
+/**
+ * Canceling an operation. Only a change of the number of shards takes long enough to be regretted and
+ * has a way back at every point: the same plan, with the figures that were before. Nothing stops
+ * half-way: the operation goes on until everything is as it was, and ends as Canceled.
+ */
+import { ControlError } from '../errors.ts';
+import type { ClusterRecord, DatabaseRecord, OperationRecord, Store } from '../store/index.ts';
+import { isOpen, type Stamp } from './operations.ts';
+
+export interface Cancellation {
+  readonly cluster: ClusterRecord;
+  readonly database: DatabaseRecord;
+  /** The database's operation, which goes back. */
+  readonly child: OperationRecord;
+}
+
+/** Pure. `asked`: what the user named; `child`: the database's operation of it, if there is one. */
+export function decideCancel(
+  asked: OperationRecord,
+  child: OperationRecord | null,
+  database: DatabaseRecord | null,
+  cluster: ClusterRecord | null,
+  now: number,
+): Cancellation {
+  if (!isOpen(asked)) {
+    throw new ControlError(
+      'OperationEnded',
+      409,
+      `Operation ${asked.id} has ended already (${asked.status}): there is nothing to cancel.`,
+    );
+  }
+  const scaling = database?.scaling ?? null;
+  if (child === null || database === null || cluster === null || scaling === null) {
+    throw new ControlError(
+      'OperationNotCancelable',
+      409,
+      `Operation ${asked.id} (${asked.kind}) cannot be canceled: only a change of the number of shards can, while slots are moving. It ends by itself.`,
+    );
+  }
+  if (scaling.canceled) {
+    throw new ControlError(
+      'OperationBeingCanceled',
+      409,
+      `Operation ${asked.id} is being canceled already: the slots are on their way back.`,
+    );
+  }
+  const { from } = scaling;
+  const reason = {
+    code: 'canceling',
+    message: `The change was canceled: slots move back to ${from.shards} shards.`,
+  };
+  return {
+    cluster: {
+      ...cluster,
+      sku: from.sku,
+      capacity: capacityBefore(child),
+      reason,
+      modifiedAt: now,
+    },
+    database: {
+      ...database,
+      sizing: from,
+      scaling: { ...scaling, from: database.sizing, canceled: true, notBefore: 0 },
+      generation: database.generation + 1,
+      reason,
+      modifiedAt: now,
+    },
+    child: {
+      ...child,
+      generation: database.generation + 1,
+      input: { ...child.input, canceled: true },
+    },
+  };
+}
+
+function capacityBefore(child: OperationRecord): number | null {
+  const capacity = child.input['capacityBefore'];
+  return typeof capacity === 'number' ? capacity : null;
+}
+
+export function cancelOperation(store: Store, id: string, stamp: Stamp): OperationRecord {
+  const asked = store.operation(id);
+  if (asked === null) {
+    throw new ControlError('ResourceNotFound', 404, `There is no operation '${id.slice(0, 60)}'.`);
+  }
+  const childId = asked.input['child'];
+  const child =
+    typeof childId === 'string'
+      ? store.operation(childId)
+      : asked.kind === 'UpdateDatabase'
+        ? asked
+        : null;
+  const database = child?.databaseId == null ? null : store.databaseById(child.databaseId);
+  const cluster = database === null ? null : store.clusterById(database.clusterId);
+  const decision = decideCancel(asked, child, database, cluster, stamp.now);
+  store.write(() => {
+    store.putCluster(decision.cluster);
+    store.putDatabase(decision.database);
+    store.putOperation(decision.child);
+    store.addEvent({
+      reason: 'operation-canceled',
+      severity: 'warning',
+      message: `${stamp.actor.name} canceled a change of cluster '${decision.cluster.name}'; it goes back to ${decision.database.sizing.shards} shards.`,
+      clusterId: decision.cluster.id,
+      databaseId: decision.database.id,
+      shard: null,
+      instance: null,
+      data: { operation: asked.id, correlationId: stamp.actor.correlationId },
+    });
+  });
+  return store.operation(id) ?? asked;
+}
