@@ -62,7 +62,7 @@ export async function play(service: OurService, what: Play): Promise<boolean> {
   const stage: Stage = {
     service,
     name: `play-${played}`,
-    policy: POLICIES[played % POLICIES.length] ?? 'EnterpriseCluster',
+    policy: life.policy ?? POLICIES[played % POLICIES.length] ?? 'EnterpriseCluster',
     once: new Set(),
   };
   const { name, policy } = stage;

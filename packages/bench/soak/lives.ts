@@ -27,9 +27,13 @@ export interface Life {
   act(stage: Stage): Promise<void>;
   /** Throws when it is not so; the cache is whole when this is called, if there is one. */
   holds(stage: Stage, value: string): Promise<void>;
+  /** Where only one policy passes these steps. */
+  readonly policy?: Policy;
   /** The process is started with the failpoint, instead of being told of it. */
   readonly atStart?: true;
 }
+
+const SCALED_DEADLINE_MS = 60_000;
 
 async function keepsData(stage: Stage, value: string): Promise<void> {
   assert.equal(await read(stage.service, stage.name, stage.policy), value, 'an acknowledged write');
@@ -90,6 +94,26 @@ export const LIVES: Readonly<Record<Exclude<StepLife, 'rare'>, Life>> = {
     },
     holds: keepsData,
   },
+  scale: {
+    cache: true,
+    policy: 'EnterpriseCluster',
+    act: async ({ service, name, once }) => {
+      for (const sku of ['Balanced_B3', 'Balanced_B0']) {
+        if (once.has(sku)) continue;
+        // Asked for before the process died: the next one goes on with it.
+        await until('no operation is open', () => nothingOpen(service), SCALED_DEADLINE_MS);
+        const { operation } = await service.api.patchCluster(name, { sku: { name: sku } });
+        await service.wait(operation);
+        once.add(sku);
+      }
+    },
+    holds: async (stage, value) => {
+      const shards = await stage.service.api.shards(stage.name);
+      assert.equal(shards.length, 1, 'the shard that was added is gone');
+      assert.deepEqual(shards[0]?.shard.slots, [[0, 16_383]]);
+      await keepsData(stage, value);
+    },
+  },
   stop: {
     cache: true,
     act: async ({ service, once }) => {
@@ -108,6 +132,10 @@ export const LIVES: Readonly<Record<Exclude<StepLife, 'rare'>, Life>> = {
     holds: keepsData,
   },
 };
+
+async function nothingOpen(service: OurService): Promise<boolean> {
+  return (await service.api.operations(20)).every((operation) => operation.endedAt !== null);
+}
 
 async function killPrimary(service: OurService, name: string): Promise<void> {
   const [shard] = await service.api.shards(name);
