@@ -135,9 +135,9 @@ export class ClusterSteps {
     if (child !== null && isOpen(child)) return true;
     this.#prepared.delete(operation.id);
     const failed = operation.kind === 'CreateCluster' ? 'CreateFailed' : 'UpdateFailed';
-    if (child?.status === 'Canceled' && child.input['canceled'] === true) {
-      this.#wentBack(operation, cluster, child);
-    } else if (child !== null && child.status !== 'Succeeded') {
+    // Canceled on request, and everything is as it was: the cluster runs.
+    const wentBack = child?.status === 'Canceled' && child.input['canceled'] === true;
+    if (child !== null && child.status !== 'Succeeded' && !wentBack) {
       this.#fail(operation, cluster, failed, child.error);
     } else {
       this.#store.write(() => {
@@ -148,7 +148,8 @@ export class ClusterSteps {
           resourceState: 'Running',
           reason: RUNNING,
         });
-        this.#store.putOperation(endOperation(operation, 'Succeeded', now));
+        const ended = wentBack ? 'Canceled' : 'Succeeded';
+        this.#store.putOperation(endOperation(operation, ended, now, child?.error ?? null));
         const verb = operation.kind === 'CreateCluster' ? 'created' : 'updated';
         this.#store.addEvent(
           event(`cluster-${verb}`, `Cluster '${cluster.name}' was ${verb}.`, cluster),
@@ -322,20 +323,6 @@ export class ClusterSteps {
         this.#fail(operation, cluster, failed, { code, message: text(error) });
       }
     }).catch((error: unknown) => this.#unwritten(operation, error));
-  }
-
-  /** Canceled, and everything is as it was: the cluster runs, the operation did not succeed. */
-  #wentBack(operation: OperationRecord, cluster: ClusterRecord, child: OperationRecord): void {
-    this.#store.write(() => {
-      this.#store.putCluster({
-        ...cluster,
-        provisioningState: 'Succeeded',
-        resourceState: 'Running',
-        reason: RUNNING,
-      });
-      const now = this.#deps.now();
-      this.#store.putOperation(endOperation(operation, 'Canceled', now, child.error));
-    });
   }
 
   #fail(
