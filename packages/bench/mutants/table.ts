@@ -35,6 +35,16 @@ export const CHECKS = {
     '2500',
   ],
   databases: ['--test', 'packages/control/databases/databases.test.ts'],
+  lease: ['--test', 'packages/control/databases/lease.test.ts'],
+  epoch: [
+    ...['--test', '--test-name-pattern', 'refuses an older epoch'],
+    'packages/control/endpoints/fleet.test.ts',
+  ],
+  outcome: [
+    ...['--test', '--test-name-pattern', 'a killed primary'],
+    'packages/endpoint/proxy/failover.test.ts',
+  ],
+  kit: ['--test', 'packages/bench/fuzz/fuzz.test.ts'],
   fence: ['--test', 'packages/engine/process.test.ts'],
   verdict: ['--test', 'packages/bench/load/verdict.test.ts'],
   faults: ['--test', 'packages/faults/faults.test.ts'],
@@ -102,6 +112,52 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: ['simulation', 'databases'],
+  },
+  {
+    name: 'files-not-set-aside',
+    mistake: 'what follows will load from its primary anyway, so its old files may stay',
+    file: START,
+    edits: [{ find: 'await node.setAside(instance.dataDir, String(shard.epoch));', replace: '' }],
+    caughtBy: ['simulation'],
+  },
+  {
+    name: 'promote-without-the-lease',
+    mistake: 'there is only one control process',
+    file: ROLES,
+    edits: [
+      {
+        find: 'loop.lease();\n      const shard = loop.shard(index);\n      if (shard.phase',
+        replace: 'const shard = loop.shard(index);\n      if (shard.phase',
+      },
+    ],
+    caughtBy: ['lease'],
+  },
+  {
+    name: 'obey-a-stale-epoch',
+    mistake: 'whatever control says is what it knows now',
+    file: 'packages/endpoint/worker/worker.ts',
+    edits: [{ find: 'if (snapshot.epoch < this.#epoch) {', replace: 'if (false) {' }],
+    caughtBy: ['epoch'],
+  },
+  {
+    name: 'send-a-write-again',
+    mistake: 'a command without an answer is sent again, as a read is',
+    file: 'packages/endpoint/proxy/lane-loss.ts',
+    edits: [
+      {
+        find: 'if (!command.readonly || p.attempts > 0) return false;',
+        replace: 'if (p.attempts > 0) return false;',
+      },
+      { find: 'if (!executing) return true;', replace: 'return true;' },
+    ],
+    caughtBy: ['outcome'],
+  },
+  {
+    name: 'scanner-goes-on-lost',
+    mistake: 'after a byte that begins no reply the next one may',
+    file: 'packages/client/wire/scanner.ts',
+    edits: [{ find: 'while (at < end && !this.#lost) {', replace: 'while (at < end) {' }],
+    caughtBy: ['kit'],
   },
   {
     name: 'promote-never-synced',

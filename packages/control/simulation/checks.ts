@@ -204,7 +204,13 @@ export class Checks {
       role.kind === 'alone' ||
       (role.kind === 'cluster' &&
         role.members.some((m) => m.id === role.myself && m.primaryId === null));
-    if (!asPrimary) return;
+    if (!asPrimary) {
+      const held = shard !== null && shard.phase !== 'new';
+      if (held && instance.phase === 'dead' && this.#world.files.has(launch.dataDir)) {
+        throw new Broken(`${launch.instance} follows with the files of its earlier life`);
+      }
+      return;
+    }
     const first = shard?.phase === 'new';
     const cold = shard?.phase === 'down' && shard.primary === instance.id;
     if (!first && !cold) {
