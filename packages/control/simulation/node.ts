@@ -74,6 +74,7 @@ export class SimNode implements EngineNode {
     if (delayMs > 0) await clock.sleep(delayMs);
     if (this.#life.dead) return NEVER;
     if (random.chance(trouble.crash)) {
+      await endOfTurn();
       this.#watcher.crash();
       return NEVER;
     }
@@ -85,6 +86,7 @@ export class SimNode implements EngineNode {
     const result = effect();
     this.#watcher.changed(what);
     if (random.chance(trouble.crash)) {
+      await endOfTurn();
       this.#watcher.crash();
       return NEVER;
     }
@@ -371,4 +373,9 @@ class SimLink implements EngineLink {
   command(): Promise<unknown> {
     return Promise.reject(new Error('the simulator has no raw commands'));
   }
+}
+
+/** A call without delay dies with its caller's turn, not in the middle of it: nobody is there to catch that. */
+function endOfTurn(): Promise<void> {
+  return Promise.resolve();
 }
