@@ -7,6 +7,7 @@ import { connectCommand } from './commands/connect.ts';
 import { createCommand } from './commands/create.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { downCommand } from './commands/down.ts';
+import { endpointCommand } from './commands/endpoint.ts';
 import { engineCommand } from './commands/engine.ts';
 import { failoverCommand } from './commands/failover.ts';
 import { faultCommand } from './commands/fault.ts';
@@ -58,7 +59,13 @@ const GROUPS: readonly (readonly [string, () => Command[]])[] = [
   ],
   [
     'This installation:',
-    () => [engineCommand(), serviceCommand(), uninstallCommand(), completionCommand()],
+    () => [
+      engineCommand(),
+      endpointCommand(),
+      serviceCommand(),
+      uninstallCommand(),
+      completionCommand(),
+    ],
   ],
 ];
 

@@ -76,7 +76,12 @@ export interface SystemStatus {
   readonly caFile: string;
   readonly endpoint: {
     readonly pid: number | null;
-    readonly workers: readonly { readonly pid: number; readonly epoch: number }[];
+    readonly workers: readonly {
+      readonly pid: number;
+      readonly epoch: number;
+      /** 'serving', 'draining' (replaced, finishing), 'starting', ... */
+      readonly state: string;
+    }[];
   };
   readonly domain: string;
   readonly listen: readonly string[];

@@ -20,12 +20,13 @@ import type {
   LargeView,
   Snapshot,
 } from './control-protocol.ts';
+import type { Neighbours } from './neighbours.ts';
 
 /** A connection that was let in. Counted from `accept` until the socket's `close` event. */
 export interface AdmittedClient {
   /** Unique over all workers: '<pid of the worker>-<number>'. */
   readonly id: string;
-  /** The same as a number that a client may see as CLIENT ID; grows within a worker. */
+  /** What a client sees as CLIENT ID: unique over all workers, grows within one. */
   readonly number: number;
   /** A net.Socket or a tls.TLSSocket: handshake done, noDelay and keep-alive set, paused. */
   readonly socket: Socket;
@@ -48,6 +49,8 @@ export interface DataPathHost {
   /** Position of this worker, 0 up; and how many workers share each database. */
   readonly worker: number;
   readonly workers: number;
+  /** The other workers that serve the same databases. */
+  readonly neighbours: Neighbours;
   emit(event: Event): void;
   /** ms since 1970 */
   now(): number;
@@ -82,6 +85,12 @@ export interface DataPath {
   kill(client: string, reason: string): boolean;
   /** True while this client waits for a reply (a blocking command, say): it is not idle then. */
   waiting(client: string): boolean;
+  /** A question of the same database's path in another worker; what it answers is plain data. */
+  asked(question: object): unknown;
+  told(notice: object, from: number): void;
+  /** Another worker can be talked to; `eldest`: this one tells it what it should know. */
+  neighbourJoined(pid: number, eldest: boolean): void;
+  neighbourLeft(pid: number): void;
   /** The largest requests and replies. */
   large(): readonly LargeView[];
   /**

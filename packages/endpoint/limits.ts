@@ -42,6 +42,18 @@ export const CONTROL_CONNECTIONS = 4;
 /** A peer on a control socket that does not say hello in this time is cut off. */
 export const HELLO_TIMEOUT_MS = 5000;
 
+/** How long a worker waits for another one's answer: a unix socket takes well under a millisecond, a
+ * garbage collection or a burst of handshakes some tens. Whoever is later is left out by name. */
+export const PEER_ANSWER_MS = 250;
+/** Between attempts to reach a worker that is starting. */
+export const PEER_RETRY_MS = 50;
+/** Bytes that another worker has not read: beyond, it is told and asked nothing. */
+export const PEER_BACKLOG_BYTES = 8 * 1024 * 1024;
+/** Questions to other workers under way at once. Beyond: answered from this worker alone. */
+export const PEER_QUESTIONS = 4096;
+/** Numbers of connections (CLIENT ID) that a worker gets at once from the supervisor. */
+export const NUMBERS_A_BLOCK = 1000;
+
 /** A worker waits this long for a listening socket that its snapshot names. */
 export const LISTENER_WAIT_MS = 3000;
 /** From spawn to ready; a worker that takes longer is killed and counted as a crash. */
@@ -53,6 +65,9 @@ export const RESTART_LONGEST_MS = 5000;
 export const RESTART_FORGIVEN_MS = 10_000;
 /** How long replaced workers may take to finish what is in flight. */
 export const DRAIN_MS = 30_000;
+/** ...and how long a worker that leaves lets handshakes and admissions that have begun come to an end. */
+export const DRAIN_ARRIVALS_MS = 3000;
+export const DRAIN_LOOK_MS = 20;
 /** After the drain's deadline: time to exit before SIGKILL. */
 export const EXIT_GRACE_MS = 2000;
 export const MOST_WORKERS = 64;

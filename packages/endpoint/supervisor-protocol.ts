@@ -11,6 +11,7 @@ import type { Counters, Snapshot } from './control-protocol.ts';
 export { mergeCounters, mergeLarge, withoutGauges } from './counters.ts';
 export { FrameConnection } from './frame-connection.ts';
 export { encodeFrame, type Message } from './frames.ts';
+export { neighbourSocket } from './neighbours.ts';
 
 // Runs unbuilt (.ts) and compiled (.js): the neighbours have this file's extension.
 const extension = extname(import.meta.url);

@@ -3,6 +3,7 @@
  * (the snapshot, ticket keys) travel here, so that nothing secret is in an argument or environment.
  */
 import type { Counters, Snapshot } from './control-protocol.ts';
+import type { NeighbourInfo } from './neighbours.ts';
 
 export type ToWorker =
   | {
@@ -21,6 +22,10 @@ export type ToWorker =
   | { readonly type: 'listener'; readonly address: string; readonly failure: string | null }
   | { readonly type: 'unlisten'; readonly address: string }
   | { readonly type: 'workers'; readonly workers: number }
+  /** The other workers there are now, whatever their state but starting. */
+  | { readonly type: 'neighbours'; readonly others: readonly NeighbourInfo[] }
+  /** NUMBERS_A_BLOCK numbers from this one on are this worker's. */
+  | { readonly type: 'numbers'; readonly first: number }
   | { readonly type: 'ticket-secret'; readonly ticketSecret: string }
   /** Answer to `want`: zero means the database is full. */
   | { readonly type: 'permits'; readonly database: string; readonly granted: number }
@@ -40,6 +45,8 @@ export type FromWorker =
   | { readonly type: 'draining' }
   /** What was just told to the control process: if this one dies, it is the least that counts. */
   | { readonly type: 'counted'; readonly counters: Counters }
+  /** The last block of numbers is half used. */
+  | { readonly type: 'want-numbers' }
   /** Last message of a worker that leaves in order. */
   | { readonly type: 'retired'; readonly counters: Counters };
 

@@ -7,6 +7,7 @@ import { rmSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { ControlServer } from './control-server.ts';
 import { EXIT_GRACE_MS } from './limits.ts';
+import { neighbourSocket } from './neighbours.ts';
 import { messageOf, say } from './say.ts';
 import { Worker } from './worker/worker.ts';
 import type { FromWorker, ToWorker } from './worker-ipc.ts';
@@ -29,6 +30,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
   const control = new ControlServer(message.socket, message.build, leave);
   const made = new Worker({
     slot: message.slot,
+    neighbourSocket: neighbourSocket(message.socket),
     workers: message.workers,
     ticketSecret: message.ticketSecret,
     emit: (event) => control.emit(event),
@@ -37,7 +39,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
   worker = made;
   socketPath = message.socket;
   try {
-    await control.listen(made);
+    await Promise.all([control.listen(made), made.neighbours.listen()]);
     if (message.snapshot !== null) await made.apply(message.snapshot);
   } catch (error) {
     say('worker', `cannot start: ${messageOf(error)}`);
@@ -57,6 +59,12 @@ function receive(to: Worker, message: ToWorker, handle: unknown): void {
       break;
     case 'workers':
       to.workers = message.workers;
+      break;
+    case 'neighbours':
+      to.neighbours.set(message.others);
+      break;
+    case 'numbers':
+      to.numbers.give(message.first);
       break;
     case 'ticket-secret':
       to.rotate(message.ticketSecret);
@@ -95,6 +103,7 @@ function leave(deadlineMs: number): Promise<void> {
 
 async function leaveOnce(deadlineMs: number): Promise<void> {
   if (worker !== null) await worker.drain(deadlineMs);
+  worker?.neighbours.close();
   if (socketPath !== null) rmSync(socketPath, { force: true });
   // The control process may have asked for this: its answer goes out in this turn.
   setImmediate(() => {

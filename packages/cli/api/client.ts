@@ -296,6 +296,11 @@ export class ApiClient {
     return (await this.#call(method, `${this.#databasePath(name)}/${rest}`)).body as T;
   }
 
+  /** Resolves when the successors of all workers serve. */
+  reloadEndpoint(): Promise<SystemStatus['endpoint']> {
+    return this.#arm('POST', '/cinnabar/endpoint/reload', {});
+  }
+
   async stop(save: boolean): Promise<void> {
     await this.#call('POST', `/cinnabar/stop?api-version=${API_VERSION}`, { save });
   }

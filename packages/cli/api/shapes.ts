@@ -36,6 +36,8 @@ export interface DatabaseResource {
     readonly cinnabar?: Extension & {
       readonly azureStrict?: boolean;
       readonly guard?: readonly GuardRule[];
+      readonly readFrom?: 'primary' | 'replica';
+      readonly idleTimeoutMinutes?: number;
     };
   };
 }

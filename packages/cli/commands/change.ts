@@ -19,6 +19,9 @@ import {
 } from './options.ts';
 import { showCache } from './show.ts';
 
+/** A week, as the API allows. */
+const MOST_IDLE_MINUTES = 10_080;
+
 interface UpdateFlags extends WaitFlags {
   readonly sku?: string;
   readonly ha?: string;
@@ -27,6 +30,8 @@ interface UpdateFlags extends WaitFlags {
   readonly eviction?: string;
   readonly protocol?: string;
   readonly azureStrict?: string;
+  readonly readFrom?: string;
+  readonly idleTimeout?: string;
   readonly notify?: string;
   readonly tag?: readonly string[];
   readonly port?: string;
@@ -48,6 +53,10 @@ export function updateCommand(): Command {
       new Option('--protocol <protocol>', 'TLS or not').choices(['Encrypted', 'Plaintext']),
     )
     .option('--azure-strict <on|off>', "refuse Azure's blocked commands", state('--azure-strict'))
+    .addOption(
+      new Option('--read-from <copy>', 'which copy serves reads').choices(['primary', 'replica']),
+    )
+    .option('--idle-timeout <minutes>', 'disconnect silent clients (default: 10); 0: never')
     .option('--notify <letters>', 'keyspace notifications, as in Redis; empty: off')
     .option('--port <port>', 'move to another port')
     .option(
@@ -109,15 +118,20 @@ function clusterChange(flags: UpdateFlags): Record<string, unknown> | null {
 }
 
 function databaseChange(flags: UpdateFlags): Record<string, unknown> | null {
+  const cinnabar = {
+    ...(flags.azureStrict === undefined ? {} : { azureStrict: flags.azureStrict === 'Enabled' }),
+    ...(flags.readFrom === undefined ? {} : { readFrom: flags.readFrom }),
+    ...(flags.idleTimeout === undefined
+      ? {}
+      : { idleTimeoutMinutes: whole('--idle-timeout', flags.idleTimeout, 0, MOST_IDLE_MINUTES) }),
+  };
   const properties = {
     ...(flags.accessKeys === undefined ? {} : { accessKeysAuthentication: flags.accessKeys }),
     ...(flags.eviction === undefined ? {} : { evictionPolicy: flags.eviction }),
     ...(flags.policy === undefined ? {} : { clusteringPolicy: flags.policy }),
     ...(flags.protocol === undefined ? {} : { clientProtocol: flags.protocol }),
     ...(flags.notify === undefined ? {} : { notifyKeyspaceEvents: flags.notify }),
-    ...(flags.azureStrict === undefined
-      ? {}
-      : { cinnabar: { azureStrict: flags.azureStrict === 'Enabled' } }),
+    ...(Object.keys(cinnabar).length === 0 ? {} : { cinnabar }),
     ...(flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) }),
   };
   return Object.keys(properties).length === 0 ? null : { properties };

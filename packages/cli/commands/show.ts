@@ -18,6 +18,9 @@ interface Row {
   readonly id: string;
 }
 
+/** Said only where it differs. */
+const AZURES_IDLE_MINUTES = 10;
+
 export function row(cache: Cache): Row {
   const { cluster, database } = cache;
   const settled = cluster.properties.resourceState === 'Running';
@@ -100,6 +103,11 @@ export async function showCache(context: Context, cache: Cache): Promise<void> {
     );
     if (p.redisVersion !== undefined) items.push(['Redis version', p.redisVersion]);
     if (p.cinnabar?.azureStrict === true) items.push(['Azure strict', 'on']);
+    if (p.cinnabar?.readFrom === 'replica') items.push(['Reads from', 'replicas']);
+    const idle = p.cinnabar?.idleTimeoutMinutes ?? AZURES_IDLE_MINUTES;
+    if (idle !== AZURES_IDLE_MINUTES) {
+      items.push(['Idle clients end', idle === 0 ? 'never' : `after ${idle} min`]);
+    }
   }
   const labels = Object.entries(cluster.tags ?? {});
   if (labels.length > 0) items.push(['Tags', labels.map(([k, v]) => `${k}=${v}`).join(', ')]);

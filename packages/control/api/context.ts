@@ -47,5 +47,7 @@ export interface ApiContext {
   readonly now: () => number;
   /** Ends the control process in order; answered before it is called. */
   readonly stop: (options: { readonly save: boolean }) => void;
+  /** Replaces every worker of the endpoint by draining; resolves when the successors serve. */
+  readonly reloadEndpoint: () => Promise<void>;
   readonly log: (level: LogLevel, message: string, data: Record<string, unknown>) => void;
 }

@@ -6,7 +6,7 @@ import type { DatabaseInput } from '../service.ts';
 import type { DatabaseRecord, DatabaseSettings } from '../store/records.ts';
 import { notImplemented } from './answer.ts';
 import { type Read, readFields } from './fields.ts';
-import { MAX_GUARD_RULES } from './limits.ts';
+import { MAX_GUARD_RULES, MAX_IDLE_MINUTES } from './limits.ts';
 import type { ApiVersion } from './versions.ts';
 
 const ReadOnly = Type.Optional(Type.Unknown({ readOnly: true }));
@@ -69,6 +69,8 @@ const Properties = Type.Object({
           { maxItems: MAX_GUARD_RULES },
         ),
       ),
+      readFrom: Type.Optional(Type.Enum(['primary', 'replica'])),
+      idleTimeoutMinutes: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_IDLE_MINUTES })),
     }),
   ),
   provisioningState: ReadOnly,
@@ -113,6 +115,8 @@ export function databaseFromPut(
     // No client of Azure's knows it: only saying so changes it.
     azureStrict: said.cinnabar?.azureStrict ?? stored?.azureStrict ?? false,
     guard: guardOf(said) ?? stored?.guard ?? [],
+    ...pick('readFrom', said.cinnabar?.readFrom ?? stored?.readFrom),
+    ...pick('idleTimeoutMinutes', said.cinnabar?.idleTimeoutMinutes ?? stored?.idleTimeoutMinutes),
   };
   return { ignored, value: { settings, port: said.port ?? null } };
 }
@@ -134,6 +138,8 @@ export function databaseFromPatch(
     ...pick('notifyKeyspaceEvents', said.notifyKeyspaceEvents),
     ...pick('azureStrict', said.cinnabar?.azureStrict),
     ...pick('guard', guardOf(said)),
+    ...pick('readFrom', said.cinnabar?.readFrom),
+    ...pick('idleTimeoutMinutes', said.cinnabar?.idleTimeoutMinutes),
   };
   return { ignored, value: { settings, ...(said.port === undefined ? {} : { port: said.port }) } };
 }

@@ -155,6 +155,31 @@ test('azureStrict is set by the extension and survives a PUT that does not know 
   assert.equal((await call('GET', database(name))).body.properties.cinnabar.azureStrict, true);
 });
 
+test('reads from replicas and the idle time are set by the extension, within bounds', async () => {
+  const name = await makeCache({
+    clusteringPolicy: 'EnterpriseCluster',
+    cinnabar: { readFrom: 'replica', idleTimeoutMinutes: 0 },
+  });
+  const settings = async () => (await call('GET', database(name))).body.properties.cinnabar;
+  assert.equal((await settings()).readFrom, 'replica');
+  assert.equal((await settings()).idleTimeoutMinutes, 0);
+  await rig.done(
+    await call('PATCH', database(name), { properties: { cinnabar: { idleTimeoutMinutes: 30 } } }),
+  );
+  assert.equal((await settings()).readFrom, 'replica');
+  assert.equal((await settings()).idleTimeoutMinutes, 30);
+  for (const cinnabar of [{ idleTimeoutMinutes: -1 }, { readFrom: 'anywhere' }]) {
+    const refusal = await call('PATCH', database(name), { properties: { cinnabar } });
+    assert.equal(refusal.status, 400);
+  }
+  const direct = await makeCache({ clusteringPolicy: 'OSSCluster' });
+  const refusal = await call('PATCH', database(direct), {
+    properties: { cinnabar: { readFrom: 'replica' } },
+  });
+  assert.equal(refusal.status, 400);
+  assert.match(refusal.body.error.message, /READONLY/);
+});
+
 test('a failed create stays and can be repeated, with another policy too', async () => {
   const name = await makeCluster();
   rig.executor.fail = { code: 'EngineMissing', message: 'no engine' };

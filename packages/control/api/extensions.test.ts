@@ -63,6 +63,13 @@ test('a failpoint is armed for a time and disarmed; unknown ones are refused by 
   await until(async () => (await rig.call('GET', path)).body.armed === null);
 });
 
+test('the endpoint’s workers are replaced when asked', async () => {
+  const answer = await rig.call('POST', '/cinnabar/endpoint/reload', { body: {} });
+  assert.equal(answer.status, 200);
+  assert.equal(rig.reloads, 1);
+  assert.ok('workers' in answer.body);
+});
+
 test('stop is answered, then done', async () => {
   const answer = await rig.call('POST', '/cinnabar/stop', { body: { save: false } });
   assert.equal(answer.status, 202);

@@ -2,6 +2,8 @@
 
 const MIB = 1024 * 1024;
 
+/** A week: an idle time beyond is as good as none (0). */
+export const MAX_IDLE_MINUTES = 10_080;
 /** Azure takes 4 MiB; the largest body that means something here (50 tags) has 40 KiB. */
 export const MAX_BODY_BYTES = 1 * MIB;
 /** Deeper JSON has no meaning here and would cost stack when it is stored. */

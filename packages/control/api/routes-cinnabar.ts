@@ -23,6 +23,7 @@ export const CINNABAR_ROUTES: readonly Route[] = [
   extension('POST', '/cinnabar/operations/:operation/cancel', cancel),
   extension('GET', '/cinnabar/events', events),
   extension('POST', '/cinnabar/stop', stop),
+  extension('POST', '/cinnabar/endpoint/reload', reloadEndpoint),
   extension('GET', `${DATABASE_PATH}/shards`, (call) =>
     ok({ value: call.service.shards(databaseOf(call).database.id) }),
   ),
@@ -135,6 +136,11 @@ function badQuery(name: string, value: string, expected: string): ControlError {
     `${name} '${value.slice(0, 40)}' is not valid: ${expected}.`,
     name,
   );
+}
+
+async function reloadEndpoint(call: Call): Promise<Answer> {
+  await call.context.reloadEndpoint();
+  return ok(call.service.status().endpoint);
 }
 
 function stop(call: Call): Answer {

@@ -21,6 +21,7 @@ const context = () => ({
   token: TOKEN,
   now: Date.now,
   stop: () => {},
+  reloadEndpoint: async () => {},
   log: () => {},
 });
 

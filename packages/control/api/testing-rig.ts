@@ -59,6 +59,7 @@ export interface Rig {
   };
   room: Room;
   readonly stops: { save: boolean }[];
+  reloads: number;
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** Polls Azure-AsyncOperation to its end; answers the last status document. */
   done(answer: Answer): Promise<Answer['body']>;
@@ -89,9 +90,10 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     Date.now,
   );
   const sub = options.subscriptionId ?? randomUUID();
-  const rig: Pick<Rig, 'log' | 'stops' | 'cluster'> & { room: Room } = {
+  const rig: Pick<Rig, 'log' | 'stops' | 'reloads' | 'cluster'> & { room: Room } = {
     log: [],
     stops: [],
+    reloads: 0,
     cluster: { prepare: async () => {}, release: async () => {} },
     room: roomOf(512 * GIB),
   };
@@ -135,6 +137,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       token: TOKEN,
       now: Date.now,
       stop: (asked) => rig.stops.push(asked),
+      reloadEndpoint: async () => void rig.reloads++,
       log: (level, message, data) => rig.log.push({ level, message, data }),
     },
     { http: { hosts: ['127.0.0.1'], port: 0 }, https: options.https ?? null },

@@ -7,7 +7,12 @@ import {
   GROUP_TYPE,
   groupId,
 } from '../resources/index.ts';
-import type { ClusterRecord, DatabaseRecord, GroupRecord } from '../store/records.ts';
+import {
+  type ClusterRecord,
+  type DatabaseRecord,
+  type GroupRecord,
+  IDLE_TIMEOUT_MINUTES,
+} from '../store/records.ts';
 import { displayLocation } from './regions.ts';
 import type { ApiVersion } from './versions.ts';
 import { clusterWarnings, databaseWarnings } from './warnings.ts';
@@ -101,6 +106,8 @@ export function databaseView(
       cinnabar: {
         azureStrict: settings.azureStrict,
         guard: settings.guard,
+        readFrom: settings.readFrom ?? 'primary',
+        idleTimeoutMinutes: settings.idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES,
         sizing,
         miniature: sizing.scaled,
         reason: database.reason,

@@ -205,6 +205,7 @@ export class System {
         token: parts.token,
         now: Date.now,
         stop: this.#stopAsked,
+        reloadEndpoint: () => parts.fleet.reload(),
         log: (level, message, data) => this.#log[level](data, message),
       },
       {

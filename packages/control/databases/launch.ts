@@ -6,15 +6,16 @@ import type {
   EngineTls,
   StartRole,
 } from '../../engine/contract.ts';
-import type {
-  DatabaseRecord,
-  EvictionPolicy,
-  InstanceRecord,
-  InternalSecrets,
-  ShardRecord,
-  StartKind,
+import {
+  type DatabaseRecord,
+  type EvictionPolicy,
+  IDLE_TIMEOUT_MINUTES,
+  type InstanceRecord,
+  type InternalSecrets,
+  type ShardRecord,
+  type StartKind,
 } from '../store/records.ts';
-import { CONNECTION_RESERVE, IDLE_TIMEOUT_MS } from './limits.ts';
+import { CONNECTION_RESERVE, MINUTE_MS } from './limits.ts';
 import { mostEngineClients } from './open-files.ts';
 
 const EVICTION: Readonly<Record<EvictionPolicy, string>> = {
@@ -55,7 +56,13 @@ export function liveSettings(database: DatabaseRecord): Record<string, string> {
     // A backlog that is freed takes the replication id with it, and that id proves candidates fit.
     'repl-backlog-ttl': '0',
     // Where clients are direct the engine ends idle ones. Our own links are never idle for so long.
-    ...(settings.policy === 'OSSCluster' ? { timeout: String(IDLE_TIMEOUT_MS / 1000) } : {}),
+    ...(settings.policy === 'OSSCluster'
+      ? {
+          timeout: String(
+            (settings.idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES) * (MINUTE_MS / 1000),
+          ),
+        }
+      : {}),
     ...(isClustered(database)
       ? {
           // Otherwise a primary that gave its last slot away becomes a replica of the new owner.

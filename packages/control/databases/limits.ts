@@ -57,8 +57,7 @@ export const DELAY_PROBE_MS = 250;
 export const APPLY_DEADLINE_MS = 10_000;
 /** The last waits of a create that failed, kept for its error. */
 export const WAITS_SHOWN = 5;
-/** As Azure: an idle client is disconnected after ten minutes. */
-export const IDLE_TIMEOUT_MS = 600_000;
+export const MINUTE_MS = 60_000;
 /** A publication that failed (no endpoint yet) is tried again after this. */
 export const PUBLISH_RETRY_MS = 500;
 /** While a start waits for its caches it looks this often. */

@@ -7,7 +7,8 @@ import type {
   UserView,
 } from '../../endpoint/control-protocol.ts';
 import type { DatabaseRecord, InstanceRecord, ShardRecord } from '../store/records.ts';
-import { IDLE_TIMEOUT_MS } from './limits.ts';
+import { IDLE_TIMEOUT_MINUTES } from '../store/records.ts';
+import { MINUTE_MS } from './limits.ts';
 
 export interface ViewInput {
   readonly database: DatabaseRecord;
@@ -38,12 +39,12 @@ export function viewOf(input: ViewInput): DatabaseView | null {
     users: input.users,
     limits: {
       maxConnections: database.sizing.maxConnections,
-      idleTimeoutMs: IDLE_TIMEOUT_MS,
+      idleTimeoutMs: (database.settings.idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES) * MINUTE_MS,
       outputBufferBytes: database.sizing.outputBufferBytes,
     },
     guard: database.settings.guard,
     azureStrict: database.settings.azureStrict,
-    readFrom: 'primary',
+    readFrom: database.settings.readFrom ?? 'primary',
     shards: shards.filter(concernsClients).map((shard) => shardView(input, shard)),
   };
 }

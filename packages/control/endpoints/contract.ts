@@ -51,6 +51,8 @@ export interface EndpointFleet {
   /** Renews the lease and replaces the watchdog's targets; to be called at least each 3 s. */
   renewLease(targets: readonly WatchdogTarget[]): void;
   onEvent(listener: (event: Event) => void): void;
+  /** Replaces every worker: successors first, then the old ones drain. No connection is refused. */
+  reload(): Promise<void>;
   status(): FleetStatus;
   /** The control process leaves; supervisor and workers stay. */
   detach(): void;

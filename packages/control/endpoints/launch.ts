@@ -9,7 +9,11 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROTOCOL } from '../../endpoint/control-protocol.ts';
-import { SUPERVISOR_PROGRAM, WORKER_SOCKET } from '../../endpoint/supervisor-protocol.ts';
+import {
+  neighbourSocket,
+  SUPERVISOR_PROGRAM,
+  WORKER_SOCKET,
+} from '../../endpoint/supervisor-protocol.ts';
 import { ControlError } from '../errors.ts';
 import { LOG_BYTES, ORPHAN_DRAIN_MS, ORPHAN_RELEASE_MS, RUN_FOLDER_BYTES } from './limits.ts';
 import { Peer } from './peer.ts';
@@ -104,7 +108,9 @@ export async function drainOrphans(
           onClose: () => {},
         });
       } catch {
-        rmSync(path, { force: true }); // nobody listens: only the name was left
+        // Nobody listens: only the names were left.
+        rmSync(path, { force: true });
+        rmSync(neighbourSocket(path), { force: true });
         return;
       }
       drained.push(pid);

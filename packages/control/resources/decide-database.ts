@@ -5,6 +5,7 @@ import type { DatabaseInput } from '../service.ts';
 import type {
   ClusterRecord,
   DatabaseRecord,
+  DatabaseSettings,
   OperationRecord,
   PortClaim,
 } from '../store/records.ts';
@@ -46,9 +47,30 @@ export function decideDatabase(
   const sizing = catalogue.sizing({ sku, capacity, highAvailability, policy });
   checkProtocol(input.settings);
   checkGuard(input.settings);
+  checkReadFrom(input.settings);
   return current === null
     ? create(situation, input, sizing, stamp)
     : update(situation, current, input, sizing, stamp);
+}
+
+/** Clients of OSSCluster talk to the copies themselves: nobody stands in between to choose one. */
+function checkReadFrom({ policy, readFrom, azureStrict }: DatabaseSettings): void {
+  if (readFrom !== 'replica') return;
+  if (azureStrict) {
+    throw new ControlError(
+      'InvalidParameter',
+      400,
+      "properties.cinnabar.readFrom 'replica' needs READONLY, which azureStrict refuses: choose one of them.",
+      'properties.cinnabar.readFrom',
+    );
+  }
+  if (policy !== 'OSSCluster') return;
+  throw new ControlError(
+    'InvalidParameter',
+    400,
+    "properties.cinnabar.readFrom 'replica' is for EnterpriseCluster and NoCluster; with OSSCluster a client chooses by READONLY on a replica's own port.",
+    'properties.cinnabar.readFrom',
+  );
 }
 
 function create(

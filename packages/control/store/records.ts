@@ -79,6 +79,9 @@ export type EvictionPolicy =
   | 'VolatileRandom'
   | 'NoEviction';
 
+/** Azure's: clients that say nothing for so long are disconnected. */
+export const IDLE_TIMEOUT_MINUTES = 10;
+
 /** Writable settings of a database, as desired. */
 export interface DatabaseSettings {
   readonly clientProtocol: 'Encrypted' | 'Plaintext';
@@ -91,6 +94,10 @@ export interface DatabaseSettings {
   readonly azureStrict: boolean;
   /** Extension: rules for expensive commands, at most one a command. */
   readonly guard: readonly GuardRule[];
+  /** Extension: which copy serves the reads of clients that do not say so themselves. Absent: primary. */
+  readonly readFrom?: 'primary' | 'replica';
+  /** Extension: a client that says nothing for so long is disconnected; 0: never. Absent: as Azure. */
+  readonly idleTimeoutMinutes?: number;
 }
 
 export interface DatabaseRecord {

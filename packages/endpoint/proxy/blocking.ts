@@ -88,6 +88,7 @@ class Blocked {
 
   issue(lane: Lane): void {
     this.#lane = lane;
+    this.#session.lanes.wroteHidden(lane.shard);
     lane.ask(this.#session, this.#call.command, encodeCommand(this.#args), 1, {
       onReply: (reply) => this.#answered(reply),
       onLost: (_reason, sent) => {

@@ -10,7 +10,7 @@ import { KEY, startShards } from './testing-engines.ts';
 
 test('client libraries', async (t) => {
   const { views } = await startShards(t, 3);
-  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  const running = await startProxy({ shards: views, keys: { default: KEY }, workers: 2 });
   t.after(() => running.close());
 
   const options = {

@@ -67,10 +67,7 @@ export const configCommand: Handler = (call) => {
       );
       return TAKEN;
     default:
-      return refuse(
-        session,
-        "-ERR unknown command 'CONFIG', with args beginning with: 'RESETSTAT' \r\n",
-      );
+      return refuse(session, "-ERR unknown subcommand 'RESETSTAT'. Try CONFIG HELP.\r\n");
   }
 };
 
@@ -90,6 +87,7 @@ function serviceLanes(session: Session): readonly Lane[] | typeof STALLED | stri
       protocol: session.state.protocol,
       database: 0,
       tracking: null,
+      noTouch: false,
     });
     const lane = shard.smallLane(group);
     if (lane === null) {

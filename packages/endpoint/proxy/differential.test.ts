@@ -127,6 +127,14 @@ function makeCommand(next: () => number): Word[] {
 
 /** Now and then a transaction: on keys of one slot, sometimes with mistakes in it. */
 function makeSome(next: () => number): Word[][] {
+  if (next() < 0.02) {
+    const off = next() < 0.5;
+    return [
+      ['CLIENT', 'REPLY', off ? 'OFF' : 'SKIP'],
+      makeCommand(next),
+      ...(off ? [makeCommand(next), ['CLIENT', 'REPLY', 'ON']] : []),
+    ];
+  }
   if (next() > 0.07) return [makeCommand(next)];
   const tag = `{t${Math.floor(next() * 3)}}`;
   const inner: Word[][] = [
@@ -166,7 +174,7 @@ function cut(bytes: Buffer, next: () => number): Buffer[] {
 test('random commands: byte for byte what a bare engine answers', async (t) => {
   const { views } = await startShards(t, 3);
   const bare = await startBare(t);
-  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  const running = await startProxy({ shards: views, keys: { default: KEY }, workers: 2 });
   t.after(() => running.close());
   for (let seed = 1; seed <= SEQUENCES; seed++) {
     const next = random(seed * 7919);

@@ -44,7 +44,7 @@ export function dispatch(
   found: number,
   scanner: RequestScanner,
 ): number {
-  if (found !== SCAN_INLINE) return handle(session, bytes, start, scanner.end, scanner);
+  if (found !== SCAN_INLINE) return offer(session, bytes, start, scanner.end, scanner);
   const args = splitInline(bytes.subarray(scanner.lineStart, scanner.lineEnd));
   if (args === null) {
     session.reply('-ERR Protocol error: unbalanced quotes in request\r\n');
@@ -54,7 +54,24 @@ export function dispatch(
   if (args.length === 0) return TAKEN;
   const whole = encodeCommand(args);
   inlineScanner.scan(whole, 0, whole.length, FULL_BOUNDS);
-  return handle(session, whole, 0, whole.length, inlineScanner);
+  return offer(session, whole, 0, whole.length, inlineScanner);
+}
+
+/** With CLIENT REPLY SKIP said before, this command's reply is dropped, whatever it is. */
+function offer(
+  session: Session,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  args: RequestScanner,
+): number {
+  const { state, order } = session;
+  if (state.replies !== 'skip-next') return handle(session, bytes, start, end, args);
+  state.replies = 'on';
+  order.muting = true;
+  const took = handle(session, bytes, start, end, args);
+  state.setReplies(took === STALLED ? 'skip-next' : state.replies);
+  return took;
 }
 
 function handle(
@@ -85,11 +102,7 @@ function handle(
   if (root.subcommands !== null && args.count > 1) {
     const sub = root.subcommands.find(bytes, args.starts[1] ?? 0, args.ends[1] ?? 0);
     if (sub === null) {
-      const given = textOf(bytes, args, 1).slice(0, 128);
-      return refuse(
-        session,
-        `-ERR unknown subcommand '${clean(given)}'. Try ${root.name.toUpperCase()} HELP.\r\n`,
-      );
+      return refuse(session, unknownSubcommand(root, bytes, args));
     }
     command = sub;
   }
@@ -102,7 +115,10 @@ function handle(
   }
   const { fate } = command;
   if (fate.kind === 'refused' || (proxy.view.azureStrict && AZURE_BLOCKED.has(command.name))) {
-    return refuse(session, unknownCommand(bytes, args));
+    return refuse(
+      session,
+      command === root ? unknownCommand(bytes, args) : unknownSubcommand(root, bytes, args),
+    );
   }
   const call: Call = { session, command, bytes, start, end, args };
   if (state.subscriber !== null && state.protocol === 2 && !SUBSCRIBED.has(command.name)) {
@@ -126,13 +142,14 @@ function handle(
   const { last } = session.order;
   const took = rule === null ? execute(call) : underGuard(call, rule, execute);
   if (took === TAKEN) {
+    if (state.caching !== null && !command.name.startsWith('client|')) state.cachingUsed();
     session.commands++;
     session.lastCommand = command.name;
     const meter = proxy.world.meter.of(command);
     meter.requestBytes.add(end - start, 1);
     // Answered at once: nobody else counts it.
     if (fate.kind === 'local' && session.order.last === last) meter.calls++;
-    if (proxy.monitors.size > 0) proxy.monitors.saw(session, command.name, bytes, args);
+    if (proxy.monitors.watching) proxy.monitors.saw(session, command.name, bytes, args);
   }
   return took;
 }
@@ -200,9 +217,10 @@ export function toShard(call: Call, shard: Shard | null): number {
       index > 0 &&
       index < args.count &&
       large.isLarge(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0, command.id));
-  const lane = session.laneFor(shard, isLarge);
+  const lane = session.laneFor(shard, isLarge, command);
   if (lane === null) return STALLED;
   session.lanes.wrote(lane, command);
+  session.state.sayCaching(lane);
   lane.send(session, command, bytes, start, end, 1);
   return TAKEN;
 }
@@ -237,6 +255,11 @@ function unknownCommand(bytes: Buffer, args: RequestScanner): string {
   const from = args.starts[0] ?? 0;
   const name = bytes.toString('latin1', from, Math.min(args.ends[0] ?? 0, from + 128));
   return `-ERR unknown command '${clean(name)}', with args beginning with: ${clean(beginning)}\r\n`;
+}
+
+function unknownSubcommand(root: Command, bytes: Buffer, args: RequestScanner): string {
+  const given = textOf(bytes, args, 1).slice(0, 128);
+  return `-ERR unknown subcommand '${clean(given)}'. Try ${root.name.toUpperCase()} HELP.\r\n`;
 }
 
 /** The engine never lets a line end within an error. */

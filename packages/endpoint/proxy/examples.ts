@@ -36,7 +36,7 @@ script flush | script kill | script help | function list | function dump | funct
 function help | function load x
 multi | set {w}a 1 | exec | multi | discard | watch {w}a | unwatch | publish nobody x | spublish nobody x | pubsub channels | pubsub numsub a | pubsub numpat
 pubsub shardchannels | pubsub shardnumsub a | pubsub help
-ping | ping x | echo hi | select 0 | client getname | client setname me | client setinfo lib-name x | client no-touch off | client getredir
+ping | ping x | echo hi | select 0 | client getname | client setname me | client setinfo lib-name x | client no-touch on | client no-touch off | client getredir
 client trackinginfo | client reply on | client unblock 999999 | client caching yes | client capa redirect | command count | command getkeys get a | command getkeysandflags get a
 command info get | command docs get | command list filterby pattern getset | command help | acl whoami | acl cat string | acl help | readonly | readwrite | asking
 cluster keyslot a | cluster info | dbsize | slowlog len | slowlog reset | slowlog help | slowlog get | commandlog len slow | commandlog reset slow | commandlog help | commandlog get 1 slow
@@ -55,15 +55,13 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   move: 'a clustered database has only database 0',
   randomkey: 'drawn by chance',
   'acl|cat': 'the order within a category is by chance',
-  'client|reply': 'OFF and SKIP are not offered by this endpoint',
   'client|unblock': "ids are the endpoint's",
   swapdb: 'a clustered database has only database 0',
   asking: 'accepted, without effect: no client sees a slot in flight',
-  readonly: 'accepted, without effect: which copy is read is a setting of the database',
-  readwrite: 'accepted, without effect',
+  readonly: 'works, though one address looks like a server without cluster',
+  readwrite: 'works, though one address looks like a server without cluster',
   'client|help': 'names what this endpoint offers',
-  'client|caching': 'OPTIN and OPTOUT are not offered by this endpoint',
-  'client|tracking': 'RESP3 only; REDIRECT, OPTIN and OPTOUT are not offered',
+  'client|tracking': 'RESP3 only; REDIRECT, which is for RESP2, is not offered',
   'cluster|info': 'one address looks like one server without cluster',
   'cluster|keyslot': 'works, though one address looks like a server without cluster',
   'config|help': 'names the subset that this endpoint offers',

@@ -17,7 +17,7 @@ function promoted(shard: TestShard): ShardView {
 
 async function setUp(t: Parameters<typeof startShards>[0], count = 1) {
   const cluster = await startShards(t, count, true);
-  const running = await startProxy({ shards: cluster.views, keys: { default: KEY } });
+  const running = await startProxy({ shards: cluster.views, keys: { default: KEY }, workers: 2 });
   t.after(() => running.close());
   return { ...cluster, running };
 }
@@ -39,10 +39,7 @@ test('a killed primary: new commands wait for the next one, writes in flight are
   // In flight: the engine is stopped, so nothing is answered; then it is killed.
   kill(shard.primary.process.pid, 'SIGSTOP');
   a.send(['INCR', 'k'], ['GET', 'k'], ['GET', 'none']);
-  await eventually(
-    'it is in flight',
-    () => (running.proxy.world.topology.first()?.inFlight ?? 0) >= 3,
-  );
+  await eventually('it is in flight', () => running.inFlight() >= 3);
   const b = await RawClient.open(running.port);
   kill(shard.primary.process.pid, 'SIGKILL');
   await eventually('the loss is seen', () => running.events.some((e) => e.kind === 'shard-lost'));
@@ -111,7 +108,7 @@ test('a planned switch under load: no error, nothing lost, nothing twice', async
       const facts = await to.link.facts(MS);
       return facts.role === 'replica' && facts.link === 'up' && !facts.syncing;
     });
-    await running.proxy.hold('test/0', Date.now() + 4000);
+    await running.hold('test/0', Date.now() + 4000);
     await from.link.pauseWrites(5000, MS);
     const { offset } = await from.link.facts(MS);
     await eventually('equal offsets', async () => (await to.link.facts(MS)).offset >= offset);
@@ -121,7 +118,7 @@ test('a planned switch under load: no error, nothing lost, nothing twice', async
     running.apply({
       shards: [{ ...shard.view, primary: instance(to), replicas: [instance(from)] }],
     });
-    running.proxy.release('test/0', round + 2);
+    running.release('test/0');
     [from, to] = [to, from];
     const before = counts.reduce((a, b) => a + b, 0);
     await eventually('the load goes on', () => counts.reduce((a, b) => a + b, 0) > before + 50);
@@ -137,8 +134,8 @@ test('a hold that is not quiet in time rejects and lets go', async (t) => {
   const a = await RawClient.open(running.port);
   kill(shard.primary.process.pid, 'SIGSTOP');
   a.send(['SET', 'x', '1']);
-  await eventually('in flight', () => (running.proxy.world.topology.first()?.inFlight ?? 0) >= 1);
-  await assert.rejects(running.proxy.hold('test/0', Date.now() + 60), HoldExpired);
+  await eventually('in flight', () => running.inFlight() >= 1);
+  await assert.rejects(running.hold('test/0', Date.now() + 60), HoldExpired);
   kill(shard.primary.process.pid, 'SIGCONT');
   assert.equal((await a.settled()).toString(), '+OK\r\n');
 });

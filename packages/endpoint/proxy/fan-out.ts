@@ -42,12 +42,21 @@ export function all(call: Call, merge: Merge): number {
     const sha = session.proxy.scripts.remember(bytesOf(bytes, call.args, 2));
     for (const lane of lanes) session.proxy.scripts.loaded(lane.node, sha);
   }
-  if (command.name === 'script|flush') session.proxy.scripts.flush();
+  if (command.name === 'script|flush') {
+    session.proxy.scripts.flush();
+    session.proxy.across.tell({ kind: 'scripts-flushed' });
+  }
   const whole = Buffer.from(bytes.subarray(start, end));
   const limit = call.args.count > 2 ? Number(textOf(bytes, call.args, 2)) : 10;
-  gather(session, call, lanes, whole, (results) =>
-    join(session, command.name, merge, lanes, results, limit),
-  );
+  const others =
+    merge === 'info' && !session.proxy.across.alone
+      ? session.proxy.across.sum({ kind: 'connected' })
+      : null;
+  gather(session, call, lanes, whole, (results) => {
+    const joined = (elsewhere: number): Buffer =>
+      join(session, command.name, merge, lanes, results, limit, elsewhere);
+    return others === null ? joined(0) : others.then(joined);
+  });
   return TAKEN;
 }
 
@@ -57,7 +66,7 @@ function gather(
   call: Call,
   lanes: readonly Lane[],
   whole: Buffer,
-  joined: (results: readonly PartResult[]) => Buffer,
+  joined: (results: readonly PartResult[]) => Buffer | Promise<Buffer>,
 ): void {
   const place = session.order.place(call.command);
   const results = new Array<PartResult>(lanes.length);
@@ -67,7 +76,10 @@ function gather(
     const slot = lane.shard.view.slots[0]?.[0] ?? 0;
     new Part(session, call.command, lane, slot, whole, 1, (result) => {
       results[i] = result;
-      if (--left === 0) session.fill(place, joined(results));
+      if (--left > 0) return;
+      const reply = joined(results);
+      if ('then' in reply) void reply.then((bytes) => session.fill(place, bytes));
+      else session.fill(place, reply);
     });
   }
 }
@@ -79,6 +91,7 @@ function join(
   lanes: readonly Lane[],
   results: readonly PartResult[],
   limit: number,
+  elsewhere: number,
 ): Buffer {
   const replies: Buffer[] = [];
   const failed: number[] = [];
@@ -139,7 +152,7 @@ function join(
       return Buffer.from(`*${length}\r\n${lines.join('')}`);
     }
     case 'info':
-      return mergeInfo(session, replies);
+      return mergeInfo(session, replies, session.proxy.sessions.size + elsewhere);
     case 'slowlog':
       return mergeSlowlog(replies, limit);
     case 'histogram':

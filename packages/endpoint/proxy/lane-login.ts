@@ -14,12 +14,18 @@ export interface LaneLogin {
   readonly database: number;
   /** Lanes of one tracking session; null: shared. */
   readonly tracking: TrackingState | null;
+  /** Lanes of sessions that said CLIENT NO-TOUCH ON. */
+  readonly noTouch: boolean;
 }
+
+/** Which copy of the shard a lane leads to; a replica of a cluster must be told that it may answer. */
+export type LaneCopy = 'primary' | 'replica' | 'cluster-replica';
 
 /** Logs in. `done` gets the engine's CLIENT ID, or what went wrong. */
 export function introduce(
   socket: Socket,
   login: LaneLogin,
+  copy: LaneCopy,
   done: (result: number | string) => void,
 ): void {
   const { twin, password, protocol, database } = login;
@@ -28,6 +34,8 @@ export function introduce(
     ['CLIENT', 'ID'],
   ];
   if (database !== 0) commands.push(['SELECT', String(database)]);
+  if (copy === 'cluster-replica') commands.push(['READONLY']);
+  if (login.noTouch) commands.push(['CLIENT', 'NO-TOUCH', 'ON']);
   if (login.tracking !== null) commands.push([...login.tracking.prelude]);
   let answers = 0;
   let id = 0;

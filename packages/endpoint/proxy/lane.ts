@@ -17,7 +17,7 @@ import type { Command } from '../../resp/table/index.ts';
 import { Collected } from './collected.ts';
 import { Journal } from './journal.ts';
 import { LaneFlow } from './lane-flow.ts';
-import { introduce, type LaneLogin } from './lane-login.ts';
+import { introduce, type LaneCopy, type LaneLogin } from './lane-login.ts';
 import { failLane } from './lane-loss.ts';
 import { BULK_BYTES, CLIENT_HIGH_WATER, LANE_CONNECT_MS, LANE_HIGH_WATER } from './limits.ts';
 import { answered as measured, sized } from './measure.ts';
@@ -57,6 +57,7 @@ export class Lane {
   onQuiet: (() => void) | null = null;
   /** The instance it is connected to. */
   readonly node: string;
+  readonly copy: LaneCopy;
   /** A WAIT stands in it: others keep away. */
   waits = 0;
 
@@ -77,11 +78,13 @@ export class Lane {
     at: { readonly node: string; readonly socket: string },
     login: LaneLogin,
     kind: LaneKind,
+    copy: LaneCopy = 'primary',
   ) {
     this.world = world;
     this.shard = shard;
     this.login = login;
     this.kind = kind;
+    this.copy = copy;
     this.node = at.node;
     this.journal = new Journal(world.blocks);
     this.usedAt = world.now;
@@ -100,7 +103,7 @@ export class Lane {
   }
 
   #introduce(): void {
-    introduce(this.#socket, this.login, (result) => {
+    introduce(this.#socket, this.login, this.copy, (result) => {
       if (typeof result === 'string') return this.close(result);
       this.engineClient = result;
       this.#socket.on('data', (chunk: Buffer) => this.#onData(chunk));
@@ -305,7 +308,7 @@ export class Lane {
 
   #deliver(pending: Pending, chunk: Buffer, start: number, end: number): void {
     const { session } = pending;
-    if (session === null || session.gone) return;
+    if (session === null || session.gone || pending.muted) return;
     if (session.order.head === pending) {
       session.push(chunk, start, end);
     } else {

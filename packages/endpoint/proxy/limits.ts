@@ -42,6 +42,9 @@ export const OWN_LANES = 4096;
 /** Idle own connections kept for the next blocking command of the same user. */
 export const OWN_LANES_KEPT = 8;
 
+/** A worker that leaves waits so long for the first word of a client that has only just connected. */
+export const DRAIN_FRESH_MS = 2000;
+
 /** How long a command waits for a shard that is held, down or not reachable, before it fails. A
  * failover takes milliseconds, a cold start seconds; most clients' own limit is 5 to 15 s. */
 export const SHARD_WAIT_MS = 10_000;
@@ -77,6 +80,16 @@ export const LOGIN_DELAY_MAX_MS = 2000;
 /** Addresses remembered for that, and for how long. */
 export const LOGIN_ADDRESSES = 4096;
 export const LOGIN_FORGET_MS = 60_000;
+
+/** A replica that is further behind than this is not read from. */
+export const REPLICA_LAG_MS = 1000;
+/** Primary and replicas are asked for their offsets this often while somebody reads from replicas:
+ * a session that has just written reads from the primary for about so long. */
+export const REPLICA_POLL_MS = 25;
+/** ...and no longer asked when nobody has for this long. */
+export const REPLICA_UNUSED_MS = 2000;
+/** Offsets of the primary remembered: a little more than the bound on the lag. */
+export const REPLICA_OFFSETS = 64;
 
 /** Queued commands of one MULTI: bytes. The engine's own query buffer limit. */
 export const TRANSACTION_BYTES = 256 * 1024 * 1024;

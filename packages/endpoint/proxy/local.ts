@@ -133,10 +133,8 @@ const reset: Handler = ({ session }) => {
   state.subscriber = null;
   state.tracking?.leave();
   state.setTracking(null);
-  if (session.proxy.monitors.remove(session)) session.proxy.refreshSessions();
+  session.proxy.monitors.remove(session);
   state.name = '';
-  state.replies = 'on';
-  state.database = 0;
   state.logOut();
   session.reply('+RESET\r\n');
   return TAKEN;
@@ -162,6 +160,14 @@ const select: Handler = ({ session, bytes, args }) => {
 };
 /** Databases of a standalone engine, by its default. */
 const DATABASES = 16;
+
+const readonly: Handler = ({ session, command }) => {
+  if (busy(session)) return STALLED;
+  session.state.readonly = command.name === 'readonly';
+  session.state.refresh();
+  session.reply('+OK\r\n');
+  return TAKEN;
+};
 
 const ok: Handler = ({ session }) => {
   session.reply('+OK\r\n');
@@ -194,7 +200,6 @@ const monitor: Handler = ({ session }) => {
     return refuse(session, '-ERR monitor-limit: too many MONITOR sessions\r\n');
   }
   state.setMode({ kind: 'monitor' });
-  proxy.refreshSessions();
   session.reply('+OK\r\n');
   return TAKEN;
 };
@@ -208,6 +213,7 @@ export const LOCAL: Readonly<Record<string, Handler>> = {
   reset,
   select,
   ok,
+  readonly,
   role,
   whoami,
   dryrun,

@@ -39,16 +39,8 @@ export class Logins {
   /** Notes a failed login; answers for how many milliseconds its reply is held back. */
   failed(session: Session, user: string): number {
     const address = hostOf(session.client.address);
-    const now = performance.now();
-    const failures = this.#failures.get(address) ?? { count: 0, lastAt: now };
-    failures.count++;
-    failures.lastAt = now;
-    this.#failures.delete(address);
-    this.#failures.set(address, failures);
-    if (this.#failures.size > LOGIN_ADDRESSES) {
-      const [oldest] = this.#failures.keys();
-      if (oldest !== undefined) this.#failures.delete(oldest);
-    }
+    const count = this.note(address);
+    this.#proxy.across.tell({ kind: 'login-failed', host: address });
     const { host } = this.#proxy.world;
     host.emit({
       type: 'event',
@@ -59,11 +51,33 @@ export class Logins {
       user: user.slice(0, 64),
       reason: 'wrong-user-or-key',
     });
-    return Math.min(LOGIN_DELAY_MAX_MS, LOGIN_DELAY_MS * 2 ** Math.min(10, failures.count - 1));
+    return Math.min(LOGIN_DELAY_MAX_MS, LOGIN_DELAY_MS * 2 ** Math.min(10, count - 1));
   }
 
   succeeded(session: Session): void {
-    this.#failures.delete(hostOf(session.client.address));
+    const address = hostOf(session.client.address);
+    if (!this.#failures.has(address)) return;
+    this.forgive(address);
+    this.#proxy.across.tell({ kind: 'login-succeeded', host: address });
+  }
+
+  /** One more failure of this address, here or in another worker; answers how many there were. */
+  note(address: string): number {
+    const now = performance.now();
+    const failures = this.#failures.get(address) ?? { count: 0, lastAt: now };
+    failures.count++;
+    failures.lastAt = now;
+    this.#failures.delete(address);
+    this.#failures.set(address, failures);
+    if (this.#failures.size > LOGIN_ADDRESSES) {
+      const [oldest] = this.#failures.keys();
+      if (oldest !== undefined) this.#failures.delete(oldest);
+    }
+    return failures.count;
+  }
+
+  forgive(address: string): void {
+    this.#failures.delete(address);
   }
 
   sweep(): void {

@@ -12,7 +12,8 @@ interface InfoLine {
 }
 
 /** INFO of all shards as one server's: counters added, identity of the endpoint put in. */
-export function mergeInfo(session: Session, replies: readonly Buffer[]): Buffer {
+/** `clients`: connections of the database, in all workers. */
+export function mergeInfo(session: Session, replies: readonly Buffer[], clients: number): Buffer {
   const texts = replies.map((reply) => payload(reply).toString('latin1').split('\r\n'));
   const [first = []] = texts;
   const sums = new Map<string, number>();
@@ -30,7 +31,7 @@ export function mergeInfo(session: Session, replies: readonly Buffer[]): Buffer 
   const emit = (line: string): void => {
     const { name } = parse(line);
     seen.add(name);
-    if (name === 'connected_clients') out.push(`${name}:${session.proxy.sessions.size}`);
+    if (name === 'connected_clients') out.push(`${name}:${clients}`);
     else if (name === 'cluster_enabled' && standalone) out.push(`${name}:0`);
     else if ((name === 'redis_mode' || name === 'server_mode') && standalone) {
       out.push(`${name}:standalone`);

@@ -1,6 +1,12 @@
-/** MONITOR: what clients of this endpoint send, in the engine's format, secrets left out. */
+/**
+ * MONITOR: what clients of this database send, in the engine's format, secrets left out. Workers tell
+ * each other how many monitors they have; a worker whose neighbours have some sends them what its own
+ * clients do, a tick's worth at once. A worker that reads too slowly misses lines, and a line says how
+ * many.
+ */
 import type { ArgumentRanges } from '../../resp/table/index.ts';
 import { MONITOR_ARGUMENT_BYTES, MONITOR_ARGUMENTS, MONITORS } from './limits.ts';
+import type { ProxyPath } from './proxy.ts';
 import { bytesOf } from './route.ts';
 import type { Session } from './session.ts';
 
@@ -8,42 +14,98 @@ import type { Session } from './session.ts';
 const HIDDEN = new Set(['auth', 'hello', 'exec', 'quit', 'reset', 'monitor']);
 
 export class Monitors {
+  readonly #proxy: ProxyPath;
   readonly #sessions = new Set<Session>();
+  /** Monitors of other workers, and what they have missed, by pid. */
+  readonly #elsewhere = new Map<number, { count: number; missed: number }>();
+  #lines: string[] = [];
 
+  constructor(proxy: ProxyPath) {
+    this.#proxy = proxy;
+  }
+
+  /** Of this worker. */
   get size(): number {
     return this.#sessions.size;
   }
 
+  /** Somebody, in whatever worker, wants to see. */
+  get watching(): boolean {
+    return this.#sessions.size > 0 || this.#elsewhere.size > 0;
+  }
+
   /** False: there are too many already. */
   add(session: Session): boolean {
-    if (this.#sessions.size >= MONITORS) return false;
+    let total = this.#sessions.size;
+    for (const { count } of this.#elsewhere.values()) total += count;
+    if (total >= MONITORS) return false;
     this.#sessions.add(session);
+    this.#tellCount();
     return true;
   }
 
-  /** True: it was one. */
-  remove(session: Session): boolean {
-    return this.#sessions.delete(session);
+  remove(session: Session): void {
+    if (this.#sessions.delete(session)) this.#tellCount();
+  }
+
+  /** A worker has so many monitors now. */
+  elsewhere(pid: number, count: number): void {
+    if (count === 0) this.#elsewhere.delete(pid);
+    else this.#elsewhere.set(pid, { count, missed: 0 });
+    this.#proxy.refreshSessions();
+  }
+
+  /** What clients of another worker sent. */
+  show(lines: string): void {
+    const bytes = Buffer.from(lines, 'latin1');
+    for (const monitor of this.#sessions) monitor.message(bytes);
   }
 
   saw(session: Session, command: string, bytes: Buffer, args: ArgumentRanges): void {
-    if (this.#sessions.size === 0 || HIDDEN.has(command)) return;
-    const now = session.proxy.world.host.now();
+    if (!this.watching || HIDDEN.has(command)) return;
     const parts: string[] = [];
     const shown = Math.min(args.count, MONITOR_ARGUMENTS);
     for (let i = 0; i < shown; i++) {
       const argument = bytesOf(bytes, args, i);
       const more = argument.length - MONITOR_ARGUMENT_BYTES;
-      const text = quote(argument.subarray(0, MONITOR_ARGUMENT_BYTES));
-      parts.push(more > 0 ? `${text}... (${more} more bytes)` : text);
+      const word = quote(argument.subarray(0, MONITOR_ARGUMENT_BYTES));
+      parts.push(more > 0 ? `${word}... (${more} more bytes)` : word);
     }
     if (args.count > shown) parts.push(`... (${args.count - shown} more arguments)`);
-    const seconds = `${Math.floor(now / 1000)}.${String(Math.floor((now % 1000) * 1000)).padStart(6, '0')}`;
-    const line = Buffer.from(
-      `+${seconds} [${session.state.database} ${session.client.address}] ${parts.join(' ')}\r\n`,
-      'latin1',
-    );
+    const { client, state } = session;
+    const text = this.#line(`${state.database} ${client.address}`, parts.join(' '));
+    const line = Buffer.from(text, 'latin1');
     for (const monitor of this.#sessions) if (monitor !== session) monitor.message(line);
+    if (this.#elsewhere.size === 0) return;
+    if (this.#lines.length === 0) setImmediate(() => this.#send());
+    this.#lines.push(text);
+  }
+
+  #line(from: string, what: string): string {
+    const now = this.#proxy.world.host.now();
+    const micros = String(Math.floor((now % 1000) * 1000)).padStart(6, '0');
+    return `+${Math.floor(now / 1000)}.${micros} [${from}] ${what}\r\n`;
+  }
+
+  #send(): void {
+    const lines = this.#lines;
+    this.#lines = [];
+    for (const [pid, to] of this.#elsewhere) {
+      const missed =
+        to.missed === 0
+          ? ''
+          : this.#line('0 endpoint', `"monitor-overflow: ${to.missed} commands were not shown"`);
+      const sent = this.#proxy.across.tell(
+        { kind: 'monitored', lines: missed + lines.join('') },
+        pid,
+      );
+      to.missed = sent ? 0 : to.missed + lines.length;
+    }
+  }
+
+  #tellCount(): void {
+    this.#proxy.across.tell({ kind: 'monitors', count: this.#sessions.size });
+    this.#proxy.refreshSessions();
   }
 }
 

@@ -6,11 +6,18 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { eventually, type RunningEngine } from '../../engine/testing.ts';
+import { eventually } from '../../engine/testing.ts';
 import { startProxy } from './testing.ts';
-import { KEY, RawClient, startShards, type TestShards } from './testing-engines.ts';
+import {
+  agreed,
+  KEY,
+  moveSlots,
+  RawClient,
+  startShards,
+  switchPrimary,
+  type TestShards,
+} from './testing-engines.ts';
 
-const MS = 3000;
 const WRITERS = 6;
 const KEYS = 10;
 const PIPELINE = 200;
@@ -82,56 +89,33 @@ class Writer {
   }
 }
 
-async function moveSlots(from: RunningEngine, to: RunningEngine, first: number, last: number) {
-  const node = to.launch.instance;
-  const range = ['SLOTSRANGE', String(first), String(last)];
-  await from.link.command(['CLUSTER', 'MIGRATESLOTS', ...range, 'NODE', node], MS);
-  await eventually('the slots have moved', async () => {
-    const nodes = String(await to.link.command(['CLUSTER', 'NODES'], MS));
-    const mine = nodes.split('\n').find((line) => line.includes('myself')) ?? '';
-    return mine.split(' ').some((word) => {
-      const [low, high] = word.split('-').map(Number);
-      return low !== undefined && high !== undefined && low <= first && high >= last;
-    });
-  });
-}
-
-/** A planned change of primary as the engine sees it; the endpoint is told nothing. */
-async function switchPrimary(from: RunningEngine, to: RunningEngine): Promise<void> {
-  await eventually('in sync', async () => {
-    const facts = await to.link.facts(MS);
-    return facts.role === 'replica' && facts.link === 'up' && !facts.syncing;
-  });
-  await from.link.pauseWrites(5000, MS);
-  const { offset } = await from.link.facts(MS);
-  await eventually('equal offsets', async () => (await to.link.facts(MS)).offset >= offset);
-  await to.link.takeover(MS);
-  await eventually('demoted', async () => (await from.link.facts(MS)).role === 'replica');
-  await from.link.unpause(MS);
-}
-
 async function disturb({ shards }: TestShards, progress: () => Promise<void>): Promise<void> {
   const [a, b] = shards;
   assert.ok(a?.replica && b?.replica);
   let [first, firstReplica] = [a.primary, a.replica];
   let [second, secondReplica] = [b.primary, b.replica];
+  const all = [first, firstReplica, second, secondReplica];
+  const done = async (): Promise<void> => {
+    await agreed(all);
+    await progress();
+  };
   for (let round = 0; round < 2; round++) {
     await moveSlots(first, second, 0, 4000);
-    await progress();
+    await done();
     await switchPrimary(second, secondReplica);
     [second, secondReplica] = [secondReplica, second];
-    await progress();
+    await done();
     await moveSlots(second, first, 0, 4000);
-    await progress();
+    await done();
     await switchPrimary(first, firstReplica);
     [first, firstReplica] = [firstReplica, first];
-    await progress();
+    await done();
   }
 }
 
 test('pipelined writers are never overtaken by themselves while slots and primaries move', async (t) => {
   const cluster = await startShards(t, 2, true);
-  const running = await startProxy({ shards: cluster.views, keys: { default: KEY } });
+  const running = await startProxy({ shards: cluster.views, keys: { default: KEY }, workers: 2 });
   t.after(() => running.close());
   const writers: Writer[] = [];
   for (let i = 0; i < WRITERS; i++) {
@@ -146,7 +130,7 @@ test('pipelined writers are never overtaken by themselves while slots and primar
     const before = rounds();
     const moved = (): boolean => rounds().every((count, i) => count > (before[i] ?? 0) + 2);
     // A writer that fails ends the wait: its error is the one to see.
-    await Promise.race([eventually('all writers go on', moved, 15_000), ...load]);
+    await Promise.race([eventually('all writers go on', moved, 30_000), ...load]);
   };
   try {
     await disturb(cluster, progress);
@@ -156,3 +140,64 @@ test('pipelined writers are never overtaken by themselves while slots and primar
   }
   for (const writer of writers) await writer.logsInOrder();
 });
+
+test('SCAN misses no key while slots move back and forth', async (t) => {
+  const { shards, views } = await startShards(t, 2);
+  const running = await startProxy({ shards: views, keys: { default: KEY }, workers: 2 });
+  t.after(() => running.close());
+  const [a, b] = shards;
+  assert.ok(a && b);
+  const writer = await RawClient.open(running.port);
+  const keys = Array.from({ length: 2000 }, (_, i) => `scan:${i}`);
+  writer.send(...keys.map((key) => ['SET', key, '1']));
+  await writer.settled();
+  let stop = false;
+  let scans = 0;
+  // Each page over another connection: the cursor is all there is to know, for any worker.
+  const clients = [await RawClient.open(running.port), await RawClient.open(running.port)];
+  const scanning = (async () => {
+    while (!stop || scans < 2) {
+      const seen = new Set<string>();
+      let cursor = '0';
+      let page = 0;
+      do {
+        const client = clients[page++ % clients.length];
+        const words = ((await client?.ask('SCAN', cursor, 'COUNT', 50)) ?? '').split('\r\n');
+        cursor = words[2] ?? '';
+        assert.match(cursor, /^\d{1,19}$/);
+        for (const word of words.slice(4)) if (word.startsWith('scan:')) seen.add(word);
+      } while (cursor !== '0');
+      assert.equal(keys.filter((key) => !seen.has(key)).length, 0);
+      scans++;
+    }
+  })();
+  try {
+    for (let round = 0; round < 3; round++) {
+      for (const [first, last] of [
+        [0, 2000],
+        [3000, 8000],
+      ] as const) {
+        await moveSlots(a.primary, b.primary, first, last);
+        await agreed([a.primary, b.primary]);
+        await Promise.race([
+          eventually(
+            'a scan ends',
+            scansOf(() => scans),
+          ),
+          scanning,
+        ]);
+        await moveSlots(b.primary, a.primary, first, last);
+        await agreed([a.primary, b.primary]);
+      }
+    }
+  } finally {
+    stop = true;
+    await scanning;
+  }
+});
+
+/** A condition: at least one more than now. */
+function scansOf(count: () => number): () => boolean {
+  const before = count();
+  return () => count() > before;
+}

@@ -44,6 +44,7 @@ export class Part implements ReplySink {
     this.#done = done;
     this.#lane = lane;
     this.#deadlineAt = session.proxy.world.now + SHARD_WAIT_MS;
+    session.state.sayCaching(lane);
     lane.ask(session, command, bytes, count, this);
   }
 

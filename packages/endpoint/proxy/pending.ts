@@ -40,6 +40,8 @@ export class Pending {
   sink: ReplySink | null = null;
   /** Stands in the session's order: its bytes go to the client. */
   ordered = false;
+  /** Its reply is not wanted (CLIENT REPLY). */
+  muted = false;
   /** Complete (all bytes in `parts` or passed on). */
   done = false;
   /** Replies that came before their turn. */
@@ -76,6 +78,7 @@ export class PendingPool {
     pending.block = null;
     pending.sink = null;
     pending.ordered = false;
+    pending.muted = false;
     pending.count = 0;
     pending.deadlineAt = 0;
     pending.turn = 0;

@@ -7,13 +7,14 @@ import { ReplyParser } from '../../resp/index.ts';
 import { AZURE_BLOCKED, CommandTable, readCommandSpecs } from '../../resp/table/index.ts';
 import type { ClientView, DatabaseView, LargeView } from '../control-protocol.ts';
 import type { AdmittedClient, DataPath, DataPathHost, PathCounters } from '../data-path.ts';
+import { AcrossWorkers } from './across-workers.ts';
 import { type EngineGreeting, readGreeting } from './greeting.ts';
 import { GuardBook } from './guard-book.ts';
-import { LANE_RETRY_MS, WAIT_SWEEP_MS } from './limits.ts';
+import { DRAIN_FRESH_MS, LANE_RETRY_MS, WAIT_SWEEP_MS } from './limits.ts';
 import { Logins } from './logins.ts';
 import { Monitors } from './monitor.ts';
 import { Retries } from './retries.ts';
-import { Scripts } from './scripts.ts';
+import type { Scripts } from './scripts.ts';
 import { Session } from './session.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { Topology } from './topology.ts';
@@ -28,9 +29,10 @@ export class ProxyPath implements DataPath {
   /** Sessions that wait for a shard; looked through for overdue ones. */
   readonly patient = new Set<Session>();
   readonly logins: Logins;
-  readonly scripts = new Scripts();
+  /** The same database in the other workers. */
+  readonly across: AcrossWorkers;
   readonly subscriptions: Subscriptions;
-  readonly monitors = new Monitors();
+  readonly monitors: Monitors;
   readonly guard: GuardBook;
   /** What the engine says about itself in HELLO, by field. */
   greeting: EngineGreeting | null = null;
@@ -46,7 +48,11 @@ export class ProxyPath implements DataPath {
       retries: new Retries(world),
     }));
     this.guard = new GuardBook(this.world);
+    this.across = new AcrossWorkers(this);
+    this.monitors = new Monitors(this);
     this.logins = new Logins(this);
+    this.scripts.onNew = (body) =>
+      this.across.tell({ kind: 'script', body: body.toString('base64') });
     this.subscriptions = new Subscriptions(this);
     this.#sweep = setInterval(() => this.#onSweep(), WAIT_SWEEP_MS);
     this.#sweep.unref();
@@ -54,7 +60,12 @@ export class ProxyPath implements DataPath {
 
   /** Plain commands may skip `dispatch`: nobody wants to see each of them. */
   get shortWay(): boolean {
-    return this.monitors.size === 0;
+    return !this.monitors.watching;
+  }
+
+  /** Bodies that clients have shown, here or in another worker. */
+  get scripts(): Scripts {
+    return this.world.scripts;
   }
 
   refreshSessions(): void {
@@ -69,6 +80,7 @@ export class ProxyPath implements DataPath {
     this.#applyUsers();
     this.refreshSessions();
     this.subscriptions.topologyChanged();
+    for (const { state } of this.sessions.values()) state.tracking?.topologyChanged();
     this.#askTable();
   }
 
@@ -104,6 +116,7 @@ export class ProxyPath implements DataPath {
       protocol: 2,
       database: 0,
       tracking: null,
+      noTouch: false,
     });
     const lane = shard.smallLane(group);
     if (lane === null) return;
@@ -189,6 +202,22 @@ export class ProxyPath implements DataPath {
     return (this.sessions.get(client)?.order.head ?? null) !== null;
   }
 
+  asked(question: object): unknown {
+    return this.across.asked(question);
+  }
+
+  told(notice: object, from: number): void {
+    this.across.told(notice, from);
+  }
+
+  neighbourJoined(pid: number, eldest: boolean): void {
+    this.across.joined(pid, eldest);
+  }
+
+  neighbourLeft(pid: number): void {
+    this.monitors.elsewhere(pid, 0);
+  }
+
   large(): readonly LargeView[] {
     return this.world.large.log.read();
   }
@@ -200,13 +229,19 @@ export class ProxyPath implements DataPath {
         const over = this.world.host.now() >= deadlineAt;
         for (const session of [...this.sessions.values()]) {
           if (over) session.end('drained');
-          else if (session.atBoundary) session.endWhenQuiet('drained');
+          else if (session.atBoundary && !this.#fresh(session)) session.endWhenQuiet('drained');
         }
         if (this.sessions.size > 0) return;
         clearInterval(timer);
         this.#drained?.();
       }, LANE_RETRY_MS);
     });
+  }
+
+  /** It has connected and not yet said what for: its first command is on its way and is answered. */
+  #fresh(session: Session): boolean {
+    const age = this.world.host.now() - session.client.openedAt;
+    return session.activeAt === session.bornAt && age < DRAIN_FRESH_MS;
   }
 
   close(): void {

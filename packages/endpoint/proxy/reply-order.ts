@@ -11,6 +11,8 @@ import type { Session } from './session.ts';
 export class ReplyOrder {
   readonly #session: Session;
   head: Pending | null = null;
+  /** Replies of what is appended now are not wanted (CLIENT REPLY). */
+  muting = false;
   #tail: Pending | null = null;
   #keptBytes = 0;
 
@@ -20,6 +22,7 @@ export class ReplyOrder {
 
   append(pending: Pending): void {
     pending.nextInSession = null;
+    if (this.muting) pending.muted = true;
     if (this.#tail === null) this.head = pending;
     else this.#tail.nextInSession = pending;
     this.#tail = pending;
@@ -27,6 +30,7 @@ export class ReplyOrder {
 
   /** A command of a record that is to be sent again gets a place of its own before the rest. */
   insertBefore(added: Pending, pending: Pending): void {
+    added.muted = pending.muted;
     added.nextInSession = pending;
     if (this.head === pending) this.head = added;
     else {
@@ -47,6 +51,7 @@ export class ReplyOrder {
 
   /** Bytes that came before their turn. */
   keep(pending: Pending, bytes: Buffer): void {
+    if (pending.muted) return;
     pending.parts ??= [];
     pending.parts.push(bytes);
     this.#keptBytes += bytes.length;
@@ -61,7 +66,7 @@ export class ReplyOrder {
       if (first.parts !== null) {
         for (const part of first.parts) {
           this.#keptBytes = Math.max(0, this.#keptBytes - part.length);
-          session.push(part, 0, part.length);
+          if (!first.muted) session.push(part, 0, part.length);
         }
         first.parts = null;
       }

@@ -95,6 +95,11 @@ export class Retries {
         this.#queue.push(pending);
       } else {
         session.gate(-1);
+        // What its CLIENT CACHING said was for the first time: better tracked once too often.
+        if (session.state.tracking?.flags.includes('optin') === true) {
+          lane.question(['CLIENT', 'CACHING', 'YES'], () => undefined);
+        }
+        if (pending.command !== null) session.lanes.wrote(lane, pending.command);
         lane.resend(pending);
         pending.sink?.onResent?.(lane);
       }

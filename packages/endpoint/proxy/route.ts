@@ -40,6 +40,12 @@ export function firstSlot(command: Command, bytes: Buffer, args: ArgumentRanges)
   return slotOfRange(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0);
 }
 
+/** The arguments of one whole command as text. */
+export function wordsOf(bytes: Buffer): string[] {
+  if (scanner.scan(bytes, 0, bytes.length, FULL_BOUNDS) !== SCAN_COMMAND) return [];
+  return argumentsOf(bytes, scanner).map((word) => word.toString('latin1'));
+}
+
 /** Slots of all keys: -1 none, -2 several. */
 export function onlySlot(command: Command, bytes: Buffer, args: ArgumentRanges): number {
   let slot = -1;

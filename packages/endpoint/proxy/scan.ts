@@ -4,20 +4,24 @@
  * Going shard after shard misses every key whose slot moves from a shard that is still to come to one
  * that is done. So the position is a slot and a place within it. Engines that keep a hash table per
  * slot (Valkey 8 and later) have exactly that in their own cursor: the slot in its lowest 14 bits.
- * Our cursor adds eight bits that stand for the node that gave it: a place within a slot means
+ * Our cursor adds eleven bits that stand for the node that gave it: a place within a slot means
  * nothing on another node, so after a move that slot starts again. A key may come twice, which SCAN
  * allows; none is missed. The cursor holds all there is to know, so any worker can go on with it.
  *
- *   bits  0-13 slot    14-51 place within the slot    52-59 mark of the node
+ *   bits  0-13 slot    14-51 place within the slot    52-62 mark of the node
+ *
+ * An engine steps over slots that are empty there, and a slot that is another's by now is empty, too:
+ * it says no MOVED, since there is no key in the question. So it is asked in the same moment (one
+ * MULTI) which slots are its own, and only over those its cursor is believed.
  */
 import { encodeCommand } from '../../resp/index.ts';
 import { fail, type Handler, refuse, toShard } from './dispatch.ts';
 import { Part } from './part.ts';
 import { array, bulk, payload, splitArray } from './raw-reply.ts';
 import { argumentsOf, textOf } from './route.ts';
-import type { Session } from './session.ts';
 import { STALLED, TAKEN } from './session.ts';
 import type { Shard } from './shard.ts';
+import type { Topology } from './topology.ts';
 
 const SLOT_BITS = 14n;
 const SLOT_MASK = (1n << SLOT_BITS) - 1n;
@@ -43,35 +47,45 @@ export const scan: Handler = (call) => {
   const all = argumentsOf(bytes, args);
   all[1] = Buffer.from(String(engineCursor));
   const reply = session.order.place(command);
-  new Part(session, command, lane, slot, encodeCommand(all), 1, (result) => {
-    const answer = result.kind === 'replies' ? result.replies[0] : undefined;
-    if (answer === undefined) {
-      session.fill(
-        reply,
-        Buffer.from('-ERR shard-lost: SCAN was not answered; go on with the same cursor\r\n'),
-      );
+  const page = encodeCommand(all);
+  const answered = (bytes: Buffer | undefined): void => {
+    const [next, keys] = bytes === undefined || bytes[0] !== 42 ? [] : splitArray(bytes);
+    if (next === undefined || keys === undefined) {
+      session.fill(reply, bytes ?? Buffer.from(LOST));
       return;
     }
-    const [next, keys] = splitArray(answer);
-    if (answer[0] !== 42 || next === undefined || keys === undefined) {
-      session.fill(reply, answer);
-      return;
-    }
-    const position = after(session, shard, slot, BigInt(payload(next).toString()), lane.node);
+    const position = after(topology, shard, slot, BigInt(payload(next).toString()), lane.node);
     session.fill(reply, array([bulk(String(position)), keys]));
+  };
+  const piece = Buffer.concat([MULTI, page, SLOTS, EXEC]);
+  new Part(session, command, lane, slot, piece, 4, (result) => {
+    if (result.kind === 'lost') return answered(undefined);
+    const [, queued, owners, both] = result.replies;
+    if (queued?.[0] === 45) return answered(queued);
+    if (owners?.[0] !== 45) {
+      const [answer, map] = both === undefined || both[0] !== 42 ? [both] : splitArray(both);
+      if (map !== undefined) topology.learn(map);
+      return answered(answer);
+    }
+    // A user that may not ask (azureStrict): the map that we have must do.
+    new Part(session, command, lane, slot, page, 1, (alone) => {
+      answered(alone.kind === 'replies' ? alone.replies[0] : undefined);
+    });
   });
   return TAKEN;
 };
 
+const LOST = '-ERR shard-lost: SCAN was not answered; go on with the same cursor\r\n';
+
 /** Where to go on: as the engine says, as long as all slots on the way are of the same shard. */
 function after(
-  session: Session,
+  topology: Topology,
   shard: Shard,
   slot: number,
   engineCursor: bigint,
   node: string,
 ): bigint {
-  const { slots } = session.proxy.world.topology;
+  const { slots } = topology;
   const wanted = engineCursor === 0n ? LAST_SLOT + 1 : Number(engineCursor & SLOT_MASK);
   let at = slot;
   while (at < wanted && at <= LAST_SLOT && slots[at] === shard.index) at++;
@@ -83,9 +97,13 @@ function after(
   return BigInt(at);
 }
 
-/** Eight bits that tell nodes apart; never 0, so that a fresh slot carries no mark. */
+const MULTI = encodeCommand(['MULTI']);
+const SLOTS = encodeCommand(['CLUSTER', 'SLOTS']);
+const EXEC = encodeCommand(['EXEC']);
+
+/** Eleven bits that tell nodes apart; never 0, so that a fresh slot carries no mark. */
 function mark(node: string): bigint {
   let hash = 7;
   for (let i = 0; i < node.length; i++) hash = (Math.imul(hash, 31) + node.charCodeAt(i)) | 0;
-  return BigInt(((hash >>> 8) % 255) + 1);
+  return BigInt(((hash >>> 8) % 2047) + 1);
 }

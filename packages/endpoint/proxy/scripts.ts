@@ -14,10 +14,33 @@ export class Scripts {
   #bytes = 0;
   /** By instance: the scripts it is known to have. */
   readonly #loaded = new Map<string, Set<string>>();
+  /** A body that was not known before. */
+  onNew: ((body: Buffer) => void) | null = null;
 
+  /** A client showed it. */
   remember(body: Buffer): string {
     const sha = createHash('sha1').update(body).digest('hex');
     if (this.#bodies.has(sha) || body.length > SCRIPT_BYTES / 4) return sha;
+    this.#keep(sha, body);
+    this.onNew?.(body);
+    return sha;
+  }
+
+  /** Another worker knows it. */
+  keep(body: Buffer): void {
+    const sha = createHash('sha1').update(body).digest('hex');
+    if (!this.#bodies.has(sha)) this.#keep(sha, body);
+  }
+
+  bodies(): Iterable<Buffer> {
+    return this.#bodies.values();
+  }
+
+  body(sha: string): Buffer | null {
+    return this.#bodies.get(sha) ?? null;
+  }
+
+  #keep(sha: string, body: Buffer): void {
     this.#bodies.set(sha, Buffer.from(body));
     this.#bytes += body.length;
     for (const [oldest, text] of this.#bodies) {
@@ -25,7 +48,6 @@ export class Scripts {
       this.#bodies.delete(oldest);
       this.#bytes -= text.length;
     }
-    return sha;
   }
 
   /** The body to load before `sha` is run on this instance; null: not needed, or not known. */

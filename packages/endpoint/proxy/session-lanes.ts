@@ -24,6 +24,10 @@ export class SessionLanes {
   own: Lane | null = null;
   /** In flight on all shards. */
   total = 0;
+  /** Its reads may go to replicas. */
+  replicaReads = false;
+  /** By shard, performance.now(): no write of this session was acknowledged later. Infinity: one may be. */
+  readonly #wroteAt: number[] = [];
   /** The slot map that what is in flight was routed by. */
   #mapVersion = -1;
 
@@ -39,6 +43,8 @@ export class SessionLanes {
     if (this.#mapVersion === mapVersion) return true;
     if (this.total > 0) return false;
     this.#mapVersion = mapVersion;
+    // Its writes may be another shard's now.
+    this.#wroteAt.fill(performance.now());
     return true;
   }
 
@@ -56,15 +62,24 @@ export class SessionLanes {
   }
 
   /** A lane for the next command, or null: not now. */
-  take(shard: Shard, large: boolean): Lane | null {
+  take(shard: Shard, large: boolean, command: Command | null = null): Lane | null {
     if (shard.obstacle !== '') return null;
     const { index } = shard;
+    const mayRead = this.replicaReads && !large && command !== null && readsFromReplica(command);
     if ((this.#inFlight[index] ?? 0) > 0) {
       const current = this.#lanes[index] ?? null;
       if (current === null || !current.open) return null;
+      if (current.copy !== 'primary' && !mayRead) return null;
       return large && current.kind === 'small' ? null : current;
     }
     const group = this.groupOf(shard);
+    if (mayRead) {
+      const replica = shard.replicas.lane(group, this.#settledWrites(index));
+      if (replica !== null) {
+        this.#lanes[index] = replica;
+        return replica;
+      }
+    }
     const lane = large ? shard.bulkLane(group) : shard.smallLane(group);
     this.#lanes[index] = lane;
     return lane;
@@ -101,10 +116,51 @@ export class SessionLanes {
   }
 
   wrote(lane: Lane, command: Command): void {
+    if (this.replicaReads) this.#dirty(lane.shard, command);
     if (lane === this.#lastWrite) return;
     if (!command.write && command.fate.kind !== 'script') return;
     this.#lastWrite = lane;
     this.written.set(lane.shard, lane);
+  }
+
+  /** The same, of several commands in one piece. */
+  wroteOn(lane: Lane): void {
+    this.#lastWrite = lane;
+    this.written.set(lane.shard, lane);
+    if (this.replicaReads) this.#mark(lane.shard);
+  }
+
+  /** By a connection of its own. */
+  wroteHidden(shard: Shard): void {
+    if (this.replicaReads) this.#mark(shard);
+  }
+
+  #dirty(shard: Shard, command: Command): void {
+    if (!readsFromReplica(command)) this.#mark(shard);
+  }
+
+  #mark(shard: Shard): void {
+    while (this.#wroteAt.length <= shard.index) this.#wroteAt.push(0);
+    this.#wroteAt[shard.index] = Number.POSITIVE_INFINITY;
+  }
+
+  /** From now on, or no longer. What it wrote before is not known one by one. */
+  readFromReplicas(allowed: boolean): void {
+    if (allowed && !this.replicaReads) {
+      const { length } = this.#session.proxy.world.topology.shards;
+      for (let i = 0; i < length; i++) this.#wroteAt[i] = Number.POSITIVE_INFINITY;
+    }
+    this.replicaReads = allowed;
+  }
+
+  /** With nothing in flight there: since when the session has written nothing. */
+  #settledWrites(shard: number): number {
+    const at = this.#wroteAt[shard];
+    if (at === undefined) return 0;
+    if (at < Number.POSITIVE_INFINITY) return at;
+    const now = performance.now();
+    this.#wroteAt[shard] = now;
+    return now;
   }
 
   /** A WAIT was answered: later writes count anew. */
@@ -150,4 +206,9 @@ export class SessionLanes {
     if (clean) lane.shard.returnOwn(lane);
     else lane.close('not needed');
   }
+}
+
+/** Reads by key, and nothing that runs a script or waits: those are where the writes are. */
+function readsFromReplica(command: Command): boolean {
+  return command.readonly && (command.fate.kind === 'keyed' || command.fate.kind === 'split');
 }

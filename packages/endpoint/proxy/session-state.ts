@@ -1,5 +1,6 @@
 /** What a connection has told us about itself: user, protocol, name, and the mode it is in. */
 import type { UserView } from '../control-protocol.ts';
+import type { Lane } from './lane.ts';
 import type { LaneLogin } from './lane-login.ts';
 import { UNAUTHENTICATED_OUTPUT_BYTES } from './limits.ts';
 import { ClientLatency } from './meter.ts';
@@ -19,7 +20,7 @@ export type Mode =
   | { readonly kind: 'transaction'; readonly transaction: Transaction }
   | { readonly kind: 'monitor' };
 
-/** on; off; skip-next: the next command's reply is dropped; skipping: it is being dropped. */
+/** CLIENT REPLY. skip-next: the next command's reply is dropped. */
 export type Replies = 'on' | 'off' | 'skip-next';
 
 const OPEN: Mode = { kind: 'open' };
@@ -41,6 +42,11 @@ export class SessionState {
   watch: Watch | null = null;
   subscriber: SubscriberState | null = null;
   tracking: TrackingState | null = null;
+  /** CLIENT CACHING: what the next command says to tracking with OPTIN or OPTOUT. */
+  caching: 'YES' | 'NO' | null = null;
+  noTouch = false;
+  /** READONLY was said: its reads may go to replicas. */
+  readonly = false;
   #mode: Mode = OPEN;
   #login: LaneLogin | null = null;
   /** Commands may take the short way. */
@@ -65,10 +71,17 @@ export class SessionState {
 
   /** To be called after any change: whether the short way is allowed is decided in one place. */
   refresh(): void {
+    const { lanes, proxy } = this.#session;
+    lanes.readFromReplicas(
+      (this.readonly || proxy.view.readFrom === 'replica') && this.tracking === null,
+    );
+    // Where a read may go depends on what was sent just before: such sessions take the long way.
     this.plain =
       this.user !== null &&
       this.#mode.kind === 'open' &&
       this.replies === 'on' &&
+      !lanes.replicaReads &&
+      this.caching === null &&
       (this.subscriber === null || this.protocol === 3) &&
       this.ending === '' &&
       this.#session.proxy.shortWay;
@@ -86,6 +99,11 @@ export class SessionState {
     this.user = null;
     this.secretHash = '';
     this.protocol = 2;
+    this.database = 0;
+    this.noTouch = false;
+    this.readonly = false;
+    this.caching = null;
+    this.setReplies('on');
     this.#login = null;
     this.#mode = OPEN;
     this.#session.lanes.forget();
@@ -101,6 +119,34 @@ export class SessionState {
   /** Tracking sessions have lanes of their own. */
   setTracking(tracking: TrackingState | null): void {
     this.tracking = tracking;
+    this.#relogin();
+    this.refresh();
+  }
+
+  setReplies(replies: Replies): void {
+    this.replies = replies;
+    this.#session.order.muting = replies === 'off';
+    this.refresh();
+  }
+
+  setCaching(caching: 'YES' | 'NO' | null): void {
+    this.caching = caching;
+    this.refresh();
+  }
+
+  /** Ahead of the command that it concerns, in the same write. */
+  sayCaching(lane: Lane): void {
+    if (this.caching !== null) lane.question(['CLIENT', 'CACHING', this.caching], () => undefined);
+  }
+
+  /** A command was sent: CLIENT CACHING concerned it alone, or all of a MULTI. */
+  cachingUsed(): void {
+    if (this.#mode.kind !== 'transaction') this.setCaching(null);
+  }
+
+  /** Reads of such sessions do not count as use of a key: their lanes have said so. */
+  setNoTouch(noTouch: boolean): void {
+    this.noTouch = noTouch;
     this.#relogin();
   }
 
@@ -136,6 +182,7 @@ export class SessionState {
       protocol: this.protocol,
       database: this.database,
       tracking: this.tracking,
+      noTouch: this.noTouch,
     };
     return this.#login;
   }

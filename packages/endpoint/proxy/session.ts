@@ -73,9 +73,10 @@ export class Session {
   commands = 0;
   lastCommand = '';
   activeAt: number;
+  readonly bornAt: number;
   /** CLIENT UNBLOCK named it: the error it gets is meant for it. */
   unblocked = false;
-  /** Reasons why nothing new may start: a command to be sent again, a blocking one, a WAIT. */
+  /** Reasons to start nothing new: a command to be sent again, a blocking one, a WAIT. */
   #gates = 0;
   /** When a command that waits for a shard fails; 0: nothing waits. */
   #waitUntil = 0;
@@ -90,7 +91,7 @@ export class Session {
     this.proxy = proxy;
     this.client = client;
     this.id = client.id;
-    this.activeAt = proxy.world.now;
+    this.activeAt = this.bornAt = proxy.world.now;
     this.lanes = new SessionLanes(this);
     this.order = new ReplyOrder(this);
     this.output = new Output(client.socket);
@@ -240,8 +241,8 @@ export class Session {
   // --- stalling ------------------------------------------------------------------------------
 
   /** A lane of this shard, or null after having stalled. */
-  laneFor(shard: Shard, large: boolean): Lane | null {
-    const lane = this.lanes.take(shard, large);
+  laneFor(shard: Shard, large: boolean, command: Command | null = null): Lane | null {
+    const lane = this.lanes.take(shard, large, command);
     if (lane === null) this.stallFor(shard);
     return lane;
   }
@@ -326,6 +327,7 @@ export class Session {
   reply(text: string | Buffer): void {
     const bytes = typeof text === 'string' ? Buffer.from(text) : text;
     if (this.order.head === null) {
+      if (this.order.muting) return;
       this.push(bytes, 0, bytes.length);
       this.proxy.world.schedule();
       return;
@@ -386,7 +388,7 @@ export class Session {
     this.gone = true;
     this.state.leave();
     this.lanes.releaseOwn(false);
-    if (this.proxy.monitors.remove(this)) this.proxy.refreshSessions();
+    this.proxy.monitors.remove(this);
     this.proxy.patient.delete(this);
     for (const shard of this.proxy.world.topology.shards) shard.waiters.delete(this);
     this.output.drop();

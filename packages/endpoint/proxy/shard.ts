@@ -8,7 +8,6 @@
  * worker nothing.
  */
 import type { InstanceView, ShardView } from '../control-protocol.ts';
-import { HoldExpired } from '../data-path.ts';
 import { Lane, type LaneKind, type LaneState } from './lane.ts';
 import type { LaneLogin } from './lane-login.ts';
 import {
@@ -22,7 +21,9 @@ import {
   SILENCE_MS,
 } from './limits.ts';
 import type { Pending } from './pending.ts';
+import { ReplicaWatch } from './replica-watch.ts';
 import type { Session } from './session.ts';
+import { ShardHold } from './shard-hold.ts';
 import type { TrackingState } from './tracking.ts';
 import type { World } from './world.ts';
 
@@ -37,6 +38,8 @@ export interface LaneGroup {
   own: Lane[];
   /** To each replica, since a connection to the primary was lost: one of these may be next. */
   warm: Lane[];
+  /** To a replica; null where nobody reads from one. */
+  replica: Lane | null;
   failedAt: number;
 }
 
@@ -49,13 +52,10 @@ export class Shard {
   readonly groups = new Map<string, LaneGroup>();
   /** Every lane that is not closed, of whatever kind or group. */
   readonly lanes = new Set<Lane>();
+  readonly replicas: ReplicaWatch;
   /** Why the last attempt to reach it failed; '' when it answered. */
   trouble = '';
-  #hold: {
-    readonly resolve: (() => void)[];
-    readonly reject: ((error: Error) => void)[];
-    timer: NodeJS.Timeout;
-  } | null = null;
+  readonly #hold = new ShardHold(this);
   #retry: NodeJS.Timeout | null = null;
   #saidSilentAt = Number.NEGATIVE_INFINITY;
 
@@ -64,11 +64,13 @@ export class Shard {
     this.index = index;
     this.id = view.id;
     this.view = view;
+    this.replicas = new ReplicaWatch(this);
+    this.replicas.apply();
   }
 
   /** Named reason why nothing may be sent now, or '' when it may. */
   get obstacle(): string {
-    if (this.#hold !== null || this.view.state === 'held') return 'shard-held';
+    if (this.#hold.active || this.view.state === 'held') return 'shard-held';
     if (this.view.state === 'down' || this.view.primary === null) return 'shard-down';
     return '';
   }
@@ -80,25 +82,30 @@ export class Shard {
     if (before !== now) {
       this.trouble = '';
       const next = view.primary?.node;
+      // Loaded scripts are not replicated, and the old primary may come back without them.
+      for (const lane of this.lanes) this.world.scripts.forget(lane.node);
       const warm = new Set([...this.groups.values()].flatMap((group) => group.warm));
-      for (const lane of this.lanes) if (!warm.has(lane)) this.#retire(lane);
+      for (const lane of this.lanes) if (!warm.has(lane)) this.retire(lane);
       for (const group of this.groups.values()) {
         group.small = group.warm.find((lane) => lane.node === next) ?? null;
         group.spare = null;
         group.bulk = [];
         group.own = [];
+        group.replica = null;
         group.failedAt = 0;
         if (next === undefined) continue; // nobody serves yet: they are kept for whoever will
-        for (const lane of group.warm) if (lane !== group.small) this.#retire(lane);
+        for (const lane of group.warm) if (lane !== group.small) this.retire(lane);
         group.warm = [];
       }
     }
+    this.replicas.apply();
     if (this.obstacle === '') this.wakeAll();
   }
 
   group(login: LaneLogin): LaneGroup {
     const owner = login.tracking === null ? '' : login.tracking.session.id;
-    const key = `${login.protocol} ${login.database} ${owner} ${login.twin}`;
+    const kind = `${login.protocol} ${login.database} ${login.noTouch ? 1 : 0}`;
+    const key = `${kind} ${owner} ${login.twin}`;
     const known = this.groups.get(key);
     if (known?.login.password === login.password && known.login.tracking === login.tracking) {
       return known;
@@ -111,6 +118,7 @@ export class Shard {
       bulk: [],
       own: [],
       warm: [],
+      replica: null,
       failedAt: 0,
     };
     this.groups.set(key, group);
@@ -213,6 +221,10 @@ export class Shard {
 
   laneClosed(lane: Lane, reason: string, was: LaneState): void {
     this.lanes.delete(lane);
+    if (lane.copy !== 'primary') {
+      this.replicas.laneClosed(lane);
+      return;
+    }
     lane.login.tracking?.laneLost();
     for (const group of this.groups.values()) {
       if (group.small === lane) group.small = null;
@@ -229,24 +241,30 @@ export class Shard {
       if (was === 'connecting' && group.login === lane.login) group.failedAt = performance.now();
     }
     if (lane.retired || reason === 'not needed' || reason === 'idle') {
-      this.#checkHold();
+      this.#hold.check();
       return;
     }
     const known = this.trouble === reason;
     this.trouble = reason;
+    this.world.scripts.forget(lane.node);
     // Each attempt to reach a shard that is away fails the same way: said once.
     if (was === 'ready' || !known) this.#emit('shard-lost', lane.node, reason);
-    this.#checkHold();
+    this.#hold.check();
     this.#retryLater();
   }
 
   laneTurnedBulk(lane: Lane): void {
     const group = this.group(lane.login);
+    if (lane.copy !== 'primary') {
+      this.replicas.laneClosed(lane);
+      this.retire(lane);
+      return;
+    }
     if (group.small !== lane) return;
     group.small = group.spare ?? this.#connect(group, 'small');
     group.spare = this.#connect(group, 'small');
     if (group.bulk.length < BULK_LANES) group.bulk.push(lane);
-    else this.#retire(lane);
+    else this.retire(lane);
   }
 
   /** No WAIT stands in this lane any more: it is the spare one, if there is none. */
@@ -257,17 +275,18 @@ export class Shard {
     }
     const group = this.group(lane.login);
     if (group.small !== lane && group.spare === null) group.spare = lane;
-    else if (group.small !== lane) this.#retire(lane);
+    else if (group.small !== lane) this.retire(lane);
     this.wakeAll();
   }
 
   laneQuiet(lane: Lane): void {
     if (lane.retired && lane.waits === 0) lane.close('not needed');
     if (lane.kind === 'bulk' || lane.waits > 0) this.wakeAll();
-    this.#checkHold();
+    this.#hold.check();
   }
 
-  #retire(lane: Lane): void {
+  /** Nothing new is put on it; it closes when it is quiet. */
+  retire(lane: Lane): void {
     lane.retired = true;
     if (lane.inFlight === 0) lane.close('not needed');
   }
@@ -281,61 +300,23 @@ export class Shard {
     this.world.retries.run();
   }
 
-  /** Commands in flight, without those that may wait in the engine for minutes. */
+  /** Commands in flight to the primary, without those that may wait in the engine for minutes. */
   get inFlight(): number {
     let total = 0;
     for (const lane of this.lanes) {
-      if (lane.kind !== 'own' && lane.waits === 0) total += lane.inFlight;
+      if (lane.copy !== 'primary' || lane.kind === 'own' || lane.waits > 0) continue;
+      total += lane.inFlight;
     }
     return total;
   }
 
+  /** Resolves when nothing is in flight; rejects at the deadline, having released itself. */
   hold(deadlineAt: number): Promise<void> {
-    const ms = Math.max(0, deadlineAt - this.world.host.now());
-    const expire = (): void => {
-      const hold = this.#hold;
-      if (hold === null) return;
-      this.#hold = null;
-      const error = new HoldExpired(this.id, this.inFlight);
-      for (const reject of hold.reject) reject(error);
-      const { host, database } = this.world;
-      host.emit({
-        type: 'event',
-        at: host.now(),
-        kind: 'limit',
-        database,
-        limit: 'hold-expired',
-        detail: `shard ${this.id} was held until its deadline and goes on`,
-      });
-      this.wakeAll();
-    };
-    return new Promise((resolve, reject) => {
-      if (this.#hold === null) {
-        this.#hold = { resolve: [], reject: [], timer: setTimeout(expire, ms) };
-      } else {
-        clearTimeout(this.#hold.timer);
-        this.#hold.timer = setTimeout(expire, ms);
-      }
-      this.#hold.resolve.push(resolve);
-      this.#hold.reject.push(reject);
-      this.#checkHold();
-    });
-  }
-
-  #checkHold(): void {
-    const hold = this.#hold;
-    if (hold === null || hold.resolve.length === 0 || this.inFlight > 0) return;
-    for (const resolve of hold.resolve.splice(0)) resolve();
-    hold.reject.length = 0;
+    return this.#hold.begin(deadlineAt);
   }
 
   release(): void {
-    const hold = this.#hold;
-    if (hold === null) return;
-    clearTimeout(hold.timer);
-    this.#hold = null;
-    for (const resolve of hold.resolve) resolve();
-    if (this.obstacle === '') this.wakeAll();
+    if (this.#hold.end() && this.obstacle === '') this.wakeAll();
   }
 
   /**
@@ -346,6 +327,7 @@ export class Shard {
     let oldest: Pending | null = null;
     for (const lane of this.lanes) {
       if (lane.kind === 'own' || lane.waits > 0 || lane.head === null) continue;
+      if (lane.copy !== 'primary') continue;
       if (oldest === null || lane.head.startedAt < oldest.startedAt) oldest = lane.head;
     }
     const { now } = this.world;
@@ -382,6 +364,7 @@ export class Shard {
 
   close(): void {
     if (this.#retry !== null) clearTimeout(this.#retry);
+    this.replicas.close();
     this.release();
     for (const lane of [...this.lanes]) {
       lane.retired = true;

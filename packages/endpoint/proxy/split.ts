@@ -49,7 +49,7 @@ export function split(call: Call, fate: SplitFate): number {
     if (share === undefined) {
       const shard = topology.ofSlot(slot);
       if (shard === null || session.overdue) return fail(session, shard);
-      const lane = session.laneFor(shard, false);
+      const lane = session.laneFor(shard, false, command);
       if (lane === null) return STALLED;
       share = { slot, lane, keys: [], args: [], result: null };
       shares.set(slot, share);

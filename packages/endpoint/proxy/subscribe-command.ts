@@ -6,7 +6,7 @@ import { Part } from './part.ts';
 import { array, bulk, integer, nullReply } from './raw-reply.ts';
 import { bytesOf, textOf } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
-import { globMatches, isKeyspace, type Kind, SubscriberState } from './subscriptions.ts';
+import { isKeyspace, type Kind, SubscriberState } from './subscriptions.ts';
 
 function nameOf(call: Call, index: number): string {
   return bytesOf(call.bytes, call.args, index).toString('latin1');
@@ -132,15 +132,15 @@ export const publish: Handler = (call) => {
     } else if (reply[0] !== 58) {
       session.fill(place, reply);
     } else {
-      // Ours are counted by clients; what is left are other workers, one for each.
-      const others = Math.max(
-        0,
-        integer(reply) - proxy.subscriptions.ownMatches(shard, channel, sharded),
-      );
-      session.fill(
-        place,
-        Buffer.from(`:${proxy.subscriptions.receivers(channel, sharded) + others}\r\n`),
-      );
+      const own = proxy.subscriptions.receivers(channel, sharded);
+      const said = (count: number): void => session.fill(place, Buffer.from(`:${count}\r\n`));
+      // The engine counts each worker's upstream subscription. Are there others than ours, then
+      // other workers have listeners, and they are asked how many.
+      const others = integer(reply) - proxy.subscriptions.ownMatches(shard, channel, sharded);
+      if (others <= 0 || proxy.across.alone) return said(own);
+      void proxy.across
+        .sum({ kind: 'receivers', channel, sharded })
+        .then((count) => said(own + count));
     }
   });
   return TAKEN;
@@ -148,22 +148,29 @@ export const publish: Handler = (call) => {
 
 export const pubsub: Handler = (call) => {
   const { session, command, bytes, args } = call;
-  const { subscriptions } = session.proxy;
+  const { across } = session.proxy;
   const sub = command.name.slice('pubsub|'.length);
   const kind: Kind = sub.startsWith('shard') ? 'ssubscribe' : 'subscribe';
+  const place = session.order.place(command);
+  const fill = (reply: Buffer): void => session.fill(place, reply);
   if (sub === 'numpat') {
-    session.reply(`:${subscriptions.names('psubscribe').size}\r\n`);
+    void across
+      .names('psubscribe', '*')
+      .then((patterns) => fill(Buffer.from(`:${patterns.size}\r\n`)));
   } else if (sub.endsWith('numsub')) {
-    const items: Buffer[] = [];
-    for (let i = 2; i < args.count; i++) {
-      const count = subscriptions.names(kind).get(nameOf(call, i))?.size ?? 0;
-      items.push(bulk(bytesOf(bytes, args, i)), Buffer.from(`:${count}\r\n`));
-    }
-    session.reply(array(items));
+    const names = Array.from({ length: args.count - 2 }, (_, i) => nameOf(call, i + 2));
+    void across.counts(kind, names).then((counts) => {
+      const items = counts.flatMap((count, i) => [
+        bulk(Buffer.from(names[i] ?? '', 'latin1')),
+        Buffer.from(`:${count}\r\n`),
+      ]);
+      fill(array(items));
+    });
   } else {
     const pattern = args.count > 2 ? textOf(bytes, args, 2) : '*';
-    const names = [...subscriptions.names(kind).keys()].filter((n) => globMatches(pattern, n));
-    session.reply(array(names.map((name) => bulk(Buffer.from(name, 'latin1')))));
+    void across
+      .names(kind, pattern)
+      .then((names) => fill(array([...names].map((name) => bulk(Buffer.from(name, 'latin1'))))));
   }
   return TAKEN;
 };

@@ -101,6 +101,76 @@ export function instance(engine: RunningEngine): InstanceView {
   return { node: engine.launch.instance, socket: engine.launch.socket, announce: null };
 }
 
+/**
+ * Slots `first` to `last`, as the engines do it; resolves when the new owner says so. A move fails when
+ * something else happens to either engine meanwhile; then it is asked for again.
+ */
+export async function moveSlots(
+  from: RunningEngine,
+  to: RunningEngine,
+  first: number,
+  last: number,
+): Promise<void> {
+  const range = ['SLOTSRANGE', String(first), String(last), 'NODE', to.launch.instance];
+  let askedAt = Number.NEGATIVE_INFINITY;
+  await eventually(
+    'the slots have moved',
+    async () => {
+      const nodes = String(await to.link.command(['CLUSTER', 'NODES'], MS));
+      const mine = nodes.split('\n').find((line) => line.includes('myself')) ?? '';
+      const moved = mine.split(' ').some((word) => {
+        const [low, high = low] = word.split('-').map(Number);
+        return low !== undefined && high !== undefined && low <= first && high >= last;
+      });
+      if (!moved && performance.now() - askedAt > MOVE_AGAIN_MS) {
+        askedAt = performance.now();
+        // Refused while an earlier one is still under way.
+        await from.link.command(['CLUSTER', 'MIGRATESLOTS', ...range], MS).catch(() => undefined);
+      }
+      return moved;
+    },
+    MOVE_MS,
+  );
+}
+
+const MOVE_MS = 60_000;
+const MOVE_AGAIN_MS = 2000;
+
+/**
+ * Every engine names the same owners. Takeovers and slot moves take a new epoch without asking; two in
+ * a row before word of the first is out may take the same one, and then one is undone.
+ */
+export async function agreed(engines: readonly RunningEngine[]): Promise<void> {
+  await eventually('all engines agree', async () => {
+    const seen = await Promise.all(
+      engines.map(async (engine) => {
+        const ranges = await engine.link.command(['CLUSTER', 'SLOTS'], MS);
+        if (!Array.isArray(ranges)) return '';
+        const owners = ranges.map((range) => {
+          const [first, last, owner] = Array.isArray(range) ? range : [];
+          return `${first}-${last} ${Array.isArray(owner) ? owner[2] : ''}`;
+        });
+        return owners.sort().join();
+      }),
+    );
+    return new Set(seen).size === 1;
+  });
+}
+
+/** A planned change of primary as the engine sees it; the endpoint is told nothing. */
+export async function switchPrimary(from: RunningEngine, to: RunningEngine): Promise<void> {
+  await eventually('in sync', async () => {
+    const facts = await to.link.facts(MS);
+    return facts.role === 'replica' && facts.link === 'up' && !facts.syncing;
+  });
+  await from.link.pauseWrites(5000, MS);
+  const { offset } = await from.link.facts(MS);
+  await eventually('equal offsets', async () => (await to.link.facts(MS)).offset >= offset);
+  await to.link.takeover(MS);
+  await eventually('demoted', async () => (await from.link.facts(MS)).role === 'replica');
+  await from.link.unpause(MS);
+}
+
 /** A standalone engine: what a client would see without us. */
 export async function startBare(t: Pick<TestContext, 'after'>): Promise<RunningEngine> {
   const room = await engineRoom(t);

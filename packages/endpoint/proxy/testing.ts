@@ -1,13 +1,28 @@
 /**
  * The proxy without the processes around it: a listening socket in this process, a snapshot made by
  * hand. For tests and benchmarks of the data path itself; clients get TLS, no limit and no permit.
+ *
+ * With `workers: 2` there are two paths, as in two worker processes: clients come to them in turn, and
+ * they talk to each other over the same sockets as workers do.
  */
 
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
-import type { DatabaseView, Event, ShardView, UserView } from '../control-protocol.ts';
+import type {
+  ClientView,
+  DatabaseView,
+  Event,
+  LargeView,
+  ShardView,
+  UserView,
+} from '../control-protocol.ts';
 import type { AdmittedClient } from '../data-path.ts';
+import { ALONE, type Neighbours } from '../neighbours.ts';
+import { NeighbourLinks } from '../worker/neighbour-links.ts';
 import { ProxyPath } from './proxy.ts';
 
 export interface ProxyOptions {
@@ -18,10 +33,13 @@ export interface ProxyOptions {
   readonly twins?: Readonly<Record<string, { readonly name: string; readonly password: string }>>;
   readonly tls?: { readonly key: Buffer; readonly cert: Buffer };
   readonly view?: Partial<DatabaseView>;
+  readonly workers?: number;
 }
 
 export interface RunningProxy {
+  /** The first worker's path. */
   readonly proxy: ProxyPath;
+  readonly proxies: readonly ProxyPath[];
   readonly port: number;
   readonly tlsPort: number;
   readonly events: Event[];
@@ -29,16 +47,44 @@ export interface RunningProxy {
   view: DatabaseView;
   /** Applies a changed view with the next epoch. */
   apply(change: Partial<DatabaseView>): void;
+  hold(shard: string, deadlineAt: number): Promise<void>;
+  release(shard: string): void;
+  clients(): ClientView[];
+  large(): LargeView[];
+  /** Commands in flight to the first shard. */
+  inFlight(): number;
   close(): Promise<void>;
 }
+
+/** What is tested with one worker and with two. */
+export const WORKER_COUNTS = [1, 2] as const;
 
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const events: Event[] = [];
   const reasons: string[] = [];
-  const proxy = new ProxyPath(
-    { worker: 0, workers: 1, emit: (event) => events.push(event), now: () => Date.now() },
-    'test',
-  );
+  const count = options.workers ?? 1;
+  const folder = count > 1 ? mkdtempSync(join(tmpdir(), 'nb-')) : '';
+  const proxies: ProxyPath[] = [];
+  const links: NeighbourLinks[] = [];
+  for (let worker = 0; worker < count; worker++) {
+    const neighbours = count > 1 ? linkOf(folder, worker, () => proxies[worker], events) : ALONE;
+    if (neighbours instanceof NeighbourLinks) links.push(neighbours);
+    const host = {
+      worker,
+      workers: count,
+      neighbours,
+      emit: (event: Event) => void events.push(event),
+      now: () => Date.now(),
+    };
+    proxies.push(new ProxyPath(host, 'test'));
+  }
+  await Promise.all(links.map((link) => link.listen()));
+  for (const [i, link] of links.entries()) {
+    const others = links.flatMap((_, j) => (i === j ? [] : [{ pid: j, socket: path(folder, j) }]));
+    link.set(others);
+  }
+  const [proxy] = proxies;
+  if (proxy === undefined) throw new Error('at least one worker');
   let epoch = 1;
   let number = 0;
   const sockets = new Set<Socket>();
@@ -65,7 +111,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         else socket.end(lastWords);
       },
     };
-    proxy.accept(client);
+    proxies[id % proxies.length]?.accept(client);
   };
   const servers: Server[] = [
     createServer({ pauseOnConnect: true, allowHalfOpen: true }, admit(false)),
@@ -83,6 +129,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   }));
   const running: RunningProxy = {
     proxy,
+    proxies,
     port: ports[0] ?? 0,
     tlsPort: ports[1] ?? 0,
     events,
@@ -102,16 +149,57 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     },
     apply(change) {
       running.view = { ...running.view, ...change };
-      proxy.apply(running.view, ++epoch);
+      epoch++;
+      for (const each of proxies) each.apply(running.view, epoch);
     },
+    async hold(shard, deadlineAt) {
+      await Promise.all(proxies.map((each) => each.hold(shard, deadlineAt)));
+    },
+    release(shard) {
+      for (const each of proxies) each.release(shard, epoch);
+    },
+    clients: () => proxies.flatMap((each) => each.clients()),
+    large: () => proxies.flatMap((each) => [...each.large()]),
+    inFlight: () =>
+      proxies.reduce((sum, each) => sum + (each.world.topology.first()?.inFlight ?? 0), 0),
     async close() {
-      proxy.close();
+      for (const each of proxies) each.close();
+      for (const link of links) link.close();
       for (const socket of sockets) socket.destroy();
       await Promise.all(servers.map((s) => new Promise((resolve) => s.close(resolve))));
+      if (folder !== '') rmSync(folder, { recursive: true, force: true });
     },
   };
-  proxy.apply(running.view, epoch);
+  for (const each of proxies) each.apply(running.view, epoch);
   return running;
+}
+
+function path(folder: string, worker: number): string {
+  return join(folder, `${worker}.sock`);
+}
+
+/** As `worker/worker.ts` does it, for a single database. */
+function linkOf(
+  folder: string,
+  worker: number,
+  proxy: () => ProxyPath | undefined,
+  events: Event[],
+): Neighbours {
+  return new NeighbourLinks(path(folder, worker), worker, {
+    asked: (_database, question) => proxy()?.asked(question) ?? null,
+    told: (_database, notice, from) => proxy()?.told(notice, from),
+    joined: (pid, eldest) => proxy()?.neighbourJoined(pid, eldest),
+    left: (pid) => proxy()?.neighbourLeft(pid),
+    mute: (pid, detail) =>
+      void events.push({
+        type: 'event',
+        at: Date.now(),
+        kind: 'limit',
+        database: '',
+        limit: 'peer-mute',
+        detail: `worker ${pid}: ${detail}`,
+      }),
+  });
 }
 
 /** Shards over these engine sockets, slots in equal parts. */

@@ -90,9 +90,13 @@ export class Topology {
     this.#askedAt = now;
     lane.question(['CLUSTER', 'SLOTS'], (bytes) => {
       if (bytes === null) return;
-      const parser = new ReplyParser({ onReply: (reply) => this.#learn(reply) });
-      parser.push(bytes);
+      this.learn(bytes);
     });
+  }
+
+  /** What an engine says of who owns what: its answer to CLUSTER SLOTS. */
+  learn(bytes: Buffer): void {
+    new ReplyParser({ onReply: (reply) => this.#learn(reply) }).push(bytes);
   }
 
   #learn(reply: Reply): void {

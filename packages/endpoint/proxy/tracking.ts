@@ -8,6 +8,7 @@
  * a crash) the client is told to forget everything: one needless miss instead of a stale value.
  */
 import { type Call, refuse } from './dispatch.ts';
+import { LANE_RETRY_MS } from './limits.ts';
 import { array, bulk } from './raw-reply.ts';
 import { textOf } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
@@ -21,6 +22,7 @@ export class TrackingState {
   readonly flags: readonly string[];
   readonly prefixes: readonly string[];
   #over = false;
+  #opening: NodeJS.Timeout | null = null;
 
   constructor(session: Session, flags: readonly string[], prefixes: readonly string[]) {
     this.session = session;
@@ -35,18 +37,53 @@ export class TrackingState {
     ];
   }
 
+  /** It hears of all keys, read or not: so it needs every shard at once. */
+  get broadcast(): boolean {
+    return this.flags.includes('bcast');
+  }
+
   /** A push of one of its lanes: goes out before any later reply of that shard. */
   pushed(bytes: Buffer): void {
     if (!this.#over) this.session.message(bytes);
   }
 
   laneLost(): void {
-    if (!this.#over) this.session.message(FORGET_ALL);
+    if (this.#over) return;
+    this.session.message(FORGET_ALL);
+    // What changes until there is a lane again goes unheard: so it is said once more then.
+    if (this.broadcast) this.openAll(() => this.#over || this.session.message(FORGET_ALL));
+  }
+
+  /** The slots of a shard that is new are somewhere else now. */
+  topologyChanged(): void {
+    if (this.broadcast && !this.#allOpen()) this.laneLost();
+  }
+
+  /** A lane to every shard. Calls back when all are there, however long that takes. */
+  openAll(done: () => void): void {
+    if (this.#opening !== null) return;
+    const look = (): void => {
+      this.#opening = null;
+      if (this.#over || this.session.gone) return;
+      if (this.#allOpen()) return done();
+      this.#opening = setTimeout(look, LANE_RETRY_MS);
+    };
+    look();
+  }
+
+  #allOpen(): boolean {
+    const { lanes, proxy } = this.session;
+    // Each is asked, because asking is what opens it.
+    const open = proxy.world.topology.serving.map(
+      (shard) => shard.smallLane(lanes.groupOf(shard)) !== null,
+    );
+    return open.every(Boolean);
   }
 
   /** Its lanes end with it. */
   leave(): void {
     this.#over = true;
+    if (this.#opening !== null) clearTimeout(this.#opening);
     for (const shard of this.session.proxy.world.topology.shards) shard.dropTracking(this);
   }
 }
@@ -73,14 +110,36 @@ export function trackingCommand(call: Call, sub: string): number {
     session.reply(three ? Buffer.concat([Buffer.from('%3\r\n'), ...items]) : array(items));
     return TAKEN;
   }
-  if (sub === 'caching') {
+  if (sub === 'caching') return caching(call);
+  return track(call);
+}
+
+/** Concerns the next command (or the next MULTI as a whole), and travels with it. */
+function caching({ session, bytes, args }: Call): number {
+  const { state } = session;
+  const yes = textOf(bytes, args, 2).toLowerCase();
+  const flags = state.tracking?.flags ?? [];
+  if (!flags.includes('optin') && !flags.includes('optout')) {
     return refuse(
       session,
       '-ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled\r\n',
     );
   }
-  return track(call);
+  if (yes !== 'yes' && yes !== 'no') return refuse(session, '-ERR syntax error\r\n');
+  const needed = yes === 'yes' ? 'optin' : 'optout';
+  if (!flags.includes(needed)) {
+    const mode = needed.toUpperCase();
+    return refuse(
+      session,
+      `-ERR CLIENT CACHING ${yes.toUpperCase()} is only valid when tracking is enabled in ${mode} mode.\r\n`,
+    );
+  }
+  state.setCaching(yes === 'yes' ? 'YES' : 'NO');
+  session.reply('+OK\r\n');
+  return TAKEN;
 }
+
+const FLAGS = new Set(['bcast', 'noloop', 'optin', 'optout']);
 
 function track(call: Call): number {
   const { session, bytes, args } = call;
@@ -90,19 +149,18 @@ function track(call: Call): number {
   const prefixes: string[] = [];
   for (let i = 3; i < args.count; i++) {
     const option = textOf(bytes, args, i).toLowerCase();
-    if (option === 'bcast' || option === 'noloop') flags.push(option);
+    if (FLAGS.has(option)) flags.push(option);
     else if (option === 'prefix' && i + 1 < args.count) prefixes.push(textOf(bytes, args, ++i));
-    else if (option === 'redirect' || option === 'optin' || option === 'optout') {
+    else if (option === 'redirect') {
       return refuse(
         session,
-        `-ERR tracking-option-unsupported: ${option.toUpperCase()} is not offered by this endpoint\r\n`,
+        '-ERR tracking-option-unsupported: REDIRECT is for RESP2, which this endpoint does not offer tracking for; say HELLO 3 and leave it out\r\n',
       );
     } else return refuse(session, '-ERR syntax error\r\n');
   }
   if (mode !== 'on' && mode !== 'off') return refuse(session, '-ERR syntax error\r\n');
-  if (prefixes.length > 0 && !flags.includes('bcast')) {
-    return refuse(session, '-ERR PREFIX option requires BCAST mode to be enabled\r\n');
-  }
+  const wrong = mode === 'on' ? contradiction(flags, prefixes, state.tracking) : null;
+  if (wrong !== null) return refuse(session, `-ERR ${wrong}\r\n`);
   if (state.protocol === 2 && mode === 'on') {
     return refuse(
       session,
@@ -113,8 +171,53 @@ function track(call: Call): number {
     session.stall('order');
     return STALLED;
   }
+  const before = mode === 'on' ? (state.tracking?.prefixes ?? []) : [];
   state.tracking?.leave();
-  state.setTracking(mode === 'on' ? new TrackingState(session, flags, prefixes) : null);
-  session.reply('+OK\r\n');
+  const all = [...before, ...prefixes.filter((prefix) => !before.includes(prefix))];
+  state.setTracking(mode === 'on' ? new TrackingState(session, flags, all) : null);
+  if (state.tracking?.broadcast !== true) {
+    session.reply('+OK\r\n');
+    return TAKEN;
+  }
+  // It is on when every shard has been told: a change right after the answer must be heard.
+  const place = order.place(call.command);
+  session.gate(1);
+  state.tracking.openAll(() => {
+    session.gate(-1);
+    session.fill(place, Buffer.from('+OK\r\n'));
+  });
   return TAKEN;
+}
+
+/** What the engine refuses, in its words; here, because its answer on a lane would come too late. */
+function contradiction(
+  flags: readonly string[],
+  prefixes: readonly string[],
+  now: TrackingState | null,
+): string | null {
+  const has = (flag: string): boolean => flags.includes(flag);
+  if (prefixes.length > 0 && !has('bcast')) {
+    return 'PREFIX option requires BCAST mode to be enabled';
+  }
+  if (now !== null && now.broadcast !== has('bcast')) {
+    return "You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.";
+  }
+  if (has('bcast') && (has('optin') || has('optout'))) {
+    return 'OPTIN and OPTOUT are not compatible with BCAST';
+  }
+  if (has('optin') && has('optout')) return "You can't specify both OPTIN mode and OPTOUT mode";
+  const other = has('optin') ? 'optout' : 'optin';
+  if (now !== null && (has('optin') || has('optout')) && now.flags.includes(other)) {
+    return "You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.";
+  }
+  for (const [i, prefix] of prefixes.entries()) {
+    const others = [...(now?.prefixes ?? []), ...prefixes.slice(0, i)];
+    const clash = others.find(
+      (other) => other !== prefix && (other.startsWith(prefix) || prefix.startsWith(other)),
+    );
+    if (clash !== undefined) {
+      return `Prefix '${prefix}' overlaps with an existing prefix '${clash}'. Prefixes for a single client must not overlap.`;
+    }
+  }
+  return null;
 }

@@ -116,10 +116,14 @@ export class Transaction {
         proxy.scripts.loaded(lane.node, sha);
       }
     }
+    // Loading a script would use up what CLIENT CACHING said.
+    if (state.caching !== null && loads.length > 0) {
+      loads.push(encodeCommand(['CLIENT', 'CACHING', state.caching]));
+    }
     const piece = Buffer.concat([...loads, MULTI, ...this.#commands, EXEC]);
     const count = loads.length + this.#commands.length + 2;
     const place = session.order.place(command);
-    if (this.#writes) session.lanes.written.set(lane.shard, lane);
+    if (this.#writes) session.lanes.wroteOn(lane);
     state.open();
     state.watch = null;
     // With WATCH it is never sent again: the check would be lost.

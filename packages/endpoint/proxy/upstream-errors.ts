@@ -6,11 +6,13 @@
  * twin, which no client knows: the user's own name is put in its place. Everything else passes.
  */
 
+import type { Command } from '../../resp/table/index.ts';
 import { overLimit } from './guarded.ts';
 import type { Lane } from './lane.ts';
 import { remaining } from './lane-loss.ts';
 import type { Pending } from './pending.ts';
-import { slotOfCommand } from './route.ts';
+import { slotOfCommand, wordsOf } from './route.ts';
+import type { Session } from './session.ts';
 
 const NOT_EXECUTED = ['-MOVED ', '-CLUSTERDOWN ', '-LOADING ', '-MASTERDOWN ', '-READONLY '];
 
@@ -30,22 +32,57 @@ export function handleError(lane: Lane, pending: Pending, line: Buffer): Buffer 
     const [bytes] = remaining(pending);
     if (bytes !== undefined) {
       noteMoved(lane, line);
-      const single = lane.world.pendings.take();
-      single.session = session;
-      single.command = command;
-      single.shard = pending.shard;
-      single.ordered = true;
-      single.attempts = pending.attempts;
-      single.deadlineAt = pending.deadlineAt;
-      single.turn = pending.turn;
-      single.bytes = bytes;
-      single.slot = slotOfCommand(command, bytes);
-      session.order.insertBefore(single, pending);
-      lane.world.retries.add(single);
+      again(lane, pending, session, command, bytes);
       return 'sent-again';
     }
   }
+  if (
+    command?.name.startsWith('evalsha') === true &&
+    line.toString('latin1', 0, 10) === '-NOSCRIPT '
+  ) {
+    return knownScript(lane, pending) ? 'sent-again' : Buffer.from(line);
+  }
   return withoutTwin(lane, line);
+}
+
+/**
+ * The engine has forgotten a script that we know (it restarted, or made room): it is loaded, and the
+ * command, of which nothing ran, goes out again behind that.
+ */
+function knownScript(lane: Lane, pending: Pending): boolean {
+  const { scripts } = lane.world;
+  const { session, command } = pending;
+  const [bytes] = remaining(pending);
+  if (session === null || command === null || bytes === undefined || pending.attempts > 0)
+    return false;
+  const [, sha] = wordsOf(bytes);
+  const body = sha === undefined ? null : scripts.body(sha.toLowerCase());
+  if (sha === undefined || body === null) return false;
+  lane.question(['SCRIPT', 'LOAD', body], () => undefined);
+  scripts.loaded(lane.node, sha.toLowerCase());
+  again(lane, pending, session, command, bytes);
+  return true;
+}
+
+function again(
+  lane: Lane,
+  pending: Pending,
+  session: Session,
+  command: Command,
+  bytes: Buffer,
+): void {
+  const single = lane.world.pendings.take();
+  single.session = session;
+  single.command = command;
+  single.shard = pending.shard;
+  single.ordered = true;
+  single.attempts = pending.attempts;
+  single.deadlineAt = pending.deadlineAt;
+  single.turn = pending.turn;
+  single.bytes = bytes;
+  single.slot = slotOfCommand(command, bytes);
+  session.order.insertBefore(single, pending);
+  lane.world.retries.add(single);
 }
 
 export function noteMoved(lane: Lane, line: Buffer): void {

@@ -98,7 +98,7 @@ export class Upstream {
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#lost(next));
     socket.on('connect', () => {
-      introduce(socket, this.#login, (result) => {
+      introduce(socket, this.#login, 'primary', (result) => {
         if (typeof result === 'string') return socket.destroy();
         const parser = new ReplyParser({
           onReply: (reply) => this.#replied(next, reply),

@@ -6,6 +6,7 @@ import { LargeKeys } from './large-keys.ts';
 import { Meter } from './meter.ts';
 import { PendingPool } from './pending.ts';
 import type { Retries } from './retries.ts';
+import { Scripts } from './scripts.ts';
 import type { Session } from './session.ts';
 import type { Topology } from './topology.ts';
 
@@ -16,6 +17,7 @@ export class World {
   readonly blocks = new BlockPool();
   readonly meter = new Meter();
   readonly large: LargeKeys;
+  readonly scripts = new Scripts();
   /** Set once by the proxy, which makes these with a reference to the world. */
   topology: Topology;
   retries: Retries;

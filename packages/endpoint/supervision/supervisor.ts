@@ -11,7 +11,14 @@ import { ControlSocket } from '../control-socket.ts';
 import { mergeCounters, withoutGauges } from '../counters.ts';
 import type { FrameConnection } from '../frame-connection.ts';
 import type { Message } from '../frames.ts';
-import { DRAIN_MS, MOST_WORKERS, PERMIT_RECALL_MS, TICKET_KEY_ROTATION_MS } from '../limits.ts';
+import {
+  DRAIN_MS,
+  MOST_WORKERS,
+  NUMBERS_A_BLOCK,
+  PERMIT_RECALL_MS,
+  TICKET_KEY_ROTATION_MS,
+} from '../limits.ts';
+import { neighbourSocket } from '../neighbours.ts';
 import { messageOf, say } from '../say.ts';
 import {
   type LeaseResult,
@@ -42,6 +49,7 @@ export class Supervisor {
   #failures: readonly ListenFailure[] = [];
   #retired: Counters | null = null;
   #build = 'unknown';
+  #nextNumber = 1;
 
   constructor(folder: string, exit: () => void) {
     this.#exit = exit;
@@ -54,7 +62,10 @@ export class Supervisor {
       started: (worker) => this.#equip(worker),
       message: (worker, message) => this.#fromWorker(worker, message),
       gone: (worker, detail) => this.#gone(worker, detail),
-      changed: () => this.#announce(),
+      changed: () => {
+        this.#introduce();
+        this.#announce();
+      },
     });
     this.#control = new ControlSocket({
       path: join(folder, SUPERVISOR_SOCKET),
@@ -185,6 +196,24 @@ export class Supervisor {
       snapshot: this.#snapshot,
     });
     this.#lend(worker, () => true);
+    this.#giveNumbers(worker);
+  }
+
+  #giveNumbers(worker: WorkerProcess): void {
+    worker.send({ type: 'numbers', first: this.#nextNumber });
+    this.#nextNumber += NUMBERS_A_BLOCK;
+  }
+
+  /** Tells each worker who the others are. */
+  #introduce(): void {
+    const known = this.#pool
+      .workers()
+      .filter(({ state }) => state === 'serving' || state === 'draining')
+      .map(({ pid, socket }) => ({ pid, socket: neighbourSocket(socket) }));
+    for (const worker of this.#pool.workers()) {
+      const others = known.filter((other) => other.pid !== worker.pid);
+      worker.send({ type: 'neighbours', others });
+    }
   }
 
   #lend(worker: WorkerProcess, which: (address: string) => boolean): void {
@@ -206,12 +235,14 @@ export class Supervisor {
       setTimeout(() => this.#permits.stopWaiting(worker.pid, database), PERMIT_RECALL_MS);
     } else if (message.type === 'return') {
       this.#permits.giveBack(worker.pid, message.database, message.count, message.answer);
-    } else if (message.type === 'draining') this.#announce();
+    } else if (message.type === 'want-numbers') this.#giveNumbers(worker);
+    else if (message.type === 'draining') this.#announce();
   }
 
   #gone(worker: WorkerProcess, detail: string): void {
     this.#permits.gone(worker.pid);
     rmSync(worker.socket, { force: true });
+    rmSync(neighbourSocket(worker.socket), { force: true });
     if (worker.counted !== null) this.#keep(withoutGauges(worker.counted));
     if (!worker.retired)
       this.#control.broadcast({ type: 'worker-died', pid: worker.pid, detail } as never);

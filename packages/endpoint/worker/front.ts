@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net';
 import type { ClientView, DatabaseCounters, DatabaseView, Event } from '../control-protocol.ts';
 import type { DataPath, DataPathHost } from '../data-path.ts';
-import { IDLE_SWEEP_MS } from '../limits.ts';
+import { DRAIN_ARRIVALS_MS, DRAIN_LOOK_MS, IDLE_SWEEP_MS } from '../limits.ts';
 import { ProxyPath } from '../proxy/proxy.ts';
 import { messageOf } from '../say.ts';
 import { Client, closeSocket } from './client.ts';
@@ -133,12 +133,23 @@ export class Front {
     return this.#path.kill(id, reason);
   }
 
-  /** No new clients; the others leave when nothing of them is in flight. */
+  /**
+   * The listening sockets are closed already. Who has arrived is still let in and answered once; the
+   * others leave when nothing of them is in flight.
+   */
   async drain(deadlineAt: number): Promise<void> {
+    await Promise.all([this.#arrivalsOver(deadlineAt), this.#path.drain(deadlineAt)]);
     this.#draining = true;
     this.#tls.close();
     this.purse.close();
-    await this.#path.drain(deadlineAt);
+    if (this.#clients.size > 0) await this.#path.drain(deadlineAt);
+  }
+
+  async #arrivalsOver(deadlineAt: number): Promise<void> {
+    const until = Math.min(deadlineAt, this.#host.now() + DRAIN_ARRIVALS_MS);
+    while (this.#tls.pending + this.purse.waiting > 0 && this.#host.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
+    }
   }
 
   close(): void {

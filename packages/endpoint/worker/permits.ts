@@ -68,6 +68,11 @@ export class PermitPurse {
     else this.#ask();
   }
 
+  /** Connections that wait for a permit. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Another worker has none left. */
   recall(): void {
     const count = this.#free;

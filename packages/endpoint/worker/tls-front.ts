@@ -75,6 +75,11 @@ export class TlsFront {
     this.#generation = certificate.generation;
   }
 
+  /** Handshakes that have begun and not ended. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
   /** A certificate was loaded once: later ones that cannot be read change nothing. */
   get ready(): boolean {
     return this.#server !== null;

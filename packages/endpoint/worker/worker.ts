@@ -11,6 +11,8 @@ import type { DataPathHost } from '../data-path.ts';
 import { addressOf, type FromWorker } from '../worker-ipc.ts';
 import { Front } from './front.ts';
 import { Listeners, type Route } from './listeners.ts';
+import { NeighbourLinks } from './neighbour-links.ts';
+import { Numbers } from './numbers.ts';
 import type { PermitSupplier } from './permits.ts';
 
 export interface ListenProblem {
@@ -27,6 +29,8 @@ export interface WorkerOptions {
   readonly slot: number;
   readonly workers: number;
   readonly ticketSecret: string;
+  /** Where other workers find this one. */
+  readonly neighbourSocket: string;
   emit(event: Event): void;
   /** False when there is no supervisor. */
   tell(message: FromWorker): boolean;
@@ -34,6 +38,8 @@ export interface WorkerOptions {
 
 export class Worker {
   readonly listeners = new Listeners();
+  readonly neighbours: NeighbourLinks;
+  readonly numbers: Numbers;
   readonly #options: WorkerOptions;
   readonly #fronts = new Map<string, Front>();
   readonly #host: DataPathHost & { workers: number };
@@ -42,16 +48,28 @@ export class Worker {
   readonly #gone = new Map<string, Counters['databases'][number]>();
   #ticketSecret: Buffer;
   #epoch = 0;
-  #numbers = 0;
   #applying: Promise<unknown> = Promise.resolve();
   #draining: Promise<void> | null = null;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.#ticketSecret = Buffer.from(options.ticketSecret, 'base64');
+    this.numbers = new Numbers(() => options.tell({ type: 'want-numbers' }));
+    this.neighbours = new NeighbourLinks(options.neighbourSocket, process.pid, {
+      asked: (database, question) => this.#fronts.get(database)?.path.asked(question) ?? null,
+      told: (database, notice, from) => this.#fronts.get(database)?.path.told(notice, from),
+      joined: (pid, eldest) => {
+        for (const front of this.#fronts.values()) front.path.neighbourJoined(pid, eldest);
+      },
+      left: (pid) => {
+        for (const front of this.#fronts.values()) front.path.neighbourLeft(pid);
+      },
+      mute: (pid, detail) => this.#tellMute(pid, detail),
+    });
     this.#host = {
       worker: options.slot,
       workers: options.workers,
+      neighbours: this.neighbours,
       emit: (event) => options.emit(event),
       now: () => Date.now(),
     };
@@ -160,16 +178,22 @@ export class Worker {
         view,
         ticketSecret: this.#ticketSecret,
         permits: this.#permits,
-        nextNumber: () => this.#nextNumber(),
+        nextNumber: () => this.numbers.next(),
       });
       this.#fronts.set(view.id, front);
     }
     return front.apply(view, epoch);
   }
 
-  #nextNumber(): number {
-    this.#numbers += 1;
-    return this.#numbers;
+  #tellMute(pid: number, detail: string): void {
+    this.#options.emit({
+      type: 'event',
+      at: Date.now(),
+      kind: 'limit',
+      database: '',
+      limit: 'peer-mute',
+      detail: `worker ${pid}: ${detail}; answers are made without it`,
+    });
   }
 
   #route(view: DatabaseView, listen: ListenAddress): Route {

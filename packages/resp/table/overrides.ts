@@ -108,7 +108,11 @@ const LINES: readonly Line[] = [
   ['ping', local('ping'), 'needs no engine'],
   ['quit', local('quit'), 'the session ends after its earlier replies'],
   ['reset', local('reset'), 'the state of a session is here'],
-  ['readonly readwrite', local('ok'), 'which copy is read is a setting of the database'],
+  [
+    'readonly readwrite',
+    local('readonly'),
+    "a connection's reads may go to replicas, or no longer; its own writes are always seen",
+  ],
   ['asking', local('ok'), 'no client sees a slot in flight'],
   [
     'client|id client|getname client|setname client|setinfo client|info client|list client|kill client|reply client|no-touch client|unblock client|getredir client|trackinginfo client|caching client|tracking client|capa client|import-source client|help',

@@ -1,0 +1,141 @@
+/**
+ * One database in several workers, seen by clients as one: the questions that this path asks the same
+ * path of the other workers, what it answers to theirs, and what they tell each other. How it travels,
+ * and what happens when a worker is mute, is in `../neighbours.ts`.
+ */
+import { type Choice, chosenBy, describe } from './client-choice.ts';
+import { unblockHere } from './client-unblock.ts';
+import type { ProxyPath } from './proxy.ts';
+import { globMatches, type Kind } from './subscriptions.ts';
+
+type Question =
+  | { readonly kind: 'clients' | 'kill'; readonly choice: Choice }
+  | { readonly kind: 'unblock'; readonly id: number; readonly how: string }
+  | { readonly kind: 'receivers'; readonly channel: string; readonly sharded: boolean }
+  | { readonly kind: 'counts'; readonly of: Kind; readonly names: readonly string[] }
+  | { readonly kind: 'names'; readonly of: Kind; readonly pattern: string }
+  | { readonly kind: 'connected' };
+
+type Notice =
+  | { readonly kind: 'login-failed' | 'login-succeeded'; readonly host: string }
+  | { readonly kind: 'script'; readonly body: string }
+  | { readonly kind: 'scripts-flushed' }
+  | { readonly kind: 'monitors'; readonly count: number }
+  | { readonly kind: 'monitored'; readonly lines: string };
+
+export class AcrossWorkers {
+  readonly #proxy: ProxyPath;
+
+  constructor(proxy: ProxyPath) {
+    this.#proxy = proxy;
+  }
+
+  /** This worker is the only one. */
+  get alone(): boolean {
+    return this.#proxy.world.host.neighbours.count === 0;
+  }
+
+  /** Answers of the others; of those that answer in time. */
+  async ask(question: Question): Promise<readonly unknown[]> {
+    const { host, database } = this.#proxy.world;
+    const { answers } = await host.neighbours.ask(database, question);
+    return answers.filter((answer) => answer !== null);
+  }
+
+  /** The others' answers, which are numbers, added up. */
+  async sum(question: Question): Promise<number> {
+    const answers = await this.ask(question);
+    return answers.reduce<number>((sum, answer) => sum + Number(answer), 0);
+  }
+
+  tell(notice: Notice, to?: number): boolean {
+    const { host, database } = this.#proxy.world;
+    return host.neighbours.tell(database, notice, to);
+  }
+
+  /** Names that somebody in any worker listens to. */
+  async names(of: Kind, pattern: string): Promise<Set<string>> {
+    const answers = await this.ask({ kind: 'names', of, pattern });
+    return new Set([...this.#names(of, pattern), ...(answers as string[][]).flat()]);
+  }
+
+  /** Listeners of each of these names, in all workers. */
+  async counts(of: Kind, names: readonly string[]): Promise<number[]> {
+    const answers = (await this.ask({ kind: 'counts', of, names })) as number[][];
+    return this.#counts(of, names).map((own, i) =>
+      answers.reduce((sum, counts) => sum + (counts[i] ?? 0), own),
+    );
+  }
+
+  asked(asked: object): unknown {
+    const question = asked as Question;
+    const proxy = this.#proxy;
+    switch (question.kind) {
+      case 'clients':
+        return chosenBy(proxy, question.choice, null).map((session) => [
+          session.client.number,
+          describe(session),
+        ]);
+      case 'kill': {
+        const chosen = chosenBy(proxy, question.choice, null);
+        for (const session of chosen) session.end('client-kill');
+        return chosen.length;
+      }
+      case 'unblock':
+        return unblockHere(proxy, question.id, question.how);
+      case 'receivers':
+        return proxy.subscriptions.receivers(question.channel, question.sharded);
+      case 'counts':
+        return this.#counts(question.of, question.names);
+      case 'names':
+        return this.#names(question.of, question.pattern);
+      case 'connected':
+        return proxy.sessions.size;
+    }
+  }
+
+  told(told: object, from: number): void {
+    const notice = told as Notice;
+    const { logins, scripts, monitors } = this.#proxy;
+    switch (notice.kind) {
+      case 'login-failed':
+        logins.note(notice.host);
+        break;
+      case 'login-succeeded':
+        logins.forgive(notice.host);
+        break;
+      case 'script':
+        scripts.keep(Buffer.from(notice.body, 'base64'));
+        break;
+      case 'scripts-flushed':
+        scripts.flush();
+        break;
+      case 'monitors':
+        monitors.elsewhere(from, notice.count);
+        break;
+      case 'monitored':
+        monitors.show(notice.lines);
+        break;
+    }
+  }
+
+  /** Another worker is there: what it cannot know yet. */
+  joined(pid: number, eldest: boolean): void {
+    const { monitors, scripts } = this.#proxy;
+    if (monitors.size > 0) this.tell({ kind: 'monitors', count: monitors.size }, pid);
+    if (!eldest) return;
+    for (const body of scripts.bodies()) {
+      this.tell({ kind: 'script', body: body.toString('base64') }, pid);
+    }
+  }
+
+  #names(of: Kind, pattern: string): string[] {
+    const names = [...this.#proxy.subscriptions.names(of).keys()];
+    return names.filter((name) => globMatches(pattern, name));
+  }
+
+  #counts(of: Kind, names: readonly string[]): number[] {
+    const listeners = this.#proxy.subscriptions.names(of);
+    return names.map((name) => listeners.get(name)?.size ?? 0);
+  }
+}
