@@ -126,14 +126,16 @@ export class Checks {
   #copiesKept(why: string): void {
     const held = new Map<string, Set<number>>();
     const { handovers } = this.#world;
-    const add = (group: string, values: Iterable<number>) => {
+    const add = (group: string, values: Iterable<number>, engine?: SimEngine) => {
       const set = held.get(group) ?? new Set<number>();
-      for (const value of values) set.add(value);
+      for (const value of values) {
+        if (engine === undefined || !this.#world.isStale(engine, value)) set.add(value);
+      }
       held.set(group, set);
     };
     for (const engine of this.#world.running()) {
-      add(engine.group, this.#world.dataOf(engine));
-      add(engine.group, handovers.broughtBy(engine.inbox));
+      add(engine.group, this.#world.dataOf(engine), engine);
+      add(engine.group, handovers.broughtBy(engine.inbox), engine);
     }
     for (const [dataDir, log] of this.#world.files) {
       if (log !== null) add(dataDir.split('/').slice(0, -1).join('/'), handovers.dataOf(log));

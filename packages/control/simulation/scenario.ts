@@ -88,6 +88,8 @@ export class Scenario {
   confirmWrites(): void {
     this.#pending = this.#pending.filter((write) => {
       if (!write.engine.alive) return false;
+      // Handed over since: what this engine's replicas have read of it says nothing any more.
+      if (!this.#stage.world.dataOf(write.engine).has(write.value)) return false;
       const replicated = this.#stage.world
         .replicasOf(write.engine)
         .some((replica) => replica.log.includes(write.value));

@@ -12,4 +12,5 @@ export const KEPT_SEEDS: readonly (readonly [seed: number, found: string])[] = [
   [800021, 'a primary that the engines had elected was overlooked while its shard was down'],
   [800270, 'a replica that was to leave was forgotten when its primary died'],
   [414437248, 'a hung primary was fenced for the sake of a replica that was dead already'],
+  [5040, 'a write was confirmed by a copy of the shard that had handed its slot over'],
 ];

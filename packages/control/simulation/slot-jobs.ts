@@ -145,6 +145,7 @@ export class SlotJobs {
     target.slots = union(target.slots, facts.ranges);
     target.epoch = this.#world.newestEpoch(target.group) + 1;
     this.#world.append(target, came);
+    this.#world.noteHandOver(target, facts.ranges);
     facts.state = 'failover-granted';
     // What is on its way to the others arrives also when the target dies now.
     const news = { id: target.id, slots: target.slots, epoch: target.epoch };

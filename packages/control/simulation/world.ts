@@ -4,8 +4,8 @@
  * executor and store are the real ones.
  */
 import { createHash } from 'node:crypto';
-import type { EngineLaunch, ProcessRef } from '../../engine/contract.ts';
-import { intersect, subtract } from '../plan/slot-ranges.ts';
+import type { EngineLaunch, ProcessRef, SlotRange } from '../../engine/contract.ts';
+import { intersect, SLOTS, subtract } from '../plan/slot-ranges.ts';
 import type { SimClock } from './clock.ts';
 import { SimEngine } from './engine.ts';
 import { Handovers, holdsSlot, slotOf } from './handovers.ts';
@@ -99,6 +99,24 @@ export class World {
     for (const replica of this.replicasOf(engine)) {
       if (replica.linkUp) replica.inbox.push(entry);
     }
+  }
+
+  /** By group: the shard that each slot was handed to last; -1: never handed over. */
+  readonly #handedTo = new Map<string, Int16Array>();
+
+  noteHandOver(target: SimEngine, ranges: readonly SlotRange[]): void {
+    const owners = this.#handedTo.get(target.group) ?? new Int16Array(SLOTS).fill(-1);
+    for (const [first, last] of ranges) {
+      owners.fill(this.shardOf(target.id) ?? -1, first, last + 1);
+    }
+    this.#handedTo.set(target.group, owners);
+  }
+
+  /** Its slot was handed to another shard: what is left of it here is no copy that anybody may use. */
+  isStale(engine: SimEngine, value: number): boolean {
+    const owner = this.#handedTo.get(engine.group)?.[slotOf(value)] ?? -1;
+    const shard = this.shardOf(engine.id);
+    return owner >= 0 && shard !== null && shard !== owner;
   }
 
   /** What it holds. */
