@@ -232,6 +232,8 @@ test('in the background: no secret is printed; what a killed parent left is stop
   assert.doesNotMatch(up.out + up.err, /rediss?:\/\//);
   const { pid } = rig.control();
   const parent = Number(execFileSync('ps', ['-o', 'ppid=', '-p', String(pid)]).toString());
+  // Both at once: one alone would start the other again.
+  process.kill(pid, 'SIGSTOP');
   process.kill(parent, 'SIGKILL');
   process.kill(pid, 'SIGKILL');
   await until(

@@ -8,7 +8,9 @@
  * and again with `now` when the user is out of patience; control sends `stopping`, more `step`
  * messages, `stopped`, and exits 0. A stop that came over the API ends the same way, so the parent
  * knows that it was meant. An exit without `stopped` or `fatal` is a crash, and the parent starts
- * another one. When the channel closes without a `stop` the parent was killed: control goes on.
+ * another one. When the channel closes without a `stop` the parent was killed, and nobody would start
+ * control again: so it ends itself, after starting a new parent in the background (`keeper`), or
+ * leaving that to systemd. A control process without a keeper goes on.
  *
  * Standard output and standard error of control are its log (JSON lines, and whatever Node prints
  * when it dies): the parent appends both to `<home>/logs/control.log`, mode 0600, and rotates it.
@@ -39,6 +41,11 @@ export interface StartOptions {
     readonly shard: number;
     readonly internal: number;
   };
+  /**
+   * Program and arguments of a new parent, for when this one is killed. It gets these options as
+   * its first message and begins when the channel closes.
+   */
+  readonly keeper?: readonly string[];
   /** Scales memory and caps shards, so that large SKUs run on a laptop. */
   readonly miniature?: MiniatureOption;
 }
@@ -112,6 +119,8 @@ export const TOKEN_FILE = 'api-token';
 /** Exit codes of the control process, for the parent: a `fatal` is not tried again. */
 export const EXIT_STOPPED = 0;
 export const EXIT_FATAL = 78;
+/** Its parent was killed; the next control process is on its way. */
+export const EXIT_ORPHANED = 75;
 
 /**
  * Flags of the control process. Its objects live long or die at once, so a small young generation

@@ -64,6 +64,12 @@ export interface ShardStatus {
   readonly instances: readonly InstanceStatus[];
 }
 
+/** Something that is wrong now, said to whoever looks at the resource. */
+export interface Problem {
+  readonly code: string;
+  readonly message: string;
+}
+
 export interface SystemStatus {
   readonly version: string;
   readonly build: string;
@@ -152,6 +158,7 @@ export interface ControlService {
     actor: Actor,
   ): OperationRecord;
   shards(databaseId: string): ShardStatus[];
+  problems(databaseId: string): Problem[];
 
   operation(id: string): OperationRecord | null;
   /** Goes back to what was before; the operation ends as Canceled when it is there. */

@@ -16,7 +16,12 @@ import {
   type RespError,
 } from '../resp/index.ts';
 import { EngineError, reasonOf, systemCode } from './errors.ts';
-import { MAX_LINK_REPLY_BYTES, MAX_OVERDUE_REPLIES, MAX_PENDING_CALLS } from './limits.ts';
+import {
+  MAX_LINK_REPLY_BYTES,
+  MAX_OVERDUE_REPLIES,
+  MAX_PENDING_CALLS,
+  READ_BUFFER_BYTES,
+} from './limits.ts';
 
 interface Call {
   /** For messages: the command's name only, never its arguments. */
@@ -24,10 +29,15 @@ interface Call {
   missing: number;
   readonly replies: Reply[];
   state: 'waiting' | 'overdue';
-  readonly timer: NodeJS.Timeout;
+  /** Null: whoever asked looks after the time. */
+  readonly timer: NodeJS.Timeout | null;
   readonly resolve: (replies: Reply[]) => void;
   readonly reject: (error: EngineError) => void;
 }
+
+const PONG = Buffer.from('+PONG\r\n');
+/** One for all connections: what was read is copied or understood before the next read. */
+const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
 export class EngineConnection {
   readonly #socket: Socket;
@@ -45,14 +55,19 @@ export class EngineConnection {
       { onReply: (reply) => this.#take(reply) },
       { maxReplyBytes: MAX_LINK_REPLY_BYTES, maxBulkBytes: MAX_LINK_REPLY_BYTES },
     );
-    socket.on('data', (chunk: Buffer) => this.#data(chunk));
     socket.on('error', (error) => this.#end(`socket error: ${reasonOf(error)}`));
+    socket.on('end', () => this.#end('the engine closed the connection'));
     socket.on('close', () => this.#end('the engine closed the connection'));
   }
 
   static open(path: string, deadlineMs: number): Promise<EngineConnection> {
     return new Promise((resolve, reject) => {
-      const socket = connect(path);
+      let opened: EngineConnection | null = null;
+      const callback = (bytes: number): boolean => {
+        if (opened !== null) opened.#data(READ_BUFFER.subarray(0, bytes));
+        return true;
+      };
+      const socket = connect({ path, onread: { buffer: READ_BUFFER, callback } });
       const timer = setTimeout(() => {
         socket.destroy();
         reject(unreachable(path, `no connection within ${deadlineMs} ms`));
@@ -64,7 +79,8 @@ export class EngineConnection {
       socket.once('connect', () => {
         clearTimeout(timer);
         socket.removeAllListeners('error');
-        resolve(new EngineConnection(socket, path));
+        opened = new EngineConnection(socket, path);
+        resolve(opened);
       });
     });
   }
@@ -106,10 +122,30 @@ export class EngineConnection {
     });
   }
 
+  /**
+   * Sends one command that is encoded already, with no deadline: a late reply keeps its place as any
+   * other. `answered` is not called when the connection closes.
+   */
+  sendBare(what: string, encoded: Buffer, answered: (reply: Reply) => void): void {
+    if (this.#closed !== null || this.#calls.length >= MAX_PENDING_CALLS) return;
+    this.#calls.push({
+      what,
+      missing: 1,
+      replies: [],
+      state: 'waiting',
+      timer: null,
+      resolve: ([reply]) => answered(reply ?? null),
+      reject: () => undefined,
+    });
+    this.#socket.write(encoded);
+  }
+
   #data(chunk: Buffer): void {
     if (this.#closed !== null) return;
     try {
-      this.#parser.push(chunk);
+      // Nearly all that is ever read here; a string of its own needs no copy.
+      if (this.#parser.idle && chunk.equals(PONG)) return this.#take('PONG');
+      this.#parser.push(Buffer.from(chunk));
     } catch (error) {
       this.#end(`unreadable reply: ${reasonOf(error)}`);
     }
@@ -122,7 +158,7 @@ export class EngineConnection {
     call.missing--;
     if (call.missing > 0) return;
     this.#calls.shift();
-    clearTimeout(call.timer);
+    if (call.timer !== null) clearTimeout(call.timer);
     if (call.state === 'waiting') call.resolve(call.replies);
     else this.#overdue--;
   }
@@ -148,7 +184,7 @@ export class EngineConnection {
     const calls = this.#calls;
     this.#calls = [];
     for (const call of calls) {
-      clearTimeout(call.timer);
+      if (call.timer !== null) clearTimeout(call.timer);
       if (call.state === 'waiting') call.reject(this.#gone(call.what, reason));
     }
     const listeners = this.#listeners;

@@ -167,6 +167,11 @@ export interface EngineLink {
   close(): void;
   /** `busy`: a script runs (-BUSY). `loading`: -LOADING. Rejects with EngineError on deadline or close. */
   ping(deadlineMs: number): Promise<'pong' | 'busy' | 'loading'>;
+  /**
+   * The same question for whoever asks it all day: no promise, no timer, one buffer. `answered` is
+   * called at most once; not when the link closes first.
+   */
+  beat(answered: (answer: 'pong' | 'busy' | 'loading') => void): void;
   facts(deadlineMs: number): Promise<EngineFacts>;
   /** The part of the facts that moves with every write: cheap enough to ask once a second. */
   stream(deadlineMs: number): Promise<StreamFacts>;
@@ -258,6 +263,11 @@ export interface EngineNode {
   ): Promise<{ readonly path: string; readonly bytes: number; readonly sha256: string } | null>;
   /** Renames the data file to `*.consumed`: the file of an orderly stop counts once (engine rule 11). */
   consumeDataFile(dataDir: string): Promise<void>;
+  /**
+   * Undoes `consumeDataFile` for the file with this digest: the start that consumed it was never
+   * recorded. Answers whether there was something to undo.
+   */
+  reviveDataFile(dataDir: string, sha256: string): Promise<boolean>;
   /** Frees what a free port needs: true if host:port can be bound now, without reusePort. */
   portIsFree(host: string, port: number): Promise<boolean>;
 }

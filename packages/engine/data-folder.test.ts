@@ -45,6 +45,24 @@ test('the file of an orderly stop is loaded once, and never again', async (t) =>
   assert.equal((await third.link.facts(MS)).keys, 0, 'a consumed file was loaded again');
 });
 
+test('a file that was set aside as read comes back by its digest, and over nothing newer', async (t) => {
+  const room = await engineRoom(t);
+  const launch = await room.launch();
+  const first = await room.start(launch);
+  await first.link.save(MS);
+  const file = await room.node.dataFile(launch.dataDir);
+  assert.ok(file !== null);
+  await room.node.consumeDataFile(launch.dataDir);
+  assert.equal(await room.node.reviveDataFile(launch.dataDir, 'another'), false);
+  assert.equal(await room.node.reviveDataFile(launch.dataDir, file.sha256), true);
+  assert.deepEqual(await room.node.dataFile(launch.dataDir), file);
+  assert.equal(await room.node.reviveDataFile(launch.dataDir, file.sha256), false);
+  await room.node.consumeDataFile(launch.dataDir);
+  await first.link.command(['SET', 'newer', 'yes'], MS);
+  await first.link.save(MS);
+  assert.equal(await room.node.reviveDataFile(launch.dataDir, file.sha256), false);
+});
+
 test('load nothing: leftover snapshots and logs cannot come back, and are not lost', async (t) => {
   const room = await engineRoom(t);
   const launch = await room.launch({ settings: { appendonly: 'yes' } });

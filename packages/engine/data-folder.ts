@@ -112,8 +112,11 @@ export interface DataFile {
 }
 
 /** The snapshot that an engine would load; null when there is none or it is no snapshot. */
-export async function findDataFile(dataDir: string): Promise<DataFile | null> {
-  const path = join(dataDir, FILES.data);
+export function findDataFile(dataDir: string): Promise<DataFile | null> {
+  return snapshotAt(join(dataDir, FILES.data));
+}
+
+async function snapshotAt(path: string): Promise<DataFile | null> {
   try {
     const { size } = await stat(path);
     const hash = createHash('sha256');
@@ -133,8 +136,22 @@ export async function findDataFile(dataDir: string): Promise<DataFile | null> {
 
 export async function consumeFile(dataDir: string): Promise<void> {
   const path = join(dataDir, FILES.data);
-  await renameIfThere(path, `${path}.consumed`);
+  await renameIfThere(path, consumedName(path));
   await syncFolder(dataDir).catch(ignoreAbsent);
+}
+
+/** Never over a data file: what is there may be newer. */
+export async function reviveFile(dataDir: string, sha256: string): Promise<boolean> {
+  const path = join(dataDir, FILES.data);
+  if ((await findDataFile(dataDir)) !== null) return false;
+  if ((await snapshotAt(consumedName(path)))?.sha256 !== sha256) return false;
+  await renameIfThere(consumedName(path), path);
+  await syncFolder(dataDir).catch(ignoreAbsent);
+  return true;
+}
+
+function consumedName(path: string): string {
+  return `${path}.consumed`;
 }
 
 export async function setFolderAside(dataDir: string, label: string): Promise<void> {

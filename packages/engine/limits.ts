@@ -15,6 +15,12 @@ export const MAX_PENDING_CALLS = 4096;
 /** Largest reply on a control link: CLIENT LIST of a full database is some 10 MB. */
 export const MAX_LINK_REPLY_BYTES = 64 * 1024 * 1024;
 
+/** A beat that is sent as an ordinary call is given up after this; its asker looks earlier. */
+export const MAX_BEAT_MS = 60_000;
+
+/** What one read of a control link takes at most. */
+export const READ_BUFFER_BYTES = 65_536;
+
 /** While a SAVE is refused because a background save runs, ask again this often. */
 export const SAVE_RETRY_MS = 20;
 

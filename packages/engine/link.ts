@@ -6,7 +6,7 @@
  * engine is busy with a script or loading just then, that is made up for at the next ping.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Reply, RespError } from '../resp/index.ts';
+import { encodeCommands, type Reply, RespError } from '../resp/index.ts';
 import { userTokens } from './acl.ts';
 import {
   CAPABILITY_COMMANDS,
@@ -26,7 +26,7 @@ import type {
 } from './contract.ts';
 import { EngineError } from './errors.ts';
 import { factsFrom, parseClients, parseInfo, streamFrom } from './facts.ts';
-import { KILL_BATCH, SAVE_RETRY_MS } from './limits.ts';
+import { KILL_BATCH, MAX_BEAT_MS, SAVE_RETRY_MS } from './limits.ts';
 import { moveCommand, parseSlotMoves } from './slot-moves.ts';
 
 /** Users that only our own processes log in as; `disconnect` never ends their connections. */
@@ -37,6 +37,8 @@ const INTRODUCTION = [
   ['CLIENT', 'NO-EVICT', 'ON'],
   ['CLIENT', 'NO-TOUCH', 'ON'],
 ] as const;
+
+const PING = encodeCommands([['PING']]);
 
 const FACT_SECTIONS = ['server', 'replication', 'persistence', 'memory', 'keyspace', 'cluster'];
 
@@ -61,6 +63,15 @@ export async function openLink(
   }
 }
 
+/** What an answer to PING says of the engine; null: it is no answer to PING. */
+function lifeOf(reply: Reply): 'pong' | 'busy' | 'loading' | null {
+  if (!(reply instanceof RespError)) return 'pong';
+  if (reply.code === 'BUSY') return 'busy';
+  if (reply.code === 'LOADING') return 'loading';
+  // A fenced engine answers everything so: it is alive, and that is what a ping asks.
+  return reply.code === 'MASTERDOWN' ? 'pong' : null;
+}
+
 function postponed(reply: Reply): boolean {
   return reply instanceof RespError && (reply.code === 'BUSY' || reply.code === 'LOADING');
 }
@@ -69,6 +80,8 @@ class SocketLink implements EngineLink {
   readonly #connection: EngineConnection;
   #introduced: boolean;
   #clusterMode: boolean | null = null;
+  /** An engine at rest says the same again and again: then it is not taken apart again. */
+  #lastStream: { readonly raw: Buffer; readonly facts: StreamFacts } | null = null;
   /** A process does not change its version under an open connection. */
   #capabilities: EngineCapabilities | null = null;
 
@@ -93,12 +106,22 @@ class SocketLink implements EngineLink {
     const commands = this.#introduced ? [['PING']] : [['PING'], ...INTRODUCTION];
     const [reply, ...introduction] = await this.#connection.send(commands, deadlineMs);
     if (!this.#introduced) this.#introduced = !introduction.some(postponed);
-    if (!(reply instanceof RespError)) return 'pong';
-    if (reply.code === 'BUSY') return 'busy';
-    if (reply.code === 'LOADING') return 'loading';
-    // A fenced engine answers everything so: it is alive, and that is what a ping asks.
-    if (reply.code === 'MASTERDOWN') return 'pong';
-    throw refusal('PING', reply);
+    const life = lifeOf(reply ?? null);
+    if (life === null && reply instanceof RespError) throw refusal('PING', reply);
+    return life ?? 'pong';
+  }
+
+  beat(answered: (answer: 'pong' | 'busy' | 'loading') => void): void {
+    if (!this.#introduced) {
+      // Once after a connection that was opened while the engine was busy; its silence is the asker's.
+      void this.ping(MAX_BEAT_MS).then(answered, () => undefined);
+      return;
+    }
+    this.#connection.sendBare('PING', PING, (reply) => {
+      const life = lifeOf(reply);
+      // Whatever else it says to PING, it is no answer.
+      if (life !== null) answered(life);
+    });
   }
 
   async facts(deadlineMs: number): Promise<EngineFacts> {
@@ -125,7 +148,11 @@ class SocketLink implements EngineLink {
 
   async stream(deadlineMs: number): Promise<StreamFacts> {
     const [info] = await this.#connection.send([['INFO', 'replication']], deadlineMs);
-    return streamFrom(textOf('INFO', info));
+    const last = this.#lastStream;
+    if (last !== null && Buffer.isBuffer(info) && info.equals(last.raw)) return last.facts;
+    const facts = streamFrom(textOf('INFO', info));
+    this.#lastStream = Buffer.isBuffer(info) ? { raw: info, facts } : null;
+    return facts;
   }
 
   async takeover(deadlineMs: number): Promise<void> {

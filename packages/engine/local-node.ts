@@ -19,6 +19,7 @@ import {
   findDataFile,
   prepareFolder,
   removeFolder,
+  reviveFile,
   setFolderAside,
 } from './data-folder.ts';
 import { openLink } from './link.ts';
@@ -126,6 +127,10 @@ export class LocalNode implements EngineNode {
 
   consumeDataFile(dataDir: string): Promise<void> {
     return consumeFile(dataDir);
+  }
+
+  reviveDataFile(dataDir: string, sha256: string): Promise<boolean> {
+    return reviveFile(dataDir, sha256);
   }
 
   portIsFree(host: string, port: number): Promise<boolean> {

@@ -29,10 +29,13 @@ import { Asker, type Target } from '../load/asker.ts';
 import { exitOf, type ProcessRef, requireRef, signal, until } from '../processes.ts';
 
 const CONTROL_PROGRAM = path.join(import.meta.dirname, '..', '..', 'control', 'main.ts');
-/** Ports are looked for from here up, in blocks, so that runs beside each other rarely meet. */
-const PORTS_FROM = 34_000;
+/**
+ * Ports are looked for from here up, in blocks, so that runs beside each other rarely meet; below the
+ * range from which the kernel takes ports for outgoing connections, which would hold one now and then.
+ */
+const PORTS_FROM = 12_000;
 const PORT_BLOCK = 400;
-const PORT_BLOCKS = 60;
+const PORT_BLOCKS = 22;
 /** The first start may fetch the engine. */
 const FIRST_START_MS = 120_000;
 const OPERATION_MS = 60_000;

@@ -16,6 +16,26 @@ interface Row {
   readonly port: number | null;
   readonly highAvailability: boolean;
   readonly id: string;
+  /** What is wrong now: its port is held by somebody else, a shard is down, data were lost. */
+  readonly problems: readonly Problem[];
+}
+
+interface Problem {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Problems, of all that the API warns of; and the state that a cache is in that has one. */
+const PROBLEM_STATES: Readonly<Record<string, string>> = {
+  unreachable: 'Unreachable',
+  'shard-down': 'Down',
+  'data-lost': 'DataLost',
+};
+
+/** What is wrong with a cache now. */
+export function problemsOf(cache: Cache): Problem[] {
+  const warnings = cache.database?.properties.cinnabar?.warnings ?? [];
+  return warnings.filter(({ code }) => code in PROBLEM_STATES);
 }
 
 /** Said only where it differs. */
@@ -24,17 +44,20 @@ const AZURES_IDLE_MINUTES = 10;
 export function row(cache: Cache): Row {
   const { cluster, database } = cache;
   const settled = cluster.properties.resourceState === 'Running';
+  const problems = problemsOf(cache);
+  const state = settled
+    ? (database?.properties.resourceState ?? 'NoDatabase')
+    : cluster.properties.resourceState;
   return {
     name: cluster.name,
     sku: cluster.sku.name,
     policy: database?.properties.clusteringPolicy ?? '-',
-    state: settled
-      ? (database?.properties.resourceState ?? 'NoDatabase')
-      : cluster.properties.resourceState,
+    state: state === 'Running' ? (PROBLEM_STATES[problems[0]?.code ?? ''] ?? state) : state,
     host: cluster.properties.hostName,
     port: database?.properties.port ?? null,
     highAvailability: cluster.properties.highAvailability !== 'Disabled',
     id: cluster.id,
+    problems,
   };
 }
 
@@ -55,6 +78,9 @@ export function listCommand(): Command {
       action(async (context: Context) => {
         const rows = (await context.api().caches()).map(row);
         context.output.rows(rows, COLUMNS, 'No cache yet. Make one: cinnabar create my-cache');
+        for (const { name, problems } of rows) {
+          for (const { message } of problems) context.output.warn(`${name}: ${message}`);
+        }
       }),
     );
 }

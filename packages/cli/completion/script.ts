@@ -48,34 +48,35 @@ function cases(nodes: readonly Node[]): string {
   return nodes
     .map(
       (node) =>
-        `    '${node.path}') words='${node.words.map((w) => w.word).join(' ')}'; names=${node.takesName ? 1 : 0} ;;`,
+        `    '${node.path}') offered='${node.words.map((w) => w.word).join(' ')}'; names=${node.takesName ? 1 : 0} ;;`,
     )
     .join('\n');
 }
 
-/** Walks the words typed so far down the tree; options do not count. */
+/** Walks the words typed so far down the tree; options do not count. zsh runs it
+ * too: there a bare name is a modifier, and `path` and `words` are the shell's own. */
 function bash(nodes: readonly Node[]): string {
   return `# cinnabar completion for bash
 _cinnabar() {
-  local cur path word words names candidate
+  local cur route word offered names candidate
   cur="\${COMP_WORDS[COMP_CWORD]}"
-  path=cinnabar
-  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    candidate="$path $word"
+  route=cinnabar
+  for word in "\${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}"; do
+    candidate="$route $word"
     case "$candidate" in
 ${nodes
   .slice(1)
   .map((node) => `      '${node.path}')`)
   .join('\n')
-  .replaceAll(/\)\n\s+'/g, "|'")} path="$candidate" ;;
+  .replaceAll(/\)\n\s+'/g, "|'")} route="$candidate" ;;
     esac
   done
-  words='' names=0
-  case "$path" in
+  offered='' names=0
+  case "$route" in
 ${cases(nodes)}
   esac
-  if [ "$names" = 1 ] && [ "\${cur#-}" = "$cur" ]; then words="$words $(${NAMES})"; fi
-  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+  if [ "$names" = 1 ] && [ "\${cur#-}" = "$cur" ]; then offered="$offered $(${NAMES})"; fi
+  COMPREPLY=($(compgen -W "$offered" -- "$cur"))
 }
 complete -o default -F _cinnabar cinnabar
 `;
@@ -90,7 +91,13 @@ ${bash(nodes)}
 }
 
 function fish(nodes: readonly Node[]): string {
-  const lines = ['# cinnabar completion for fish', 'complete -c cinnabar -f'];
+  const lines = [
+    '# cinnabar completion for fish',
+    'function __cinnabar_names',
+    `  cinnabar list --json 2>/dev/null | string replace -rf '^    "name": "(.*)",$' '$1'`,
+    'end',
+    'complete -c cinnabar -f',
+  ];
   for (const node of nodes) {
     const parts = node.path.split(' ').slice(1);
     const children = nodes
@@ -112,7 +119,7 @@ function fish(nodes: readonly Node[]): string {
       );
     }
     if (node.takesName)
-      lines.push(`complete -c cinnabar -n '${condition}' -a '(${NAMES.replaceAll("'", '"')})'`);
+      lines.push(`complete -c cinnabar -n '${condition}' -a '(__cinnabar_names)'`);
   }
   return lines.join('\n');
 }

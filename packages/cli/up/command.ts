@@ -4,9 +4,9 @@ import type { FromControl } from '../../control/boot-protocol.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { makeFolders } from '../folders.ts';
-import { plural } from '../output/text.ts';
 import { version } from '../self.ts';
 import { INNER, launch, reportToLauncher } from './detach.ts';
+import { found } from './found.ts';
 import type { UpFlags } from './options.ts';
 import { startOptions } from './options.ts';
 import { runParent } from './parent.ts';
@@ -76,17 +76,4 @@ async function welcome(
     return;
   }
   await found(context);
-}
-
-/** What is there, in one line; says no secret. */
-export async function found(context: Context): Promise<void> {
-  const caches = await context.api().caches();
-  context.output.note('');
-  if (caches.length === 0) {
-    context.output.note('No cache yet. Make one: cinnabar create my-cache');
-    return;
-  }
-  const names = caches.map((cache) => cache.cluster.name);
-  const shown = names.slice(0, 5).join(', ') + (names.length > 5 ? ', ...' : '');
-  context.output.note(`${plural(caches.length, 'cache')}: ${shown}. See: cinnabar list`);
 }

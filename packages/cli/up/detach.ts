@@ -9,6 +9,7 @@ import { spawn } from 'node:child_process';
 import type { FromControl } from '../../control/boot-protocol.ts';
 import type { Context } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
+import { found } from './found.ts';
 import { openControlLog } from './log.ts';
 import { makeQuickstart, tellHowToConnect, typed } from './quickstart.ts';
 import type { Rendered } from './render.ts';
@@ -37,7 +38,7 @@ export async function launch(context: Context): Promise<number> {
       ? makeQuickstart(context, ready).then((cache) => {
           if (cache !== null) tellHowToConnect(context);
         })
-      : Promise.resolve();
+      : found(context);
     told.then(
       () => resolve(EXIT.ok),
       (error: unknown) => {

@@ -145,7 +145,8 @@ class Parent {
       if (child.connected) child.once('disconnect', () => this.#left(child, code));
       else this.#left(child, code);
     });
-    this.#tell({ type: 'start', options: this.#options.start });
+    const keeper = [process.execPath, ...NODE_FLAGS, moduleFile('cli/up/keeper')];
+    this.#tell({ type: 'start', options: { ...this.#options.start, keeper } });
   }
 
   #left(child: ChildProcess, code: number | null): void {

@@ -14,6 +14,7 @@ import { OPERATION_TIMEOUT_S } from '../limits.ts';
 import { connectionString } from '../output/connection.ts';
 import { Steps } from '../output/steps.ts';
 import { plural } from '../output/text.ts';
+import { tellProblems } from './found.ts';
 
 export const QUICKSTART = 'quickstart';
 
@@ -44,6 +45,7 @@ export async function makeQuickstart(context: Context, ready: Ready): Promise<Ca
   if (!ready.firstStart) {
     context.output.note(`\nFound ${plural(caches.length, 'cache')} as left.`);
   } else if (others > 0) context.output.note(`\n${plural(others, 'other cache')}.`);
+  tellProblems(context, caches);
   return caches.find((cache) => cache.cluster.name === QUICKSTART) ?? null;
 }
 

@@ -48,7 +48,8 @@ export function databaseDocument(
   cluster: ClusterRecord,
   database: DatabaseRecord,
 ): Record<string, unknown> {
-  return databaseView(cluster, database, factsFor(call, cluster));
+  const problems = call.service.problems(database.id);
+  return databaseView(cluster, database, factsFor(call, cluster), problems);
 }
 
 /** Of a child that is to be written: ARM has a code of its own for its missing parent. */

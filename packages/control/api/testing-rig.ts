@@ -126,6 +126,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     releaseCluster: (cluster) => rig.cluster.release(cluster),
     status: () => statusDocument(home),
     shards: () => [],
+    problems: () => [],
     log: (level, message, data) => rig.log.push({ level, message, data }),
   });
   const api = await startApi(

@@ -7,6 +7,7 @@ import {
   GROUP_TYPE,
   groupId,
 } from '../resources/index.ts';
+import type { Problem } from '../service.ts';
 import {
   type ClusterRecord,
   type DatabaseRecord,
@@ -78,6 +79,7 @@ export function databaseView(
   cluster: ClusterRecord,
   database: DatabaseRecord,
   facts: ViewFacts,
+  problems: readonly Problem[],
 ): Record<string, unknown> {
   const { version } = facts;
   const { settings, sizing } = database;
@@ -113,7 +115,7 @@ export function databaseView(
         reason: database.reason,
         generation: database.generation,
         observedGeneration: database.observedGeneration,
-        warnings: databaseWarnings(database),
+        warnings: databaseWarnings(database, problems),
       },
     }),
   });

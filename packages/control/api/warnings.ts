@@ -6,9 +6,13 @@ export interface Warning {
   readonly message: string;
 }
 
-export function databaseWarnings(database: DatabaseRecord): Warning[] {
+/** `problems`: what is wrong with it now; these come first. */
+export function databaseWarnings(
+  database: DatabaseRecord,
+  problems: readonly Warning[] = [],
+): Warning[] {
   const { settings, sizing } = database;
-  const warnings: Warning[] = [];
+  const warnings: Warning[] = [...problems];
   if (settings.accessKeys === 'Disabled') {
     warnings.push({
       code: 'nobody-can-log-in',

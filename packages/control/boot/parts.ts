@@ -176,6 +176,7 @@ export async function assemble(given: Given): Promise<Parts> {
     releaseCluster: (cluster) => authority.remove(cluster.id),
     status: given.status,
     shards: (id) => databases.shards(id),
+    problems: (id) => databases.problems(id),
     log,
   });
   const observe = new Observe({

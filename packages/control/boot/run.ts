@@ -1,10 +1,20 @@
 /**
  * The control process: takes its options from its parent, says how far it is, runs until told to
- * stop. See boot-protocol.ts for the conversation. Without a parent it goes on: engines and
- * endpoint need somebody who looks after them.
+ * stop. See boot-protocol.ts for the conversation.
+ *
+ * When its parent is killed it must not go on: the next crash would be the last one, because nobody
+ * starts it again. It cannot become its own parent either. So it does what it can do at any moment
+ * without harm, it ends, and leaves somebody behind who starts the next one.
  */
-
-import { EXIT_FATAL, EXIT_STOPPED, type FromControl, type ToControl } from '../boot-protocol.ts';
+import { spawn } from 'node:child_process';
+import {
+  EXIT_FATAL,
+  EXIT_ORPHANED,
+  EXIT_STOPPED,
+  type FromControl,
+  type StartOptions,
+  type ToControl,
+} from '../boot-protocol.ts';
 import { openLog } from './log.ts';
 import type { Say } from './steps.ts';
 import { System } from './system.ts';
@@ -61,13 +71,33 @@ async function stop(now: boolean): Promise<void> {
   process.exit(EXIT_STOPPED);
 }
 
+/** Set by systemd for what it started: it starts the unit again by itself. */
+const UNIT_VARIABLE = 'INVOCATION_ID';
+
+function orphaned({ keeper = [], home, ...rest }: StartOptions): void {
+  const [program, ...args] = keeper;
+  if (program === undefined || stopping) return;
+  log.warn('the parent was killed: another control process takes over');
+  if (process.env[UNIT_VARIABLE] !== undefined) process.exit(EXIT_ORPHANED);
+  const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
+  const parent = spawn(program, args, { detached: true, stdio: [...stdio], cwd: home });
+  // Without it the caches go on, and this process is still better than none.
+  parent.once('error', (error) => log.error({ error: error.message }, 'no new parent'));
+  parent.send({ ...rest, home, keeper }, (error) => {
+    if (error === null) process.exit(EXIT_ORPHANED);
+  });
+}
+
 function property(error: unknown, name: string): string | null {
   const value = (error as Record<string, unknown> | null)?.[name];
   return typeof value === 'string' ? value : null;
 }
 
 process.on('message', (message: ToControl) => {
-  if (message.type === 'start' && started === null) started = begin(message.options);
+  if (message.type === 'start' && started === null) {
+    process.once('disconnect', () => orphaned(message.options));
+    started = begin(message.options);
+  }
   if (message.type === 'stop') void stop(message.now);
 });
 // The parent decides what Ctrl-C means; it reaches the whole group, so it is not for us to obey.

@@ -120,6 +120,11 @@ describe('databases on real engines', { concurrency: false }, () => {
     );
     await w.settled(id);
     assert.ok(!(await has(w, w.primary(id), key)));
+    assert.deepEqual(
+      w.databases.problems(id).map((each) => each.code),
+      ['data-lost'],
+      'said as long as nothing else was decided',
+    );
   });
 
   test('a hung primary is fenced and replaced; a busy one is left alone', async (t) => {
@@ -178,13 +183,35 @@ describe('databases on real engines', { concurrency: false }, () => {
     assert.ok(await has(w, w.primary(id), key));
   });
 
-  test('an engine that nobody recorded is ended at the next start', async (t) => {
+  test('a replica that was started and not recorded holds the last copy: it is taken over', async (t) => {
+    const w = await world(t);
+    const id = await w.create();
+    const key = await put(w, w.primary(id), w.shard(id));
+    const primary = w.primary(id);
+    const replica = w.store.instances(id).find((i) => i.id !== primary.id);
+    assert.ok(replica !== undefined);
+    await w.databases.detach();
+    // As after a crash between the start of the process and its record; then its primary dies.
+    w.store.write(() =>
+      w.store.putInstance({ ...replica, process: null, phase: 'dead', synced: false }),
+    );
+    kill(primary);
+    await w.restart();
+    await w.settled(id);
+    assert.equal(w.primary(id).id, replica.id);
+    assert.deepEqual(w.primary(id).process, replica.process);
+    assert.ok(await has(w, w.primary(id), key));
+  });
+
+  test('an engine that no record has a place for is ended at the next start', async (t) => {
     const w = await world(t);
     const id = await w.create({}, { replicas: 0 });
     const instance = w.primary(id);
     await w.databases.detach();
-    // As after a crash between the start of the process and its record.
-    w.store.write(() => w.store.putInstance({ ...instance, process: null, phase: 'dead' }));
+    const elsewhere = `${instance.dataDir}-2`;
+    w.store.write(() =>
+      w.store.putInstance({ ...instance, dataDir: elsewhere, process: null, phase: 'dead' }),
+    );
     await w.restart();
     await eventually('the stray is gone', async () => {
       const all = await w.node.find();

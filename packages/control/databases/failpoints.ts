@@ -57,6 +57,8 @@ export const OTHER_STEPS = {
   'end-engines': 'stop',
   'open-endpoint': 'restart',
   'adopt-databases': 'restart',
+  // Between its two points the file of the last stop is set aside as read, and that it was is not recorded.
+  'consume-file': 'rare',
 } as const satisfies Readonly<Record<string, StepLife>>;
 
 /** Where a step is passed besides: the matrix plays these lives for it too. */

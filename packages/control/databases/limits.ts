@@ -1,13 +1,13 @@
 /** Deadlines and rates of the executor. Times in milliseconds. */
 
 /** Each primary is asked this often whether it lives (engine rule 2). */
-export const PING_EVERY_MS = 200;
-/** A replica: asking all engines at the quick rate cost twice the idle time that we allow ourselves. */
-export const PING_REPLICA_EVERY_MS = 1_000;
+export const BEAT_MS = 200;
 /** An answer later than this makes an engine mute; judged further by the plan. */
 export const PING_DEADLINE_MS = 300;
-/** Every so many pings of a primary the stream position is sampled into the store (engine rule 3). */
-export const PINGS_PER_SAMPLE = 5;
+/** A question that is not answered is put again after this: the answer may be late, or no answer. */
+export const ASK_AGAIN_MS = 1_000;
+/** At every so many beats the stream of each engine is sampled into the store (engine rule 3). */
+export const BEATS_PER_SAMPLE = 5;
 /** Every so many samples everything else is looked at too: memory, keys, what the cluster knows. */
 export const SAMPLES_PER_LOOK = 5;
 /** A closed connection is a false alarm if another one answers within this. */
@@ -45,14 +45,16 @@ export const START_BACKOFF_MAX_MS = 30_000;
 export const GOOD_START_MS = 10_000;
 /** An action that failed is tried again after this. */
 export const RETRY_MS = 250;
+/** An update ends as failed when an engine has refused a step of it for so long, at each try. */
+export const REFUSED_FOR_MS = 10_000;
+/** The same for steps that fail without a verdict: a silence may end. */
+export const FAILING_FOR_MS = 120_000;
 /** Connections kept free for our own processes above the SKU's limit. */
 export const CONNECTION_RESERVE = 128;
 /** Open files that an engine keeps for itself beside its clients; it refuses to have fewer. */
 export const ENGINE_OPEN_FILES = 32;
 /** Lease of the dead-man rule is renewed this often (it ends after 10 s, engine rule 28). */
 export const LEASE_EVERY_MS = 2_000;
-/** How late this process's own timers are is measured this often. */
-export const DELAY_PROBE_MS = 250;
 /** Keys that a client may ask the control process to push to all engines. */
 export const APPLY_DEADLINE_MS = 10_000;
 /** The last waits of a create that failed, kept for its error. */

@@ -12,17 +12,19 @@ import type { DatabaseRecord, InstanceRecord } from '../store/records.ts';
 import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
 import { FailoverTimes, PARTS } from './failover-times.ts';
+import type { Heart } from './heart.ts';
 import { votingOff } from './launch.ts';
 import { RETRY_MS } from './limits.ts';
 import { MoveWatch } from './move-watch.ts';
 import { perform } from './perform.ts';
+import type { Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
-import { Watch } from './watch.ts';
+import { Watch, type WatchEvents } from './watch.ts';
 
 export class DatabaseLoop extends DatabaseRecords {
   /** Generation of the lock on the data folder: checked in the transaction of each promotion. */
   readonly lease: () => void;
-  readonly ownDelayMs: () => number;
+  readonly heart: Heart;
   readonly times: FailoverTimes;
   readonly #gone: () => void;
   readonly #watches = new Map<string, Watch>();
@@ -35,21 +37,17 @@ export class DatabaseLoop extends DatabaseRecords {
   #scheduled = false;
   #refreshing = false;
   #stopped = false;
-  /** The last step that failed, until one succeeds. */
-  #failure: { code: string; message: string } | null = null;
+  /** Steps that fail, by what they work on, until one on the same succeeds. */
+  readonly #failing = new Map<string, Failure>();
+  /** When this process first saw an operation, in ticks: their age, whatever the time of day does. */
+  readonly #operations = new Map<string, number>();
 
-  constructor(
-    deps: ExecutorDeps,
-    id: string,
-    lease: () => void,
-    ownDelayMs: () => number,
-    gone: () => void,
-  ) {
+  constructor(deps: ExecutorDeps, id: string, lease: () => void, heart: Heart, gone: () => void) {
     super(deps, id);
     this.lease = lease;
-    this.ownDelayMs = ownDelayMs;
+    this.heart = heart;
     this.#gone = gone;
-    this.times = new FailoverTimes(() => deps.clock.now());
+    this.times = new FailoverTimes(() => deps.clock.ticks());
   }
 
   /** Something changed: look soon, once for many calls. */
@@ -97,8 +95,27 @@ export class DatabaseLoop extends DatabaseRecords {
     return this.#waits;
   }
 
-  get failure(): { code: string; message: string } | null {
-    return this.#failure;
+  /** The step that has failed for the longest time; null when none does. */
+  get failure(): Failure | null {
+    let oldest: Failure | null = null;
+    for (const each of this.#failing.values()) {
+      if (oldest === null || each.since < oldest.since) oldest = each;
+    }
+    return oldest;
+  }
+
+  /** Everything is as desired: what failed on the way is history. */
+  settled(): void {
+    this.#failing.clear();
+    this.#operations.clear();
+  }
+
+  /** For how long this process has known an open operation. */
+  ageOf(operationId: string): number {
+    const now = this.deps.clock.ticks();
+    const since = this.#operations.get(operationId) ?? now;
+    this.#operations.set(operationId, since);
+    return now - since;
   }
 
   residentBytes(): number {
@@ -158,8 +175,9 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#syncMove(database);
     const seen = new Map(instances.map((i) => [i.id, this.watch(i.id).sighting()]));
     return {
-      now: this.deps.clock.now(),
-      ownDelayMs: this.ownDelayMs(),
+      now: this.deps.clock.ticks(),
+      wall: this.deps.clock.now(),
+      ownDelayMs: this.heart.lateMs,
       wanted: wantedOf(database),
       database,
       shards: this.shards(),
@@ -198,7 +216,7 @@ export class DatabaseLoop extends DatabaseRecords {
 
   #newWatch(database: DatabaseRecord, instance: InstanceRecord): Watch {
     const login = { user: 'admin', password: this.secrets().admin };
-    return new Watch(this.deps, instance, login, votingOff(database), {
+    const events: WatchEvents = {
       changed: () => this.wake(),
       alarm: () => this.#alarm(instance.id),
       calm: () => this.#calm(instance.id),
@@ -217,7 +235,8 @@ export class DatabaseLoop extends DatabaseRecords {
           ),
         );
       },
-    });
+    };
+    return new Watch(this.deps, instance, login, votingOff(database), events, this.heart);
   }
 
   /** A process of ours ended: told by the system, before any connection tells it. */
@@ -300,10 +319,8 @@ export class DatabaseLoop extends DatabaseRecords {
     if (this.#busy.has(key)) return;
     const running = work()
       .then(
-        () => {
-          this.#failure = null;
-        },
-        (error: unknown) => this.#failed(about, error),
+        () => void this.#failing.delete(key),
+        (error: unknown) => this.#failed(key, about, error),
       )
       .finally(() => {
         this.#busy.delete(key);
@@ -312,10 +329,11 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#busy.set(key, running);
   }
 
-  async #failed(about: object, error: unknown): Promise<void> {
+  async #failed(key: string, about: object, error: unknown): Promise<void> {
     const message = error instanceof Error ? error.message : String(error);
     const code = hasCode(error) ? error.code : 'action-failed';
-    this.#failure = { code, message };
+    const since = this.#failing.get(key)?.since ?? this.deps.clock.ticks();
+    this.#failing.set(key, { code, message, since });
     this.deps.log('warn', 'a step failed', { database: this.id, ...about, code, message });
     // The same state gives the same plan: without a pause a broken machine would spin.
     if (!this.#stopped) await this.deps.clock.sleep(RETRY_MS);

@@ -7,21 +7,24 @@ import type { EngineLink } from '../../engine/contract.ts';
 import { CLIENT_USER, endpointUsers } from '../auth/users.ts';
 import type { EndpointFleet, WatchdogTarget } from '../endpoints/contract.ts';
 import { ControlError } from '../errors.ts';
-import type { InstanceStatus, ShardStatus } from '../service.ts';
+import { needsWord } from '../plan/shard.ts';
+import type { InstanceStatus, Problem, ShardStatus } from '../service.ts';
 import type { ClusterRecord, InstanceRecord } from '../store/records.ts';
 import type { ServedCertificate } from '../tls/contract.ts';
+import { adoptEngine } from './adopt-engine.ts';
 import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
+import { Heart } from './heart.ts';
 import { isClustered } from './launch.ts';
 import {
   APPLY_DEADLINE_MS,
-  DELAY_PROBE_MS,
   FENCE_DEADLINE_MS,
   LEASE_EVERY_MS,
   SERVING_POLL_MS,
   VERB_DEADLINE_MS,
 } from './limits.ts';
 import { DatabaseLoop } from './loop.ts';
+import { problemsOf } from './problems.ts';
 import { Publisher } from './publisher.ts';
 import { shardStatus } from './status.ts';
 import { type StopReport, stopDatabase } from './stop.ts';
@@ -44,9 +47,8 @@ export class Databases {
   readonly #publisher: Publisher;
   readonly #certificates = new Map<string, ServedCertificate>();
   readonly #generation: string;
-  #probe: { cancel(): void } | null = null;
+  readonly #heart: Heart;
   #lease: { cancel(): void } | null = null;
-  #delayMs = 0;
   #stopped = false;
 
   constructor(deps: ManagerDeps) {
@@ -57,6 +59,7 @@ export class Databases {
       published: (id) => this.#published(id),
       listenProblem: (id) => this.#publisher.problem(id),
     };
+    this.#heart = new Heart(deps.clock);
     const { store } = deps;
     deps.node.onExit((process) => {
       for (const loop of this.#loops.values()) loop.ended(process);
@@ -72,23 +75,17 @@ export class Databases {
     });
   }
 
-  /** Ends what nobody recorded, then looks after every database there is. Answers how many run. */
+  /** Takes over what runs, then looks after every database there is. Answers how many engines run. */
   async start(): Promise<{ readonly adopted: number }> {
     const { store, node } = this.#deps;
-    const recorded = new Set<string>();
-    for (const database of store.databases()) {
-      for (const { process } of store.instances(database.id)) {
-        if (process !== null) recorded.add(`${process.pid} ${process.startTicks}`);
-      }
-    }
     let adopted = 0;
-    for (const { process } of await node.find()) {
-      if (recorded.has(`${process.pid} ${process.startTicks}`)) adopted++;
-      else await node.kill(process, FENCE_DEADLINE_MS);
+    for (const found of await node.find()) {
+      if (adoptEngine(store, found)) adopted++;
+      else await node.kill(found.process, FENCE_DEADLINE_MS);
     }
     for (const database of store.databases()) this.wake(database.id);
     this.#publisher.publish();
-    this.#probeDelay();
+    this.#heart.start();
     this.#renewLease();
     return { adopted };
   }
@@ -96,17 +93,19 @@ export class Databases {
   /** Resolves when all databases that should serve do, or at the deadline; answers how many do. */
   async serving(deadlineMs: number, changed: (count: number) => void): Promise<number> {
     const { store, clock } = this.#deps;
-    const deadline = clock.now() + deadlineMs;
+    const deadline = clock.ticks() + deadlineMs;
     let last = -1;
     for (;;) {
       const all = store.databases().filter((each) => each.resourceState !== 'CreateFailed');
-      const count = all.filter((each) => {
-        const shards = store.shards(each.id);
-        return shards.length > 0 && shards.every((shard) => shard.phase === 'serving');
-      }).length;
+      const shards = all.map((each) => store.shards(each.id));
+      const count = shards.filter(
+        (of) => of.length > 0 && of.every((shard) => shard.phase === 'serving'),
+      ).length;
+      // One that waits for the user's word gets none by waiting.
+      const stuck = shards.filter((of) => of.some(needsWord)).length;
       if (count !== last) changed(count);
       last = count;
-      if (count === all.length || clock.now() > deadline || this.#stopped) return count;
+      if (count + stuck === all.length || clock.ticks() > deadline || this.#stopped) return count;
       await clock.sleep(SERVING_POLL_MS);
     }
   }
@@ -119,7 +118,7 @@ export class Databases {
         this.#executor,
         id,
         () => this.#checkLease(),
-        () => this.#delayMs,
+        this.#heart,
         () => this.#forget(id),
       );
       this.#loops.set(id, loop);
@@ -177,6 +176,14 @@ export class Databases {
         data: {},
       }),
     );
+  }
+
+  problems(id: string): Problem[] {
+    return problemsOf({
+      shards: this.#deps.store.shards(id),
+      listenProblem: this.#publisher.problem(id),
+      failure: this.#loops.get(id)?.failure ?? null,
+    });
   }
 
   /** What our engines hold of this machine now: resident memory, and data files of the last stop. */
@@ -238,9 +245,9 @@ export class Databases {
   /** Whether the endpoint serves what the records say, at the latest at the deadline. */
   async publishedWithin(id: string, deadlineMs: number): Promise<boolean> {
     const { clock } = this.#deps;
-    const deadline = clock.now() + deadlineMs;
+    const deadline = clock.ticks() + deadlineMs;
     while (!this.#published(id)) {
-      if (clock.now() > deadline || this.#stopped) return false;
+      if (clock.ticks() > deadline || this.#stopped) return false;
       await clock.sleep(SERVING_POLL_MS);
     }
     return true;
@@ -249,7 +256,7 @@ export class Databases {
   /** The control process leaves; engines stay as they are. */
   async detach(): Promise<void> {
     this.#stopped = true;
-    this.#probe?.cancel();
+    this.#heart.stop();
     this.#lease?.cancel();
     await Promise.all([
       ...[...this.#loops.values()].map((loop) => loop.stop()),
@@ -260,7 +267,6 @@ export class Databases {
   /** Saves and ends every database. The endpoint must be closed before. */
   async stop(save: boolean, onStopped: (name: string) => void): Promise<StopReport> {
     this.#stopped = true;
-    this.#probe?.cancel();
     this.#lease?.cancel();
     await this.#publisher.stop();
     const reports = await Promise.all(
@@ -270,6 +276,8 @@ export class Databases {
         return report;
       }),
     );
+    // Until here: a primary that hangs now is noticed, and its replica saves what it holds.
+    this.#heart.stop();
     return {
       saved: reports.reduce((sum, report) => sum + report.saved, 0),
       notes: reports.flatMap((report) => report.notes),
@@ -343,16 +351,6 @@ export class Databases {
           data: { address, reason },
         });
       }
-    });
-  }
-
-  /** How late our own timers are: silence seen while we were late proves nothing (engine rule 7). */
-  #probeDelay(): void {
-    const { clock } = this.#deps;
-    const asked = clock.now();
-    this.#probe = clock.later(DELAY_PROBE_MS, () => {
-      this.#delayMs = Math.max(0, clock.now() - asked - DELAY_PROBE_MS);
-      this.#probeDelay();
     });
   }
 

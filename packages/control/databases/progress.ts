@@ -8,7 +8,7 @@ import { CREATE_DEADLINE_MS } from '../plan/limits.ts';
 import type { Plan, View } from '../plan/model.ts';
 import type { OperationRecord, OperationStep, StateReason } from '../store/records.ts';
 import { passing } from './failpoints.ts';
-import { FLUSH_DEADLINE_MS, WAITS_SHOWN } from './limits.ts';
+import { FAILING_FOR_MS, FLUSH_DEADLINE_MS, REFUSED_FOR_MS, WAITS_SHOWN } from './limits.ts';
 import type { DatabaseLoop } from './loop.ts';
 import { type StepState, scalingSteps } from './scaling-progress.ts';
 
@@ -35,8 +35,8 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
       }
       continue;
     }
-    const age = clock.now() - operation.startedAt;
     const creating = view.database.provisioningState === 'Creating';
+    const age = loop.ageOf(operation.id);
     if (creating && operation.kind === 'CreateDatabase' && age > CREATE_DEADLINE_MS) {
       failCreate(
         loop,
@@ -44,6 +44,7 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
         view.shards.every((shard) => shard.primary === null),
       );
     }
+    if (!creating && operation.kind === 'UpdateDatabase' && hopeless(loop, age)) failUpdate(loop);
   }
 }
 
@@ -204,6 +205,39 @@ function failCreate(loop: DatabaseLoop, planned: Plan, neverServed: boolean): vo
   });
   loop.deps.publish(loop.id);
   loop.wake();
+}
+
+/**
+ * A step was refused again and again since the operation began, `ageMs` ago: nothing says that the
+ * next try is another one.
+ */
+function hopeless(loop: DatabaseLoop, ageMs: number): boolean {
+  const { failure } = loop;
+  if (failure === null) return false;
+  const patience = REFUSALS.has(failure.code) ? REFUSED_FOR_MS : FAILING_FOR_MS;
+  return Math.min(ageMs, loop.deps.clock.ticks() - failure.since) > patience;
+}
+
+/** What an engine answers that understood and does not want; everything else may pass. */
+const REFUSALS: ReadonlySet<string> = new Set(['engine-refused', 'engine-permission']);
+
+/** The operation ends and says why. The loop goes on trying: what has changed since may let it through. */
+function failUpdate(loop: DatabaseLoop): void {
+  const { store } = loop.deps;
+  const error: StateReason = {
+    code: loop.failure?.code ?? 'UpdateFailed',
+    message: `The update is not complete: ${loop.failure?.message ?? 'a step fails'}. What could be changed is changed, and the rest is tried again; another update replaces it.`,
+  };
+  store.write(() => {
+    store.putDatabase({
+      ...loop.database(),
+      provisioningState: 'Failed',
+      resourceState: 'UpdateFailed',
+      reason: error,
+    });
+    endOperations(loop, (o) => o.kind === 'UpdateDatabase', error);
+    loop.event('update-failed', 'error', error.message);
+  });
 }
 
 /** Asked before it is begun: work that ends at once without effect would wake the loop for ever. */

@@ -58,11 +58,11 @@ export class Publisher {
   /** Publishes, and answers whether every worker runs what is recorded now before the deadline. */
   async publishNow(deadlineMs: number): Promise<boolean> {
     const { clock } = this.#deps;
-    const deadline = clock.now() + deadlineMs;
+    const deadline = clock.ticks() + deadlineMs;
     this.publish();
     const mine = this.#asked;
     while (this.#sent < mine) {
-      if (clock.now() > deadline || this.#stopped) return false;
+      if (clock.ticks() > deadline || this.#stopped) return false;
       await clock.sleep(SERVING_POLL_MS);
     }
     return true;

@@ -37,6 +37,10 @@ async function keptOverTheNextStart({ w, id }: Cache): Promise<void> {
   assert.deepEqual(await w.node.find(), [], 'nothing is left running');
   await w.restart();
   await w.settled(id);
+  await reads(w, id);
+}
+
+async function reads(w: World, id: string): Promise<void> {
   const link = await w.link(w.primary(id));
   assert.equal(String(await link.command(['GET', 'k'], COMMAND_MS)), 'kept');
   link.close();
@@ -97,7 +101,19 @@ test('an older copy that waits for the word of the user is not ended with the st
   );
   const report = await w.databases.stop(true, () => undefined);
   assert.match(report.notes.join(), /older copy/);
-  await keptOverTheNextStart(made);
+  await w.restart();
+  await w.databases.serving(HEAL_MS, () => undefined);
+  assert.ok(w.databases.waits(id).includes('only-older-copy'), 'it waits on');
+  assert.deepEqual(await w.node.find(), [], 'and nothing of it runs');
+  const again = await w.databases.stop(true, () => undefined);
+  assert.equal(again.saved, 1, 'a second stop keeps the file');
+  await w.restart();
+  w.store.write(() => w.store.putShard({ ...w.shard(id), lossAccepted: { at: 1, by: 'alice' } }));
+  w.databases.wake(id);
+  await w.settled(id);
+  await reads(w, id);
+  const events = w.store.events({ limit: 100 }).map((event) => event.reason);
+  assert.ok(events.includes('older-copy-promoted'), events.join());
 });
 
 test('a stop that was killed half-way: its pause of writes is ended by who comes next', async (t) => {

@@ -10,6 +10,7 @@
  * full) does not take the shard's data with it while a whole copy of it can write one.
  */
 import { FILES } from '../../engine/index.ts';
+import { needsWord } from '../plan/shard.ts';
 import type { InstanceRecord, SavedFile, ShardRecord } from '../store/records.ts';
 import { passing } from './failpoints.ts';
 import {
@@ -55,10 +56,10 @@ export async function stopDatabase(loop: DatabaseLoop, save: boolean): Promise<S
 /** Resolves when each shard has a primary that answers, or gets none by waiting. */
 async function decided(loop: DatabaseLoop): Promise<void> {
   const { clock } = loop.deps;
-  const deadline = clock.now() + DECIDED_DEADLINE_MS;
+  const deadline = clock.ticks() + DECIDED_DEADLINE_MS;
   for (;;) {
     const open = await Promise.all(loop.shards().map((shard) => undecided(loop, shard)));
-    if (!open.includes(true) || clock.now() > deadline) return;
+    if (!open.includes(true) || clock.ticks() > deadline) return;
     loop.wake();
     await clock.sleep(DECIDED_POLL_MS);
   }
@@ -183,12 +184,12 @@ async function saveOnCopy(
   try {
     const { link } = loop.watch(copy.id);
     const all = await loop.watch(primary.id).link.facts(FACTS_DEADLINE_MS);
-    const deadline = clock.now() + EQUAL_DEADLINE_MS;
+    const deadline = clock.ticks() + EQUAL_DEADLINE_MS;
     for (;;) {
       const has = await link.facts(FACTS_DEADLINE_MS);
       if (has.role !== 'replica' || has.replicationId !== all.replicationId) return null;
       if (!has.syncing && has.offset >= all.offset) break;
-      if (clock.now() > deadline) return null;
+      if (clock.ticks() > deadline) return null;
       await clock.sleep(DECIDED_POLL_MS);
     }
     return await saveOn(loop, shard, copy);
@@ -203,7 +204,7 @@ async function saveOnCopy(
 
 /**
  * Nobody serves. The file of an earlier stop stays what it is; but where an older copy waits for the
- * user's word, this stop would end the only copy there is, and the next start would begin empty.
+ * user's word, this stop would end the only copy there is. So it is saved, and goes on to wait.
  */
 async function saveOlder(
   loop: DatabaseLoop,
@@ -216,7 +217,7 @@ async function saveOlder(
   const { name } = loop.cluster();
   try {
     const file = await saveOn(loop, shard, copy);
-    const message = `Shard ${shard.index} of ${name}: only an older copy was left. It was saved, and the next start serves it; what the lost primary wrote last may be missing.`;
+    const message = `Shard ${shard.index} of ${name}: only an older copy was left; what the lost primary wrote last may be missing in it. It was saved, and serves after the next start when you say so: cinnabar failover ${name} --accept-data-loss`;
     notes.push(message);
     loop.deps.store.write(() =>
       loop.event('older-copy-saved', 'error', message, { shard: shard.index, instance: copy.id }),
@@ -251,10 +252,14 @@ function recordStop(loop: DatabaseLoop, shard: ShardRecord, saved: SavedFile | n
       primary: saved?.instance ?? now.successor ?? now.primary,
       successor: null,
       saved,
-      reason: {
-        code: 'stopped',
-        message: 'It was stopped in order; the next start brings it back.',
-      },
+      // An older copy is no better for having been in a file: the user's word is asked for then, too.
+      reason:
+        saved !== null && needsWord(now)
+          ? now.reason
+          : {
+              code: 'stopped',
+              message: 'It was stopped in order; the next start brings it back.',
+            },
       decidedAt: clock.now(),
     });
   });

@@ -8,18 +8,16 @@
  * with what tells hung from busy: the process state, and whether CPU time still grows. The verdict
  * is the plan's.
  */
-import type {
-  EngineFacts,
-  EngineLink,
-  EngineLogin,
-  ProcessFacts,
-  StreamFacts,
-} from '../../engine/contract.ts';
+import type { EngineFacts, EngineLink, EngineLogin, ProcessFacts } from '../../engine/contract.ts';
 import { EngineError } from '../../engine/index.ts';
 import type { Condition, Sighting } from '../plan/model.ts';
 import type { InstanceRecord } from '../store/records.ts';
+import { differs, moved } from './changed-facts.ts';
 import type { ExecutorDeps } from './deps.ts';
+import type { Beating, Heart } from './heart.ts';
 import {
+  ASK_AGAIN_MS,
+  BEATS_PER_SAMPLE,
   DYING_MS,
   DYING_POLL_MS,
   FACTS_DEADLINE_MS,
@@ -28,9 +26,6 @@ import {
   LINK_RETRY_MS,
   LINK_RETRY_SLOW_MS,
   PING_DEADLINE_MS,
-  PING_EVERY_MS,
-  PING_REPLICA_EVERY_MS,
-  PINGS_PER_SAMPLE,
   SAMPLES_PER_LOOK,
   SECOND_OPINION_MS,
   STALE_LOOK_MS,
@@ -56,6 +51,7 @@ export interface WatchEvents {
 export class Watch {
   readonly #deps: ExecutorDeps;
   readonly #events: WatchEvents;
+  readonly #heart: Heart;
   readonly #login: EngineLogin;
   /** Settings that must hold before anything is read (engine rule 28). */
   readonly #first: Readonly<Record<string, string>>;
@@ -72,7 +68,9 @@ export class Watch {
   #configured = -1;
   #failures = 0;
   #startNotBefore = 0;
-  #pings = 0;
+  #endedAt = 0;
+  /** A question that is not answered yet. */
+  #asked: { readonly at: number } | null = null;
   #stopped = false;
   /** Grows when the process changes: answers that belong to an older one are dropped. */
   #round = 0;
@@ -84,13 +82,16 @@ export class Watch {
     login: EngineLogin,
     first: Readonly<Record<string, string>>,
     events: WatchEvents,
+    heart: Heart,
   ) {
     this.#deps = deps;
+    this.#heart = heart;
+    heart.add(this.#beat);
     this.#instance = instance;
     this.#login = login;
     this.#first = first;
     this.#events = events;
-    this.#since = deps.clock.now();
+    this.#since = deps.clock.ticks();
     if (instance.phase === 'running') void this.#connect(this.#round, 0);
   }
 
@@ -112,6 +113,7 @@ export class Watch {
       factsAt: this.#factsAt,
       configured: this.#configured,
       startNotBefore: this.#startNotBefore,
+      endedAt: this.#endedAt,
     };
   }
 
@@ -136,7 +138,7 @@ export class Watch {
     const process = this.#instance.process;
     const before = this.#process;
     this.#process = process === null ? null : this.#deps.node.inspect(process);
-    const now = this.#deps.clock.now();
+    const now = this.#deps.clock.ticks();
     // Compared with a look of long ago, work says nothing of the moment.
     const compares = now - this.#lookedAt < STALE_LOOK_MS;
     const worked = compares && before?.cpuTicks !== this.#process?.cpuTicks;
@@ -150,7 +152,7 @@ export class Watch {
     this.inspect();
     const link = this.#main;
     if (link === null || link.closed) return;
-    const askedAt = this.#deps.clock.now();
+    const askedAt = this.#deps.clock.ticks();
     try {
       const facts = await link.facts(FACTS_DEADLINE_MS);
       if (round === this.#round) this.#learn(facts, askedAt);
@@ -166,7 +168,7 @@ export class Watch {
   startFailed(): void {
     const delay = Math.min(START_BACKOFF_MS * 2 ** this.#failures, START_BACKOFF_MAX_MS);
     this.#failures++;
-    this.#startNotBefore = this.#deps.clock.now() + delay;
+    this.#startNotBefore = this.#deps.clock.ticks() + delay;
   }
 
   startSucceeded(): void {
@@ -174,8 +176,14 @@ export class Watch {
     this.#startNotBefore = 0;
   }
 
+  /** Its process is known to be gone, and that is recorded. */
+  ended(): void {
+    this.#endedAt = this.#deps.clock.ticks();
+  }
+
   stop(): void {
     this.#stopped = true;
+    this.#heart.remove(this.#beat);
     this.#forget();
   }
 
@@ -186,13 +194,14 @@ export class Watch {
     this.#spare?.close();
     this.#main = null;
     this.#spare = null;
+    this.#asked = null;
     this.#facts = null;
     this.#configured = -1;
     this.#process = null;
     this.#set('unknown');
   }
 
-  #set(condition: Condition, since = this.#deps.clock.now()): void {
+  #set(condition: Condition, since = this.#deps.clock.ticks()): void {
     if (condition === this.#condition) return;
     const before = this.#condition;
     this.#condition = condition;
@@ -223,14 +232,14 @@ export class Watch {
       const link = await this.#deps.node.link(this.#instance.socket, this.#login, LINK_DEADLINE_MS);
       if (!this.#current(round)) return link.close();
       if (Object.keys(this.#first).length > 0) await link.configure(this.#first, LINK_DEADLINE_MS);
-      const askedAt = this.#deps.clock.now();
+      const askedAt = this.#deps.clock.ticks();
       const facts = await link.facts(FACTS_DEADLINE_MS);
       if (!this.#current(round)) return link.close();
       this.#main = link;
+      this.#asked = null;
       this.#configured = -1;
       this.#learn(facts, askedAt);
       link.onClose((reason) => void this.#lost(round, link, reason));
-      this.#beat(round);
       void this.#openSpare(round);
       this.#events.changed();
     } catch (error) {
@@ -270,9 +279,9 @@ export class Watch {
       await spare.ping(SECOND_OPINION_MS);
       if (!this.#current(round)) return spare.close();
       this.#main = spare;
+      this.#asked = null;
       spare.onClose((why) => void this.#lost(round, spare, why));
       this.#events.falseAlarm(reason);
-      this.#beat(round);
       void this.#openSpare(round);
     } catch {
       if (!this.#current(round)) return;
@@ -286,8 +295,8 @@ export class Watch {
 
   /** A process closes its sockets a moment before it is gone; with much memory, a longer one. */
   async #diesNow(round: number): Promise<boolean> {
-    const deadline = this.#deps.clock.now() + DYING_MS;
-    while (this.#current(round) && this.#deps.clock.now() < deadline) {
+    const deadline = this.#deps.clock.ticks() + DYING_MS;
+    while (this.#current(round) && this.#deps.clock.ticks() < deadline) {
       if (this.#isGone()) return true;
       await this.#deps.clock.sleep(DYING_POLL_MS);
     }
@@ -303,67 +312,82 @@ export class Watch {
     if (changed) this.#events.changed();
   }
 
-  #beat(round: number): void {
-    // A replica's silence is not urgent: nobody waits for it.
-    const every = this.#facts?.role === 'replica' ? PING_REPLICA_EVERY_MS : PING_EVERY_MS;
-    // All watches beat together: one waking for twenty answers instead of twenty for one each.
-    const delay = every - (this.#deps.clock.now() % every);
-    this.#timer = this.#deps.clock.later(delay, () => void this.#ping(round));
+  /** A replica's silence is not urgent, and a quick rate for all doubles the idle time: it is only sampled. */
+  readonly #beat: Beating = (beat) => {
+    const link = this.#main;
+    if (link === null || link.closed || this.#stopped) return;
+    if (this.#asked !== null) return this.#stillAsked(link, this.#asked.at);
+    if (beat % BEATS_PER_SAMPLE === 0) {
+      void this.#sample(link, (beat / BEATS_PER_SAMPLE) % SAMPLES_PER_LOOK === 0);
+    } else if (this.#facts?.role !== 'replica') this.#ask(link);
+  };
+
+  /** The last question is not answered. Another one is put behind it only now and then. */
+  #stillAsked(link: EngineLink, at: number): void {
+    const age = this.#deps.clock.ticks() - at;
+    if (age < PING_DEADLINE_MS) return;
+    this.#set('mute', at);
+    this.inspect();
+    this.#events.changed();
+    if (age >= ASK_AGAIN_MS) this.#ask(link);
   }
 
-  async #ping(round: number): Promise<void> {
-    const link = this.#main;
-    if (!this.#current(round) || link === null) return;
+  #ask(link: EngineLink): void {
+    const asked = { at: this.#deps.clock.ticks() };
+    const round = this.#round;
+    this.#asked = asked;
+    link.beat((answer) => {
+      if (this.#asked !== asked) return;
+      this.#asked = null;
+      if (answer === 'pong' && this.#condition === 'answering') return;
+      void this.#answered(link, round, answer, asked.at);
+    });
+  }
+
+  /** Something else than "as before". */
+  async #answered(
+    link: EngineLink,
+    round: number,
+    answer: 'pong' | 'busy' | 'loading',
+    askedAt: number,
+  ): Promise<void> {
     const before = this.#condition;
-    const askedAt = this.#deps.clock.now();
+    if (answer !== 'pong') this.#set(answer === 'busy' ? 'script' : 'loading');
+    else {
+      try {
+        const facts = await link.facts(FACTS_DEADLINE_MS);
+        if (!this.#current(round)) return;
+        this.#learn(facts, askedAt);
+      } catch {
+        return; // the next beat asks again
+      }
+    }
+    if (before !== this.#condition) this.#events.changed();
+  }
+
+  /** The stream, once a second; everything, more seldom or when the stream is another one. */
+  async #sample(link: EngineLink, everything: boolean): Promise<void> {
+    const round = this.#round;
+    const before = this.#condition;
+    const asked = { at: this.#deps.clock.ticks() };
+    this.#asked = asked;
     try {
-      const perSample = this.#facts?.role === 'replica' ? 1 : PINGS_PER_SAMPLE;
-      if (++this.#pings % (perSample * SAMPLES_PER_LOOK) === 0) {
-        await this.#look(link, round, askedAt);
-      } else if (this.#pings % perSample === 0) {
+      if (everything) await this.#look(link, round, asked.at);
+      else {
         const stream = await link.stream(PING_DEADLINE_MS);
         if (!this.#current(round)) return;
-        if (moved(this.#facts, stream)) await this.#look(link, round, askedAt);
-        else if (this.#facts !== null) this.#learn({ ...this.#facts, ...stream }, askedAt);
+        if (moved(this.#facts, stream)) await this.#look(link, round, asked.at);
+        else if (this.#facts !== null) this.#learn({ ...this.#facts, ...stream }, asked.at);
         if (this.#facts !== null) this.#events.sampled(this.#facts);
-      } else {
-        const answer = await link.ping(PING_DEADLINE_MS);
-        if (!this.#current(round)) return;
-        if (answer === 'pong' && before !== 'answering')
-          this.#learn(await link.facts(FACTS_DEADLINE_MS), askedAt);
-        else if (answer !== 'pong') this.#set(answer === 'busy' ? 'script' : 'loading');
       }
     } catch {
       if (!this.#current(round) || this.#main !== link) return;
-      this.#set('mute', askedAt);
+      this.#set('mute', asked.at);
       this.inspect();
+    } finally {
+      if (this.#asked === asked) this.#asked = null;
     }
     if (!this.#current(round)) return;
     if (before !== this.#condition || this.#condition === 'mute') this.#events.changed();
-    if (this.#main === link && !link.closed) this.#beat(round);
   }
-}
-
-/** Something in the stream changed that is not just its position. */
-function moved(facts: EngineFacts | null, stream: StreamFacts): boolean {
-  return (
-    facts === null ||
-    facts.role !== stream.role ||
-    facts.link !== stream.link ||
-    facts.syncing !== stream.syncing ||
-    facts.replicationId !== stream.replicationId ||
-    facts.primaryPort !== stream.primaryPort
-  );
-}
-
-/** What the plan reads of the facts; offsets and memory move all the time and decide nothing here. */
-function differs(a: EngineFacts | null, b: EngineFacts): boolean {
-  if (a === null) return true;
-  return (
-    moved(a, b) ||
-    a.loading !== b.loading ||
-    a.cluster?.state !== b.cluster?.state ||
-    a.cluster?.epoch !== b.cluster?.epoch ||
-    a.cluster?.nodes.length !== b.cluster?.nodes.length
-  );
 }

@@ -1,13 +1,22 @@
 /** Starts that cannot be: each ends with a named reason and what to do, and leaves nothing running. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { OPERATION_DEADLINE_MS } from './limits.ts';
 import { processesUnder } from './processes.ts';
-import { type Fatal, Service } from './service.ts';
+import { eventually, type Fatal, Service } from './service.ts';
 
 async function fatal(service: Service): Promise<Fatal> {
   const answer = await service.boot();
@@ -179,4 +188,28 @@ test('the command line: a code and a reason for each mistake, and nothing change
   const after = await service.call('GET', '/cinnabar/operations');
   const ids = (answer: typeof after) => answer.body.value.map((each: { id: string }) => each.id);
   assert.deepEqual(ids(after), ids(before), 'an operation was begun');
+});
+
+test('a start that found its files gone and its port taken: list says both', async (t) => {
+  const service = await Service.start(t);
+  await service.create('unlucky', { ha: false });
+  const port = await service.port('unlucky');
+  await service.down();
+  const files = globSync(path.join(service.home, 'data/*/*/dump.rdb'));
+  assert.equal(files.length, 1);
+  for (const file of files) rmSync(file);
+  const stranger = createServer();
+  await new Promise<void>((listening) => stranger.listen(port, '127.0.0.1', listening));
+  t.after(() => stranger.close());
+  await service.up();
+  const list = () => cinnabar(service, ['list']);
+  const held = await eventually('said', OPERATION_DEADLINE_MS, async () => {
+    const { text } = await list();
+    return /Unreachable/.test(text) && /started empty/.test(text) ? text : null;
+  });
+  assert.match(held, new RegExp(`warning: unlucky: .*${port}`));
+  stranger.close();
+  await eventually('reachable again', OPERATION_DEADLINE_MS, async () =>
+    /DataLost/.test((await list()).text) ? true : null,
+  );
 });

@@ -108,12 +108,13 @@ export class Service {
   }
 
   /** As `up`, and a refusal is an answer. */
-  async boot(): Promise<SystemStatus | Fatal> {
+  async boot(env: Readonly<Record<string, string>> = {}): Promise<SystemStatus | Fatal> {
     const log = openSync(path.join(this.home, 'logs', 'control.log'), 'a', 0o600);
     const child = fork(MAIN, [], {
       execArgv: ['--disable-warning=ExperimentalWarning'],
       stdio: ['ignore', log, log, 'ipc'],
       detached: true,
+      env: { ...process.env, ...env },
     });
     closeSync(log);
     this.#child = child;

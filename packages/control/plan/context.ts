@@ -28,13 +28,13 @@ export function startWhenDue(
 
 /**
  * Fences an instance that does not answer once its deadline allows it. The caller has made sure
- * that it is not the last copy. `lastDeadlineAt`: when the shard last failed over for a deadline.
+ * that it is not the last copy. `sinceDeadlineMs`: since the shard last failed over for a deadline.
  */
 export function fenceIfHung(
   { view, seen, act, wait }: ShardContext,
   instance: InstanceRecord,
   sight: Sighting,
-  lastDeadlineAt = 0,
+  sinceDeadlineMs: number | null = null,
 ): void {
   const verdict = judge(sight, {
     now: view.now,
@@ -42,7 +42,7 @@ export function fenceIfHung(
     othersSilent: view.instances.some(
       (i) => i.id !== instance.id && i.phase === 'running' && seen(i.id).condition === 'mute',
     ),
-    lastDeadlineAt,
+    sinceDeadlineMs,
   });
   if ('fence' in verdict) act({ kind: 'fence', instance: instance.id, reason: verdict.fence });
   else wait(`suspect-${verdict.suspect}`, Math.min(verdict.waitMs, WAIT_POLL_MS));

@@ -22,8 +22,8 @@ export interface Surroundings {
   readonly ownDelayMs: number;
   /** Another engine of this machine fell silent too. */
   readonly othersSilent: boolean;
-  /** When this shard last failed over because of a deadline; 0: never. */
-  readonly lastDeadlineAt: number;
+  /** Since this shard last failed over because of a deadline; null: it never did. */
+  readonly sinceDeadlineMs: number | null;
 }
 
 /** Why it should be fenced now, or how long to wait before asking again. */
@@ -45,8 +45,8 @@ export function judge(seen: Sighting, around: Surroundings): Verdict {
   }
   if (around.ownDelayMs > OWN_DELAY_MS) return { waitMs: HUNG_AFTER_MS, suspect: 'control-late' };
   if (around.othersSilent && !stopped) return { waitMs: HUNG_AFTER_MS, suspect: 'machine-late' };
-  const gap = around.now - around.lastDeadlineAt;
-  if (around.lastDeadlineAt > 0 && gap < DEADLINE_FAILOVER_GAP_MS) {
+  const gap = around.sinceDeadlineMs;
+  if (gap !== null && gap < DEADLINE_FAILOVER_GAP_MS) {
     return { waitMs: DEADLINE_FAILOVER_GAP_MS - gap, suspect: 'failed-over-lately' };
   }
   return { fence };

@@ -12,7 +12,7 @@ import type { DatabaseRecord, InstanceRecord, ShardRecord, StartKind } from '../
  */
 export type Condition = 'unknown' | 'answering' | 'loading' | 'script' | 'mute';
 
-/** One engine as it is seen now; volatile, never stored. */
+/** One engine as it is seen now; volatile, never stored. Times are the clock's ticks. */
 export interface Sighting {
   readonly process: ProcessState | 'none';
   readonly condition: Condition;
@@ -27,6 +27,11 @@ export interface Sighting {
   readonly configured: number;
   /** After failed starts: not before this time. */
   readonly startNotBefore: number;
+  /**
+   * When it became known that its last process is gone; 0: before this control process began, and
+   * so before everything that it was told.
+   */
+  readonly endedAt: number;
 }
 
 export const UNSEEN: Sighting = {
@@ -38,10 +43,14 @@ export const UNSEEN: Sighting = {
   factsAt: 0,
   configured: -1,
   startNotBefore: 0,
+  endedAt: 0,
 };
 
 export interface View {
+  /** In ticks, as all times of sightings. */
   readonly now: number;
+  /** The time of day, as all times of records. */
+  readonly wall: number;
   /** By how much this process's own event loop was late lately. */
   readonly ownDelayMs: number;
   /** What is wanted of the database as a whole. */

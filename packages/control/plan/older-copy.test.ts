@@ -40,7 +40,11 @@ const sees = (change: Partial<EngineFacts> = {}, sight: Partial<Sighting> = {}):
 
 const other = (offset: number) => sees({ replicationId: 'another', offset });
 
-function planned(copies: Record<string, [InstanceRecord, Sighting]>, accepted: boolean) {
+function planned(
+  copies: Record<string, [InstanceRecord, Sighting]>,
+  accepted: boolean,
+  saved = false,
+) {
   const shard = {
     index: 0,
     phase: 'down',
@@ -48,6 +52,7 @@ function planned(copies: Record<string, [InstanceRecord, Sighting]>, accepted: b
     primary: 'p',
     successor: null,
     replicationId: OWN,
+    saved: saved ? {} : null,
     lossAccepted: accepted ? { at: NOW, by: 'alice' } : null,
     slots: [],
   } as unknown as ShardRecord;
@@ -60,7 +65,10 @@ function planned(copies: Record<string, [InstanceRecord, Sighting]>, accepted: b
       instance('p', { phase: 'dead', endedAt: DIED_AT }),
       ...Object.values(copies).map(([record]) => record),
     ],
-    seen: new Map(Object.entries(copies).map(([id, [, sight]]) => [id, sight])),
+    seen: new Map([
+      ['p', { ...UNSEEN, endedAt: DIED_AT }],
+      ...Object.entries(copies).map(([id, [, sight]]) => [id, sight] as const),
+    ]),
   } as unknown as View;
   const { actions, waits } = planShard(view, shard);
   const [action] = actions;
@@ -130,3 +138,8 @@ for (const [what, copies, without, withWord] of TABLE) {
     assert.equal(planned(copies, true), withWord);
   });
 }
+
+test('in the file of a stop: it waits for the same word, then the file is loaded', () => {
+  assert.equal(planned({}, false, true), 'wait only-older-copy');
+  assert.equal(planned({}, true, true), 'start p');
+});

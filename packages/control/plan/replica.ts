@@ -66,7 +66,7 @@ function planStray(
   if (view.database.settings.policy === 'NoCluster' || newborn) {
     return act({ kind: 'follow', instance: stray.id, primary: primary.id });
   }
-  if (view.now - Math.max(sight.since, stray.startedAt) > STRAY_GRACE_MS) {
+  if (view.now - sight.since > STRAY_GRACE_MS) {
     return act({ kind: 'fence', instance: stray.id, reason: 'stray' });
   }
   wait('stray-primary');

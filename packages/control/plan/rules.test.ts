@@ -113,6 +113,7 @@ function view(
   } as unknown as DatabaseRecord;
   return {
     now: NOW,
+    wall: NOW,
     ownDelayMs: 0,
     wanted: 'running',
     database,

@@ -16,6 +16,11 @@ export const NEVER_SERVED = 'never-served';
 /** What is left alive may lack acknowledged writes: only the user may let it serve. */
 export const ONLY_OLDER_COPY = 'only-older-copy';
 
+/** Nothing goes on with it before the user's word, however long it is waited for. */
+export function needsWord(shard: ShardRecord): boolean {
+  return shard.phase === 'down' && shard.reason.code === ONLY_OLDER_COPY;
+}
+
 export interface ShardPlan {
   readonly actions: Action[];
   readonly waits: Wait[];
@@ -103,7 +108,7 @@ function planServing(context: ShardContext): void {
   const sight = seen(primary.id);
   if (sight.condition === 'mute' || sight.condition === 'script') {
     if (!wholeCopyBeside(context, primary)) return wait('mute-without-copy');
-    return fenceIfHung(context, primary, sight, lastDeadlineFailover(shard));
+    return fenceIfHung(context, primary, sight, sinceDeadlineFailover(context));
   }
   if (sight.condition === 'unknown' || sight.facts === null) return wait('primary-not-asked');
   if (sight.condition === 'loading') return wait('primary-loading');
@@ -157,7 +162,7 @@ function votedPrimary({ view, shard, members, seen }: ShardContext): InstanceRec
 function survivors({ shard, members, seen }: ShardContext): Candidates {
   const dead = (i: InstanceRecord) => i.id === shard.primary || i.id === shard.successor;
   const others = members.filter((i) => !dead(i) && i.phase !== 'leaving');
-  const diedAt = Math.max(0, ...members.filter(dead).map((i) => i.endedAt));
+  const diedAt = Math.max(0, ...members.filter(dead).map((i) => seen(i.id).endedAt));
   return candidates(shard, others, seen, diedAt);
 }
 
@@ -218,8 +223,9 @@ function wholeCopyBeside({ members, seen }: ShardContext, primary: InstanceRecor
   });
 }
 
-function lastDeadlineFailover(shard: ShardRecord): number {
-  return shard.deadlineAt ?? 0;
+/** Null: it never did. A clock that was set since makes this wrong by as much, but never endless. */
+function sinceDeadlineFailover({ view, shard }: ShardContext): number | null {
+  return shard.deadlineAt === undefined ? null : Math.abs(view.wall - shard.deadlineAt);
 }
 
 /**
@@ -232,8 +238,12 @@ function planDown(context: ShardContext): void {
   // While nobody was here the engines may have elected one of their own.
   const voted = clustered ? votedPrimary(context) : undefined;
   if (voted !== undefined) return act({ kind: 'adopt', shard: shard.index, instance: voted.id });
-  if (shard.reason.code === ONLY_OLDER_COPY && members.some((i) => i.phase === 'running')) {
-    return planOlderCopy(context);
+  if (shard.reason.code === ONLY_OLDER_COPY) {
+    // In a file since the last stop: it is as old as it was, and waits for the same word.
+    if (shard.saved !== null && shard.lossAccepted === null) return wait(ONLY_OLDER_COPY, null);
+    if (shard.saved === null && members.some((i) => i.phase === 'running')) {
+      return planOlderCopy(context);
+    }
   }
   const primary = members.find((i) => i.id === shard.primary);
   if (primary === undefined) return wait('no-primary-recorded', null);
@@ -254,7 +264,7 @@ function planDown(context: ShardContext): void {
   if (facts.loading) return wait('loading');
   if (facts.role !== 'primary') {
     // Somebody who is gone by now demoted it; only a new start makes it primary again.
-    if (view.now - Math.max(sight.since, primary.startedAt) > STRAY_GRACE_MS) {
+    if (view.now - sight.since > STRAY_GRACE_MS) {
       return act({ kind: 'fence', instance: primary.id, reason: 'stray' });
     }
     return wait('cold-primary-demoted', WAIT_POLL_MS, [primary.id]);

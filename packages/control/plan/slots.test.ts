@@ -63,6 +63,7 @@ function view(
   const sizing = { shards: wanted, replicas: 0 } as DatabaseRecord['sizing'];
   return {
     now: NOW,
+    wall: NOW,
     ownDelayMs: 0,
     wanted: 'running',
     database: {

@@ -2,7 +2,7 @@
  * What the resources need from the rest of the control plane. Small interfaces on purpose: the
  * rules of writing are tested with tables, and only the store behind them is real.
  */
-import type { ShardStatus, SystemStatus } from '../service.ts';
+import type { Problem, ShardStatus, SystemStatus } from '../service.ts';
 import type { ClusterRecord } from '../store/records.ts';
 import type { Catalogue } from './catalogue.ts';
 
@@ -32,5 +32,6 @@ export interface ResourceDeps {
   releaseCluster(cluster: ClusterRecord): Promise<void>;
   status(): SystemStatus;
   shards(databaseId: string): ShardStatus[];
+  problems(databaseId: string): Problem[];
   log(level: 'info' | 'warn' | 'error', message: string, data: Record<string, unknown>): void;
 }

@@ -4,7 +4,7 @@
  * thing, and says so.
  */
 import { ControlError } from '../errors.ts';
-import { ONLY_OLDER_COPY } from '../plan/shard.ts';
+import { needsWord } from '../plan/shard.ts';
 import type { OperationRecord, ShardRecord, Store } from '../store/index.ts';
 import { databaseId as armId } from './ids.ts';
 import { isOpen, type Stamp, startOperation } from './operations.ts';
@@ -57,10 +57,6 @@ export function shardsToFailOver(
       : `No older copy of '${name}' waits for this: ${describe(shard)}.`,
     'shard',
   );
-}
-
-function needsWord(shard: ShardRecord): boolean {
-  return shard.phase === 'down' && shard.reason.code === ONLY_OLDER_COPY;
 }
 
 function describe(shard: ShardRecord): string {

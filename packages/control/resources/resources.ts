@@ -10,6 +10,7 @@ import type {
   ClusterInput,
   ControlService,
   DatabaseInput,
+  Problem,
   ShardStatus,
   SystemStatus,
   Written,
@@ -25,6 +26,7 @@ import type {
   Store,
 } from '../store/index.ts';
 import { cancelOperation } from './cancel.ts';
+import { inputOf } from './cluster-input.ts';
 import { ClusterSteps } from './cluster-steps.ts';
 import type { ResourceDeps } from './contract.ts';
 import { decideCluster, usableGroup } from './decide-cluster.ts';
@@ -311,6 +313,10 @@ export class Resources implements ControlService {
     return this.#deps.shards(databaseId);
   }
 
+  problems(databaseId: string): Problem[] {
+    return this.#deps.problems(databaseId);
+  }
+
   // --- what happened -----------------------------------------------------------------------
 
   operation(id: string): OperationRecord | null {
@@ -378,22 +384,4 @@ function notFound(resource: string, group?: string): ControlError {
     404,
     `The Resource '${resource}'${where} was not found.`,
   );
-}
-
-/** What a full write of the cluster as it is would say. */
-function inputOf(cluster: ClusterRecord): ClusterInput {
-  const { group, name, location, tags, sku, capacity, highAvailability } = cluster;
-  const { publicNetworkAccess, zones, echoed } = cluster;
-  return {
-    group,
-    name,
-    location,
-    tags,
-    sku,
-    capacity,
-    highAvailability,
-    publicNetworkAccess,
-    zones,
-    echoed,
-  };
 }

@@ -140,18 +140,43 @@ export class Checks {
     for (const [dataDir, log] of this.#world.files) {
       if (log !== null) add(dataDir.split('/').slice(0, -1).join('/'), handovers.dataOf(log));
     }
+    for (const [dataDir, log] of this.#world.consumed) {
+      if (!this.#isCurrent(dataDir, log)) continue;
+      add(dataDir.split('/').slice(0, -1).join('/'), handovers.dataOf(log));
+    }
     for (const write of this.#safe) {
       if (write.excused || held.get(write.group)?.has(write.value) === true) continue;
-      if (!this.#excusing) {
+      if (!this.#excusing && !this.#notSaved(write)) {
         throw new Broken(`write ${write.value}, on two engines, was lost by: ${why}`);
       }
       write.excused = true;
     }
   }
 
+  /** A file that was set aside as read counts until the store says that its shard serves. */
+  #isCurrent(dataDir: string, log: readonly number[]): boolean {
+    const sha256 = this.#world.hashOf(log);
+    return this.#store()
+      .databases()
+      .flatMap((database) => this.#store().shards(database.id))
+      .some(
+        ({ saved }) =>
+          saved?.sha256 === sha256 && this.#store().instance(saved.instance)?.dataDir === dataDir,
+      );
+  }
+
+  /** An orderly stop that could not write a file says so and ends the engines: they are the user's. */
+  #notSaved(write: SafeWrite): boolean {
+    const [, , id = ''] = write.group.split('/');
+    const shard = this.#store()
+      .shards(id)
+      .find((each) => holdsSlot(each.slots, slotOf(write.value)));
+    return shard?.phase === 'down' && shard.reason.code === 'stopped' && shard.saved === null;
+  }
+
   /** Never two that take writes for one slot in the same epoch. */
   #onePrimary(why: string): void {
-    const now = this.#world.clock.now();
+    const now = this.#world.clock.ticks();
     const seen: SimEngine[] = [];
     for (const engine of this.#world.running()) {
       if (engine.role !== 'primary' || !engine.accepts(now)) continue;

@@ -16,6 +16,15 @@ export class SimClock implements Clock {
     return this.#now;
   }
 
+  ticks(): number {
+    return this.#now;
+  }
+
+  /** Time passes and nobody acts: this process is held up. */
+  pass(ms: number): void {
+    this.#now += ms;
+  }
+
   sleep(ms: number): Promise<void> {
     return new Promise((done) => this.later(ms, done));
   }

@@ -16,7 +16,7 @@ const { values } = parseArgs({
 });
 
 const first = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
-let [steps, writes, kills, crashes, accepted, slots] = [0, 0, 0, 0, 0, 0];
+let [steps, writes, kills, crashes, accepted, slots, stops] = [0, 0, 0, 0, 0, 0, 0];
 for (let run = 0; run < Number(values.runs); run++) {
   const result = await simulate({ seed: first + run, steps: Number(values.steps) });
   steps += result.steps;
@@ -25,6 +25,7 @@ for (let run = 0; run < Number(values.runs); run++) {
   crashes += result.crashes;
   accepted += result.accepted;
   slots += result.slotsMoved;
+  stops += result.stops;
   if (values.verbose || result.error !== null) console.log(result.timeline.join('\n'));
   if (result.error !== null) {
     console.log(`seed ${result.seed} failed at step ${result.steps}: ${result.error}`);
@@ -32,6 +33,6 @@ for (let run = 0; run < Number(values.runs); run++) {
   }
 }
 console.log(
-  `${steps} steps from seed ${first}: ${kills} kills, ${crashes} crashes of the control process, ${slots} slots moved, ${accepted} older copies let serve, ${writes} writes kept`,
+  `${steps} steps from seed ${first}: ${kills} kills, ${crashes} crashes of the control process, ${slots} slots moved, ${stops} orderly stops, ${accepted} older copies let serve, ${writes} writes kept`,
 );
 process.exit(0);

@@ -17,34 +17,11 @@ import type {
 } from '../../engine/contract.ts';
 import { union } from '../plan/slot-ranges.ts';
 import type { SimEngine } from './engine.ts';
+import type { Incarnation, Trouble, Watcher } from './trouble.ts';
 import type { World } from './world.ts';
 
-/** One life of the control process. */
-export interface Incarnation {
-  dead: boolean;
-}
-
-export interface Trouble {
-  /** Probability that a call is lost before, and after, it had its effect. */
-  lostCall: number;
-  lostReply: number;
-  /** Probability that the control process dies at a call. */
-  crash: number;
-}
-
-export interface Watcher {
-  /** Before an effect that the rules speak of; throws when it breaks one. */
-  starting(launch: EngineLaunch): void;
-  takingOver(engine: SimEngine): void;
-  removing(dataDir: string): void;
-  unpausing(engine: SimEngine): void;
-  claiming(engine: SimEngine, ranges: readonly SlotRange[]): void;
-  /** The control process is to die now. */
-  crash(): void;
-  changed(why: string): void;
-}
-
 const FAST_MS = 3;
+const NEVER_MS = 60_000;
 const NEVER = new Promise<never>(() => undefined);
 
 export class SimNode implements EngineNode {
@@ -112,10 +89,10 @@ export class SimNode implements EngineNode {
 
   inspect(process: ProcessRef): ProcessFacts {
     const engine = this.#world.byProcess(process);
-    const busy = engine !== undefined && engine.busyUntil > this.#world.clock.now();
+    const busy = engine !== undefined && engine.busyUntil > this.#world.clock.ticks();
     return {
       state: engine?.state ?? 'gone',
-      cpuTicks: busy ? Math.floor(this.#world.clock.now()) : 0,
+      cpuTicks: busy ? Math.floor(this.#world.clock.ticks()) : 0,
       rssBytes: 1_000_000,
       runnable: busy,
     };
@@ -136,7 +113,7 @@ export class SimNode implements EngineNode {
   async link(socket: string, _login: EngineLogin, deadlineMs: number): Promise<EngineLink> {
     const engine = await this.call('link', deadlineMs, () => {
       const found = this.#world.running().find((e) => e.socket === socket);
-      return found?.answers(this.#world.clock.now()) === true ? found : undefined;
+      return found?.answers(this.#world.clock.ticks()) === true ? found : undefined;
     });
     if (engine === undefined) throw new Error('connection refused');
     return new SimLink(this, this.#world, engine, this.#life, this.#watcher);
@@ -146,6 +123,7 @@ export class SimNode implements EngineNode {
     return this.call('setAside', 100, () => {
       if (!this.#world.files.has(dataDir)) return;
       this.#world.files.delete(dataDir);
+      this.#world.consumed.delete(dataDir);
       this.#world.aside.set(dataDir, (this.#world.aside.get(dataDir) ?? 0) + 1);
     });
   }
@@ -158,6 +136,7 @@ export class SimNode implements EngineNode {
     return this.call('removeData', 100, () => {
       this.#watcher.removing(dataDir);
       this.#world.files.delete(dataDir);
+      this.#world.consumed.delete(dataDir);
       this.#world.aside.delete(dataDir);
     });
   }
@@ -171,7 +150,23 @@ export class SimNode implements EngineNode {
   }
 
   consumeDataFile(dataDir: string): Promise<void> {
-    return this.call('consume', 100, () => void this.#world.files.set(dataDir, null));
+    return this.call('consume', 100, () => {
+      const log = this.#world.files.get(dataDir) ?? null;
+      if (log === null) return;
+      this.#world.consumed.set(dataDir, log);
+      this.#world.files.set(dataDir, null);
+    });
+  }
+
+  reviveDataFile(dataDir: string, sha256: string): Promise<boolean> {
+    return this.call('revive', 100, () => {
+      const log = this.#world.consumed.get(dataDir);
+      if (log === undefined || this.#world.hashOf(log) !== sha256) return false;
+      if ((this.#world.files.get(dataDir) ?? null) !== null) return false;
+      this.#world.files.set(dataDir, log);
+      this.#world.consumed.delete(dataDir);
+      return true;
+    });
   }
 
   portIsFree(): Promise<boolean> {
@@ -228,14 +223,14 @@ class SimLink implements EngineLink {
   /** A command: answered only by an engine that runs and is not busy, within the deadline. */
   async #ask<T>(what: string, deadlineMs: number, effect: (engine: SimEngine) => T): Promise<T> {
     const { clock } = this.#world;
-    const deadline = clock.now() + deadlineMs;
-    while (!this.#engine.answers(clock.now())) {
+    const deadline = clock.ticks() + deadlineMs;
+    while (!this.#engine.answers(clock.ticks())) {
       if (this.#closed || !this.#engine.alive) throw new Error(`${what}: connection closed`);
-      if (clock.now() >= deadline) throw new Error(`${what}: no answer within ${deadlineMs} ms`);
+      if (clock.ticks() >= deadline) throw new Error(`${what}: no answer within ${deadlineMs} ms`);
       await clock.sleep(10);
     }
     return this.#node.call(what, deadlineMs, () => {
-      if (!this.#engine.answers(clock.now())) throw new Error(`${what}: connection closed`);
+      if (!this.#engine.answers(clock.ticks())) throw new Error(`${what}: connection closed`);
       return effect(this.#engine);
     });
   }
@@ -244,9 +239,17 @@ class SimLink implements EngineLink {
     return this.#ask('ping', deadlineMs, () => 'pong' as const);
   }
 
+  beat(answered: (answer: 'pong' | 'busy' | 'loading') => void): void {
+    this.ping(NEVER_MS).then(answered, () => undefined);
+  }
+
   facts(deadlineMs: number): Promise<EngineFacts> {
     return this.#ask('facts', deadlineMs, (e) =>
-      e.facts(this.#world.clock.now(), (id) => this.#world.portOf(id), this.#world.dataOf(e).size),
+      e.facts(
+        this.#world.clock.ticks(),
+        (id) => this.#world.portOf(id),
+        this.#world.dataOf(e).size,
+      ),
     );
   }
 
@@ -347,7 +350,7 @@ class SimLink implements EngineLink {
 
   pauseWrites(ms: number, deadlineMs: number): Promise<void> {
     return this.#ask('pause', deadlineMs, (e) => {
-      e.pausedUntil = this.#world.clock.now() + ms;
+      e.pausedUntil = this.#world.clock.ticks() + ms;
     });
   }
 

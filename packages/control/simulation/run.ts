@@ -8,9 +8,10 @@ import { Databases } from '../databases/manager.ts';
 import { openDatabase, Store } from '../store/index.ts';
 import { Broken, Checks } from './checks.ts';
 import { SimClock } from './clock.ts';
-import { type Incarnation, SimNode, type Trouble } from './node.ts';
+import { SimNode } from './node.ts';
 import { Random } from './random.ts';
 import { type ClientView, Scenario, type Stage } from './scenario.ts';
+import type { Incarnation, Trouble } from './trouble.ts';
 import { unrest } from './unrest.ts';
 import { World } from './world.ts';
 
@@ -24,6 +25,8 @@ export interface RunResult {
   readonly slotsMoved: number;
   /** How often the user let an older copy serve. */
   readonly accepted: number;
+  /** Orderly stops that came to their end. */
+  readonly stops: number;
   readonly timeline: readonly string[];
   readonly error: string | null;
 }
@@ -39,6 +42,8 @@ const CALM_STEPS = 400_000;
 const TIMELINE_KEPT = 400;
 /** So many steps in one moment of time are a loop without a pause. */
 const STILL_STEPS = 5_000;
+/** How often everything ends at the worst moment of a cold start. */
+const CUT_CHANCE = 0.3;
 
 export async function simulate(options: RunOptions): Promise<RunResult> {
   const run = new Run(options);
@@ -62,6 +67,8 @@ class Run {
   #stillSteps = 0;
   readonly #scenario: Scenario;
   #crashes = 0;
+  #stops = 0;
+  #stopping = false;
   #views: readonly ClientView[] = [];
   #failure: Error | null = null;
 
@@ -88,10 +95,11 @@ class Run {
       get store() {
         return store();
       },
-      away: () => this.#life.dead,
+      away: () => this.#life.dead || this.#stopping,
       views: () => this.#views,
       wake: (id) => this.#databases?.wake(id),
       crash: (why) => this.#crash(why),
+      stop: () => this.#stop(),
       say: (line) => this.#say(line),
     };
   }
@@ -119,24 +127,25 @@ class Run {
       crashes: this.#crashes,
       slotsMoved: this.#world.jobs.handedOver,
       accepted: this.#scenario.accepted,
+      stops: this.#stops,
       timeline: this.#timeline,
       error: this.#failure === null ? null : `${this.#failure.name}: ${this.#failure.message}`,
     };
   }
 
   async #step(): Promise<void> {
-    const before = this.#clock.now();
+    const before = this.#clock.ticks();
     await this.#clock.step();
-    this.#stillSteps = this.#clock.now() === before ? this.#stillSteps + 1 : 0;
+    this.#stillSteps = this.#clock.ticks() === before ? this.#stillSteps + 1 : 0;
     if (this.#stillSteps > STILL_STEPS) throw new Broken('the control process spins');
     if (this.#failure !== null) throw this.#failure;
     this.#scenario.confirmWrites();
     this.#checks.afterStep('step');
-    if (this.#clock.now() - this.#leaseAt > 10_000) this.#giveVote();
+    if (this.#clock.ticks() - this.#leaseAt > 10_000) this.#giveVote();
   }
 
   #say(line: string): void {
-    this.#timeline.push(`${String(this.#clock.now() - 1_000_000).padStart(8)} ${line}`);
+    this.#timeline.push(`${String(this.#clock.ticks() - 1_000_000).padStart(8)} ${line}`);
     if (this.#timeline.length > TIMELINE_KEPT) this.#timeline.shift();
   }
 
@@ -176,9 +185,12 @@ class Run {
       unpausing: (engine) => this.#broken(() => this.#checks.unpausing(engine)),
       claiming: (engine, ranges) => this.#broken(() => this.#checks.claiming(engine, ranges)),
       crash: () => this.#crash('at a call'),
-      changed: (why) => this.#broken(() => this.#checks.afterStep(why)),
+      changed: (why) => {
+        this.#broken(() => this.#checks.afterStep(why));
+        if (why === 'consume' && this.#random.chance(CUT_CHANCE)) this.#cut();
+      },
     });
-    this.#leaseAt = this.#clock.now();
+    this.#leaseAt = this.#clock.ticks();
     this.#databases = new Databases({
       store: this.#store,
       node,
@@ -203,7 +215,7 @@ class Run {
             return [];
           }),
         renewLease: () => {
-          if (!life.dead) this.#leaseAt = this.#clock.now();
+          if (!life.dead) this.#leaseAt = this.#clock.ticks();
         },
       },
     });
@@ -229,13 +241,47 @@ class Run {
     if (this.#life.dead) return;
     this.#crashes++;
     this.#life.dead = true;
+    this.#stopping = false;
     // What a killed process does not do any more: no timer fires, no loop turns.
     void this.#databases?.detach();
     this.#say(`! the control process dies ${why}`);
+    this.#backLater();
+  }
+
+  #backLater(): void {
     this.#clock.later(this.#random.between(10, 15_000), () => {
       this.#say('^ the control process is back');
       this.#begin();
     });
+  }
+
+  /** Between two instructions of a cold start everything ends, as when the machine does. */
+  #cut(): void {
+    this.#say('! everything ends');
+    this.#checks.excuse(() => {
+      for (const engine of this.#world.running()) this.#world.end(engine);
+    });
+    this.#crash('with everything');
+  }
+
+  #stop(): void {
+    const [life, databases] = [this.#life, this.#databases];
+    if (life.dead || this.#stopping || databases === null) return;
+    this.#stopping = true;
+    this.#say('+ an orderly stop');
+    databases
+      .stop(true, () => undefined)
+      .then(({ notes }) => {
+        if (life.dead) return;
+        this.#say(`+ stopped ${notes.join('; ')}`);
+        this.#stops++;
+        this.#stopping = false;
+        life.dead = true;
+        this.#backLater();
+      })
+      .catch((error: unknown) => {
+        if (!life.dead) this.#failure ??= error as Error;
+      });
   }
 
   /** The dead-man rule: nobody renewed the lease, the engines may vote. */
@@ -252,8 +298,8 @@ class Run {
       if (engine.state === 'stopped') engine.state = 'running';
       engine.busyUntil = 0;
     }
-    const end = this.#clock.now() + CALM_MS;
-    for (let i = 0; i < CALM_STEPS && this.#clock.now() < end; i++) {
+    const end = this.#clock.ticks() + CALM_MS;
+    for (let i = 0; i < CALM_STEPS && this.#clock.ticks() < end; i++) {
       await this.#step();
       if (i % 50 === 0) this.#scenario.acceptLoss();
       if (i % 50 === 0 && this.#unrest() === null) return;

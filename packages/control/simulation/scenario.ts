@@ -28,11 +28,13 @@ export interface Stage {
   readonly checks: Checks;
   /** Of the incarnation that lives now. */
   readonly store: Store;
-  /** The control process is dead now. */
+  /** The control process is dead now, or stops in order. */
   away(): boolean;
   views(): readonly ClientView[];
   wake(databaseId: string): void;
   crash(why: string): void;
+  /** An orderly stop; later it is started again. */
+  stop(): void;
   say(line: string): void;
 }
 
@@ -54,7 +56,7 @@ export class Scenario {
   /** Writes all the time; trouble at moments whose mean distance the seed chooses. */
   act(): void {
     if (this.#stage.random.chance(0.2)) this.#write();
-    const now = this.#stage.clock.now();
+    const now = this.#stage.clock.ticks();
     if (now < this.#nextTrouble) return;
     this.#nextTrouble = now - Math.log(1 - this.#stage.random.next()) * this.#meanGapMs;
     const dice = this.#stage.random.next();
@@ -67,8 +69,9 @@ export class Scenario {
     else if (dice < 0.89) this.#rescale();
     else if (dice < 0.9) this.#loadFunctions();
     else if (dice < 0.94) this.#flush();
-    else if (dice < 0.97) this.#delete();
-    else this.acceptLoss();
+    else if (dice < 0.96) this.#delete();
+    else if (dice < 0.965) this.acceptLoss();
+    else this.#stage.stop();
   }
 
   #write(): void {
@@ -122,7 +125,7 @@ export class Scenario {
     if (engine === undefined) return;
     const ms = this.#stage.random.between(100, 8_000);
     this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is busy for ${ms} ms`);
-    engine.busyUntil = this.#stage.clock.now() + ms;
+    engine.busyUntil = this.#stage.clock.ticks() + ms;
   }
 
   #alive(): DatabaseRecord[] {

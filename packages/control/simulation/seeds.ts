@@ -11,6 +11,8 @@ export const KEPT_SEEDS: readonly (readonly [seed: number, found: string])[] = [
   [700143, 'a successor that did not answer was fenced although it was the last copy'],
   [800021, 'a primary that the engines had elected was overlooked while its shard was down'],
   [800270, 'a replica that was to leave was forgotten when its primary died'],
+  [5001, 'the file of a stop was used up by a start that ended before it was recorded to serve'],
+  [6000, 'the same, in a cluster with several shards'],
   [414437248, 'a hung primary was fenced for the sake of a replica that was dead already'],
   [5040, 'a write was confirmed by a copy of the shard that had handed its slot over'],
 ];

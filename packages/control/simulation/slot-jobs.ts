@@ -52,7 +52,7 @@ export class SlotJobs {
         ranges,
         source: source.id,
         target: targetId,
-        createdAt: Math.floor(clock.now() / 1_000) * 1_000,
+        createdAt: Math.floor(clock.ticks() / 1_000) * 1_000,
         state: 'waiting-to-snapshot',
         message: '',
       },
@@ -104,7 +104,7 @@ export class SlotJobs {
   #snapshot(job: Job): void {
     const { clock, random } = this.#world;
     if (!this.#stands(job)) return;
-    const now = clock.now();
+    const now = clock.ticks();
     const busy = this.#world.replicasOf(job.source).some((replica) => replica.syncing(now));
     if (busy || !job.source.answers(now)) {
       clock.later(CRON_MS, () => this.#snapshot(job));
@@ -118,19 +118,19 @@ export class SlotJobs {
     const { clock, random } = this.#world;
     if (!this.#stands(job)) return;
     if (random.chance(FAILS)) return this.#end(job, 'failed', 'Connection lost to target');
-    if (!job.source.answers(clock.now())) {
+    if (!job.source.answers(clock.ticks())) {
       clock.later(CRON_MS, () => this.#pause(job));
       return;
     }
     job.facts.state = 'failover-paused';
-    job.source.slotPauseUntil = clock.now() + PAUSE_LIMIT_MS;
+    job.source.slotPauseUntil = clock.ticks() + PAUSE_LIMIT_MS;
     clock.later(random.between(1, PAUSE_MS), () => this.#handOver(job));
   }
 
   #handOver(job: Job): void {
     const { source, target, facts } = job;
     const { clock, random } = this.#world;
-    const now = clock.now();
+    const now = clock.ticks();
     if (!this.#stands(job) || !target.answers(now) || now >= source.slotPauseUntil) {
       if (!OVER.has(facts.state)) this.#end(job, 'failed', 'Timed out');
       source.slotPauseUntil = 0;

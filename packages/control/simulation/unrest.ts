@@ -61,7 +61,7 @@ function shardProblem(
   if (shard?.phase !== 'serving') return `phase ${shard?.phase} (${shard?.reason.code})`;
   if (members.length !== 1 + database.sizing.replicas) return `${members.length} instances`;
   const primary = world.running().find((e) => e.id === shard.primary);
-  if (primary?.accepts(world.clock.now()) !== true) return 'its primary takes no writes';
+  if (primary?.accepts(world.clock.ticks()) !== true) return 'its primary takes no writes';
   for (const member of members) {
     const engine = world.running().find((e) => e.id === member.id);
     if (engine === undefined) return `${member.id.slice(0, 6)} does not run`;

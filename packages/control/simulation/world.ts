@@ -32,6 +32,8 @@ export class World {
   readonly jobs = new SlotJobs(this);
   /** Which shard an engine was made for; the simulator's own knowledge. */
   shardOf: (id: string) => number | null = () => null;
+  /** By data folder: the file that was loaded and set aside as read. */
+  readonly consumed = new Map<string, number[]>();
   /** Called before the last whole copy of a write could disappear; set by the checks. */
   onChange: (why: string) => void = () => undefined;
   #pid = 100;
@@ -57,12 +59,12 @@ export class World {
   start(launch: EngineLaunch): SimEngine {
     const file = launch.load === 'files' ? (this.files.get(launch.dataDir) ?? []) : [];
     if (!this.files.has(launch.dataDir)) this.files.set(launch.dataDir, null);
-    const process = { pid: this.#pid++, startTicks: this.clock.now() };
+    const process = { pid: this.#pid++, startTicks: this.clock.ticks() };
     const engine = new SimEngine(
       launch,
       process,
       launch.dataDir.split('/').slice(0, -1).join('/'),
-      this.clock.now(),
+      this.clock.ticks(),
       this.random.hex(20),
       file,
     );
@@ -87,7 +89,7 @@ export class World {
 
   /** A client's write: false when it is not accepted. */
   write(engine: SimEngine, value: number): boolean {
-    if (!engine.accepts(this.clock.now())) return false;
+    if (!engine.accepts(this.clock.ticks())) return false;
     if (engine.clustered && !holdsSlot(engine.slots, slotOf(value))) return false;
     this.append(engine, value);
     return true;
@@ -158,7 +160,7 @@ export class World {
   }
 
   #tick(): void {
-    const now = this.clock.now();
+    const now = this.clock.ticks();
     for (const replica of this.running())
       if (replica.role === 'replica') this.#replicate(replica, now);
     if (now - this.#lastGossip >= GOSSIP_MS) {

@@ -267,7 +267,7 @@ export interface InstanceRecord {
   readonly offset: number;
   readonly engine: string;
   readonly startedAt: number;
-  /** When its last process was known to be gone; 0: never had one, or it runs. */
+  /** When its last process was known to be gone; 0: never had one, or it runs. For people only. */
   readonly endedAt: number;
 }
 

@@ -5,10 +5,15 @@
 import type { EngineFacts } from '../../../engine/contract.ts';
 import { NEVER_SERVED } from '../../plan/shard.ts';
 import type { ShardRecord, StateReason } from '../../store/records.ts';
+import { passing } from '../failpoints.ts';
 import { isClustered } from '../launch.ts';
 import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
+import { STARTED_EMPTY, STARTING_EMPTY } from '../problems.ts';
 import { applySettings, endPause } from './converge.ts';
+
+/** The reason of a promotion whose primary was ended because it did not answer. */
+const AFTER_DEADLINE = 'promoting-after-deadline';
 
 export async function promote(loop: DatabaseLoop, index: number, id: string): Promise<void> {
   const { store, clock } = loop.deps;
@@ -82,7 +87,7 @@ function promotionReason(shard: ShardRecord): StateReason {
     return { code: 'promoting-older-copy', message: 'The user let an older copy serve.' };
   }
   return shard.reason.code === 'fenced-by-deadline'
-    ? { code: 'promoting-after-deadline', message: shard.reason.message }
+    ? { code: AFTER_DEADLINE, message: shard.reason.message }
     : { code: 'promoting', message: 'Its primary died; the replica takes over.' };
 }
 
@@ -93,7 +98,10 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
   const failover = before.phase === 'promoting' && before.primary !== null;
   // In a failover the new primary has its settings and users since it followed.
   if (!failover) {
-    if (before.saved !== null) await node.consumeDataFile(loop.instance(id).dataDir);
+    if (before.saved !== null) {
+      const { dataDir } = loop.instance(id);
+      await passing('consume-file', () => node.consumeDataFile(dataDir));
+    }
     await applySettings(loop, id);
     if (before.phase === 'down') await endPause(loop, id);
   }
@@ -101,7 +109,6 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
   const seen = failover ? loop.watch(id).sighting().facts : null;
   const facts = seen ?? (await loop.watch(id).link.facts(FACTS_DEADLINE_MS));
   if (facts.role !== 'primary') throw new Error(`instance ${id} is not primary any more`);
-  const deadline = before.reason.code === 'promoting-after-deadline';
   // Not flushed in a failover: clients wait. The event that says it is complete is.
   const commit = (work: () => void) => (failover ? store.decide(work) : store.write(work));
   commit(() => {
@@ -109,14 +116,15 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
     store.putShard({
       ...serving(shard, id, facts),
       epoch: shard.phase === 'down' ? shard.epoch + 1 : shard.epoch,
-      reason: {
-        code: deadline ? 'failed-over-by-deadline' : 'running',
-        message: deadline ? shard.reason.message : '',
-      },
+      reason: crownedReason(shard.reason, clock.now()),
       decidedAt: clock.now(),
-      ...(deadline ? { deadlineAt: clock.now() } : {}),
+      ...(shard.reason.code === AFTER_DEADLINE ? { deadlineAt: clock.now() } : {}),
     });
     noteStream(loop, id, facts);
+    if (shard.phase === 'down' && shard.lossAccepted !== null) {
+      const message = `Shard ${index}: the older copy that the last stop had saved serves on request of ${shard.lossAccepted.by}.`;
+      loop.event('older-copy-promoted', 'error', message, { shard: index, instance: id });
+    }
     if (failover) {
       const tookMs = clock.now() - shard.decidedAt;
       loop.event('shard-promoted', 'warning', `The replica of shard ${index} is primary now.`, {
@@ -128,6 +136,14 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
   });
   loop.times.mark(index, 'served');
   loop.deps.publish(loop.id);
+}
+
+/** What a shard that serves goes on to say of how it came to. */
+function crownedReason(before: StateReason, now: number): StateReason {
+  const { code, message } = before;
+  if (code === AFTER_DEADLINE) return { code: 'failed-over-by-deadline', message };
+  if (code !== STARTING_EMPTY) return { code: 'running', message: '' };
+  return { code: STARTED_EMPTY, message: `${message} (${new Date(now).toISOString()})` };
 }
 
 /** The engines elected one while no control process was there. */

@@ -4,6 +4,7 @@ import { endOperations } from '../progress.ts';
 
 export async function settle(loop: DatabaseLoop): Promise<void> {
   const { store } = loop.deps;
+  loop.settled();
   store.write(() => {
     const database = loop.database();
     store.putDatabase({

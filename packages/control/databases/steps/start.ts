@@ -11,6 +11,7 @@ import type { InstanceRecord, ShardRecord, StartKind } from '../../store/records
 import { launchOf } from '../launch.ts';
 import { FENCE_DEADLINE_MS, GOOD_START_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
+import { STARTING_EMPTY } from '../problems.ts';
 import { usersOf } from '../users.ts';
 
 export async function start(loop: DatabaseLoop, id: string, as: StartKind): Promise<void> {
@@ -103,7 +104,11 @@ async function refuseTakenPorts(loop: DatabaseLoop, instance: InstanceRecord): P
   }
 }
 
-/** Only the file that the store calls current counts; anything else stays where it is, unread. */
+/**
+ * Only the file that the store calls current counts; anything else stays where it is, unread. A
+ * start that ended between setting the file aside as read and recording that it serves has used it
+ * up only on disk: the record is what counts.
+ */
 async function coldFile(
   loop: DatabaseLoop,
   shard: ShardRecord,
@@ -111,11 +116,20 @@ async function coldFile(
 ): Promise<'nothing' | 'files'> {
   const { saved } = shard;
   if (saved !== null && saved.instance === instance.id) {
+    if (await loop.deps.node.reviveDataFile(instance.dataDir, saved.sha256)) {
+      const message = `Shard ${shard.index} starts from the file of the last stop once more: the start before this one ended within milliseconds of serving. What was written in these is lost.`;
+      loop.deps.store.write(() =>
+        loop.event('saved-file-again', 'warning', message, {
+          shard: shard.index,
+          instance: instance.id,
+        }),
+      );
+    }
     const file = await loop.deps.node.dataFile(instance.dataDir);
     if (file !== null && file.sha256 === saved.sha256) return 'files';
   }
   if (saved === null && shard.epoch === 0) return 'nothing';
-  if (shard.reason.code === 'starting-empty') return 'nothing';
+  if (shard.reason.code === STARTING_EMPTY) return 'nothing';
   const { store } = loop.deps;
   const why =
     saved === null
@@ -124,7 +138,7 @@ async function coldFile(
   store.write(() => {
     store.putShard({
       ...loop.shard(shard.index),
-      reason: { code: 'starting-empty', message: `It starts empty: ${why}.` },
+      reason: { code: STARTING_EMPTY, message: `It started empty: ${why}.` },
     });
     loop.event('data-lost', 'error', `Shard ${shard.index} starts empty: ${why}.`, {
       shard: shard.index,
@@ -151,7 +165,7 @@ export async function fence(loop: DatabaseLoop, id: string, reason: FenceReason)
   if (phase === 'serving' && primary === id) loop.times.alarm(instance.shard);
   if (instance.process !== null) await node.kill(instance.process, FENCE_DEADLINE_MS);
   // One that dies as soon as it runs would be started again without end, its files moved each time.
-  const lived = loop.deps.clock.now() - instance.startedAt;
+  const lived = Math.abs(loop.deps.clock.now() - instance.startedAt);
   if (reason === 'died' && lived < GOOD_START_MS) loop.watch(id).startFailed();
   else loop.watch(id).startSucceeded();
   store.decide(() => {
@@ -178,6 +192,7 @@ export async function fence(loop: DatabaseLoop, id: string, reason: FenceReason)
       { shard: shard.index, instance: id, data: { pid: instance.process?.pid ?? null } },
     );
   });
+  loop.watch(id).ended();
   loop.times.mark(instance.shard, 'fenced');
 }
 

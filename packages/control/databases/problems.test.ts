@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ShardRecord } from '../store/records.ts';
+import { problemsOf, STARTED_EMPTY } from './problems.ts';
+
+const shard = (index: number, phase: ShardRecord['phase'], code: string) =>
+  ({ index, phase, reason: { code, message: 'why' } }) as ShardRecord;
+
+test('what is wrong is said, and nothing else', () => {
+  const well = { shards: [shard(0, 'serving', 'running')], listenProblem: null, failure: null };
+  assert.deepEqual(problemsOf(well), []);
+  const failure = { message: 'Port 8500 of an engine is held by another process' };
+  const codes = (input: Parameters<typeof problemsOf>[0]) =>
+    problemsOf(input).map(({ code, message }) => `${code}: ${message}`);
+  assert.match(
+    codes({ ...well, listenProblem: '127.0.0.1:10000: EADDRINUSE' }).join(),
+    /unreachable.*10000/,
+  );
+  assert.deepEqual(codes({ ...well, failure }), [], 'a step that fails beside shards that serve');
+  assert.match(
+    codes({ ...well, shards: [shard(0, 'serving', STARTED_EMPTY)] }).join(),
+    /data-lost: Shard 0: why/,
+  );
+  assert.match(
+    codes({ ...well, shards: [shard(1, 'down', 'stopped')], failure }).join(),
+    /shard-down: Shard 1 .*stopped.*Port 8500/,
+  );
+});

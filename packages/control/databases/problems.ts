@@ -1,0 +1,47 @@
+/** What is wrong with a database now and would not be seen from its settings and states. Pure. */
+import type { Problem } from '../service.ts';
+import type { ShardRecord } from '../store/records.ts';
+
+/** The reason of a shard whose cold start has found nothing to load. */
+export const STARTING_EMPTY = 'starting-empty';
+/** The reason of a shard that serves and began empty although it had held data. */
+export const STARTED_EMPTY = 'started-empty';
+
+/** A step that fails at each try. `since`: in ticks. */
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly since: number;
+}
+
+export interface ProblemInput {
+  readonly shards: readonly ShardRecord[];
+  /** Why the endpoint cannot listen for it; null when it can. */
+  readonly listenProblem: string | null;
+  /** The last step that failed, until one succeeds. */
+  readonly failure: { readonly message: string } | null;
+}
+
+export function problemsOf({ shards, listenProblem, failure }: ProblemInput): Problem[] {
+  const problems: Problem[] = [];
+  if (listenProblem !== null) {
+    problems.push({
+      code: 'unreachable',
+      message: `The endpoint cannot listen for it: ${listenProblem}. It tries again by itself; end whoever holds the port, or change the port with an update.`,
+    });
+  }
+  for (const shard of shards) {
+    const { index, phase, reason } = shard;
+    if (phase === 'serving' && reason.code === STARTED_EMPTY) {
+      problems.push({ code: 'data-lost', message: `Shard ${index}: ${reason.message}` });
+    }
+    if (phase === 'down') {
+      const why = failure === null ? '' : ` The last step failed: ${failure.message}`;
+      problems.push({
+        code: 'shard-down',
+        message: `Shard ${index} does not serve (${reason.code}): ${reason.message}${why}`,
+      });
+    }
+  }
+  return problems;
+}
