@@ -120,7 +120,7 @@ const QUICK: readonly Topology[] = [
 export const failover: Bench = {
   name: 'failover',
   about:
-    'The longest time between two acknowledged writes to a shard around each SIGKILL of its primary (at any moment, during a snapshot, with half of a 5 MB value sent, with a transaction on its way), SIGSTOP, and failover on request. 100 MB on the shard, its replica in sync before each; 2,100 writes/s over 10 TLS connections through the endpoint, plus 100/s that ask with WAIT 1; open loop, never waiting. Rivals: the same writers, plain TCP, on the same engine.',
+    'The longest time between two acknowledged writes to a shard around each SIGKILL of its primary (at any moment, during a snapshot, with half of a 5 MB value sent, with a transaction on its way), SIGSTOP, and failover on request. 100 MB on the shard, its replica in sync before each; 2,100 writes/s over 10 TLS connections through the endpoint, plus 40/s that ask with WAIT 1; open loop, never waiting. Rivals: the same writers, plain TCP, on the same engine.',
   async run(context): Promise<Measured[]> {
     const { build, server } = await rivalEngine('valkey-9');
     context.engine(`${build.name} ${build.version}`);

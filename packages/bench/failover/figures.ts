@@ -22,10 +22,10 @@ export function unavailability(pauses: readonly Pause[], blow: Blow): number {
 /** By which a server says that it does not know whether a write happened. */
 const UNKNOWN = new Set(['OUTCOMEUNKNOWN']);
 /**
- * A write that was due this long after a blow was not on its way when it fell. A crash is seen at
- * once; of a process that is only stopped nobody can know for a second that it will not go on.
+ * A write that was due this long after a blow was not on its way when it fell. A crash is over
+ * by then, or the goal is missed; of a process that is only stopped nobody can know for a second that it will not go on.
  */
-const NOTICED_MS = { crash: 50, hang: 1_500 } as const;
+const NOTICED_MS = { crash: 100, hang: 1_500 } as const;
 
 /** In flight when a blow fell, and said to be unknown: what no server can do better. */
 export function isExplained(failure: Failure, blows: readonly Blow[]): boolean {
@@ -43,6 +43,8 @@ export function failuresIn(reports: WritersReport, blow: Blow): number {
   return failures.filter(({ endedAt }) => endedAt >= blow.at && endedAt < blow.until).length;
 }
 
+const EXAMPLES = 5;
+
 export interface Errors {
   readonly explained: number;
   readonly unexplained: number;
@@ -52,18 +54,25 @@ export interface Errors {
 
 export function errorsOf(report: LoadReport, blows: readonly Blow[]): Errors {
   let explained = 0;
-  const others: string[] = [];
+  const others = new Map<string, number>();
+  const count = (what: string, times = 1): void => {
+    if (times > 0) others.set(what, (others.get(what) ?? 0) + times);
+  };
   for (const failure of report.failures) {
     if (isExplained(failure, blows)) explained += 1;
-    else others.push(failure.error);
+    else count(failure.error);
   }
-  for (const [reason, count] of Object.entries(report.connectionsLost)) {
-    others.push(...Array.from({ length: count }, () => `connection: ${reason}`));
+  for (const [reason, times] of Object.entries(report.connectionsLost)) {
+    count(`connection: ${reason}`, times);
   }
-  if (report.shed > 0) others.push(...Array.from({ length: report.shed }, () => 'not sent'));
+  count('not sent', report.shed);
   const unread = report.verification?.unread ?? [];
-  others.push(...unread.map((each) => `not read back: ${each}`));
-  return { explained, unexplained: others.length, examples: [...new Set(others)].slice(0, 5) };
+  for (const each of unread) count(`not read back: ${each}`);
+  return {
+    explained,
+    unexplained: [...others.values()].reduce((a, b) => a + b, 0),
+    examples: [...others].map(([what, times]) => `${times} x ${what}`).slice(0, EXAMPLES),
+  };
 }
 
 /** Acknowledged writes that are not there, or there twice, or in another order. */

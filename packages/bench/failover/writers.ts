@@ -10,11 +10,11 @@ import type { System } from './system.ts';
 /** A little above what the definition asks for: Poisson arrivals of a whole second vary. */
 const PLAIN_RATE = 2_100;
 const PLAIN_CONNECTIONS = 10;
-const GUARDED_RATE = 100;
-const GUARDED_CONNECTIONS = 4;
+const GUARDED_RATE = 40;
+const GUARDED_CONNECTIONS = 8;
 const VALUE_BYTES = 100;
-/** WAIT answers 0 after this while a new replica is still being built. */
-const WAIT_MS = 500;
+/** WAIT answers 0 after this while a new replica is still being built: no backlog then, either. */
+const WAIT_MS = 100;
 
 export interface WritersReport {
   readonly plain: LoadReport;
