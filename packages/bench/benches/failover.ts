@@ -248,7 +248,10 @@ function figures(
       metric: 'planned_p99_ms',
       unit: 'ms',
       samples: { ours: worst(switches) },
-      note: `the worst of ${switches.length}, median ${median(switches).toFixed(1)}`,
+      note:
+        switches.length === 0
+          ? 'failover on request is not there'
+          : `the worst of ${switches.length}, median ${median(switches).toFixed(1)}`,
     },
     { metric: 'planned_errors', unit: 'errors', samples: { ours: [inPlanned] } },
     {

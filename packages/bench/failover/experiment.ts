@@ -38,10 +38,10 @@ export interface Outcome {
   readonly rate: number;
 }
 
-/** What is done to the shard once; answers when, and resolves `over` when it is behind us. */
+/** What is done to the shard once; answers when, and resolves `over` when it is behind us. Null: it cannot be done. */
 export type Deed = (
   system: System,
-) => Promise<{ kind: string; at: number; over: Promise<unknown> }>;
+) => Promise<{ kind: string; at: number; over: Promise<unknown> } | null>;
 
 export function killing(how: Crash): Deed {
   return async (system) => {
@@ -81,7 +81,9 @@ export async function experiment(
   await sleep(QUIET_MS);
   for (const deed of deeds) {
     await system.whole();
-    const { kind, at, over } = await deed(system);
+    const fallen = await deed(system);
+    if (fallen === null) continue;
+    const { kind, at, over } = fallen;
     done.push({ kind, at });
     await over;
     const before = writers.acknowledged;
