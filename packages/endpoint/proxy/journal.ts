@@ -6,7 +6,7 @@
  * kernel has long read it. So sending costs one copy and no allocation, and when a lane dies each
  * unanswered command is still at hand.
  */
-import { BLOCK_BYTES, BLOCKS_KEPT, REFERENCE_BYTES } from './limits.ts';
+import { BLOCK_BYTES, BLOCKS_KEPT } from './limits.ts';
 
 export interface Block {
   readonly bytes: Buffer;
@@ -40,8 +40,8 @@ export class Journal {
   #current: Block | null = null;
   /** Start of what is not yet handed to `take`, in the current block. */
   #sent = 0;
-  /** Earlier pieces of the same tick. */
-  #pieces: Buffer[] = [];
+  /** Earlier pieces that are not written yet. */
+  readonly #pieces: Buffer[] = [];
   /** Bytes put in and not yet taken. */
   waiting = 0;
   /** Where the last `put` went. */
@@ -52,11 +52,14 @@ export class Journal {
     this.#pool = pool;
   }
 
-  /** Adds bytes; `block` and `from` say where they are. The caller counts itself as a use. */
+  /**
+   * Adds bytes; `block` and `from` say where they are, and are used once more from now on. What is
+   * longer than a block is not copied, so it must not change any more.
+   */
   put(bytes: Buffer, start: number, end: number): void {
     const length = end - start;
     this.waiting += length;
-    if (length >= REFERENCE_BYTES) {
+    if (length > BLOCK_BYTES) {
       this.#cut();
       const view = bytes.subarray(start, end);
       this.#pieces.push(view);
@@ -82,13 +85,16 @@ export class Journal {
     this.from = at;
   }
 
-  /** What is to be written now, in order; empty when nothing is. */
-  take(): readonly Buffer[] {
-    this.#cut();
-    const pieces = this.#pieces;
-    this.#pieces = [];
-    this.waiting = 0;
-    return pieces;
+  /** The next piece to be written; null when there is nothing. It does not change until it was answered. */
+  take(): Buffer | null {
+    let piece = this.#pieces.shift();
+    if (piece === undefined) {
+      this.#cut();
+      piece = this.#pieces.pop();
+      if (piece === undefined) return null;
+    }
+    this.waiting -= piece.length;
+    return piece;
   }
 
   /** Everything of one record was answered. */

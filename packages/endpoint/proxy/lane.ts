@@ -15,8 +15,10 @@ import { encodeCommand } from '../../resp/index.ts';
 import { ReplyScanner } from '../../resp/scan-reply.ts';
 import type { Command } from '../../resp/table/index.ts';
 import { Collected } from './collected.ts';
+import { DirectWriter } from './direct-write.ts';
 import { Journal } from './journal.ts';
 import { LaneFlow } from './lane-flow.ts';
+import { LaneInput } from './lane-input.ts';
 import { introduce, type LaneCopy, type LaneLogin } from './lane-login.ts';
 import { failLane } from './lane-loss.ts';
 import { BULK_BYTES, CLIENT_HIGH_WATER, LANE_CONNECT_MS, LANE_HIGH_WATER } from './limits.ts';
@@ -63,8 +65,9 @@ export class Lane {
 
   readonly #socket: Socket;
   readonly #flow: LaneFlow;
+  readonly #input: LaneInput;
+  readonly #writer: DirectWriter;
   readonly #scanner = new ReplyScanner();
-  #carry: Buffer | null = null;
   readonly #collected = new Collected();
   /** Of the reply under way: what has come of it. */
   #replyBytes = 0;
@@ -90,9 +93,10 @@ export class Lane {
     this.usedAt = world.now;
     this.#socket = connect(at.socket);
     this.#flow = new LaneFlow(this.#socket);
+    this.#input = new LaneInput(world, (chunk, at, end) => this.#take(chunk, at, end));
+    this.#writer = new DirectWriter(this.#socket, this);
     this.#socket.on('error', (error) => this.close(error.message));
     this.#socket.on('close', () => this.close('closed by the engine'));
-    this.#socket.on('drain', () => this.#drained());
     this.#socket.on('connect', () => this.#introduce());
     this.#timer = setTimeout(() => this.close('no answer to the login'), LANE_CONNECT_MS);
   }
@@ -106,7 +110,7 @@ export class Lane {
     introduce(this.#socket, this.login, this.copy, (result) => {
       if (typeof result === 'string') return this.close(result);
       this.engineClient = result;
-      this.#socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+      this.#input.attach(this.#socket, this.kind !== 'own');
       if (this.#timer !== null) clearTimeout(this.#timer);
       this.#timer = null;
       this.state = 'ready';
@@ -188,66 +192,58 @@ export class Lane {
     }
   }
 
-  /** Writes what was put on it in this tick. */
+  /** Writes what was put on it in this tick, or leaves it where it is while the engine is behind. */
   flush(): void {
     this.#scheduled = false;
     if (this.state !== 'ready') return;
     this.usedAt = this.world.now;
-    const pieces = this.journal.take();
-    const [only] = pieces;
-    if (pieces.length === 1 && only !== undefined) this.#socket.write(only);
-    else if (pieces.length > 1) {
-      this.#socket.cork();
-      for (const piece of pieces) this.#socket.write(piece);
-      this.#socket.uncork();
+    const { journal } = this;
+    while (!this.#writer.busy) {
+      const piece = journal.take();
+      if (piece === null) break;
+      this.#writer.write(piece);
     }
-    if (this.#socket.writableLength > LANE_HIGH_WATER) this.#congested = true;
+    if (journal.waiting + this.#writer.waiting > LANE_HIGH_WATER) this.#congested = true;
   }
 
-  #drained(): void {
-    if (!this.#congested) return;
+  /** The engine has taken what was under way. */
+  written(): void {
+    this.flush();
+    if (!this.#congested || this.journal.waiting + this.#writer.waiting > LANE_HIGH_WATER) return;
     this.#congested = false;
     this.shard.wakeAll();
   }
 
-  #onData(received: Buffer): void {
+  /** Deals out [from, end) of what came; answers where the rest begins that needs more bytes. */
+  #take(chunk: Buffer, from: number, end: number): number {
     const { world } = this;
+    const { tracking } = this.login;
     world.tick();
-    let chunk = received;
-    if (this.#carry !== null) {
-      chunk = Buffer.concat([this.#carry, received]);
-      this.#carry = null;
-    }
-    const end = chunk.length;
-    let at = 0;
+    let at = from;
     while (at < end) {
-      const { tracking } = this.login;
       if (tracking !== null && chunk[at] === 62 && this.#scanner.idle) {
         const next = endOfReply(chunk, at, end);
-        if (next === 0) {
-          this.#carry = chunk.subarray(at);
-          break;
-        }
+        if (next === 0) break;
         tracking.pushed(Buffer.from(chunk.subarray(at, next)));
         at = next;
         continue;
       }
       const pending = this.head;
-      if (pending === null) return this.close('a reply that nobody waits for');
+      if (pending === null) {
+        this.close('a reply that nobody waits for');
+        return end;
+      }
       const next =
         pending.sink === null && this.#scanner.idle
           ? this.#pass(pending, chunk, at, end)
           : this.#measured(pending, chunk, at, end);
-      if (next === at) {
-        if (this.state === 'closed') return;
-        this.#carry = chunk.subarray(at);
-        break;
-      }
+      if (this.state === 'closed') return end;
+      if (next === at) break;
       at = next;
     }
-    if (this.state === 'closed') return;
-    if (this.kind === 'bulk') this.#flow.received(received.length);
+    if (this.kind === 'bulk') this.#flow.received(end - from);
     world.answered();
+    return at;
   }
 
   /** Whole, plain replies of the first pending, passed on as one range. */
@@ -314,9 +310,10 @@ export class Lane {
     } else {
       session.order.keep(pending, Buffer.from(chunk.subarray(start, end)));
     }
-    if (this.kind !== 'small' && session.output.unwritten > CLIENT_HIGH_WATER) {
-      this.#flow.waitFor(session.output);
-    }
+    // Nobody else may wait for a slow reader: what others asked for behind it, when the lane was still
+    // shared, is fetched, and the slow one's output grows up to its limit.
+    if (this.kind === 'small' || session.output.unwritten <= CLIENT_HIGH_WATER) return;
+    if (session.lanes.on(pending.shard) === this.inFlight) this.#flow.waitFor(session.output);
   }
 
   /** `answered` replies of the first pending have come; `refused`: it will be sent again. */

@@ -5,8 +5,20 @@
 export const BLOCK_BYTES = 64 * 1024;
 /** Blocks kept for reuse by one worker and database: 16 MB. */
 export const BLOCKS_KEPT = 256;
-/** A request at least this long is not copied but referenced. */
-export const REFERENCE_BYTES = 16 * 1024;
+/** What all clients of a worker are read into, one after the other. */
+export const INPUT_BYTES = 64 * 1024;
+/** What a lane is read into: one buffer each... */
+export const LANE_INPUT_BYTES = 64 * 1024;
+/** ...with room before it for the beginning of a reply that came at the end of the last read. It is at
+ * most a header line; a longer one (an error of a kilobyte) costs a copy. */
+export const LANE_CARRY_BYTES = 512;
+/** A reply's range at least this long keeps the buffer it came in, if it cannot be written at once; a
+ * shorter one is copied, because a hundred bytes must not keep 64 KB alive. */
+export const KEEP_BUFFER_BYTES = 16 * 1024;
+/** Small ranges for one client that wait in a row, before they are put together. */
+export const RANGES_IN_A_ROW = 64;
+/** Bytes that are put together for one write, where they are not one range already: a TLS record. */
+export const WRITE_BYTES = 16 * 1024;
 
 /** Requests and replies over this travel on a bulk lane (engine rule 23). */
 export const BULK_BYTES = 64 * 1024;
@@ -115,3 +127,5 @@ export const LOG_TEXT_BYTES = 128;
 /** Several clients that WAIT on one lane are asked for in rounds of at most this: who comes in the
  * middle of a round waits so long for its turn. */
 export const WAIT_ROUND_MS = 50;
+/** How long a client that is being ended may take to read what is due to it before its last words. */
+export const LAST_WORDS_MS = 2000;

@@ -1,75 +1,118 @@
 /**
- * What goes to one client: ranges of the chunks that lanes received, collected over a tick and
- * written once. Neighbouring ranges grow together, so the answers to a pipeline are one view of one
- * chunk and nothing is copied; only where a client reads slowly small ranges are, because a view of a
- * hundred bytes would keep 64 KB alive.
+ * What goes to one client.
+ *
+ * Replies arrive in the read buffer of a lane, which is read into again as soon as this turn is over.
+ * Neighbouring ranges grow together there, so the answers to a pipeline are one view and one write,
+ * and nothing is copied as long as the client takes what it gets. Only what cannot be written in this
+ * turn becomes ours: small ranges are copied, large ones keep the buffer, and the lane takes another
+ * (`world.retained`).
  */
 import type { Socket } from 'node:net';
-import { BULK_BYTES, CLIENT_HIGH_WATER } from './limits.ts';
+import { DirectWriter } from './direct-write.ts';
+import {
+  CLIENT_HIGH_WATER,
+  KEEP_BUFFER_BYTES,
+  LAST_WORDS_MS,
+  RANGES_IN_A_ROW,
+  WRITE_BYTES,
+} from './limits.ts';
+import type { World } from './world.ts';
 
 export class Output {
-  readonly #socket: Socket;
+  readonly #world: World;
+  readonly #writer: DirectWriter;
+  /** A range of somebody else's buffer, good for this turn. */
   #chunk: Buffer | null = null;
   #from = 0;
   #to = 0;
-  #ranges: Buffer[] = [];
+  /** Ours, in order, behind that what is under way. */
+  #queue: Buffer[] = [];
   #queuedBytes = 0;
+  /** Small ranges at the end of the queue. */
+  #small = 0;
   #onWritten: (() => void)[] = [];
+  #onIdle: ((taken: boolean) => void) | null = null;
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on('drain', () => this.#drained());
+  constructor(world: World, socket: Socket) {
+    this.#world = world;
+    this.#writer = new DirectWriter(socket, this);
   }
 
-  /** A range of a chunk that nobody changes any more. */
   add(chunk: Buffer, start: number, end: number): void {
     if (this.#chunk === chunk && this.#to === start) {
       this.#to = end;
       return;
     }
-    if (this.#chunk !== null) this.#cut();
+    if (this.#chunk !== null) this.keep();
     this.#chunk = chunk;
     this.#from = start;
     this.#to = end;
   }
 
-  #cut(): void {
+  /** The turn of the chunk is over. */
+  keep(): void {
     const chunk = this.#chunk;
     if (chunk === null) return;
     this.#chunk = null;
     const range = chunk.subarray(this.#from, this.#to);
     this.#queuedBytes += range.length;
-    this.#ranges.push(range);
+    if (range.length >= KEEP_BUFFER_BYTES) {
+      this.#world.retained = true;
+      this.#queue.push(range);
+      this.#small = 0;
+      return;
+    }
+    this.#queue.push(Buffer.from(range));
+    if (++this.#small < RANGES_IN_A_ROW) return;
+    this.#queue.push(Buffer.concat(this.#queue.splice(-this.#small)));
+    this.#small = 0;
   }
 
-  /** One write. Answers the bytes that the client has not taken yet. */
+  /** Answers the bytes that the client has not taken yet. */
   flush(): number {
-    const socket = this.#socket;
-    if (this.#ranges.length === 0) {
-      const chunk = this.#chunk;
+    const chunk = this.#chunk;
+    if (this.#queue.length === 0 && !this.#writer.busy) {
       if (chunk === null) return 0;
       this.#chunk = null;
-      const range = chunk.subarray(this.#from, this.#to);
-      const slow = socket.writableLength > 0 && range.length < BULK_BYTES / 4;
-      socket.write(slow ? Buffer.from(range) : range);
-    } else {
-      this.#cut();
-      const ranges = this.#ranges;
-      this.#ranges = [];
-      if (this.#queuedBytes < BULK_BYTES) {
-        socket.write(Buffer.concat(ranges, this.#queuedBytes));
-      } else {
-        socket.cork();
-        for (const range of ranges) socket.write(range);
-        socket.uncork();
-      }
-      this.#queuedBytes = 0;
+      if (!this.#writer.write(chunk.subarray(this.#from, this.#to))) this.#world.retained = true;
+      return this.#writer.waiting;
     }
-    return socket.writableLength;
+    this.keep();
+    this.#write();
+    return this.unwritten;
+  }
+
+  /** From the queue, until the kernel takes no more. */
+  #write(): void {
+    while (this.#queue.length > 0 && !this.#writer.busy) {
+      let count = 0;
+      let bytes = 0;
+      for (const range of this.#queue) {
+        if (count > 0 && bytes + range.length > WRITE_BYTES) break;
+        count++;
+        bytes += range.length;
+      }
+      const ranges = this.#queue.splice(0, count);
+      this.#small = Math.min(this.#small, this.#queue.length);
+      const [first] = ranges;
+      this.#queuedBytes -= bytes;
+      this.#writer.write(count === 1 && first !== undefined ? first : Buffer.concat(ranges, bytes));
+    }
+  }
+
+  written(): void {
+    this.#write();
+    if (this.unwritten <= CLIENT_HIGH_WATER && this.#onWritten.length > 0) {
+      for (const then of this.#onWritten.splice(0)) then();
+    }
+    if (this.unwritten > 0) return;
+    const then = this.#onIdle;
+    this.#onIdle = null;
+    then?.(true);
   }
 
   get unwritten(): number {
-    return this.#socket.writableLength + this.#queuedBytes;
+    return this.#writer.waiting + this.#queuedBytes;
   }
 
   /** Calls back when the client has read enough for more to be fetched, or is gone. */
@@ -77,15 +120,31 @@ export class Output {
     this.#onWritten.push(then);
   }
 
-  #drained(): void {
-    if (this.#socket.writableLength > CLIENT_HIGH_WATER) return;
-    for (const then of this.#onWritten.splice(0)) then();
+  /**
+   * Calls back when all is written: only then may the stream be ended. `taken` is false when the
+   * client did not read what was due to it in time.
+   */
+  whenIdle(then: (taken: boolean) => void): void {
+    if (this.unwritten === 0) return then(true);
+    const timer = setTimeout(() => {
+      this.#onIdle = null;
+      then(false);
+    }, LAST_WORDS_MS);
+    this.#onIdle = (taken) => {
+      clearTimeout(timer);
+      then(taken);
+    };
   }
 
-  drop(): void {
-    this.#chunk = null;
-    this.#ranges = [];
-    this.#queuedBytes = 0;
+  /** Nobody feeds it any more; `lost`: and nobody reads it. */
+  drop(lost: boolean): void {
+    if (lost) {
+      this.#chunk = null;
+      this.#queue = [];
+      this.#queuedBytes = 0;
+      this.#onIdle?.(false);
+      this.#onIdle = null;
+    }
     for (const then of this.#onWritten.splice(0)) then();
   }
 }

@@ -5,7 +5,17 @@ import {
   RequestScanner,
   SCAN_MORE,
 } from '../../resp/scan-request.ts';
-import { PARTIAL_BYTES_ALL, UNAUTHENTICATED_BYTES } from './limits.ts';
+import {
+  PARTIAL_BYTES_ALL,
+  UNAUTHENTICATED_ARGUMENTS,
+  UNAUTHENTICATED_BULK_BYTES,
+  UNAUTHENTICATED_BYTES,
+} from './limits.ts';
+
+export const BEFORE_LOGIN: RequestBounds = {
+  maxArguments: UNAUTHENTICATED_ARGUMENTS,
+  maxBulkBytes: UNAUTHENTICATED_BULK_BYTES,
+};
 
 export class PartialCommand {
   readonly #scanner = new RequestScanner();
@@ -13,9 +23,9 @@ export class PartialCommand {
   #needed = 0;
   length: number;
 
-  constructor(chunk: Buffer, from: number, bounds: RequestBounds) {
-    this.length = chunk.length - from;
-    this.#bytes = Buffer.from(chunk.subarray(from, from + Math.min(this.length, mostOf(bounds))));
+  constructor(begun: Buffer, bounds: RequestBounds) {
+    this.length = begun.length;
+    this.#bytes = Buffer.from(begun.subarray(0, Math.min(this.length, mostOf(bounds))));
     this.#scanner.scan(this.#bytes, 0, this.#bytes.length, bounds);
     this.#needed = this.#scanner.needed;
   }

@@ -25,17 +25,12 @@ import type { Command } from '../../resp/table/index.ts';
 import type { AdmittedClient } from '../data-path.ts';
 import { HeldMessages } from './collected.ts';
 import { contained } from './contained.ts';
+import { readInto } from './direct-read.ts';
 import { dispatch } from './dispatch.ts';
 import type { Lane } from './lane.ts';
-import {
-  BULK_BYTES,
-  CLIENT_IN_FLIGHT,
-  SHARD_WAIT_MS,
-  UNAUTHENTICATED_ARGUMENTS,
-  UNAUTHENTICATED_BULK_BYTES,
-} from './limits.ts';
+import { BULK_BYTES, CLIENT_IN_FLIGHT, INPUT_BYTES, SHARD_WAIT_MS } from './limits.ts';
 import { Output } from './output.ts';
-import { PartialCommand } from './partial.ts';
+import { BEFORE_LOGIN, PartialCommand } from './partial.ts';
 import type { Pending } from './pending.ts';
 import type { ProxyPath } from './proxy.ts';
 import { ReplyOrder } from './reply-order.ts';
@@ -43,10 +38,8 @@ import { SessionLanes } from './session-lanes.ts';
 import { SessionState } from './session-state.ts';
 import type { Shard } from './shard.ts';
 
-const BEFORE_LOGIN: RequestBounds = {
-  maxArguments: UNAUTHENTICATED_ARGUMENTS,
-  maxBulkBytes: UNAUTHENTICATED_BULK_BYTES,
-};
+/** What every session is read into. Plain commands are taken out of it; all else works on a copy. */
+const input = Buffer.allocUnsafeSlow(INPUT_BYTES);
 
 /** One scanner for all sessions: a session whose command is not complete has its own. */
 const scanner = new RequestScanner();
@@ -94,10 +87,10 @@ export class Session {
     this.activeAt = this.bornAt = proxy.world.now;
     this.lanes = new SessionLanes(this);
     this.order = new ReplyOrder(this);
-    this.output = new Output(client.socket);
+    this.output = new Output(proxy.world, client.socket);
     this.state = new SessionState(this);
     const { socket } = client;
-    socket.on('data', (chunk: Buffer) => contained(this, () => this.#onData(chunk)));
+    readInto(socket, input, (length) => contained(this, () => this.#onInput(length)));
     socket.on('end', () => {
       if (this.gone) return;
       // What it sent before it closed its side is still answered; but nobody waits for somebody who
@@ -107,43 +100,44 @@ export class Session {
       else this.#inputOver = true;
     });
     socket.on('close', () => {
-      if (!this.gone) this.#leave();
+      if (!this.gone) this.#leave(true);
+      else this.output.drop(true);
       this.proxy.sessions.delete(this.id);
     });
     socket.resume();
   }
 
-  #onData(chunk: Buffer): void {
+  #onInput(length: number): void {
     if (this.gone) return;
     const { world } = this.proxy;
-    world.tick();
+    world.arrived();
     this.activeAt = world.now;
     if (this.stalled !== '') {
-      this.#rest = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk]);
+      const rest = this.#rest === null ? [] : [this.#rest];
+      this.#rest = Buffer.concat([...rest, input.subarray(0, length)]);
       return;
     }
     const partial = this.#partial;
-    if (partial === null) return this.#process(chunk);
-    world.partialBytes += chunk.length;
-    const whole = partial.add(chunk, this.#bounds, world.partialBytes);
+    if (partial === null) return this.#process(input, length);
+    world.partialBytes += length;
+    const whole = partial.add(input.subarray(0, length), this.#bounds, world.partialBytes);
     if (whole === null) return;
     world.partialBytes -= partial.length;
     this.#partial = null;
-    this.#process(whole);
+    this.#process(whole, whole.length);
   }
 
   get #bounds(): RequestBounds {
     return this.state.user === null ? BEFORE_LOGIN : FULL_BOUNDS;
   }
 
-  #process(bytes: Buffer): void {
+  #process(chunk: Buffer, length: number): void {
     const { world, table } = this.proxy;
     if (!this.lanes.follow(world.topology.version)) {
-      this.#rest = bytes;
+      this.#rest = Buffer.from(chunk.subarray(0, length));
       return this.stall('slots-moved');
     }
-    const end = bytes.length;
-    let at = 0;
+    let [bytes, end, at] = [chunk, length, 0];
     // A run: neighbouring plain commands of one kind for one lane.
     let runLane: Lane | null = null;
     let runCommand: Command | null = null;
@@ -178,9 +172,16 @@ export class Session {
       if (found === SCAN_MORE) {
         // The next scan is of another session's bytes: what is half read is this one's alone.
         scanner.reset();
-        this.#partial = new PartialCommand(bytes, at, this.#bounds);
+        this.#partial = new PartialCommand(bytes.subarray(at, end), this.#bounds);
         world.partialBytes += end - at;
         break;
+      }
+      if (bytes === input && found !== SCAN_BROKEN && found !== SCAN_EMPTY) {
+        // Others may keep what they are given: from here on the bytes are this session's own.
+        bytes = Buffer.from(input.subarray(at, end));
+        end -= at;
+        at = 0;
+        continue;
       }
       const next = scanner.end;
       if (found === SCAN_BROKEN) {
@@ -271,7 +272,7 @@ export class Session {
     this.stalled = '';
     const rest = this.#rest;
     this.#rest = null;
-    if (rest !== null) contained(this, () => this.#process(rest));
+    if (rest !== null) contained(this, () => this.#process(rest, rest.length));
     if (this.#inputOver && this.gated) this.end('client-closed');
     if (this.gone || this.stalled !== '') return;
     this.#waitUntil = 0;
@@ -380,18 +381,19 @@ export class Session {
     if (this.gone) return;
     if (lastWords !== undefined) this.flush();
     if (this.gone) return;
-    this.#leave();
-    this.client.end(reason, lastWords);
+    this.#leave(lastWords === undefined);
+    if (lastWords === undefined) this.client.end(reason);
+    else this.output.whenIdle((taken) => this.client.end(reason, taken ? lastWords : undefined));
   }
 
-  #leave(): void {
+  #leave(lost: boolean): void {
     this.gone = true;
     this.state.leave();
     this.lanes.releaseOwn(false);
     this.proxy.monitors.remove(this);
     this.proxy.patient.delete(this);
     for (const shard of this.proxy.world.topology.shards) shard.waiters.delete(this);
-    this.output.drop();
+    this.output.drop(lost);
     if (this.#partial !== null) this.proxy.world.partialBytes -= this.#partial.length;
     this.#partial = null;
     this.#rest = null;

@@ -25,6 +25,8 @@ export class World {
   now = performance.now();
   /** Bytes of commands that have come in part, all sessions. */
   partialBytes = 0;
+  /** Set when somebody goes on using the buffer that a lane was read into; the lane takes another. */
+  retained = false;
 
   #lanes: Lane[] = [];
   #touched: Session[] = [];
@@ -44,9 +46,14 @@ export class World {
     this.retries = retries;
   }
 
-  /** A socket has brought something: take the time. */
+  /** Something has happened: take the time. */
   tick(): void {
     this.now = performance.now();
+  }
+
+  /** A client has sent something. The time is taken once for all that came in one turn. */
+  arrived(): void {
+    if (!this.#scheduled) this.tick();
   }
 
   /** One write a lane and tick: everything that became readable in this turn goes out together. */
@@ -72,13 +79,23 @@ export class World {
   }
 
   /**
-   * A lane's chunk is dealt out. With one shard the clients are written to at once; with several a
-   * pipeline's replies come over several lanes, and waiting for the end of the tick makes one write.
+   * What a lane brought is dealt out, and the buffer it lies in is about to be used again. Clients who
+   * are owed nothing more are written to at once. The others get what other lanes bring in this turn
+   * in the same write: a pipeline's replies come over several.
    */
   answered(): void {
-    if (this.#touched.length === 0) return;
-    if (this.topology.shards.length > 1) this.schedule();
-    else this.#writeSessions();
+    const touched = this.#touched;
+    if (touched.length === 0) return;
+    this.#touched = [];
+    const single = this.topology.shards.length === 1;
+    for (const session of touched) {
+      if (single || session.order.head === null) session.flush();
+      else {
+        session.output.keep();
+        this.#touched.push(session);
+      }
+    }
+    if (this.#touched.length > 0) this.schedule();
   }
 
   #endOfTick(): void {
