@@ -17,6 +17,8 @@ export const BEFORE_LOGIN: RequestBounds = {
   maxBulkBytes: UNAUTHENTICATED_BULK_BYTES,
 };
 
+export const NOTHING = Buffer.alloc(0);
+
 export class PartialCommand {
   readonly #scanner = new RequestScanner();
   #bytes: Buffer;

@@ -30,7 +30,7 @@ import { dispatch } from './dispatch.ts';
 import type { Lane } from './lane.ts';
 import { BULK_BYTES, CLIENT_IN_FLIGHT, INPUT_BYTES, SHARD_WAIT_MS } from './limits.ts';
 import { Output } from './output.ts';
-import { BEFORE_LOGIN, PartialCommand } from './partial.ts';
+import { BEFORE_LOGIN, NOTHING, PartialCommand } from './partial.ts';
 import type { Pending } from './pending.ts';
 import type { ProxyPath } from './proxy.ts';
 import { ReplyOrder } from './reply-order.ts';
@@ -113,8 +113,7 @@ export class Session {
     world.arrived();
     this.activeAt = world.now;
     if (this.stalled !== '') {
-      const rest = this.#rest === null ? [] : [this.#rest];
-      this.#rest = Buffer.concat([...rest, input.subarray(0, length)]);
+      this.#rest = Buffer.concat([this.#rest ?? NOTHING, input.subarray(0, length)]);
       return;
     }
     const partial = this.#partial;
