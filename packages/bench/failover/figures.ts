@@ -15,7 +15,8 @@ export interface Blow {
  * of them were further apart than PAUSE_MIN_MS.
  */
 export function unavailability(pauses: readonly Pause[], blow: Blow): number {
-  const around = pauses.filter((pause) => pause.to >= blow.at && pause.from <= blow.until);
+  // One that the next blow ends belongs to that one, although it began a moment before it.
+  const around = pauses.filter((pause) => pause.to >= blow.at && pause.to < blow.until);
   return Math.max(0, ...around.map((pause) => pause.to - pause.from));
 }
 
