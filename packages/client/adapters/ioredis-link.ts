@@ -78,10 +78,23 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
   const adopt = (socket: Socket): void => {
     wire.reset();
     let quiet = redis.commandQueue.length === 0;
-    socket.on('data', (chunk: Buffer) => {
-      if (quiet) wire.received(chunk);
-      // Attached in the middle of a conversation: count from the first moment that nothing is open.
-      else quiet = redis.commandQueue.length === 0;
+    // Before all listeners, the library's among them: some replies are not for it.
+    const { emit } = socket;
+    const forward = (piece: Buffer): void => void Reflect.apply(emit, socket, ['data', piece]);
+    Object.defineProperty(socket, 'emit', {
+      configurable: true,
+      writable: true,
+      value: (event: string | symbol, ...args: unknown[]): boolean => {
+        if (event !== 'data') return Reflect.apply(emit, socket, [event, ...args]);
+        if (quiet) {
+          wire.received(args[0] as Buffer, forward);
+          return true;
+        }
+        // Attached in the middle of a conversation: count from the first moment that nothing is open.
+        const heard = Reflect.apply(emit, socket, [event, ...args]);
+        quiet = redis.commandQueue.length === 0;
+        return heard;
+      },
     });
     coalesceWrites(socket, () => wire.pending > 0);
     socket.prependListener('close', () => {

@@ -193,10 +193,10 @@ export class NodeLink {
     const queue = this.#queue;
     const { decoder } = queue;
     const decode = decoder.write;
+    const forward = (piece: Buffer): void => decode.call(decoder, piece);
     decoder.write = (chunk) => {
       if (this.#ours === 0) this.wire.listening = queue.isPubSubActive;
-      this.wire.received(chunk);
-      decode.call(decoder, chunk);
+      this.wire.received(chunk, forward);
     };
     stand(decoder, 'onReply', (library) => (reply: unknown) => {
       const call = this.#shift();

@@ -24,7 +24,7 @@ export interface CommandOptions {
 export type TransformReply = (reply: unknown, preserve: unknown, typeMapping: unknown) => unknown;
 
 export interface NodeQueue {
-  readonly decoder: { write(chunk: Uint8Array): void };
+  readonly decoder: { write(chunk: Buffer): void };
   addCommand(args: readonly RedisArgument[], options?: CommandOptions): Promise<unknown>;
   isWaitingToWrite(): boolean;
   isEmpty(): boolean;

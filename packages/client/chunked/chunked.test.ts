@@ -135,6 +135,45 @@ describe('what a value is made of', () => {
     assert.equal((await values.getRange('bad', 0, 2_500))?.length, 2_500);
   });
 
+  test('in lanes: connections that die in the middle of reads cost time, never bytes', async () => {
+    const laned = lanes(() => new Redis(server.port));
+    const values = chunked(laned, { chunkBytes: 20_000, compress: true });
+    const half = randomBytes(600_000);
+    const value = Buffer.concat([half, Buffer.alloc(600_000, 'deflates'), half]);
+    await values.set('killed', value);
+    let whole = 0;
+    for (let i = 0; i < 30; i += 1) {
+      const start = (i * 7_919) % 1_000_000;
+      const read = values.getRange('killed', start, 1_700_000);
+      // Somewhere in the middle of it: each round trip lets some chunks through.
+      for (let pings = 0; pings < i % 6; pings += 1) await redis.ping();
+      await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+      try {
+        assert.deepEqual(await read, value.subarray(start, 1_700_000), `read ${i}`);
+        whole += 1;
+      } catch (error) {
+        assert.match(String((error as { code?: string }).code), /^ERR_CLIENT_/, String(error));
+      }
+    }
+    assert.ok(whole > 0);
+    await laned.quit();
+  });
+
+  test('in lanes: a chunk that something else wrote to is an error, not data', async () => {
+    const laned = lanes(() => new Redis(server.port));
+    const values = chunked(laned, { chunkBytes: 1_000 });
+    for (const [offset, byte] of [
+      [0, '\u0001'],
+      [100, 'x'],
+      [1_002, 'x'],
+    ] as const) {
+      const { version } = await values.set('bad', Buffer.alloc(5_000, 'v'));
+      await laned.setrange(`cc:${version}:3`, offset, byte);
+      await assert.rejects(values.get('bad'), { code: 'ERR_CLIENT_CHUNK_FORMAT' });
+    }
+    await laned.quit();
+  });
+
   test('an evicted chunk makes the value a miss, once for all', async () => {
     const values = chunked(redis, { chunkBytes: 1_000 });
     const { version } = await values.set('part', randomBytes(5_000));
@@ -208,7 +247,7 @@ describe('what a value is made of', () => {
 });
 
 /** A client whose process dies at its n-th command: that one may still reach the server, or not. */
-function mortal(redis: Redis, commands: number, lastArrives: boolean): Redis {
+function mortal(redis: Redis, commands: number, lastArrives: boolean, died: () => void): Redis {
   let left = commands;
   const view: Redis = Object.create(redis);
   Object.defineProperty(view, 'callBuffer', {
@@ -216,6 +255,7 @@ function mortal(redis: Redis, commands: number, lastArrives: boolean): Redis {
       left -= 1;
       if (left > 0) return redis.callBuffer(...args);
       if (left === 0 && lastArrives) redis.callBuffer(...args).catch(() => {});
+      died();
       return new Promise(() => {});
     },
   });
@@ -261,7 +301,8 @@ test('writers that die at any step: whole versions only, and nothing is left aft
         // All at once: they race each other for the same keys, and each dies when it dies.
         await Promise.all(
           steps.map(async ([one, commands, arrives]) => {
-            const dying = chunked(mortal(redis, commands, arrives), {
+            const dead = Promise.withResolvers<void>();
+            const dying = chunked(mortal(redis, commands, arrives, dead.resolve), {
               ...options,
               tornMs: 3_600_000,
             });
@@ -270,8 +311,7 @@ test('writers that die at any step: whole versions only, and nothing is left aft
             set.add(digest(value));
             const done =
               value === null ? dying.delete(`k${one.key}`) : dying.set(`k${one.key}`, value);
-            const dead = new Promise((resolve) => setTimeout(resolve, 30));
-            await Promise.race([done, dead]);
+            await Promise.race([done, dead.promise]);
           }),
         );
         for (let k = 0; k < 2; k += 1) {

@@ -2,7 +2,7 @@
  * Large values as many small keys.
  *
  * A 10 MB value in one key is one reply of 10 MB: it holds its connection, its shard's output buffer
- * and this process's event loop for as long as that takes, and everything small waits. In 32 KB keys
+ * and this process's event loop for as long as that takes, and everything small waits. In 64 KB keys
  * the same bytes are many short replies that others pass between, and on a cluster they come from
  * all shards at once.
  *
@@ -50,6 +50,8 @@ export interface ChunkedContext {
   readonly raw: RawCall;
   /** The same client, for traffic that must not stand in front of small commands. */
   readonly bulk: (signal: AbortSignal | undefined) => RawCall;
+  /** Replies can be put where they belong as they arrive: the client is one of lanes(). */
+  readonly diverts: boolean;
   readonly ledger: Ledger;
   readonly chunkBytes: number;
   readonly window: number;
@@ -172,6 +174,7 @@ export function chunked(redis: object, options: ChunkedOptions = {}): Chunked {
   const context: ChunkedContext = {
     raw,
     bulk,
+    diverts: pooled,
     ledger: new Ledger(raw),
     chunkBytes,
     window,

@@ -10,6 +10,11 @@ import { KitError } from '../errors.ts';
 import { CHUNKS_MAX } from '../limits.ts';
 import { crc32 } from './crc.ts';
 
+export const FLAG_BYTES = 1;
+export const CRC_BYTES = 4;
+/** Flags: the data as they are, or deflated. */
+export const PLAIN = 0;
+const DEFLATED = 1;
 const MAGIC = Buffer.from('cinnabar-chunks/1 ');
 
 export interface Version {
@@ -66,10 +71,10 @@ export function decodeManifest(key: string, bytes: Buffer): Manifest | undefined
   if (!whole(size) || !whole(chunkBytes) || chunkBytes === 0) throw bad('size');
   if (chunks > 0 && Math.ceil(size / chunkBytes) !== chunks) throw bad('size and chunks disagree');
   if (chunks > 0) return { id, chunks, size, chunkBytes, inline: undefined };
-  const inline = bytes.subarray(end + 1, bytes.length - 4);
-  if (inline.length !== size || bytes.length - end - 1 < 4)
+  const inline = bytes.subarray(end + 1, bytes.length - CRC_BYTES);
+  if (inline.length !== size || bytes.length - end - 1 < CRC_BYTES)
     throw bad('the value in it has another length');
-  if (bytes.readUInt32BE(bytes.length - 4) !== crc32(inline))
+  if (bytes.readUInt32BE(bytes.length - CRC_BYTES) !== crc32(inline))
     throw bad('the value in it has another checksum');
   return { id, chunks, size, chunkBytes, inline };
 }
@@ -81,29 +86,30 @@ export function chunkLength(manifest: Manifest, index: number): number {
 }
 
 export async function packChunk(data: Buffer, compress: boolean): Promise<Buffer> {
-  let flag = 0;
+  let flag = PLAIN;
   let body = data;
   if (compress) {
     const smaller = await deflate(data);
     if (smaller.length < data.length) {
-      flag = 1;
+      flag = DEFLATED;
       body = smaller;
     }
   }
-  const packed = Buffer.allocUnsafe(body.length + 5);
+  const packed = Buffer.allocUnsafe(FLAG_BYTES + body.length + CRC_BYTES);
   packed[0] = flag;
-  body.copy(packed, 1);
-  packed.writeUInt32BE(crc32(packed.subarray(0, body.length + 1)), body.length + 1);
+  body.copy(packed, FLAG_BYTES);
+  const end = FLAG_BYTES + body.length;
+  packed.writeUInt32BE(crc32(packed.subarray(0, end)), end);
   return packed;
 }
 
 /** Bytes as they were, or why not: a wrong checksum is never data. Without compression no copy is made. */
 export function unpackChunk(packed: Buffer, length: number): Buffer | Promise<Buffer> | undefined {
-  if (packed.length < 5) return undefined;
-  const end = packed.length - 4;
+  if (packed.length < FLAG_BYTES + CRC_BYTES) return undefined;
+  const end = packed.length - CRC_BYTES;
   if (packed.readUInt32BE(end) !== crc32(packed.subarray(0, end))) return undefined;
-  const body = packed.subarray(1, end);
-  if (packed[0] === 1) return inflate(body, length);
+  const body = packed.subarray(FLAG_BYTES, end);
+  if (packed[0] === DEFLATED) return inflate(body, length);
   return body.length === length ? body : undefined;
 }
 

@@ -6,8 +6,10 @@
  */
 import { Readable } from 'node:stream';
 import { aborted, KitError } from '../errors.ts';
+import { callInto } from '../lanes/call.ts';
 import { CHUNK_READ_ATTEMPTS } from '../limits.ts';
 import type { ChunkedContext } from './chunked.ts';
+import { ChunkInto } from './into.ts';
 import {
   chunkKey,
   chunkLength,
@@ -81,17 +83,27 @@ async function fetch(
   if (target.length === 0) return target;
   const first = Math.floor(from / manifest.chunkBytes);
   const last = Math.floor((end - 1) / manifest.chunkBytes);
-  const put = (index: number, data: Buffer): void => {
-    const at = index * manifest.chunkBytes;
-    data.copy(
-      target,
-      Math.max(0, at - from),
-      Math.max(0, from - at),
-      Math.min(data.length, end - at),
-    );
-  };
-  await fetchChunks(context, key, manifest, first, last, signal, put);
+  await fetchChunks(context, key, manifest, first, last, signal, {
+    put(index, data) {
+      const at = index * manifest.chunkBytes;
+      const skipped = Math.max(0, from - at);
+      data.copy(target, Math.max(0, at - from), skipped, Math.min(data.length, end - at));
+    },
+    into(index) {
+      const at = index * manifest.chunkBytes;
+      const length = chunkLength(manifest, index);
+      const whole = at >= from && at + length <= end;
+      return context.diverts && whole ? new ChunkInto(target, at - from, length) : undefined;
+    },
+  });
   return target;
+}
+
+/** Where the chunks of a read go. */
+interface Destination {
+  put(index: number, data: Buffer): void;
+  /** The place that a chunk can be written to as it arrives; undefined: it comes as a reply. */
+  into(index: number): ChunkInto | undefined;
 }
 
 /**
@@ -106,7 +118,7 @@ function fetchChunks(
   first: number,
   last: number,
   signal: AbortSignal | undefined,
-  put: (index: number, data: Buffer) => void,
+  destination: Destination,
 ): Promise<void> {
   const bulk = context.bulk(signal);
   return new Promise((resolve, reject) => {
@@ -125,23 +137,26 @@ function fetchChunks(
       failure ??= { error };
       ended();
     };
-    const arrived = (index: number, packed: unknown): void => {
+    const arrived = (index: number, reply: unknown, into: ChunkInto | undefined): void => {
+      if (into?.whole === true) return ended();
+      const packed = into?.ended === true ? into.packed : reply;
       const data = open(key, manifest, index, packed);
       if (data instanceof Buffer) {
-        put(index, data);
+        destination.put(index, data);
         ended();
         return;
       }
       (data as Promise<Buffer>).then((inflated) => {
-        put(index, inflated);
+        destination.put(index, inflated);
         ended();
       }, failed);
     };
     const ask = (index: number): void => {
       inFlight += 1;
-      bulk('GET', chunkKey(manifest.id, index)).then((packed) => {
+      const into = destination.into(index);
+      callInto(into, () => bulk('GET', chunkKey(manifest.id, index))).then((reply) => {
         try {
-          arrived(index, packed);
+          arrived(index, reply, into);
         } catch (error) {
           failed(error);
         }

@@ -6,6 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { factsOf, firstKey, keysOf, keyText, placeOf, requestBytes } from '../commands/keys.ts';
 import type { CommandFacts, Place } from '../commands/table.ts';
 import { shown } from '../telemetry/explain.ts';
+import type { ReplyInto } from '../wire/diversion.ts';
 import type { Sent } from '../wire/wire.ts';
 import type { Lane } from './lane.ts';
 import type { Placeable } from './placeable.ts';
@@ -28,6 +29,21 @@ export interface Calling {
 export interface Chain {
   lane: Lane | undefined;
   pending: number;
+}
+
+let upcoming: ReplyInto | undefined;
+
+/**
+ * The call that `run` makes, at once, has its reply put into `into`. Its promise is then fulfilled with an
+ * empty string; with the reply itself where the reply could not be diverted (an error, null, another way).
+ */
+export function callInto<T>(into: ReplyInto | undefined, run: () => T): T {
+  upcoming = into;
+  try {
+    return run();
+  } finally {
+    upcoming = undefined;
+  }
 }
 
 export abstract class Call implements Sent, Placeable {
@@ -64,6 +80,7 @@ export abstract class Call implements Sent, Placeable {
   calling: Calling | undefined;
   chain: Chain | undefined;
   onAbort: (() => void) | undefined;
+  readonly into = upcoming;
 
   /** `spelling`: the command's name in any case. */
   constructor(

@@ -58,16 +58,21 @@ export class ReplyScanner {
   }
 
   feed(chunk: Uint8Array): void {
-    if (this.#lost) return;
-    const end = chunk.length;
-    let at = 0;
-    while (at < end && !this.#lost) {
+    this.walk(chunk, 0, chunk.length, false);
+  }
+
+  /** Reads `chunk[from..end)`, or as far as the end of the current reply; answers where it stopped. */
+  walk(chunk: Uint8Array, from: number, end: number, oneReply: boolean): number {
+    let at = from;
+    while (at < end) {
+      if (this.#lost) return end;
+      if (oneReply && at > from && this.#bytes === 0) return at;
       if (this.#skip > 0) {
         const step = Math.min(this.#skip, end - at);
         this.#skip -= step;
         this.#bytes += step;
         at += step;
-        if (this.#skip > 0) return;
+        if (this.#skip > 0) return at;
         this.#element();
         continue;
       }
@@ -81,6 +86,7 @@ export class ReplyScanner {
       }
       at = this.#line(chunk, at, end);
     }
+    return at;
   }
 
   /** Reads on in a header line from `at`; answers where it stopped. */

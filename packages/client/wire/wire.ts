@@ -8,6 +8,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { LARGE_BYTES } from '../limits.ts';
+import { Diversion, type ReplyInto } from './diversion.ts';
 import { ReplyScanner } from './scanner.ts';
 
 /** One command on a connection. `Call` (lanes) is one that came from the application. */
@@ -23,6 +24,8 @@ export interface Sent {
   bytesIn: number;
   /** Reply size by its header; 0: no header yet. */
   announced: number;
+  /** Takes the bytes of the reply, if it is one string; see diversion.ts. */
+  readonly into?: ReplyInto | undefined;
 }
 
 export interface WireListener<T extends Sent> {
@@ -85,10 +88,13 @@ export class Wire<T extends Sent = Sent> {
   readonly #listener: WireListener<T>;
   readonly #ring = new Ring<T>();
   readonly #scanner: ReplyScanner;
+  readonly #diversion: Diversion;
   #now = 0;
   lastReadAt = performance.now();
   bytesIn = 0;
   bytesOut = 0;
+  /** Written commands whose replies are wanted elsewhere. */
+  #diverted = 0;
   /** The reply at the head is a large one, and not complete. */
   largeAtHead = false;
   /** A pub/sub connection answers without being asked: counting replies makes no sense there. */
@@ -101,6 +107,7 @@ export class Wire<T extends Sent = Sent> {
       reply: (bytes) => this.#reply(bytes),
       announced: (bytes) => this.#announced(bytes),
     });
+    this.#diversion = new Diversion(this.#scanner, () => this.#ring.at(0)?.into);
   }
 
   get pending(): number {
@@ -125,15 +132,21 @@ export class Wire<T extends Sent = Sent> {
       this.lastReadAt = now;
     }
     this.bytesOut += item.bytesOut;
+    if (item.into !== undefined) this.#diverted += 1;
     this.#ring.push(item);
   }
 
-  received(chunk: Uint8Array): void {
+  /** What came from the socket; `forward` is the library's parser, and may be given it in pieces. */
+  received(chunk: Buffer, forward: (piece: Buffer) => void): void {
     this.#now = performance.now();
     this.lastReadAt = this.#now;
     this.bytesIn += chunk.length;
-    if (this.listening) return;
-    this.#scanner.feed(chunk);
+    if (this.listening) return forward(chunk);
+    if (this.#diverted > 0) this.#diversion.received(chunk, forward);
+    else {
+      this.#scanner.feed(chunk);
+      forward(chunk);
+    }
     const head = this.#ring.at(0);
     if (head !== undefined && this.#scanner.partial > 0) {
       if (head.firstByteAt === 0) head.firstByteAt = this.#now;
@@ -143,6 +156,7 @@ export class Wire<T extends Sent = Sent> {
 
   /** `item` stays in its place, but is nobody's any more: its reply was dealt with before it was counted. */
   disown(item: T, stand: T): void {
+    if (item.into !== undefined) this.#diverted -= 1;
     this.#ring.replace(item, stand);
   }
 
@@ -153,6 +167,8 @@ export class Wire<T extends Sent = Sent> {
       left.push(item);
     }
     this.#scanner.reset();
+    this.#diversion.reset();
+    this.#diverted = 0;
     this.largeAtHead = false;
     this.listening = false;
     return left;
@@ -172,6 +188,7 @@ export class Wire<T extends Sent = Sent> {
     const item = this.#ring.shift();
     this.largeAtHead = false;
     if (item === undefined) return;
+    if (item.into !== undefined) this.#diverted -= 1;
     item.bytesIn = bytes;
     if (item.firstByteAt === 0) item.firstByteAt = this.#now;
     const next = this.#ring.at(0);
