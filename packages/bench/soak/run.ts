@@ -67,6 +67,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   let after: Footprint | null = null;
   const reports = new Map<string, LoadReport>();
   const names = CACHES.map(({ name }) => name);
+  const clustered = CACHES.filter(({ policy }) => policy !== 'NoCluster').map(({ name }) => name);
   try {
     say(`seed ${options.seed}; control ready after ${Math.round(await service.start())} ms`);
     for (const { name, policy, cluster } of CACHES) {
@@ -90,7 +91,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       steps += 1;
       await options.pause(steps, step.name);
       say(`step ${steps} ${step.name}`);
-      const done = await step.run({ service, faults, caches: names, random });
+      const done = await step.run({ service, faults, caches: names, clustered, random });
       await healed(service, names);
       say(`step ${steps} ${done}; all whole`);
       if (steps === SETTLING_STEPS) before = await footprint(service);

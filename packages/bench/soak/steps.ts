@@ -14,6 +14,8 @@ export interface StepContext {
   readonly faults: Faults;
   /** Caches under load; all with high availability. */
   readonly caches: readonly string[];
+  /** Those of them that have slots. */
+  readonly clustered: readonly string[];
   readonly random: Random;
 }
 
@@ -61,6 +63,9 @@ function workers(service: OurService): number[] {
     .filter(({ command }) => /packages\/endpoint\/worker/.test(command))
     .map(({ pid }) => pid);
 }
+
+/** Full copies, and every slot twice, on a machine that carries the load as well. */
+const SCALE_DEADLINE_MS = 5 * 60_000;
 
 let extra = 0;
 
@@ -153,6 +158,20 @@ export const STEPS: readonly Step[] = [
       await service.wait(operation);
       const shards = (await service.api.shards(cache)).length;
       return `${cache}: ${sku}, ${shards} shards after ${Math.round(performance.now() - began)} ms`;
+    },
+  },
+  {
+    name: 'scale',
+    weight: 1,
+    run: async ({ service, clustered, random }) => {
+      const cache = random.pick(clustered);
+      const began = performance.now();
+      // Two shards, then one again: slots travel under the load, there and back.
+      for (const sku of ['Balanced_B3', 'Balanced_B1']) {
+        const { operation } = await service.api.patchCluster(cache, { sku: { name: sku } });
+        await service.wait(operation, SCALE_DEADLINE_MS);
+      }
+      return `${cache}: two shards and back in ${Math.round(performance.now() - began)} ms`;
     },
   },
   {
