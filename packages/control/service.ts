@@ -151,7 +151,10 @@ export interface ControlService {
     actor: Actor,
   ): Promise<AccessKeys>;
   flush(databaseId: string, actor: Actor): OperationRecord;
-  /** Lets older copies serve where no provably last one is left; `shard` null: wherever that is so. */
+  /**
+   * The replica of a shard (null: of each, one after the other) takes over from its living primary.
+   * With `acceptDataLoss`: older copies serve where no provably last one is left.
+   */
   failover(
     databaseId: string,
     input: { acceptDataLoss: boolean; shard: number | null },

@@ -107,6 +107,7 @@ export type Request =
       readonly shard: string;
       readonly deadlineMs: number;
     }
+  /** The shard goes on as the snapshot of this epoch says; one that it calls held, as serving. */
   | {
       readonly type: 'release';
       readonly id: number;

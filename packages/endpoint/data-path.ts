@@ -76,7 +76,7 @@ export interface DataPath {
    * having released itself. A second hold of a held shard only moves its deadline.
    */
   hold(shard: string, deadlineAt: number): Promise<void>;
-  /** The shard goes on, as the last applied view says. No hold: nothing happens. */
+  /** The shard goes on, as the last applied view says; one that it calls held, as serving. */
   release(shard: string, epoch: number): void;
   counters(): PathCounters;
   /** `idleMs` and bytes are filled in by the worker. */

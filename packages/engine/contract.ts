@@ -211,6 +211,11 @@ export interface EngineLink {
   /** CLIENT PAUSE ms WRITE. */
   pauseWrites(ms: number, deadlineMs: number): Promise<void>;
   unpause(deadlineMs: number): Promise<void>;
+  /**
+   * CLIENT UNBLOCK ... ERROR for every client that sits in WAIT or WAITAOF; answers how many. On an
+   * engine that was made a replica they would wait for ever.
+   */
+  unblockWaits(deadlineMs: number): Promise<number>;
   flush(deadlineMs: number): Promise<void>;
   /** Ends client connections of one user, or all but internal ones; answers how many. */
   disconnect(user: string | null, deadlineMs: number): Promise<number>;

@@ -189,8 +189,8 @@ test('clients are told apart by user and id', () => {
   const list =
     'id=7 addr=/run/x:0 fd=8 name= age=1 flags=N user=app lib-name= cmd=get\nid=12 name=a=b flags=O user=default\ngarbage\n';
   assert.deepEqual(parseClients(list), [
-    { id: '7', user: 'app', flags: 'N', name: '' },
-    { id: '12', user: 'default', flags: 'O', name: 'a=b' },
+    { id: '7', user: 'app', flags: 'N', name: '', command: 'get' },
+    { id: '12', user: 'default', flags: 'O', name: 'a=b', command: '' },
   ]);
 });
 

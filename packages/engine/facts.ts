@@ -165,6 +165,8 @@ export interface ClientLine {
   readonly user: string;
   readonly flags: string;
   readonly name: string;
+  /** The command that it sent last, lower case. */
+  readonly command: string;
 }
 
 /** Lines of CLIENT LIST. Names cannot hold blanks or line breaks; the engine refuses those. */
@@ -183,6 +185,7 @@ export function parseClients(text: string): ClientLine[] {
       user: fields.get('user') ?? '',
       flags: fields.get('flags') ?? '',
       name: fields.get('name') ?? '',
+      command: fields.get('cmd') ?? '',
     });
   }
   return clients;

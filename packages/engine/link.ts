@@ -281,6 +281,19 @@ class SocketLink implements EngineLink {
     await this.#run('CLIENT UNPAUSE', ['CLIENT', 'UNPAUSE'], deadlineMs);
   }
 
+  async unblockWaits(deadlineMs: number): Promise<number> {
+    const list = await this.#run('CLIENT LIST', ['CLIENT', 'LIST', 'TYPE', 'normal'], deadlineMs);
+    const waiting = parseClients(textOf('CLIENT LIST', list)).filter(
+      ({ flags, command }) => flags.includes('b') && (command === 'wait' || command === 'waitaof'),
+    );
+    if (waiting.length === 0) return 0;
+    const replies = await this.#connection.send(
+      waiting.map(({ id }) => ['CLIENT', 'UNBLOCK', id, 'ERROR']),
+      deadlineMs,
+    );
+    return replies.reduce<number>((sum, reply) => sum + (reply === 1 ? 1 : 0), 0);
+  }
+
   async flush(deadlineMs: number): Promise<void> {
     await this.#run('FLUSHALL', ['FLUSHALL', 'ASYNC'], deadlineMs);
   }

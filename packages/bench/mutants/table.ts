@@ -34,6 +34,17 @@ export const CHECKS = {
     '--steps',
     '2500',
   ],
+  switches: [
+    'packages/control/simulation/main.ts',
+    '--focus',
+    'switches',
+    '--seed',
+    '1',
+    '--runs',
+    '60',
+    '--steps',
+    '2500',
+  ],
   databases: ['--test', 'packages/control/databases/databases.test.ts'],
   lease: ['--test', 'packages/control/databases/lease.test.ts'],
   epoch: [
@@ -60,6 +71,7 @@ const SHARDS = 'packages/control/databases/steps/shards.ts';
 const CANDIDATE = 'packages/control/plan/candidate.ts';
 const ROLES = 'packages/control/databases/steps/roles.ts';
 const START = 'packages/control/databases/steps/start.ts';
+const HANDOVER = 'packages/control/databases/steps/handover.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -99,6 +111,54 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: ['moves', 'simulation'],
+  },
+  {
+    name: 'switch-without-equal-offsets',
+    mistake: 'a replica whose link is up has everything',
+    file: HANDOVER,
+    edits: [
+      {
+        find: "if (follows && copy.link === 'up' && copy.offset >= offset) return;",
+        replace: "if (follows && copy.link === 'up' && offset >= 0) return;",
+      },
+    ],
+    caughtBy: ['switches'],
+  },
+  {
+    name: 'switch-unpauses-early',
+    mistake: 'once the successor said OK the old primary may speak again',
+    file: HANDOVER,
+    edits: [
+      {
+        find: "    await reach('tell:after');",
+        replace: "    await old.unpause(SWITCH_VERB_MS);\n    await reach('tell:after');",
+      },
+    ],
+    caughtBy: ['switches'],
+  },
+  {
+    name: 'switch-without-pause',
+    mistake: 'the hold at the endpoint is enough: nobody else writes',
+    file: HANDOVER,
+    edits: [
+      {
+        find: '    old.pauseWrites(SWITCH_PAUSE_MS, SWITCH_VERB_MS),',
+        replace: '    Promise.resolve(),',
+      },
+    ],
+    caughtBy: ['switches'],
+  },
+  {
+    name: 'switch-told-before-its-commit',
+    mistake: 'the record can follow when the engine has obeyed',
+    file: HANDOVER,
+    edits: [
+      {
+        find: '    decide(change, pausedAt);',
+        replace: '    await change.next.takeover(SWITCH_VERB_MS);\n    decide(change, pausedAt);',
+      },
+    ],
+    caughtBy: ['switches'],
   },
   {
     name: 'obey-returning-primary',

@@ -94,6 +94,21 @@ export const LIVES: Readonly<Record<Exclude<StepLife, 'rare'>, Life>> = {
     },
     holds: keepsData,
   },
+  handover: {
+    cache: true,
+    act: async ({ service, name, once }) => {
+      if (once.has('asked'))
+        return void (await until(
+          'no operation is open',
+          () => nothingOpen(service),
+          SCALED_DEADLINE_MS,
+        ));
+      const { operation } = await service.api.failover(name, {});
+      once.add('asked');
+      await service.wait(operation);
+    },
+    holds: keepsData,
+  },
   scale: {
     cache: true,
     policy: 'EnterpriseCluster',

@@ -78,6 +78,16 @@ export const STEPS: readonly Step[] = [
   { name: 'hang-primary', weight: 1, run: stop('primary', 2_000, 4_000) },
   { name: 'hang-replica', weight: 2, run: stop('replica', 500, 4_000) },
   {
+    name: 'planned-failover',
+    weight: 3,
+    run: async ({ service, caches, random }) => {
+      const cache = random.pick(caches);
+      const { operation } = await service.api.failover(cache, {});
+      await service.wait(operation);
+      return `${cache}: the replicas took over`;
+    },
+  },
+  {
     name: 'kill-control',
     weight: 3,
     run: async ({ service }) => {

@@ -1,4 +1,4 @@
-/** `cinnabar failover`: lets an older copy serve when the last one is gone. */
+/** `cinnabar failover`: replicas take over; or an older copy serves when the last one is gone. */
 import { Command } from 'commander';
 import { waitFor } from '../api/operations.ts';
 import type { Context } from '../context.ts';
@@ -15,19 +15,24 @@ interface FailoverFlags extends WaitFlags {
 
 export function failoverCommand(): Command {
   const command = new Command('failover')
-    .summary('let an older copy serve when the last one is gone')
+    .summary('let the replicas take over')
+    .description(
+      'The replica of each shard becomes its primary, one shard after the other. Nothing is lost; clients wait some milliseconds.',
+    )
     .argument('<name>')
-    .option('--accept-data-loss', 'what that copy lacks is lost for good')
-    .option('--shard <n>', 'only this one; absent: each that waits for it');
+    .option('--shard <n>', 'only this one, counted from 0')
+    .option('--accept-data-loss', 'let an older copy serve where the last one is gone');
   return waitFlags(command)
     .addHelpText(
       'after',
       `
 A shard stays down as 'only-older-copy' when its primary died and the copy that
-lives is not provably complete. Nothing but this command lets it serve.
+lives is not provably complete. Nothing but --accept-data-loss lets it serve, and
+what that copy lacks is lost for good.
 
 Examples:
-  cinnabar failover sessions --accept-data-loss
+  cinnabar failover sessions
+  cinnabar failover sessions --shard 2
   cinnabar failover sessions --accept-data-loss --shard 2`,
     )
     .action(

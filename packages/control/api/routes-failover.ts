@@ -1,4 +1,4 @@
-/** Letting an older copy serve: the one failover that only the user may decide. */
+/** Failover on request: planned, without loss; or letting an older copy serve. */
 import { Type } from 'typebox';
 import type { Answer } from './answer.ts';
 import { type Call, databaseOf } from './call.ts';

@@ -29,6 +29,12 @@ export interface ExecutorDeps {
   publish(databaseId: string): void;
   /** Whether the endpoint serves what the records of this database say now. */
   published(databaseId: string): boolean;
+  /** Publishes; true when every worker serves what the records say now before the deadline. */
+  publishNow(deadlineMs: number): Promise<boolean>;
+  /** Resolves when nothing of clients is in flight on the shard; nothing new goes there meanwhile. */
+  hold(databaseId: string, shard: number, deadlineMs: number): Promise<void>;
+  /** Clients of the shard go on. Never rejects: a hold has an end of its own. */
+  release(databaseId: string, shard: number): Promise<void>;
   /** Why the endpoint cannot listen for it now; null when it can, or was not told yet. */
   listenProblem(databaseId: string): string | null;
   randomHex(bytes: number): string;

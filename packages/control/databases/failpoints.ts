@@ -23,6 +23,10 @@ export const STEPS: Readonly<Record<Action['kind'], StepLife>> = {
   fence: 'failover',
   promote: 'create',
   crown: 'create',
+  'hand-over': 'handover',
+  'finish-handover': 'rare',
+  'undo-handover': 'rare',
+  'end-handover': 'rare',
   adopt: 'rare',
   'give-up': 'rare',
   follow: 'rare',
@@ -46,12 +50,18 @@ export const STEPS: Readonly<Record<Action['kind'], StepLife>> = {
   'end-scaling': 'scale',
 };
 
-/** Steps that are no actions of a plan. */
+/** Steps that are no actions of a plan; those of a planned switch are parts of one action. */
 export const OTHER_STEPS = {
   'prepare-cluster': 'create',
   'release-cluster': 'delete',
   'apply-key': 'keys',
   flush: 'flush',
+  hold: 'handover',
+  pause: 'handover',
+  decide: 'handover',
+  tell: 'handover',
+  unpause: 'handover',
+  release: 'handover',
   'save-file': 'stop',
   'record-stop': 'stop',
   'end-engines': 'stop',
@@ -78,6 +88,7 @@ export type StepLife =
   | 'keys'
   | 'flush'
   | 'failover'
+  | 'handover'
   | 'scale'
   | 'stop'
   | 'restart'

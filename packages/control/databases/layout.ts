@@ -50,6 +50,7 @@ export function joiningShard(database: DatabaseRecord, index: number, now: numbe
     configEpoch: 0,
     saved: null,
     lossAccepted: null,
+    handover: null,
     decidedAt: now,
   };
 }

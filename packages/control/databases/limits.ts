@@ -29,6 +29,18 @@ export const FACTS_DEADLINE_MS = 1_000;
 export const VERB_DEADLINE_MS = 2_000;
 /** SIGKILL to gone; a process in uninterruptible sleep may take longer, and then nothing is promoted. */
 export const FENCE_DEADLINE_MS = 2_000;
+/** Commands in flight at the start of a planned switch are given this long to end. */
+export const SWITCH_QUIET_MS = 50;
+/** Clients are held at most this long: less than writes are paused, so that none arrives unpaused. */
+export const SWITCH_HOLD_MS = 4_000;
+/** Before clients are held a replica that is behind is given this long. */
+export const SWITCH_CATCH_UP_MS = 2_000;
+/** The paused primary's last bytes arrive in a millisecond; clients wait for no more than this. */
+export const SWITCH_EQUAL_MS = 300;
+/** One question in the middle of a switch: clients are waiting. */
+export const SWITCH_VERB_MS = 500;
+/** All workers know the new primary after this, or the hold's own end lets clients go on. */
+export const SWITCH_PUBLISH_MS = 2_000;
 /** Writing the file of an orderly stop. */
 export const SAVE_DEADLINE_MS = 120_000;
 /** A failover that is due when a stop comes is let end first: a hang takes 1 s to be told from work. */

@@ -27,6 +27,8 @@ export class DatabaseLoop extends DatabaseRecords {
   readonly heart: Heart;
   readonly times: FailoverTimes;
   readonly #gone: () => void;
+  /** Shards whose writes a switch is pausing: nobody else may end that pause. */
+  readonly pausing = new Set<number>();
   readonly #watches = new Map<string, Watch>();
   readonly #busy = new Map<string, Promise<void>>();
   /** Looks at the batch of slots under way; null when there is none. */
@@ -327,6 +329,14 @@ export class DatabaseLoop extends DatabaseRecords {
         this.wake();
       });
     this.#busy.set(key, running);
+  }
+
+  /** True when nothing runs under this key any more, false when it still does at the deadline. */
+  async quiet(key: string, deadlineMs: number): Promise<boolean> {
+    const running = this.#busy.get(key);
+    if (running === undefined) return true;
+    const late = this.deps.clock.sleep(deadlineMs).then(() => false);
+    return Promise.race([running.then(() => true), late]);
   }
 
   async #failed(key: string, about: object, error: unknown): Promise<void> {

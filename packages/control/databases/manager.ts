@@ -31,8 +31,10 @@ import { type StopReport, stopDatabase } from './stop.ts';
 import { commandsOf, databaseUsers, usersOf } from './users.ts';
 import { viewOf } from './view.ts';
 
-export interface ManagerDeps extends Omit<ExecutorDeps, 'publish' | 'published' | 'listenProblem'> {
-  readonly fleet: Pick<EndpointFleet, 'publish' | 'renewLease'>;
+type OfThePublisher = 'publish' | 'publishNow' | 'published' | 'listenProblem' | 'hold' | 'release';
+
+export interface ManagerDeps extends Omit<ExecutorDeps, OfThePublisher> {
+  readonly fleet: Pick<EndpointFleet, 'publish' | 'renewLease' | 'hold' | 'release'>;
   /** Addresses that the endpoint listens on for every database. */
   readonly hosts: readonly string[];
   served(cluster: ClusterRecord): Promise<ServedCertificate>;
@@ -56,6 +58,9 @@ export class Databases {
     this.#executor = {
       ...deps,
       publish: () => this.#publisher.publish(),
+      publishNow: (deadlineMs) => this.#publisher.publishNow(deadlineMs),
+      hold: (id, shard, deadlineMs) => deps.fleet.hold(`${id}/${shard}`, deadlineMs),
+      release: (id, shard) => this.#release(`${id}/${shard}`),
       published: (id) => this.#published(id),
       listenProblem: (id) => this.#publisher.problem(id),
     };
@@ -282,6 +287,15 @@ export class Databases {
       saved: reports.reduce((sum, report) => sum + report.saved, 0),
       notes: reports.flatMap((report) => report.notes),
     };
+  }
+
+  async #release(shard: string): Promise<void> {
+    try {
+      await this.#deps.fleet.release(shard, this.#publisher.epoch);
+    } catch (error) {
+      // Its deadline releases it.
+      this.#deps.log('warn', 'a shard was not released', { shard, error: String(error) });
+    }
   }
 
   #forget(id: string): void {

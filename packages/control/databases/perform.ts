@@ -4,6 +4,8 @@ import { reach } from './failpoints.ts';
 import type { DatabaseLoop } from './loop.ts';
 import { addReplica, layOut } from './steps/allocate.ts';
 import { configure, follow, meet, noteCopy } from './steps/converge.ts';
+import { handOver } from './steps/handover.ts';
+import { endHandover, finishHandover, undoHandover } from './steps/handover-end.ts';
 import {
   beginMove,
   cancelMove,
@@ -39,6 +41,14 @@ function act(loop: DatabaseLoop, action: Action): Promise<void> {
       return promote(loop, action.shard, action.instance);
     case 'crown':
       return crown(loop, action.shard, action.instance);
+    case 'hand-over':
+      return handOver(loop, action.shard, action.instance);
+    case 'finish-handover':
+      return finishHandover(loop, action.shard);
+    case 'undo-handover':
+      return undoHandover(loop, action.shard, action.reason);
+    case 'end-handover':
+      return endHandover(loop, action.shard, action.problem);
     case 'adopt':
       return adopt(loop, action.shard, action.instance);
     case 'give-up':

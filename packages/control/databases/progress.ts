@@ -10,6 +10,7 @@ import type { OperationRecord, OperationStep, StateReason } from '../store/recor
 import { passing } from './failpoints.ts';
 import { FAILING_FOR_MS, FLUSH_DEADLINE_MS, REFUSED_FOR_MS, WAITS_SHOWN } from './limits.ts';
 import type { DatabaseLoop } from './loop.ts';
+import { isPlanned, plannedSteps, wishNext } from './planned-failover.ts';
 import { type StepState, scalingSteps } from './scaling-progress.ts';
 
 /** Called after each plan: updates open operations, does what is theirs alone, ends the hopeless. */
@@ -32,7 +33,8 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
     if (operation.kind === 'Failover') {
       if (states.every((state) => state.done)) {
         store.write(() => endOperations(loop, (o) => o.id === operation.id, null));
-      }
+        loop.wake();
+      } else if (isPlanned(operation)) wishNext(loop, operation, view);
       continue;
     }
     const creating = view.database.provisioningState === 'Creating';
@@ -50,6 +52,7 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
 
 function stepsFor(operation: OperationRecord, view: View): StepState[] {
   if (operation.kind === 'DeleteDatabase') return removalSteps(view);
+  if (isPlanned(operation)) return plannedSteps(operation, view);
   if (operation.kind === 'Failover') return failoverSteps(operation, view);
   return scalingSteps(operation, view) ?? runningSteps(view);
 }
@@ -173,6 +176,11 @@ export function endOperations(
       ),
     });
   }
+}
+
+/** In a transaction: one operation ends with this reason, if it has not ended yet. */
+export function failOperation(loop: DatabaseLoop, id: string, error: StateReason): void {
+  endOperations(loop, (operation) => operation.id === id, error);
 }
 
 /**

@@ -7,7 +7,7 @@ import type { DatabaseView } from '../../endpoint/control-protocol.ts';
 import type { EndpointFleet } from '../endpoints/contract.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from './clock.ts';
-import { LISTEN_RETRY_MS, PUBLISH_RETRY_MS, SERVING_POLL_MS } from './limits.ts';
+import { LISTEN_RETRY_MS, PUBLISH_RETRY_MS } from './limits.ts';
 import { fingerprint } from './view.ts';
 
 const EPOCH = 'endpoint-epoch';
@@ -33,11 +33,13 @@ export class Publisher {
   /** Their port cannot be listened on now. */
   #unserved: ReadonlyMap<string, string> = new Map();
   #retry = false;
-  #told = '';
+  #lastProblems = '';
   #running: Promise<void> | null = null;
   /** Publications asked for so far, and how many of these were sent or needed no sending. */
   #asked = 0;
   #sent = 0;
+  /** Who waits for a publication, and which one. */
+  #waiting: { readonly mine: number; readonly done: (told: boolean) => void }[] = [];
   #stopped = false;
 
   constructor(deps: PublisherDeps) {
@@ -57,15 +59,23 @@ export class Publisher {
 
   /** Publishes, and answers whether every worker runs what is recorded now before the deadline. */
   async publishNow(deadlineMs: number): Promise<boolean> {
-    const { clock } = this.#deps;
-    const deadline = clock.ticks() + deadlineMs;
     this.publish();
     const mine = this.#asked;
-    while (this.#sent < mine) {
-      if (clock.ticks() > deadline || this.#stopped) return false;
-      await clock.sleep(SERVING_POLL_MS);
-    }
-    return true;
+    if (this.#sent >= mine) return true;
+    return new Promise((resolve) => {
+      const timer = this.#deps.clock.later(deadlineMs, () => resolve(false));
+      const done = (told: boolean): void => {
+        timer.cancel();
+        resolve(told);
+      };
+      this.#waiting.push({ mine, done });
+    });
+  }
+
+  #told(): void {
+    const left = this.#waiting.filter(({ mine }) => mine > this.#sent);
+    for (const each of this.#waiting) if (each.mine <= this.#sent) each.done(true);
+    this.#waiting = left;
   }
 
   #go(): void {
@@ -89,13 +99,14 @@ export class Publisher {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#running;
+    for (const { done } of this.#waiting.splice(0)) done(false);
   }
 
   /** The same problems are told once, not at every try. */
   #tell(problems: readonly Problem[]): void {
     const text = JSON.stringify(problems);
-    if (problems.length > 0 && text !== this.#told) this.#deps.unreachable(problems);
-    this.#told = text;
+    if (problems.length > 0 && text !== this.#lastProblems) this.#deps.unreachable(problems);
+    this.#lastProblems = text;
   }
 
   async #run(): Promise<void> {
@@ -104,6 +115,7 @@ export class Publisher {
       try {
         await this.#send();
         this.#sent = asked;
+        this.#told();
       } catch (error) {
         this.#deps.log('warn', 'the endpoint could not be told', { error: String(error) });
         await this.#deps.clock.sleep(PUBLISH_RETRY_MS);

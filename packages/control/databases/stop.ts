@@ -93,7 +93,7 @@ async function slotsInPlace(loop: DatabaseLoop, notes: string[]): Promise<void> 
 }
 
 async function undecided(loop: DatabaseLoop, shard: ShardRecord): Promise<boolean> {
-  if (shard.phase === 'promoting') return true;
+  if (shard.phase === 'promoting' || shard.phase === 'switching') return true;
   if (shard.phase !== 'serving' || shard.primary === null) return false;
   if (copiesOf(loop, shard, shard.primary).length === 0) return false;
   try {
@@ -127,8 +127,8 @@ async function saveShard(
   const { name } = loop.cluster();
   if (shard.phase === 'new' || shard.phase === 'leaving' || shard.primary === null) return null;
   if (shard.phase === 'down') return saveOlder(loop, shard, notes);
-  if (shard.phase === 'promoting') {
-    notes.push(`Shard ${shard.index} of ${name} was not saved: it had no primary yet.`);
+  if (shard.phase === 'promoting' || shard.phase === 'switching') {
+    notes.push(`Shard ${shard.index} of ${name} was not saved: it had no primary just then.`);
     return null;
   }
   const primary = loop.instance(shard.primary);

@@ -137,6 +137,8 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
           return [];
         },
         renewLease: () => undefined,
+        hold: async () => undefined,
+        release: async () => undefined,
       },
     });
   const start = async (): Promise<Databases> => {

@@ -56,17 +56,18 @@ function concernsClients(shard: ShardRecord): boolean {
 
 function shardView(input: ViewInput, shard: ShardRecord): ShardView {
   const members = input.instances.filter((i) => i.shard === shard.index && i.phase === 'running');
-  const primary = members.find((i) => i.id === shard.primary);
-  const serving = shard.phase === 'serving' && primary !== undefined;
+  const switching = shard.phase === 'switching';
+  const head = switching ? shard.successor : shard.primary;
+  const primary = members.find((i) => i.id === head);
+  const serving = (shard.phase === 'serving' || switching) && primary !== undefined;
   return {
     id: `${shard.databaseId}/${shard.index}`,
     slots: shard.slots,
-    state: serving ? 'serving' : 'down',
+    // In a switch workers connect to who is next, and send nothing until the shard is released.
+    state: serving ? (switching ? 'held' : 'serving') : 'down',
     reason: shard.reason.code,
     primary: serving ? instanceView(input, primary) : null,
-    replicas: members
-      .filter((i) => i.synced && i.id !== shard.primary)
-      .map((i) => instanceView(input, i)),
+    replicas: members.filter((i) => i.synced && i.id !== head).map((i) => instanceView(input, i)),
   };
 }
 

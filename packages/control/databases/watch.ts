@@ -8,7 +8,13 @@
  * with what tells hung from busy: the process state, and whether CPU time still grows. The verdict
  * is the plan's.
  */
-import type { EngineFacts, EngineLink, EngineLogin, ProcessFacts } from '../../engine/contract.ts';
+import type {
+  EngineFacts,
+  EngineLink,
+  EngineLogin,
+  ProcessFacts,
+  StreamFacts,
+} from '../../engine/contract.ts';
 import { EngineError } from '../../engine/index.ts';
 import type { Condition, Sighting } from '../plan/model.ts';
 import type { InstanceRecord } from '../store/records.ts';
@@ -159,6 +165,11 @@ export class Watch {
     } catch {
       // The ping beside this one decides what the silence means.
     }
+  }
+
+  /** What somebody else has just heard from it. */
+  learn(stream: StreamFacts): void {
+    if (this.#facts !== null) this.#learn({ ...this.#facts, ...stream }, this.#deps.clock.ticks());
   }
 
   configuredAt(generation: number): void {

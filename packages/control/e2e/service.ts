@@ -191,7 +191,7 @@ export class Service {
   }
 
   logTail(): string {
-    return readFileSync(path.join(this.home, 'logs', 'control.log'), 'utf8').slice(-3_000);
+    return readFileSync(path.join(this.home, 'logs', 'control.log'), 'utf8').slice(-30_000);
   }
 
   // --- the API -----------------------------------------------------------------------------------

@@ -43,3 +43,26 @@ export const MOVE_RETRY_MS = 250;
 export const MOVE_RETRY_MAX_MS = 5_000;
 /** Failures in a row after which the back-off grows no further. */
 export const MOVE_RETRY_DOUBLINGS = 5;
+
+/** A wished switch is tried this often, and not longer than this; then it is given up with its reason. */
+export const HANDOVER_TRIES = 8;
+export const HANDOVER_DEADLINE_MS = 60_000;
+/** Writes of the old primary are paused at most this long; then it goes on by itself (engine rule 4). */
+export const SWITCH_PAUSE_MS = 5_000;
+/** No decision when so much of the pause is over: what follows must end before it does. */
+export const SWITCH_DECIDE_WITHIN_MS = SWITCH_PAUSE_MS / 2;
+/**
+ * So long after the decision an engine that does not say what it should is fenced. The pause began at
+ * most half its length before the decision, so a second of it is still left then.
+ */
+export const SWITCH_LATE_MS = SWITCH_PAUSE_MS - SWITCH_DECIDE_WITHIN_MS - 1_000;
+/** Standalone: within this of the decision the old primary is certainly paused still. */
+export const SWITCH_TELL_MS = SWITCH_LATE_MS;
+/** A switch whose successor was not told is repeated within this; later it is undone. */
+export const SWITCH_REPEAT_MS = 10_000;
+/** Both engines of a stuck switch are asked this often. */
+export const SWITCH_POLL_MS = 20;
+/** One that is no further behind than this (bytes) is there at once; waited for before clients are held. */
+export const SWITCH_SMALL_LAG_BYTES = 32_768;
+/** A replica further behind than this (bytes) would hold clients too long: no switch is begun. */
+export const SWITCH_LAG_BYTES = 1_048_576;

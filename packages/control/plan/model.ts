@@ -2,7 +2,13 @@
  * What the plan reads and what it says. Plain data both ways: the plan never does anything.
  */
 import type { EngineFacts, ProcessState, SlotRange } from '../../engine/contract.ts';
-import type { DatabaseRecord, InstanceRecord, ShardRecord, StartKind } from '../store/records.ts';
+import type {
+  DatabaseRecord,
+  InstanceRecord,
+  ShardRecord,
+  StartKind,
+  StateReason,
+} from '../store/records.ts';
 
 /**
  * How an engine answers now:
@@ -94,6 +100,14 @@ export type Action =
   | { readonly kind: 'promote'; readonly shard: number; readonly instance: string }
   /** Commit: the successor serves. */
   | { readonly kind: 'crown'; readonly shard: number; readonly instance: string }
+  /** A planned switch to this one, from its beginning; also the repetition of one that stuck. */
+  | { readonly kind: 'hand-over'; readonly shard: number; readonly instance: string }
+  /** Both agree who is primary now (or the old one is dead): commit, end the pause, let clients go on. */
+  | { readonly kind: 'finish-handover'; readonly shard: number }
+  /** The switch cannot be finished, and the successor can do nothing any more: the old one stays. */
+  | { readonly kind: 'undo-handover'; readonly shard: number; readonly reason: string }
+  /** The wish for a switch ends: fulfilled (`problem` null), or given up. */
+  | { readonly kind: 'end-handover'; readonly shard: number; readonly problem: StateReason | null }
   /** Commit: the engines chose this one while nobody looked. */
   | { readonly kind: 'adopt'; readonly shard: number; readonly instance: string }
   /** Commit: nobody may serve; why. */
@@ -151,7 +165,15 @@ export type Action =
   /** Everything desired is seen: record it, end the operations that waited for it. */
   | { readonly kind: 'settle' };
 
-export type FenceReason = 'died' | 'hung' | 'busy' | 'script' | 'stray' | 'dismissed';
+export type FenceReason =
+  | 'died'
+  | 'hung'
+  | 'busy'
+  | 'script'
+  | 'stray'
+  | 'dismissed'
+  /** It did not answer, or not as it should, in the middle of a planned switch. */
+  | 'switch';
 
 /** A named "not yet". The user reads the reason. */
 export interface Wait {

@@ -56,6 +56,7 @@ function shardOf(change: Partial<ShardRecord> = {}): ShardRecord {
     configEpoch: 7,
     saved: null,
     lossAccepted: null,
+    handover: null,
     decidedAt: 1,
     ...change,
   };

@@ -3,8 +3,9 @@
  * dead, then who may be primary, and only when a primary answers does anything else happen.
  */
 import type { InstanceRecord, ShardRecord } from '../store/records.ts';
-import { type Candidates, candidates } from './candidate.ts';
+import { type Candidates, candidates, fitness } from './candidate.ts';
 import { fenceIfHung, type ShardContext, startWhenDue } from './context.ts';
+import { planHandover, planSwitching } from './handover.ts';
 import { BOOT_GRACE_MS, DRAIN_POLL_MS, STRAY_GRACE_MS, WAIT_POLL_MS } from './limits.ts';
 import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
 import { planReplica } from './replica.ts';
@@ -43,6 +44,7 @@ export function planShard(view: View, shard: ShardRecord): ShardPlan {
   if (actions.length === 0) {
     if (shard.phase === 'new') planNew(context);
     else if (shard.phase === 'promoting') planPromoting(context);
+    else if (shard.phase === 'switching') planSwitching(context, replaceDead);
     else if (shard.phase === 'serving') planServing(context);
     else if (shard.phase === 'leaving') planLeaving(context);
     else planDown(context);
@@ -118,6 +120,9 @@ function planServing(context: ShardContext): void {
     }
     // Standalone has no epoch: the store is the judge, and it says this one is primary.
     if (!clustered) return act({ kind: 'promote', shard: shard.index, instance: primary.id });
+    if (mayLeadAgain(context, primary, sight)) {
+      return act({ kind: 'promote', shard: shard.index, instance: primary.id });
+    }
     return wait(
       'primary-demoted',
       WAIT_POLL_MS,
@@ -129,8 +134,28 @@ function planServing(context: ShardContext): void {
   }
   const staying = members.filter((i) => i.phase !== 'leaving').length;
   if (staying < 1 + context.view.database.sizing.replicas) {
-    act({ kind: 'add-replica', shard: shard.index });
+    return act({ kind: 'add-replica', shard: shard.index });
   }
+  planHandover(context, primary, sight.facts);
+}
+
+/**
+ * A successor that died told the cluster of itself before: the primary obeys somebody who is gone.
+ * Nobody else can be primary, and it still is of the shard's own history: it leads again.
+ */
+function mayLeadAgain(
+  { shard, members, seen }: ShardContext,
+  primary: InstanceRecord,
+  sight: Sighting,
+): boolean {
+  const others = members.filter((each) => each.id !== primary.id);
+  const harmless = others.every((each) => {
+    const facts = seen(each.id).facts;
+    if (each.phase === 'dead' || each.phase === 'planned') return true;
+    return seen(each.id).condition === 'answering' && facts?.role === 'replica';
+  });
+  const diedAt = Math.max(0, ...others.map((each) => seen(each.id).endedAt));
+  return harmless && fitness(shard, primary, sight, diedAt).fit;
 }
 
 /** Empty and not wanted: the endpoint lets go of it, then its engines and their files go. */
@@ -160,7 +185,9 @@ function votedPrimary({ view, shard, members, seen }: ShardContext): InstanceRec
 
 /** Of those beside the dead primary (or successor): who may be next. */
 function survivors({ shard, members, seen }: ShardContext): Candidates {
-  const dead = (i: InstanceRecord) => i.id === shard.primary || i.id === shard.successor;
+  // In a planned switch the successor is a replica like another until it says that it is primary.
+  const dead = (i: InstanceRecord) =>
+    i.id === shard.primary || (i.id === shard.successor && shard.phase !== 'switching');
   const others = members.filter((i) => !dead(i) && i.phase !== 'leaving');
   const diedAt = Math.max(0, ...members.filter(dead).map((i) => seen(i.id).endedAt));
   return candidates(shard, others, seen, diedAt);

@@ -1,7 +1,6 @@
 /**
- * Failover by the user's word. What is built is the one that nobody else may decide: letting a copy
- * serve that is not provably the last. A planned failover (no loss, both engines alive) is another
- * thing, and says so.
+ * The failover that nobody but the user may decide: letting a copy serve that is not provably the
+ * last. Where both engines live and nothing is lost it is a planned one (planned-failover.ts).
  */
 import { ControlError } from '../errors.ts';
 import { needsWord } from '../plan/shard.ts';
@@ -11,6 +10,7 @@ import { isOpen, type Stamp, startOperation } from './operations.ts';
 import type { ActionSituation } from './situations.ts';
 
 export interface FailoverInput {
+  /** False: a planned failover. */
   readonly acceptDataLoss: boolean;
   /** Null: every shard that waits for the user. */
   readonly shard: number | null;
@@ -20,16 +20,8 @@ export interface FailoverInput {
 export function shardsToFailOver(
   name: string,
   shards: readonly ShardRecord[],
-  { acceptDataLoss, shard: asked }: FailoverInput,
+  { shard: asked }: Pick<FailoverInput, 'shard'>,
 ): readonly ShardRecord[] {
-  if (!acceptDataLoss) {
-    throw new ControlError(
-      'NotImplemented',
-      501,
-      `A planned failover, without loss, is not built yet. Where the last copy of a shard is gone, an older one is let serve with acceptDataLoss: true.`,
-      'acceptDataLoss',
-    );
-  }
   if (asked === null) {
     const waiting = shards.filter(needsWord);
     if (waiting.length > 0) return waiting;
@@ -53,7 +45,7 @@ export function shardsToFailOver(
     shard.phase === 'serving' ? 'ShardServes' : 'NothingToFailOver',
     409,
     shard.phase === 'serving'
-      ? `Shard ${asked} of '${name}' serves: nothing of it has to be given up. A planned failover is not built yet.`
+      ? `Shard ${asked} of '${name}' serves: nothing of it has to be given up. Without acceptDataLoss its replica takes over and nothing is lost.`
       : `No older copy of '${name}' waits for this: ${describe(shard)}.`,
     'shard',
   );
@@ -86,6 +78,7 @@ export function startFailover(
     (each) =>
       each.kind === 'Failover' &&
       isOpen(each) &&
+      each.input['planned'] !== true &&
       JSON.stringify(each.input['shards']) === JSON.stringify(indexes),
   );
   if (running !== undefined && shards.every((shard) => shard.lossAccepted !== null)) return running;

@@ -36,6 +36,7 @@ import { decideGroup, decideGroupDelete } from './decide-group.ts';
 import { type FailoverInput, startFailover } from './failover.ts';
 import { regenerateKey, startFlush, storedKeys, storeNewSecrets } from './keys.ts';
 import type { Stamp } from './operations.ts';
+import { startPlannedFailover } from './planned-failover.ts';
 import { Situations } from './situations.ts';
 import { type SkuQuestion, type SkuView, scalingSkus, skuViews } from './sku-views.ts';
 
@@ -294,7 +295,16 @@ export class Resources implements ControlService {
 
   failover(databaseId: string, input: FailoverInput, actor: Actor): OperationRecord {
     const situation = this.#situations.action(databaseId);
-    const operation = startFailover(this.#store, situation, input, this.#stamp(actor));
+    const stamp = this.#stamp(actor);
+    const operation = input.acceptDataLoss
+      ? startFailover(this.#store, situation, input, stamp)
+      : startPlannedFailover(
+          this.#store,
+          situation,
+          this.#deps.shards(databaseId),
+          input.shard,
+          stamp,
+        );
     this.#deps.wake(databaseId);
     return operation;
   }

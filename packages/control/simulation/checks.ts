@@ -4,6 +4,7 @@
  */
 import type { EngineLaunch, SlotRange } from '../../engine/contract.ts';
 import { intersect, subtract } from '../plan/slot-ranges.ts';
+import type { ShardRecord } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import type { SimEngine } from './engine.ts';
 import { holdsSlot, slotOf } from './handovers.ts';
@@ -44,6 +45,10 @@ export class Checks {
   readonly #store: () => Store;
   readonly #safe: SafeWrite[] = [];
   readonly #doomed = new Set<string>();
+  /** How many planned switches were told to a successor. */
+  switches = 0;
+  /** By engine that hands over: its successor's decision, while one control process sees it through. */
+  readonly #handing = new Map<string, { readonly decidedAt: number }>();
   #excusing = false;
   #steps = 0;
 
@@ -249,11 +254,13 @@ export class Checks {
   takingOver(engine: SimEngine): void {
     const instance = this.#store().instance(engine.id);
     const shard = instance && this.#store().shard(instance.databaseId, instance.shard);
-    if (shard?.phase !== 'promoting' || shard.successor !== engine.id) {
+    const decided = shard?.phase === 'promoting' || shard?.phase === 'switching';
+    if (!decided || shard.successor !== engine.id) {
       throw new Broken(`${engine.id} was told to take over without a committed decision`);
     }
     if (shard.primary === null || shard.primary === engine.id) return;
     const old = this.#world.running().find((each) => each.id === shard.primary);
+    if (shard.phase === 'switching') return this.#handingOver(shard, old, engine);
     if (old !== undefined) {
       throw new Broken(`${engine.id} was told to take over while ${old.id} still has a process`);
     }
@@ -262,6 +269,39 @@ export class Checks {
       if (!this.#world.dataOf(engine).has(write.value) && this.#heldBy(write)) {
         throw new Broken(`${engine.id} takes over without write ${write.value}, which another has`);
       }
+    }
+  }
+
+  /** A living primary hands over: it is paused, for long enough, and the successor has all it has. */
+  #handingOver(shard: ShardRecord, old: SimEngine | undefined, engine: SimEngine): void {
+    if (old === undefined || old.role !== 'primary') return;
+    const left = old.pausedUntil - this.#world.clock.ticks();
+    if (left <= 0) throw new Broken(`${engine.id} was told to take over from an unpaused primary`);
+    const missing = old.log.find((value) => !engine.log.includes(value));
+    if (missing !== undefined) {
+      throw new Broken(`${engine.id} was told to take over without write ${missing}`);
+    }
+    this.switches++;
+    this.#handing.set(old.id, { decidedAt: shard.decidedAt });
+  }
+
+  /** The control process died: what it had begun may run past its deadlines. */
+  controlDied(): void {
+    this.#handing.clear();
+  }
+
+  /** A client was told that its write is done. */
+  written(value: number, engine: SimEngine): void {
+    if (!this.#handing.has(engine.id)) return;
+    const instance = this.#store().instance(engine.id);
+    const shard = instance && this.#store().shard(instance.databaseId, instance.shard);
+    if (shard?.phase !== 'switching' || shard.primary !== engine.id) {
+      this.#handing.delete(engine.id);
+      return;
+    }
+    const next = this.#world.running().find((each) => each.id === shard.successor);
+    if (next?.role === 'primary') {
+      throw new Broken(`write ${value} was taken by ${engine.id}, which handed over already`);
     }
   }
 

@@ -1,6 +1,7 @@
 /**
  * Runs the simulator from the command line:
- *   node packages/control/simulation/main.ts [--seed n] [--runs n] [--steps n] [--verbose]
+ *   node packages/control/simulation/main.ts [--seed n] [--runs n] [--steps n]
+ *     [--focus switches] [--verbose]
  * A failing seed is printed with its time line and replays with `--seed`.
  */
 import { parseArgs } from 'node:util';
@@ -11,14 +12,19 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     runs: { type: 'string', default: '1' },
     steps: { type: 'string', default: '1000' },
+    focus: { type: 'string', default: 'anything' },
     verbose: { type: 'boolean', default: false },
   },
 });
 
 const first = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
-let [steps, writes, kills, crashes, accepted, slots, stops] = [0, 0, 0, 0, 0, 0, 0];
+let [steps, writes, kills, crashes, accepted, slots, stops, switches] = [0, 0, 0, 0, 0, 0, 0, 0];
 for (let run = 0; run < Number(values.runs); run++) {
-  const result = await simulate({ seed: first + run, steps: Number(values.steps) });
+  const result = await simulate({
+    seed: first + run,
+    steps: Number(values.steps),
+    focus: values.focus === 'switches' ? 'switches' : 'anything',
+  });
   steps += result.steps;
   writes += result.safeWrites;
   kills += result.kills;
@@ -26,6 +32,7 @@ for (let run = 0; run < Number(values.runs); run++) {
   accepted += result.accepted;
   slots += result.slotsMoved;
   stops += result.stops;
+  switches += result.switches;
   if (values.verbose || result.error !== null) console.log(result.timeline.join('\n'));
   if (result.error !== null) {
     console.log(`seed ${result.seed} failed at step ${result.steps}: ${result.error}`);
@@ -33,6 +40,6 @@ for (let run = 0; run < Number(values.runs); run++) {
   }
 }
 console.log(
-  `${steps} steps from seed ${first}: ${kills} kills, ${crashes} crashes of the control process, ${slots} slots moved, ${stops} orderly stops, ${accepted} older copies let serve, ${writes} writes kept`,
+  `${steps} steps from seed ${first}: ${kills} kills, ${crashes} crashes of the control process, ${slots} slots moved, ${stops} orderly stops, ${switches} planned switches, ${accepted} older copies let serve, ${writes} writes kept`,
 );
 process.exit(0);

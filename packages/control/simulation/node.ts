@@ -182,6 +182,7 @@ class SimLink implements EngineLink {
   readonly #watcher: Watcher;
   readonly #listeners: ((reason: string) => void)[] = [];
   #closed = false;
+  #tail: Promise<void> = Promise.resolve();
 
   constructor(node: SimNode, world: World, engine: SimEngine, life: Incarnation, watcher: Watcher) {
     this.#node = node;
@@ -220,8 +221,18 @@ class SimLink implements EngineLink {
     this.#closed = true;
   }
 
+  /** One connection answers in order: what was sent later is not run before. */
+  #ask<T>(what: string, deadlineMs: number, effect: (engine: SimEngine) => T): Promise<T> {
+    const answer = this.#tail.then(() => this.#run(what, deadlineMs, effect));
+    this.#tail = answer.then(
+      () => undefined,
+      () => undefined,
+    );
+    return answer;
+  }
+
   /** A command: answered only by an engine that runs and is not busy, within the deadline. */
-  async #ask<T>(what: string, deadlineMs: number, effect: (engine: SimEngine) => T): Promise<T> {
+  async #run<T>(what: string, deadlineMs: number, effect: (engine: SimEngine) => T): Promise<T> {
     const { clock } = this.#world;
     const deadline = clock.ticks() + deadlineMs;
     while (!this.#engine.answers(clock.ticks())) {
@@ -359,6 +370,10 @@ class SimLink implements EngineLink {
       this.#watcher.unpausing(e);
       e.pausedUntil = 0;
     });
+  }
+
+  unblockWaits(deadlineMs: number): Promise<number> {
+    return this.#ask('unblock', deadlineMs, () => 0);
   }
 
   flush(deadlineMs: number): Promise<void> {

@@ -10,7 +10,7 @@ import { Broken, Checks } from './checks.ts';
 import { SimClock } from './clock.ts';
 import { SimNode } from './node.ts';
 import { Random } from './random.ts';
-import { type ClientView, Scenario, type Stage } from './scenario.ts';
+import { type ClientView, type Focus, Scenario, type Stage } from './scenario.ts';
 import type { Incarnation, Trouble } from './trouble.ts';
 import { unrest } from './unrest.ts';
 import { World } from './world.ts';
@@ -27,6 +27,8 @@ export interface RunResult {
   readonly accepted: number;
   /** Orderly stops that came to their end. */
   readonly stops: number;
+  /** Planned switches that came about. */
+  readonly switches: number;
   readonly timeline: readonly string[];
   readonly error: string | null;
 }
@@ -35,6 +37,7 @@ export interface RunOptions {
   readonly seed: number;
   /** Steps with trouble; the calm after it is not counted. */
   readonly steps: number;
+  readonly focus?: Focus;
 }
 
 const CALM_MS = 200_000;
@@ -72,7 +75,7 @@ class Run {
   #views: readonly ClientView[] = [];
   #failure: Error | null = null;
 
-  constructor({ seed, steps }: RunOptions) {
+  constructor({ seed, steps, focus }: RunOptions) {
     this.#seed = seed;
     this.#steps = steps;
     this.#random = new Random(seed);
@@ -82,7 +85,7 @@ class Run {
     this.#trouble = { lostCall: 0.02 * rough, lostReply: 0.02 * rough, crash: 0.002 * rough };
     this.#store = this.#openStore({ dead: false });
     this.#checks = new Checks(this.#world, () => this.#store);
-    this.#scenario = new Scenario(this.#stage(), meanGapMs);
+    this.#scenario = new Scenario(this.#stage(), meanGapMs, focus ?? 'anything');
   }
 
   #stage(): Stage {
@@ -128,6 +131,7 @@ class Run {
       slotsMoved: this.#world.jobs.handedOver,
       accepted: this.#scenario.accepted,
       stops: this.#stops,
+      switches: this.#checks.switches,
       timeline: this.#timeline,
       error: this.#failure === null ? null : `${this.#failure.name}: ${this.#failure.message}`,
     };
@@ -217,6 +221,9 @@ class Run {
         renewLease: () => {
           if (!life.dead) this.#leaseAt = this.#clock.ticks();
         },
+        hold: (shard, deadlineMs) =>
+          node.call('hold', deadlineMs, () => this.#scenario.hold(shard, deadlineMs)),
+        release: (shard) => node.call('release', 500, () => this.#scenario.release(shard)),
       },
     });
     void this.#databases.start().catch((error: unknown) => {
@@ -242,6 +249,7 @@ class Run {
     this.#crashes++;
     this.#life.dead = true;
     this.#stopping = false;
+    this.#checks.controlDied();
     // What a killed process does not do any more: no timer fires, no loop turns.
     void this.#databases?.detach();
     this.#say(`! the control process dies ${why}`);

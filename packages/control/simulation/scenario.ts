@@ -16,6 +16,7 @@ export interface ClientView {
   readonly id: string;
   readonly policy: string;
   readonly shards: readonly {
+    readonly state: string;
     readonly slots: readonly SlotRange[];
     readonly primary: { readonly node: string } | null;
   }[];
@@ -38,29 +39,38 @@ export interface Stage {
   say(line: string): void;
 }
 
+/** `switches`: one planned switch after the other, and trouble in the middle of them. */
+export type Focus = 'anything' | 'switches';
+
 export class Scenario {
   kills = 0;
   accepted = 0;
   readonly #stage: Stage;
+  readonly #focus: Focus;
   readonly #meanGapMs: number;
   #value = 1;
   #nextTrouble = 0;
   #names = 0;
+  /** Shards that the endpoint holds, and until when. */
+  readonly #held = new Map<string, number>();
   #pending: { value: number; engine: SimEngine }[] = [];
 
-  constructor(stage: Stage, meanGapMs: number) {
+  constructor(stage: Stage, meanGapMs: number, focus: Focus) {
     this.#stage = stage;
+    this.#focus = focus;
     this.#meanGapMs = meanGapMs;
   }
 
   /** Writes all the time; trouble at moments whose mean distance the seed chooses. */
   act(): void {
     if (this.#stage.random.chance(0.2)) this.#write();
+    if (this.#focus === 'switches') this.#disturbSwitches();
     const now = this.#stage.clock.ticks();
     if (now < this.#nextTrouble) return;
     this.#nextTrouble = now - Math.log(1 - this.#stage.random.next()) * this.#meanGapMs;
     const dice = this.#stage.random.next();
-    if (dice < 0.35) this.#kill();
+    if (dice < (this.#focus === 'switches' ? 0.3 : 0.15)) this.#switch();
+    else if (dice < 0.35) this.#kill();
     else if (dice < 0.5) this.#stopOne();
     else if (dice < 0.6) this.#busyOne();
     else if (dice < 0.7) this.#stage.crash('by SIGKILL');
@@ -78,13 +88,63 @@ export class Scenario {
     const view = this.#stage.random.pick(this.#stage.views());
     const value = this.#value++;
     const slot = slotOf(value);
-    const shard = view?.shards.find(
-      (each) => view.policy === 'NoCluster' || holdsSlot(each.slots, slot),
-    );
-    const engine = this.#stage.world.running().find((e) => e.id === shard?.primary?.node);
-    if (engine === undefined) return;
+    const index =
+      view?.shards.findIndex(
+        (each) => view.policy === 'NoCluster' || holdsSlot(each.slots, slot),
+      ) ?? -1;
+    const target = view?.shards[index];
+    const engine = this.#stage.world.running().find((e) => e.id === target?.primary?.node);
+    if (engine === undefined || view === undefined) return;
+    // Clients of an OSSCluster come past the endpoint, and no hold stops them.
+    const direct = engine.clustered && this.#stage.random.chance(0.3);
+    const held = (this.#held.get(`${view.id}/${index}`) ?? 0) > this.#stage.clock.ticks();
+    if (!direct && (held || target?.state !== 'serving')) return;
     // An endpoint follows MOVED; a stale view only costs it a turn.
-    if (this.#stage.world.write(engine, value)) this.#pending.push({ value, engine });
+    if (!this.#stage.world.write(engine, value)) return;
+    this.#stage.checks.written(value, engine);
+    this.#pending.push({ value, engine });
+  }
+
+  hold(shard: string, deadlineMs: number): void {
+    this.#held.set(shard, this.#stage.clock.ticks() + deadlineMs);
+  }
+
+  release(shard: string): void {
+    this.#held.delete(shard);
+  }
+
+  /** A switch is over in milliseconds: trouble that comes at its own times would miss nearly all. */
+  #disturbSwitches(): void {
+    const { random, store, world } = this.#stage;
+    if (this.#stage.away()) return;
+    const underway = this.#alive().flatMap((each) =>
+      store.shards(each.id).filter((shard) => shard.handover !== null),
+    );
+    if (underway.length === 0 && random.chance(0.02)) this.#switch();
+    const shard = random.pick(underway);
+    if (shard === undefined || !random.chance(0.004)) return;
+    const involved = world
+      .running()
+      .filter((each) => each.id === shard.primary || each.id === shard.successor);
+    const dice = random.next();
+    if (dice < 0.3) this.#kill(random.pick(involved));
+    else if (dice < 0.5) this.#stopOne(random.pick(involved));
+    else if (dice < 0.6) this.#busyOne(random.pick(involved));
+    else this.#stage.crash('in the middle of a switch');
+  }
+
+  /** A planned switch of a shard, wherever it is just then. */
+  #switch(): void {
+    const database = this.#stage.random.pick(this.#alive());
+    if (this.#stage.away() || database === undefined) return;
+    const shard = this.#stage.random.pick(this.#stage.store.shards(database.id));
+    if (shard?.phase !== 'serving' || shard.handover !== null) return;
+    this.#stage.say(`+ ${database.id}/${shard.index}: a planned switch is asked for`);
+    const now = this.#stage.clock.ticks();
+    const operation = null;
+    const wish = { to: null, operation, at: now, tries: 0, problem: null, notBefore: 0 };
+    this.#stage.store.write(() => this.#stage.store.putShard({ ...shard, handover: wish }));
+    this.#stage.wake(database.id);
   }
 
   /** WAIT 1: the client is told once a replica has it. */
@@ -102,16 +162,14 @@ export class Scenario {
     if (this.#pending.length > 1_000) this.#pending.splice(0, 500);
   }
 
-  #kill(): void {
-    const engine = this.#stage.random.pick(this.#stage.world.running());
+  #kill(engine = this.#stage.random.pick(this.#stage.world.running())): void {
     if (engine === undefined) return;
     this.kills++;
     this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is killed`);
     this.#stage.checks.excuse(() => this.#stage.world.end(engine));
   }
 
-  #stopOne(): void {
-    const engine = this.#stage.random.pick(this.#stage.world.running());
+  #stopOne(engine = this.#stage.random.pick(this.#stage.world.running())): void {
     if (engine === undefined) return;
     this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is stopped`);
     engine.state = 'stopped';
@@ -120,8 +178,7 @@ export class Scenario {
     });
   }
 
-  #busyOne(): void {
-    const engine = this.#stage.random.pick(this.#stage.world.running());
+  #busyOne(engine = this.#stage.random.pick(this.#stage.world.running())): void {
     if (engine === undefined) return;
     const ms = this.#stage.random.between(100, 8_000);
     this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is busy for ${ms} ms`);

@@ -2,28 +2,42 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { simulate } from './run.ts';
-import { KEPT_SEEDS } from './seeds.ts';
+import type { Focus } from './scenario.ts';
+import { KEPT_SEEDS, KEPT_SWITCH_SEEDS } from './seeds.ts';
 
 const STEPS = 6_000;
 /** Together more than 50,000 steps on seeds that nobody has seen before. */
 const FRESH_RUNS = 9;
 
-async function mustPass(seed: number): Promise<void> {
-  const result = await simulate({ seed, steps: STEPS });
-  if (result.error === null) return;
-  const replay = `node packages/control/simulation/main.ts --seed ${seed} --steps ${STEPS} --verbose`;
-  assert.fail(`${result.error}\nreplay: ${replay}\n${result.timeline.slice(-60).join('\n')}`);
+async function mustPass(seed: number, focus: Focus = 'anything'): Promise<number> {
+  const result = await simulate({ seed, steps: STEPS, focus });
+  if (result.error === null) return result.switches;
+  const replay = `node packages/control/simulation/main.ts --seed ${seed} --steps ${STEPS} --focus ${focus} --verbose`;
+  return assert.fail(
+    `${result.error}\nreplay: ${replay}\n${result.timeline.slice(-60).join('\n')}`,
+  );
 }
 
 describe('the control plane in trouble, simulated', () => {
   for (const [seed, found] of KEPT_SEEDS) {
-    test(`seed ${seed}: ${found}`, () => mustPass(seed));
+    test(`seed ${seed}: ${found}`, async () => void (await mustPass(seed)));
+  }
+  for (const [seed, found] of KEPT_SWITCH_SEEDS) {
+    test(`switches, seed ${seed}: ${found}`, async () => void (await mustPass(seed, 'switches')));
   }
 
   test(`${FRESH_RUNS * STEPS} steps on fresh seeds`, async (t) => {
     const first = randomInt(2 ** 31 - FRESH_RUNS);
     t.diagnostic(`seeds ${first} to ${first + FRESH_RUNS - 1}`);
     for (let run = 0; run < FRESH_RUNS; run++) await mustPass(first + run);
+  });
+
+  test(`${FRESH_RUNS * STEPS} steps full of planned switches, on fresh seeds`, async (t) => {
+    const first = randomInt(2 ** 31 - FRESH_RUNS);
+    t.diagnostic(`seeds ${first} to ${first + FRESH_RUNS - 1}`);
+    let switches = 0;
+    for (let run = 0; run < FRESH_RUNS; run++) switches += await mustPass(first + run, 'switches');
+    assert.ok(switches > 0, 'a planned switch came about');
   });
 
   test('the same seed is the same life', async () => {

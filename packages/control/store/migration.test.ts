@@ -38,7 +38,13 @@ test('schema 1 comes forward to what this build knows, and a copy of it is kept'
   const db = openDatabase(file);
   const bodyOf = (table: string) =>
     JSON.parse(String(db.prepare(`SELECT body FROM ${table}`).get()?.['body']));
-  const shard = { index: 0, phase: 'serving', lossAccepted: null, membership: 'member' };
+  const shard = {
+    index: 0,
+    phase: 'serving',
+    lossAccepted: null,
+    membership: 'member',
+    handover: null,
+  };
   assert.deepEqual(bodyOf('shards'), shard);
   assert.deepEqual(bodyOf('databases'), {
     settings: { azureStrict: true, guard: [] },

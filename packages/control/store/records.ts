@@ -143,11 +143,12 @@ export interface Sizing {
 /**
  * - new: engines are being made for the first time; it never held data.
  * - serving: `primary` serves. (Replicas may be missing: that shows on the instances.)
+ * - switching: `successor` was committed to take over from `primary`, which lives: a planned change.
  * - promoting: `successor` was committed as the next primary and may already serve.
  * - down: nobody may serve; `reason` says why and what the user can do.
  * - leaving: its last slot has moved away and it is empty; its engines are being removed.
  */
-export type ShardPhase = 'new' | 'serving' | 'promoting' | 'down' | 'leaving';
+export type ShardPhase = 'new' | 'serving' | 'switching' | 'promoting' | 'down' | 'leaving';
 
 /**
  * - joining: made while others serve; it gets no slot before it holds every function.
@@ -179,9 +180,25 @@ export interface ShardRecord {
    * Counts for one promotion: the decision that uses it clears it.
    */
   readonly lossAccepted: LossAccepted | null;
+  /** Desired state: a replica is to take over from a primary that lives. */
+  readonly handover: Handover | null;
   readonly decidedAt: number;
   /** When its primary was last replaced because of a deadline; absent: never. */
   readonly deadlineAt?: number;
+}
+
+/** Asks for a planned switch. Cleared when another instance is primary, or when it is given up. */
+export interface Handover {
+  /** The instance that is to be primary; null: the best replica. */
+  readonly to: string | null;
+  /** The operation that asked; it fails with the reason when the switch is given up. */
+  readonly operation: string | null;
+  readonly at: number;
+  /** Tries that ended without a switch, and why the last one did. */
+  readonly tries: number;
+  readonly problem: StateReason | null;
+  /** Not before this time. */
+  readonly notBefore: number;
 }
 
 /** What a change of the number of shards has come to. */

@@ -50,4 +50,6 @@ export const MIGRATIONS: readonly string[] = [
   // Shards come and go, and slots travel between them.
   `UPDATE shards SET body = json_set(body, '$.membership', 'member');
    UPDATE databases SET body = json_set(body, '$.scaling', json('null'));`,
+  // Shards got a place for the wish that a replica takes over from a living primary.
+  `UPDATE shards SET body = json_set(body, '$.handover', json('null'));`,
 ];

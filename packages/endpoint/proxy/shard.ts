@@ -87,6 +87,7 @@ export class Shard {
       const warm = new Set([...this.groups.values()].flatMap((group) => group.warm));
       for (const lane of this.lanes) if (!warm.has(lane)) this.retire(lane);
       for (const group of this.groups.values()) {
+        const used = group.small !== null && group.login.tracking === null;
         group.small = group.warm.find((lane) => lane.node === next) ?? null;
         group.spare = null;
         group.bulk = [];
@@ -96,6 +97,9 @@ export class Shard {
         if (next === undefined) continue; // nobody serves yet: they are kept for whoever will
         for (const lane of group.warm) if (lane !== group.small) this.retire(lane);
         group.warm = [];
+        // Everybody waits, and it is known who will serve: who is logged in there by then costs no
+        // client anything.
+        if (view.state === 'held' && used) group.small ??= this.#connect(group, 'small');
       }
     }
     this.replicas.apply();
@@ -315,8 +319,11 @@ export class Shard {
     return this.#hold.begin(deadlineAt);
   }
 
+  /** Also what the snapshot calls held: the one that says so is followed by this. */
   release(): void {
-    if (this.#hold.end() && this.obstacle === '') this.wakeAll();
+    const held = this.view.state === 'held';
+    if (held) this.view = { ...this.view, state: 'serving' };
+    if ((this.#hold.end() || held) && this.obstacle === '') this.wakeAll();
   }
 
   /**

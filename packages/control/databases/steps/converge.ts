@@ -32,8 +32,9 @@ export async function configure(loop: DatabaseLoop, id: string): Promise<void> {
  */
 export async function endPause(loop: DatabaseLoop, id: string): Promise<void> {
   const { link } = loop.watch(id);
-  if ((await link.facts(FACTS_DEADLINE_MS)).role === 'primary')
-    await link.unpause(VERB_DEADLINE_MS);
+  const { role } = await link.facts(FACTS_DEADLINE_MS);
+  const paused = loop.pausing.has(loop.instance(id).shard);
+  if (role === 'primary' && !paused) await link.unpause(VERB_DEADLINE_MS);
 }
 
 /** Settings and users as recorded now; every one of them, so it does not matter what was before. */

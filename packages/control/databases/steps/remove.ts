@@ -6,7 +6,13 @@ import { CANCELED, endOperations } from '../progress.ts';
 
 export async function dismiss(loop: DatabaseLoop, id: string): Promise<void> {
   const { store } = loop.deps;
-  store.write(() => store.putInstance({ ...loop.instance(id), phase: 'leaving' }));
+  store.write(() => {
+    const instance = loop.instance(id);
+    const { primary, successor } = loop.shard(instance.shard);
+    const needed = wantedOf(loop.database()) !== 'nothing' && (primary === id || successor === id);
+    // A switch may just have made it the one that everybody is sent to.
+    if (!needed) store.putInstance({ ...instance, phase: 'leaving' });
+  });
   loop.deps.publish(loop.id);
 }
 

@@ -155,6 +155,7 @@ const WORDS: Readonly<Record<FenceReason, string>> = {
   script: 'was blocked by a script for too long: it was ended',
   stray: 'called itself primary against the records: it was ended',
   dismissed: 'is not needed any more: it was ended',
+  switch: 'did not answer as it should in the middle of a planned switch: it was ended',
 };
 
 /** Resolves only when the process is known to be gone; what follows may rely on it. */
