@@ -5,6 +5,7 @@
  * Each `find` must occur exactly once in the file: code that moved makes the run fail by name, instead
  * of planting nothing and calling it survived or caught.
  */
+import { SWITCH_MUTANTS } from './table-switch.ts';
 
 export interface Edit {
   readonly find: string;
@@ -71,9 +72,9 @@ const SHARDS = 'packages/control/databases/steps/shards.ts';
 const CANDIDATE = 'packages/control/plan/candidate.ts';
 const ROLES = 'packages/control/databases/steps/roles.ts';
 const START = 'packages/control/databases/steps/start.ts';
-const HANDOVER = 'packages/control/databases/steps/handover.ts';
 
 export const MUTANTS: readonly Mutant[] = [
+  ...SWITCH_MUTANTS,
   {
     name: 'accepted-is-moved',
     mistake: 'a batch of slots that the engine accepted will arrive',
@@ -111,54 +112,6 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: ['moves', 'simulation'],
-  },
-  {
-    name: 'switch-without-equal-offsets',
-    mistake: 'a replica whose link is up has everything',
-    file: HANDOVER,
-    edits: [
-      {
-        find: "if (follows && copy.link === 'up' && copy.offset >= offset) return;",
-        replace: "if (follows && copy.link === 'up' && offset >= 0) return;",
-      },
-    ],
-    caughtBy: ['switches'],
-  },
-  {
-    name: 'switch-unpauses-early',
-    mistake: 'once the successor said OK the old primary may speak again',
-    file: HANDOVER,
-    edits: [
-      {
-        find: "    await reach('tell:after');",
-        replace: "    await old.unpause(SWITCH_VERB_MS);\n    await reach('tell:after');",
-      },
-    ],
-    caughtBy: ['switches'],
-  },
-  {
-    name: 'switch-without-pause',
-    mistake: 'the hold at the endpoint is enough: nobody else writes',
-    file: HANDOVER,
-    edits: [
-      {
-        find: '    old.pauseWrites(SWITCH_PAUSE_MS, SWITCH_VERB_MS),',
-        replace: '    Promise.resolve(),',
-      },
-    ],
-    caughtBy: ['switches'],
-  },
-  {
-    name: 'switch-told-before-its-commit',
-    mistake: 'the record can follow when the engine has obeyed',
-    file: HANDOVER,
-    edits: [
-      {
-        find: '    decide(change, pausedAt);',
-        replace: '    await change.next.takeover(SWITCH_VERB_MS);\n    decide(change, pausedAt);',
-      },
-    ],
-    caughtBy: ['switches'],
   },
   {
     name: 'obey-returning-primary',

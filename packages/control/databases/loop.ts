@@ -19,6 +19,7 @@ import { MoveWatch } from './move-watch.ts';
 import { perform } from './perform.ts';
 import type { Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
+import { subjectOf } from './subject.ts';
 import { Watch, type WatchEvents } from './watch.ts';
 
 export class DatabaseLoop extends DatabaseRecords {
@@ -375,24 +376,6 @@ export class DatabaseLoop extends DatabaseRecords {
 
 function isSame(a: ProcessRef | null, b: ProcessRef): boolean {
   return a?.pid === b.pid && a.startTicks === b.startTicks;
-}
-
-/** Moving slots is one at a time, and never in the way of a failover at either end. */
-const OF_SLOTS: ReadonlySet<Action['kind']> = new Set([
-  'add-shards',
-  'begin-move',
-  'end-move',
-  'cancel-move',
-  'note-slots',
-  'claim-slots',
-  'end-scaling',
-]);
-
-function subjectOf(action: Action): string {
-  if (OF_SLOTS.has(action.kind)) return 'slots';
-  if ('shard' in action) return `shard ${action.shard}`;
-  if ('instance' in action) return `instance ${action.instance}`;
-  return 'database';
 }
 
 function hasCode(error: unknown): error is { code: string } {

@@ -8,13 +8,7 @@
  * with what tells hung from busy: the process state, and whether CPU time still grows. The verdict
  * is the plan's.
  */
-import type {
-  EngineFacts,
-  EngineLink,
-  EngineLogin,
-  ProcessFacts,
-  StreamFacts,
-} from '../../engine/contract.ts';
+import type { EngineFacts, EngineLink, EngineLogin, ProcessFacts } from '../../engine/contract.ts';
 import { EngineError } from '../../engine/index.ts';
 import type { Condition, Sighting } from '../plan/model.ts';
 import type { InstanceRecord } from '../store/records.ts';
@@ -168,7 +162,7 @@ export class Watch {
   }
 
   /** What somebody else has just heard from it. */
-  learn(stream: StreamFacts): void {
+  learn(stream: Partial<EngineFacts>): void {
     if (this.#facts !== null) this.#learn({ ...this.#facts, ...stream }, this.#deps.clock.ticks());
   }
 

@@ -1,0 +1,55 @@
+/** Mistakes in the order of a planned switch: each loses a write, or tells an engine what nobody decided. */
+import type { Mutant } from './table.ts';
+
+const HANDOVER = 'packages/control/databases/steps/handover.ts';
+
+export const SWITCH_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'switch-without-equal-offsets',
+    mistake: 'a replica whose link is up has everything',
+    file: HANDOVER,
+    edits: [
+      {
+        find: "if (follows && copy.link === 'up' && copy.offset >= offset) return;",
+        replace: "if (follows && copy.link === 'up' && offset >= 0) return;",
+      },
+    ],
+    caughtBy: ['switches'],
+  },
+  {
+    name: 'switch-unpauses-early',
+    mistake: 'once the successor said OK the old primary may speak again',
+    file: HANDOVER,
+    edits: [
+      {
+        find: "    await reach('tell:after');",
+        replace: "    await old.unpause(SWITCH_VERB_MS);\n    await reach('tell:after');",
+      },
+    ],
+    caughtBy: ['switches'],
+  },
+  {
+    name: 'switch-without-pause',
+    mistake: 'the hold at the endpoint is enough: nobody else writes',
+    file: HANDOVER,
+    edits: [
+      {
+        find: '    old.pauseWrites(SWITCH_PAUSE_MS, SWITCH_VERB_MS),',
+        replace: '    Promise.resolve(),',
+      },
+    ],
+    caughtBy: ['switches'],
+  },
+  {
+    name: 'switch-told-before-its-commit',
+    mistake: 'the record can follow when the engine has obeyed',
+    file: HANDOVER,
+    edits: [
+      {
+        find: '    decide(change, pausedAt);',
+        replace: '    await change.next.takeover(SWITCH_VERB_MS);\n    decide(change, pausedAt);',
+      },
+    ],
+    caughtBy: ['switches'],
+  },
+];

@@ -1,0 +1,20 @@
+/** What an action works on: one at a time on each. */
+import type { Action } from '../plan/model.ts';
+
+/** Moving slots is one at a time, and never in the way of a failover at either end. */
+const OF_SLOTS: ReadonlySet<Action['kind']> = new Set([
+  'add-shards',
+  'begin-move',
+  'end-move',
+  'cancel-move',
+  'note-slots',
+  'claim-slots',
+  'end-scaling',
+]);
+
+export function subjectOf(action: Action): string {
+  if (OF_SLOTS.has(action.kind)) return 'slots';
+  if ('shard' in action) return `shard ${action.shard}`;
+  if ('instance' in action) return `instance ${action.instance}`;
+  return 'database';
+}
