@@ -81,7 +81,8 @@ test('1 to 3 to 1 shards under writers, scripts, functions, transactions and SCA
   await Promise.all([redis.connect(), scanner.connect()]);
   const sha = String(await redis.script('LOAD', SCRIPT));
   await redis.call('FUNCTION', 'LOAD', LIBRARY);
-  for (let i = 0; i < SCANNED; i++) void redis.set(`scan:${i}`, 'x'.repeat(100));
+  const filled = Array.from({ length: SCANNED }, (_, i) => redis.set(`scan:${i}`, 'x'.repeat(100)));
+  await Promise.all(filled);
   const kinds: ((r: Redis, key: string) => Promise<unknown>)[] = [
     (r, key) => r.incr(key),
     (r, key) => r.evalsha(sha, 2, `{${key}}jobs`, key, 'job'),

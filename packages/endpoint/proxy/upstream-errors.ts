@@ -10,6 +10,7 @@ import type { Command } from '../../resp/table/index.ts';
 import { overLimit } from './guarded.ts';
 import type { Lane } from './lane.ts';
 import { remaining } from './lane-loss.ts';
+import { REDIRECTS } from './limits.ts';
 import type { Pending } from './pending.ts';
 import { slotOfCommand, wordsOf } from './route.ts';
 import type { Session } from './session.ts';
@@ -53,8 +54,9 @@ function knownScript(lane: Lane, pending: Pending): boolean {
   const { scripts } = lane.world;
   const { session, command } = pending;
   const [bytes] = remaining(pending);
-  if (session === null || command === null || bytes === undefined || pending.attempts > 0)
-    return false;
+  // One that followed its slot to another shard has been sent before, and that shard lacks the script.
+  const tried = pending.attempts > REDIRECTS;
+  if (session === null || command === null || bytes === undefined || tried) return false;
   const [, sha] = wordsOf(bytes);
   const body = sha === undefined ? null : scripts.body(sha.toLowerCase());
   if (sha === undefined || body === null) return false;
