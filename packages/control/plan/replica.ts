@@ -60,13 +60,15 @@ function planStray(
   stray: InstanceRecord,
   sight: Sighting,
 ): void {
-  // The other half of a newborn pair: nothing demotes a primary that has no slot to lose.
+  const stuck = view.now - sight.since > STRAY_GRACE_MS;
+  // The other half of a newborn pair: nothing demotes a primary that has no slot to lose. It refuses while
+  // it has not heard that its replica took over, and may never hear it.
   const empty = sight.facts?.keys === 0 && sight.facts.cluster?.slots.length === 0;
-  const newborn = stray.start === 'first-primary' && empty;
+  const newborn = stray.start === 'first-primary' && empty && !stuck;
   if (view.database.settings.policy === 'NoCluster' || newborn) {
     return act({ kind: 'follow', instance: stray.id, primary: primary.id });
   }
-  if (view.now - sight.since > STRAY_GRACE_MS) {
+  if (stuck) {
     return act({ kind: 'fence', instance: stray.id, reason: 'stray' });
   }
   wait('stray-primary');
