@@ -73,11 +73,10 @@ test('a port is cut in one direction, loses nothing, and its connections are res
     said += data.toString();
   });
   assert.equal(await exitOf(child), 0);
-  assert.deepEqual(JSON.parse(said), {
-    whileDownIsCut: 'a',
-    whileUpIsCut: 'ab',
-    error: 'ECONNABORTED',
-  });
+  const { error, ...flow } = JSON.parse(said);
+  assert.deepEqual(flow, { whileDownIsCut: 'a', whileUpIsCut: 'ab' });
+  // Kernels differ in the name of it.
+  assert.ok(['ECONNABORTED', 'ECONNRESET'].includes(error), error);
 });
 
 /** Where no network of one's own can be made, rules cannot be set either. */

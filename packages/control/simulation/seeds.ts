@@ -1,6 +1,7 @@
 /** The same, for lives in which planned switches follow each other and are disturbed. */
 export const KEPT_SWITCH_SEEDS: readonly (readonly [seed: number, found: string])[] = [
   [104, 'a switch was undone before the old primary was asked: it had been demoted already'],
+  [50000, 'the primary of a shard that was to go was kept for ever, without a pause'],
   [121, 'the old primary was believed by what it had said before its successor died'],
 ];
 

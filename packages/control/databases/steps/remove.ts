@@ -8,9 +8,10 @@ export async function dismiss(loop: DatabaseLoop, id: string): Promise<void> {
   const { store } = loop.deps;
   store.write(() => {
     const instance = loop.instance(id);
-    const { primary, successor } = loop.shard(instance.shard);
-    const needed = wantedOf(loop.database()) !== 'nothing' && (primary === id || successor === id);
-    // A switch may just have made it the one that everybody is sent to.
+    const { phase, primary, successor } = loop.shard(instance.shard);
+    // A switch may just have made it the one that everybody is sent to. Not where all of it goes.
+    const stays = phase !== 'leaving' && wantedOf(loop.database()) !== 'nothing';
+    const needed = stays && (primary === id || successor === id);
     if (!needed) store.putInstance({ ...instance, phase: 'leaving' });
   });
   loop.deps.publish(loop.id);
