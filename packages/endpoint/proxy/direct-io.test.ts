@@ -1,14 +1,12 @@
 /** The short way in and out of sockets, where it is not smooth: slow readers, closes, odd pieces. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { connect as connectTcp, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { connect as connectTls } from 'node:tls';
 import { eventually } from '../../engine/testing.ts';
 import { encodeCommand } from '../../resp/index.ts';
 import { readsDirectly } from './direct-read.ts';
 import { startProxy } from './testing.ts';
-import { KEY, RawClient, startShards } from './testing-engines.ts';
+import { KEY, RawClient, Reader, startShards } from './testing-engines.ts';
 
 /** Up to what still travels on a shared lane. */
 const SIZES = [0, 3, 100, 1_000, 16_384, 20_000, 60_000, 65_536];
@@ -17,41 +15,6 @@ const LARGE_BYTES = 3_000_000;
 /** No two keys have the same bytes, so a reply in the wrong place is seen. */
 function valueFor(key: number): Buffer {
   return Buffer.alloc(SIZES[key % SIZES.length] ?? 0, `${key}|`);
-}
-
-/** A client that says itself when it reads. */
-class Reader {
-  readonly socket: Socket;
-  readonly chunks: Buffer[] = [];
-  bytes = 0;
-  ended = false;
-
-  constructor(port: number, tls: boolean) {
-    this.socket = tls
-      ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
-      : connectTcp(port, '127.0.0.1');
-    this.socket.on('data', (chunk: Buffer) => {
-      this.chunks.push(chunk);
-      this.bytes += chunk.length;
-    });
-    this.socket.on('error', () => undefined);
-    this.socket.on('end', () => {
-      this.ended = true;
-    });
-  }
-
-  async login(): Promise<void> {
-    this.socket.write(encodeCommand(['AUTH', KEY]));
-    await eventually('logged in', () => this.bytes === 5);
-    this.take();
-  }
-
-  take(): Buffer {
-    const all = Buffer.concat(this.chunks);
-    this.chunks.length = 0;
-    this.bytes = 0;
-    return all;
-  }
 }
 
 function bulk(value: Buffer): Buffer {

@@ -1,6 +1,9 @@
 /**
  * How fast a bulk lane reads: a little in each turn of the event loop, so that small lanes get the
  * thread in between, and not at all while its client has not taken what is there.
+ *
+ * A lane may wait for a client only as long as it owes it something: with the last answer it is
+ * everybody's again, and whoever is next must not wait for the one before.
  */
 import type { Socket } from 'node:net';
 import { BULK_TURN_BYTES } from './limits.ts';
@@ -10,7 +13,10 @@ export class LaneFlow {
   readonly #socket: Socket;
   #turnBytes = 0;
   #forTurn = false;
-  #forClient = false;
+  #client: Output | null = null;
+  #hurried = false;
+  /** performance.now(); 0: it waits for no client. */
+  waitingSince = 0;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -28,17 +34,38 @@ export class LaneFlow {
     });
   }
 
-  waitFor(output: Output): void {
-    if (this.#forClient) return;
-    this.#forClient = true;
+  /** True: from now on it waits. */
+  waitFor(output: Output): boolean {
+    if (this.#client !== null || this.#hurried) return false;
+    this.#client = output;
+    this.waitingSince = performance.now();
     this.#socket.pause();
     output.whenWritten(() => {
-      this.#forClient = false;
-      this.#resume();
+      if (this.#client === output) this.#goOn();
     });
+    return true;
+  }
+
+  /** Waits for nobody until it is quiet: what its client does not take grows up to that one's limit. */
+  hurry(): void {
+    this.#hurried = true;
+    this.#goOn();
+  }
+
+  /** Everything was answered. */
+  quiet(): void {
+    this.#hurried = false;
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    if (this.#client === null) return;
+    this.#client = null;
+    this.waitingSince = 0;
+    this.#resume();
   }
 
   #resume(): void {
-    if (!this.#forTurn && !this.#forClient && !this.#socket.destroyed) this.#socket.resume();
+    if (!this.#forTurn && this.#client === null && !this.#socket.destroyed) this.#socket.resume();
   }
 }

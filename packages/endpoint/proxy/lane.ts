@@ -62,9 +62,9 @@ export class Lane {
   readonly copy: LaneCopy;
   /** A WAIT stands in it: others keep away. */
   waits = 0;
+  readonly flow: LaneFlow;
 
   readonly #socket: Socket;
-  readonly #flow: LaneFlow;
   readonly #input: LaneInput;
   readonly #writer: DirectWriter;
   readonly #scanner = new ReplyScanner();
@@ -92,7 +92,7 @@ export class Lane {
     this.journal = new Journal(world.blocks);
     this.usedAt = world.now;
     this.#socket = connect(at.socket);
-    this.#flow = new LaneFlow(this.#socket);
+    this.flow = new LaneFlow(this.#socket);
     this.#input = new LaneInput(world, (chunk, at, end) => this.#take(chunk, at, end));
     this.#writer = new DirectWriter(this.#socket, this);
     this.#socket.on('error', (error) => this.close(error.message));
@@ -241,7 +241,7 @@ export class Lane {
       if (next === at) break;
       at = next;
     }
-    if (this.kind === 'bulk') this.#flow.received(end - from);
+    if (this.kind === 'bulk') this.flow.received(end - from);
     world.answered();
     return at;
   }
@@ -313,7 +313,8 @@ export class Lane {
     // Nobody else may wait for a slow reader: what others asked for behind it, when the lane was still
     // shared, is fetched, and the slow one's output grows up to its limit.
     if (this.kind === 'small' || session.output.unwritten <= CLIENT_HIGH_WATER) return;
-    if (session.lanes.on(pending.shard) === this.inFlight) this.#flow.waitFor(session.output);
+    if (session.lanes.on(pending.shard) !== this.inFlight) return;
+    if (this.flow.waitFor(session.output)) this.shard.wakeAll();
   }
 
   /** `answered` replies of the first pending have come; `refused`: it will be sent again. */
@@ -338,6 +339,7 @@ export class Lane {
       this.world.pendings.give(pending);
     }
     if (this.head === null) {
+      this.flow.quiet();
       this.onQuiet?.();
       this.shard.laneQuiet(this);
     }

@@ -22,8 +22,10 @@ export const WRITE_BYTES = 16 * 1024;
 
 /** Requests and replies over this travel on a bulk lane (engine rule 23). */
 export const BULK_BYTES = 64 * 1024;
-/** Bulk lanes of one shard and group. Each carries one large reply at a time. */
+/** Bulk lanes of one shard and group that carry something. Each carries one large reply at a time. */
 export const BULK_LANES = 4;
+/** ...and with those that wait for a client who does not read: a connection of the engine each. */
+export const BULK_LANES_MOST = 32;
 /** Bytes a bulk lane may bring in one turn of the event loop, about one read; small lanes get the
  * thread in between. Four lanes then hold it for well under a millisecond. */
 export const BULK_TURN_BYTES = 64 * 1024;

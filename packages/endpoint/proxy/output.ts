@@ -31,6 +31,7 @@ export class Output {
   /** Small ranges at the end of the queue. */
   #small = 0;
   #onWritten: (() => void)[] = [];
+  #dropped = false;
   #onIdle: ((taken: boolean) => void) | null = null;
 
   constructor(world: World, socket: Socket) {
@@ -79,6 +80,8 @@ export class Output {
     }
     this.keep();
     this.#write();
+    // The kernel may have taken all of it at once: then nothing else says so.
+    this.#room();
     return this.unwritten;
   }
 
@@ -102,13 +105,16 @@ export class Output {
 
   written(): void {
     this.#write();
-    if (this.unwritten <= CLIENT_HIGH_WATER && this.#onWritten.length > 0) {
-      for (const then of this.#onWritten.splice(0)) then();
-    }
+    this.#room();
     if (this.unwritten > 0) return;
     const then = this.#onIdle;
     this.#onIdle = null;
     then?.(true);
+  }
+
+  #room(): void {
+    if (this.unwritten > CLIENT_HIGH_WATER || this.#onWritten.length === 0) return;
+    for (const then of this.#onWritten.splice(0)) then();
   }
 
   get unwritten(): number {
@@ -117,7 +123,8 @@ export class Output {
 
   /** Calls back when the client has read enough for more to be fetched, or is gone. */
   whenWritten(then: () => void): void {
-    this.#onWritten.push(then);
+    if (this.#dropped) then();
+    else this.#onWritten.push(then);
   }
 
   /**
@@ -138,6 +145,7 @@ export class Output {
 
   /** Nobody feeds it any more; `lost`: and nobody reads it. */
   drop(lost: boolean): void {
+    this.#dropped = true;
     if (lost) {
       this.#chunk = null;
       this.#queue = [];

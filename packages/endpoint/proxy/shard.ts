@@ -8,10 +8,11 @@
  * worker nothing.
  */
 import type { InstanceView, ShardView } from '../control-protocol.ts';
+import { anotherBulk, idleBulk } from './bulk-lanes.ts';
 import { Lane, type LaneKind, type LaneState } from './lane.ts';
 import type { LaneLogin } from './lane-login.ts';
 import {
-  BULK_LANES,
+  BULK_LANES_MOST,
   LANE_IDLE_MS,
   LANE_RETRY_MS,
   OTHER_USERS_LANES,
@@ -148,16 +149,12 @@ export class Shard {
   /** A bulk lane with nothing in flight; null when all are busy (the session waits). */
   bulkLane(group: LaneGroup): Lane | null {
     if (this.obstacle !== '') return null;
-    let connecting = false;
-    for (const lane of group.bulk) {
-      if (lane.open && lane.inFlight === 0) return lane;
-      if (lane.state === 'connecting') connecting = true;
-    }
-    if (!connecting && group.bulk.length < BULK_LANES) {
+    const idle = idleBulk(group.bulk);
+    if (idle === null && anotherBulk(group.bulk)) {
       const lane = this.#connect(group, 'bulk');
       if (lane !== null) group.bulk.push(lane);
     }
-    return null;
+    return idle;
   }
 
   /** A connection for one session alone. Ready or connecting; null when there can be none now. */
@@ -267,8 +264,12 @@ export class Shard {
     if (group.small !== lane) return;
     group.small = group.spare ?? this.#connect(group, 'small');
     group.spare = this.#connect(group, 'small');
-    if (group.bulk.length < BULK_LANES) group.bulk.push(lane);
-    else this.retire(lane);
+    if (group.bulk.length < BULK_LANES_MOST) {
+      group.bulk.push(lane);
+      return;
+    }
+    lane.flow.hurry();
+    this.retire(lane);
   }
 
   /** No WAIT stands in this lane any more: it is the spare one, if there is none. */

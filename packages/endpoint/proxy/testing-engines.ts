@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
+import { connect as connectTls } from 'node:tls';
 import type { ClusterMember, EngineLaunch } from '../../engine/contract.ts';
 import {
   type EngineRoom,
@@ -242,5 +243,40 @@ export class RawClient {
 
   close(): void {
     this.socket.destroy();
+  }
+}
+
+/** A client that says itself when it reads. */
+export class Reader {
+  readonly socket: Socket;
+  readonly chunks: Buffer[] = [];
+  bytes = 0;
+  ended = false;
+
+  constructor(port: number, tls: boolean) {
+    this.socket = tls
+      ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
+      : connect(port, '127.0.0.1');
+    this.socket.on('data', (chunk: Buffer) => {
+      this.chunks.push(chunk);
+      this.bytes += chunk.length;
+    });
+    this.socket.on('error', () => undefined);
+    this.socket.on('end', () => {
+      this.ended = true;
+    });
+  }
+
+  async login(): Promise<void> {
+    this.socket.write(encodeCommand(['AUTH', KEY]));
+    await eventually('logged in', () => this.bytes === 5);
+    this.take();
+  }
+
+  take(): Buffer {
+    const all = Buffer.concat(this.chunks);
+    this.chunks.length = 0;
+    this.bytes = 0;
+    return all;
   }
 }

@@ -1,0 +1,189 @@
+/**
+ * Many readers that stop and go on as they like, on plain connections and TLS, with small and large
+ * values, among others who want to be served meanwhile. Everything is drawn from a seed: who asks for
+ * what, in which pieces, who reads when. Whatever the readers do, everybody else is answered, and each
+ * of them gets every byte in its order in the end.
+ */
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { eventually } from '../../engine/testing.ts';
+import { encodeCommand } from '../../resp/index.ts';
+import { CLIENT_HIGH_WATER } from './limits.ts';
+import { startProxy } from './testing.ts';
+import { KEY, RawClient, Reader, startShards } from './testing-engines.ts';
+
+/** Around what travels on a shared lane, around one read, and several reads long. */
+const SIZES = [0, 100, 16_384, 40_000, 65_500, 65_536, 66_000, 100_000, 131_072, 300_000];
+const KEYS = 40;
+const READERS = 8;
+const ROUNDS = Number(process.env['CINNABAR_READER_ROUNDS'] ?? 4);
+const MOST_READERS = 20;
+const DEADLINE_MS = 20_000;
+
+/** xorshift: small, and the same everywhere. */
+function random(seed: number): (below: number) => number {
+  let state = seed | 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+function valueFor(key: number): Buffer {
+  return Buffer.alloc(SIZES[key % SIZES.length] ?? 0, `${key}|`);
+}
+
+function bulk(value: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(`$${value.length}\r\n`), value, Buffer.from('\r\n')]);
+}
+
+const REPLIES = Array.from({ length: KEYS }, (_, key) => bulk(valueFor(key)));
+
+/** What one reader has asked for and not yet been given. */
+class Lazy {
+  readonly reader: Reader;
+  #due: Buffer[] = [];
+  #at = 0;
+
+  constructor(reader: Reader) {
+    this.reader = reader;
+    reader.socket.removeAllListeners('data');
+    reader.socket.on('data', (chunk: Buffer) => this.#check(chunk));
+  }
+
+  get owed(): number {
+    return this.#due.length;
+  }
+
+  wrong = '';
+
+  ask(keys: readonly number[], next: (below: number) => number): void {
+    for (const key of keys) this.#due.push(REPLIES[key] ?? Buffer.alloc(0));
+    const request = Buffer.concat(keys.map((key) => encodeCommand(['GET', `v${key}`])));
+    for (let at = 0; at < request.length; ) {
+      const length = 1 + next(next(2) === 0 ? 40 : 4000);
+      this.reader.socket.write(request.subarray(at, at + length));
+      at += length;
+    }
+  }
+
+  #check(chunk: Buffer): void {
+    for (let at = 0; at < chunk.length && this.wrong === ''; ) {
+      const [first] = this.#due;
+      if (first === undefined) {
+        this.wrong = `more than was asked for: ${chunk.subarray(at, at + 100).toString('latin1')}`;
+        return;
+      }
+      const length = Math.min(chunk.length - at, first.length - this.#at);
+      if (chunk.compare(first, this.#at, this.#at + length, at, at + length) !== 0) {
+        this.wrong = `other bytes: ${chunk.subarray(at, at + 100).toString('latin1')}`;
+        return;
+      }
+      at += length;
+      this.#at += length;
+      if (this.#at < first.length) continue;
+      this.#due.shift();
+      this.#at = 0;
+    }
+  }
+}
+
+for (const count of [1, 3]) {
+  test(`readers who stop hold up nobody else, ${count} shard(s)`, async (t) => {
+    const seed = Number(process.env['CINNABAR_READER_SEED'] ?? randomInt(2 ** 31));
+    const next = random(seed);
+    const { room, views } = await startShards(t, count);
+    const { certFile, keyFile } = room.tls;
+    const running = await startProxy({
+      shards: views,
+      keys: { default: KEY },
+      tls: { cert: readFileSync(certFile), key: readFileSync(keyFile) },
+    });
+    t.after(() => running.close());
+    const others = await Promise.all([RawClient.open(running.port), RawClient.open(running.port)]);
+    for (let key = 0; key < KEYS; key++) others[0].send(['SET', `v${key}`, valueFor(key)]);
+    await others[0].settled();
+    const lazy: Lazy[] = [];
+    for (let i = 0; i < READERS; i++) {
+      const reader = new Reader(i % 2 === 0 ? running.port : running.tlsPort, i % 2 === 1);
+      await reader.login();
+      lazy.push(new Lazy(reader));
+    }
+    const where = `seed ${seed}`;
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const each of lazy) {
+        if (next(3) === 0) each.reader.socket.resume();
+        else each.reader.socket.pause();
+      }
+      for (const each of lazy) {
+        const wanted = next(4) === 0 ? 400 : next(60);
+        const keys = Array.from({ length: wanted }, () => next(KEYS));
+        if (each.owed < 600) each.ask(keys, next);
+        if (next(3) === 0) each.reader.socket.pause();
+      }
+      for (let i = 0; i < 12; i++) {
+        const keys = Array.from({ length: 1 + next(6) }, () => next(KEYS));
+        const other = others[next(2)] ?? others[0];
+        for (const key of keys) other.send(['GET', `v${key}`]);
+        const got = await other.settled(DEADLINE_MS).catch((error: unknown) => {
+          throw new Error(`${where}, round ${round}, ${keys}: ${String(error)}`);
+        });
+        assert.ok(got.equals(Buffer.concat(keys.map((key) => REPLIES[key] ?? got))), where);
+      }
+      for (const each of lazy) assert.equal(each.wrong, '', where);
+    }
+    for (const each of lazy) each.reader.socket.resume();
+    await eventually(
+      `everything that was asked for (${where})`,
+      () => lazy.every((each) => each.owed === 0 || each.wrong !== ''),
+      3 * DEADLINE_MS,
+    );
+    for (const each of lazy) {
+      assert.equal(each.wrong, '', where);
+      each.reader.socket.destroy();
+    }
+    for (const other of others) other.close();
+    assert.deepEqual(
+      running.reasons.filter((reason) => reason !== 'client-closed'),
+      [],
+    );
+  });
+}
+
+test('a reader who stops at the end of a reply leaves the lane to others', async (t) => {
+  const { views } = await startShards(t, 1);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const other = await RawClient.open(running.port);
+  const value = Buffer.alloc(66_000, 'x');
+  await other.ask('SET', 'large', value);
+  // Reply by reply. Nearly always the first read of one makes it too many, and the second is the last.
+  let complete = 0;
+  for (let i = 0; i < MOST_READERS && complete < 2; i++) {
+    const reader = new Reader(running.port, false);
+    await reader.login();
+    reader.socket.pause();
+    const session = [...running.proxy.sessions.values()].at(-1);
+    assert.ok(session);
+    let asked = 0;
+    while (session.output.unwritten <= CLIENT_HIGH_WATER) {
+      reader.socket.write(encodeCommand(['GET', 'large']));
+      asked++;
+      await eventually('it is answered, or waited for', () => {
+        const full = session.output.unwritten > CLIENT_HIGH_WATER;
+        return session.commands === asked + 1 && (session.atBoundary || full);
+      });
+    }
+    if (session.atBoundary) complete++;
+    assert.ok((await other.ask('GET', 'large')).startsWith('$66000'));
+    reader.socket.resume();
+    await eventually('all of it', () => reader.bytes === asked * bulk(value).length);
+    reader.socket.destroy();
+  }
+  assert.ok(complete > 0, 'no reader stopped where it should');
+  other.close();
+});
