@@ -77,7 +77,7 @@ export interface DatabaseView {
   readonly limits: Limits;
   readonly guard: readonly GuardRule[];
   readonly azureStrict: boolean;
-  /** An engine user that may run CONFIG: for Azure's subset of it, which no client user may reach. */
+  /** An engine user that may run CONFIG GET: for Azure's subset, which no client user may reach. */
   readonly service?: { readonly name: string; readonly password: string };
   readonly readFrom: 'primary' | 'replica';
   readonly shards: readonly ShardView[];
@@ -131,6 +131,14 @@ export type Request =
       readonly id: number;
       readonly client: string;
       readonly reason: string;
+    }
+  /** The end of a `config-set` event: recorded, or why not, in the words that the client reads. */
+  | {
+      readonly type: 'config-answer';
+      readonly id: number;
+      readonly database: string;
+      readonly serial: string;
+      readonly error: string | null;
     };
 
 export type Answer =
@@ -179,6 +187,16 @@ export type Event =
       readonly database: string;
       readonly limit: string;
       readonly detail: string;
+    }
+  /** A client asks for these settings, and waits for the `config-answer` with this serial. */
+  | {
+      readonly type: 'event';
+      readonly at: number;
+      readonly kind: 'config-set';
+      readonly database: string;
+      readonly client: string;
+      readonly serial: string;
+      readonly settings: Readonly<Record<string, string>>;
     }
   | {
       readonly type: 'event';

@@ -109,6 +109,9 @@ export class ControlServer {
         }
         return false;
       }
+      case 'config-answer':
+        worker.front(request.database)?.path.configAnswered(request.serial, request.error);
+        return null;
       case 'large':
         return worker.front(request.database)?.path.large() ?? [];
       default:

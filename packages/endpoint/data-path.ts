@@ -83,6 +83,8 @@ export interface DataPath {
   clients(): ClientView[];
   /** Ends one client of this path; false when it is not here. */
   kill(client: string, reason: string): boolean;
+  /** The control plane's word on a `config-set` event of this path. */
+  configAnswered(serial: string, error: string | null): void;
   /** True while this client waits for a reply (a blocking command, say): it is not idle then. */
   waiting(client: string): boolean;
   /** A question of the same database's path in another worker; what it answers is plain data. */

@@ -30,7 +30,12 @@ import { KILL_BATCH, MAX_BEAT_MS, SAVE_RETRY_MS } from './limits.ts';
 import { moveCommand, parseSlotMoves } from './slot-moves.ts';
 
 /** Users that only our own processes log in as; `disconnect` never ends their connections. */
-export const INTERNAL_USERS: ReadonlySet<string> = new Set(['admin', 'replication', 'endpoint']);
+export const INTERNAL_USERS: ReadonlySet<string> = new Set([
+  'admin',
+  'replication',
+  'endpoint',
+  'service',
+]);
 
 const INTRODUCTION = [
   ['CLIENT', 'SETNAME', 'cinnabar-control'],

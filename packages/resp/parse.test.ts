@@ -27,9 +27,8 @@ function wire(value: Reply): Buffer {
   if (typeof value === 'number') {
     if (Number.isNaN(value)) return line(',nan');
     if (!Number.isFinite(value)) return line(value > 0 ? ',inf' : ',-inf');
-    return Number.isSafeInteger(value) && !Object.is(value, -0)
-      ? line(`:${value}`)
-      : line(`,${value}`);
+    if (Object.is(value, -0)) return line(',-0'); // which JavaScript writes as 0
+    return Number.isSafeInteger(value) ? line(`:${value}`) : line(`,${value}`);
   }
   if (Buffer.isBuffer(value)) return bulk('$', value);
   if (value instanceof RespError) {

@@ -109,6 +109,7 @@ export function databaseView(
         azureStrict: settings.azureStrict,
         guard: settings.guard,
         readFrom: settings.readFrom ?? 'primary',
+        config: database.config,
         idleTimeoutMinutes: settings.idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES,
         sizing,
         miniature: sizing.scaled,

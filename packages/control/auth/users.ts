@@ -1,5 +1,6 @@
 /** All users of a database: those of its engines, and those that the endpoint lets in. */
-import type { GuardRule, Policy, UserView } from '../../endpoint/control-protocol.ts';
+import { createHmac } from 'node:crypto';
+import type { DatabaseView, GuardRule, Policy, UserView } from '../../endpoint/control-protocol.ts';
 import type { AclUser } from '../../engine/contract.ts';
 import type { InternalSecrets } from '../store/records.ts';
 import { type CommandNames, clientRules, clientUser } from './acl.ts';
@@ -16,6 +17,8 @@ export const INTERNAL_USERS = {
   replication: 'replication',
   /** The endpoint's lanes: the twin of the client user, with exactly its rights. */
   endpoint: 'endpoint',
+  /** The endpoint's question for settings, after its own check which: CONFIG GET and nothing else. */
+  service: 'service',
 } as const;
 
 export interface DatabaseUsers {
@@ -45,7 +48,19 @@ export function engineUsers(database: DatabaseUsers, commands: CommandNames): Ac
     internal(INTERNAL_USERS.endpoint, secrets.endpoint, rules),
     internal(INTERNAL_USERS.admin, secrets.admin, everything),
     internal(INTERNAL_USERS.replication, secrets.replication, everything),
+    internal(INTERNAL_USERS.service, servicePassword(secrets), SERVICE_RULES),
   ];
+}
+
+/** It may see every setting, so it sees no key and no channel. CLIENT ID: each lane asks who it is. */
+const SERVICE_RULES = ['resetkeys', 'resetchannels', '-@all', '+config|get', '+client|id'];
+
+/**
+ * Whoever asks as `service` knows the endpoint's password anyway: following from it, this one needs
+ * no place in stores that earlier builds made.
+ */
+export function servicePassword({ endpoint }: InternalSecrets): string {
+  return createHmac('sha256', endpoint).update(INTERNAL_USERS.service).digest('base64url');
 }
 
 /** What a guard refuses always is refused by the engine, too: in scripts and functions as well. */
@@ -57,6 +72,11 @@ function alwaysRefused(guard: readonly GuardRule[]): string[] {
 
 function internal(name: string, password: string, rules: readonly string[]): AclUser {
   return { name, enabled: true, passwordHashes: [secretHash(password)], rules };
+}
+
+/** As whom the endpoint asks engines for settings. */
+export function serviceUser({ secrets }: DatabaseUsers): NonNullable<DatabaseView['service']> {
+  return { name: INTERNAL_USERS.service, password: servicePassword(secrets) };
 }
 
 /** Whom the endpoint lets in, and as whom it speaks to the engines. With keys disabled: nobody. */

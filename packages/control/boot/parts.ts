@@ -103,13 +103,18 @@ export async function startFleet(
   });
   mkdirSync(join(home, LOG_FOLDER), { recursive: true, mode: 0o700 });
   await fleet.start();
+  return fleet;
+}
+
+/** What the endpoint has to say is heard from here on; what it said before is not lost. */
+export function heed(fleet: LocalFleet, databases: Databases, log: Logger): void {
   fleet.onEvent((event) => {
     log.info(event, `endpoint ${event.kind}`);
     if (event.kind === 'shard-lost' || event.kind === 'shard-mute') {
-      databases()?.wake(event.shard.split('/')[0] ?? '');
-    } else if (event.kind === 'limit') databases()?.limitHit(event);
+      databases.wake(event.shard.split('/')[0] ?? '');
+    } else if (event.kind === 'limit') databases.limitHit(event);
+    else if (event.kind === 'config-set') void databases.setConfig(event);
   });
-  return fleet;
 }
 
 export async function assemble(given: Given): Promise<Parts> {

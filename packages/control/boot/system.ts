@@ -14,7 +14,15 @@ import { type ApiPorts, apiPorts } from './api-ports.ts';
 import { certificateEvent } from './certificates.ts';
 import { buildVersion, subscriptionOf } from './identity.ts';
 import { DRAIN_DEADLINE_MS, RENEW_EVERY_MS, SERVING_DEADLINE_MS } from './limits.ts';
-import { assemble, FIRST_CACHE, LOOPBACK, openStore, type Parts, startFleet } from './parts.ts';
+import {
+  assemble,
+  FIRST_CACHE,
+  heed,
+  LOOPBACK,
+  openStore,
+  type Parts,
+  startFleet,
+} from './parts.ts';
 import { systemStatus } from './status.ts';
 import { type Say, step } from './steps.ts';
 
@@ -109,6 +117,7 @@ export class System {
       'Databases',
       async () => {
         const { adopted } = await passing('adopt-databases', () => databases.start());
+        heed(fleet, databases, this.#log);
         resources.start();
         return adopted;
       },

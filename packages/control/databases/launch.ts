@@ -63,6 +63,7 @@ export function liveSettings(database: DatabaseRecord): Record<string, string> {
           ),
         }
       : {}),
+    ...database.config,
     ...(isClustered(database)
       ? {
           // Otherwise a primary that gave its last slot away becomes a replica of the new owner.

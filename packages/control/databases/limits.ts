@@ -71,6 +71,9 @@ export const LEASE_EVERY_MS = 2_000;
 export const APPLY_DEADLINE_MS = 10_000;
 /** The last waits of a create that failed, kept for its error. */
 export const WAITS_SHOWN = 5;
+/** A client's CONFIG SET is answered when all primaries have it, or after this: the rest follows. */
+export const CONFIG_APPLY_MS = 2_000;
+export const CONFIG_POLL_MS = 5;
 export const MINUTE_MS = 60_000;
 /** A publication that failed (no endpoint yet) is tried again after this. */
 export const PUBLISH_RETRY_MS = 500;

@@ -4,7 +4,7 @@
  */
 import type { DatabaseView } from '../../endpoint/control-protocol.ts';
 import type { EngineLink } from '../../engine/contract.ts';
-import { CLIENT_USER, endpointUsers } from '../auth/users.ts';
+import { CLIENT_USER, endpointUsers, serviceUser } from '../auth/users.ts';
 import type { EndpointFleet, WatchdogTarget } from '../endpoints/contract.ts';
 import { ControlError } from '../errors.ts';
 import { needsWord } from '../plan/shard.ts';
@@ -12,10 +12,12 @@ import type { InstanceStatus, Problem, ShardStatus } from '../service.ts';
 import type { ClusterRecord, InstanceRecord } from '../store/records.ts';
 import type { ServedCertificate } from '../tls/contract.ts';
 import { adoptEngine } from './adopt-engine.ts';
+import { type ConfigAsked, ConfigChanges } from './config.ts';
 import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
 import { Heart } from './heart.ts';
 import { isClustered } from './launch.ts';
+import { type LimitHit, noteLimit } from './limit-events.ts';
 import {
   APPLY_DEADLINE_MS,
   FENCE_DEADLINE_MS,
@@ -34,7 +36,10 @@ import { viewOf } from './view.ts';
 type OfThePublisher = 'publish' | 'publishNow' | 'published' | 'listenProblem' | 'hold' | 'release';
 
 export interface ManagerDeps extends Omit<ExecutorDeps, OfThePublisher> {
-  readonly fleet: Pick<EndpointFleet, 'publish' | 'renewLease' | 'hold' | 'release'>;
+  readonly fleet: Pick<
+    EndpointFleet,
+    'publish' | 'renewLease' | 'hold' | 'release' | 'answerConfig'
+  >;
   /** Addresses that the endpoint listens on for every database. */
   readonly hosts: readonly string[];
   served(cluster: ClusterRecord): Promise<ServedCertificate>;
@@ -50,6 +55,7 @@ export class Databases {
   readonly #certificates = new Map<string, ServedCertificate>();
   readonly #generation: string;
   readonly #heart: Heart;
+  readonly #config = new ConfigChanges();
   #lease: { cancel(): void } | null = null;
   #stopped = false;
 
@@ -164,23 +170,14 @@ export class Databases {
     return answers.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   }
 
-  /** What a guard did is for the user of that cache; other limits are in the log. */
-  limitHit({ database, limit, detail }: { database: string; limit: string; detail: string }): void {
-    const { store } = this.#deps;
-    const record = limit.startsWith('guard-') ? store.databaseById(database) : null;
-    if (record === null) return;
-    store.write(() =>
-      store.addEvent({
-        reason: limit,
-        severity: 'warning',
-        message: `A rule of the guard ${detail}.`,
-        clusterId: record.clusterId,
-        databaseId: database,
-        shard: null,
-        instance: null,
-        data: {},
-      }),
-    );
+  limitHit(limit: LimitHit): void {
+    noteLimit(this.#deps.store, limit);
+  }
+
+  /** A client's CONFIG SET, as a worker of the endpoint tells it. */
+  async setConfig(asked: ConfigAsked): Promise<void> {
+    const error = await this.#config.change(this.#loops.get(asked.database), asked.settings);
+    await this.#deps.fleet.answerConfig(asked.database, asked.serial, error);
   }
 
   problems(id: string): Problem[] {
@@ -324,6 +321,7 @@ export class Databases {
     if (database === null || cluster === null) return null;
     const certificate = this.#certificates.get(cluster.id);
     if (certificate === undefined) return undefined;
+    const users = databaseUsers(new DatabaseRecords(this.#executor, id));
     return viewOf({
       database,
       shards: store.shards(id),
@@ -335,7 +333,8 @@ export class Databases {
         keyFile: certificate.keyFile,
         generation: certificate.generation,
       },
-      users: endpointUsers(databaseUsers(new DatabaseRecords(this.#executor, id))),
+      users: endpointUsers(users),
+      service: serviceUser(users),
     });
   }
 

@@ -138,6 +138,7 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
         },
         renewLease: () => undefined,
         hold: async () => undefined,
+        answerConfig: async () => undefined,
         release: async () => undefined,
       },
     });

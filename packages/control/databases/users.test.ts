@@ -22,7 +22,7 @@ for (const policy of ['EnterpriseCluster', 'NoCluster', 'OSSCluster'] as const) 
     assert.equal(launches.length, 2);
     for (const { users } of launches) {
       const on = users.filter((user) => user.enabled).map((user) => user.name);
-      assert.deepEqual(on.sort(), ['admin', 'replication']);
+      assert.deepEqual(on.sort(), ['admin', 'replication', 'service']);
     }
     const secrets = w.store.secret<InternalSecrets>(id);
     const keys = w.store.secret<AccessKeys>(`${id}/keys`);

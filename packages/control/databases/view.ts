@@ -22,6 +22,7 @@ export interface ViewInput {
     readonly generation: number;
   };
   readonly users: readonly UserView[];
+  readonly service: DatabaseView['service'];
 }
 
 /** Null: the endpoint has nothing to do with it (not laid out yet, failed, or being deleted). */
@@ -44,6 +45,7 @@ export function viewOf(input: ViewInput): DatabaseView | null {
     },
     guard: database.settings.guard,
     azureStrict: database.settings.azureStrict,
+    ...(input.service === undefined ? {} : { service: input.service }),
     readFrom: database.settings.readFrom ?? 'primary',
     shards: shards.filter(concernsClients).map((shard) => shardView(input, shard)),
   };

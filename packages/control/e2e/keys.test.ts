@@ -212,6 +212,10 @@ for (const policy of ['EnterpriseCluster', 'OSSCluster', 'NoCluster'] as const) 
     assert.deepEqual(await run(strict, strictPort, BEYOND_AZURE, false), [], 'azureStrict');
     // No ACL of the engine reaches RESET: like AUTH and HELLO it needs no login.
     assert.equal(await told(free, freePort, 'RESET'), null);
+    const reset = await told(strict, strictPort, 'RESET');
+    if (policy === 'OSSCluster') assert.equal(reset, null, 'nobody stands before the engine');
+    else assert.match(reset ?? '', REFUSED, 'the endpoint refuses what the engine cannot');
+    assert.match((await told(strict, strict.port, 'RESET')) ?? '', REFUSED, 'at the seed, too');
     const select = await told(free, freePort, 'SELECT 3');
     if (policy === 'NoCluster') assert.equal(select, null, 'SELECT works without a cluster');
     else assert.notEqual(select, null, 'a cluster has one database');

@@ -46,6 +46,8 @@ export interface EndpointFleet {
   clients(database: string, most: number): Promise<ClientView[]>;
   /** False: no worker knows this client. */
   kill(client: string, reason: string): Promise<boolean>;
+  /** Ends a `config-set` event: null when the settings are recorded, else the client's error. */
+  answerConfig(database: string, serial: string, error: string | null): Promise<void>;
   /** The largest requests and replies of all workers, the largest first. */
   large(database: string): Promise<LargeView[]>;
   /** Renews the lease and replaces the watchdog's targets; to be called at least each 3 s. */

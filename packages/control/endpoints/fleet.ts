@@ -38,6 +38,7 @@ import {
   REPLACE_WAIT_MS,
   SUPERVISOR_START_MS,
 } from './limits.ts';
+import { Outlet } from './outlet.ts';
 import { Peer, PeerRefusal } from './peer.ts';
 import { until, Wakeups } from './wakeups.ts';
 import { heldBy, sameAddresses, WorkerLinks } from './worker-links.ts';
@@ -57,7 +58,7 @@ export interface FleetOptions {
 export class LocalFleet implements EndpointFleet {
   readonly #options: FleetOptions;
   readonly #links: WorkerLinks;
-  readonly #listeners: ((event: Event) => void)[] = [];
+  readonly #outlet = new Outlet();
   readonly #holds = new Map<string, number>();
   readonly #wakeups = new Wakeups();
   #supervisor: Peer | null = null;
@@ -77,9 +78,7 @@ export class LocalFleet implements EndpointFleet {
       build: options.build,
       lastSnapshot: () => this.#snapshot,
       holds: () => this.#holds,
-      event: (event) => {
-        for (const listener of this.#listeners) listener(event);
-      },
+      event: (event) => this.#outlet.tell(event),
       changed: () => this.#wakeups.wake(),
       say: (reason, detail) => options.say(reason, detail),
     });
@@ -179,6 +178,11 @@ export class LocalFleet implements EndpointFleet {
     return [...answers.values()].includes(true);
   }
 
+  /** To all workers: only the one that asked knows the serial. */
+  async answerConfig(database: string, serial: string, error: string | null): Promise<void> {
+    await this.#links.ask({ type: 'config-answer', database, serial, error }, ANSWER_WAIT_MS);
+  }
+
   async large(database: string): Promise<LargeView[]> {
     return mergeLarge(await this.#links.gather<LargeView>({ type: 'large', database }));
   }
@@ -199,7 +203,7 @@ export class LocalFleet implements EndpointFleet {
   }
 
   onEvent(listener: (event: Event) => void): void {
-    this.#listeners.push(listener);
+    this.#outlet.listen(listener);
   }
 
   status(): FleetStatus {

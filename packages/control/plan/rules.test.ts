@@ -111,6 +111,7 @@ function view(
     settings: { policy: 'EnterpriseCluster' },
     sizing: { replicas: 1 },
     scaling: null,
+    config: {},
   } as unknown as DatabaseRecord;
   return {
     now: NOW,

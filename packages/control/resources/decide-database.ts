@@ -92,6 +92,7 @@ function create(
     clusterId: cluster.id,
     name: DATABASE_NAME,
     settings: input.settings,
+    config: {},
     port,
     sizing,
     scaling: null,

@@ -67,6 +67,7 @@ export function newDatabase(
       scaled: null,
     },
     scaling: null,
+    config: {},
     provisioningState: 'Creating',
     resourceState: 'Creating',
     reason: REASON,

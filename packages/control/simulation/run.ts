@@ -223,6 +223,7 @@ class Run {
         },
         hold: (shard, deadlineMs) =>
           node.call('hold', deadlineMs, () => this.#scenario.hold(shard, deadlineMs)),
+        answerConfig: async () => undefined,
         release: (shard) => node.call('release', 500, () => this.#scenario.release(shard)),
       },
     });

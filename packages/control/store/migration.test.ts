@@ -49,6 +49,7 @@ test('schema 1 comes forward to what this build knows, and a copy of it is kept'
   assert.deepEqual(bodyOf('databases'), {
     settings: { azureStrict: true, guard: [] },
     scaling: null,
+    config: {},
   });
   db.close();
   assert.equal(versionOf(file), MIGRATIONS.length);

@@ -106,6 +106,11 @@ export interface DatabaseRecord {
   /** Always `default`. */
   readonly name: string;
   readonly settings: DatabaseSettings;
+  /**
+   * Settings of the engines that clients chose by CONFIG SET, by their present names. Not among them:
+   * notify-keyspace-events, which is a property of the database.
+   */
+  readonly config: Readonly<Record<string, string>>;
   /** The public port; recorded and stable. */
   readonly port: number;
   readonly sizing: Sizing;

@@ -52,4 +52,6 @@ export const MIGRATIONS: readonly string[] = [
    UPDATE databases SET body = json_set(body, '$.scaling', json('null'));`,
   // Shards got a place for the wish that a replica takes over from a living primary.
   `UPDATE shards SET body = json_set(body, '$.handover', json('null'));`,
+  // Databases got a place for the engine settings that clients choose.
+  `UPDATE databases SET body = json_set(body, '$.config', json('{}'));`,
 ];

@@ -1,9 +1,12 @@
 /**
  * CONFIG: the settings that Azure lets users read and write, and no other (engine rule 6). An ACL
  * cannot say "CONFIG GET maxmemory-policy but not CONFIG GET primaryauth", so client users have no
- * CONFIG at all; the endpoint asks on a connection of an internal user, after its own check.
+ * CONFIG at all. Reading goes over a connection of an internal user, after our own check. Writing goes
+ * to the control plane: a setting belongs on every copy of every shard, those that are to come
+ * included, so it is recorded before anybody hears that it was set. No user of the endpoint can change
+ * an engine.
  */
-import { encodeCommand } from '../../resp/index.ts';
+import { AZURE_SETTINGS, readSettings } from '../../resp/table/index.ts';
 import { fail, type Handler, refuse } from './dispatch.ts';
 import type { Lane } from './lane.ts';
 import { array, bulk } from './raw-reply.ts';
@@ -11,32 +14,8 @@ import { textOf } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
 import { globMatches } from './subscriptions.ts';
 
-/** Readable and writable, with the range that Azure allows where it names one. */
-const SETTABLE: ReadonlyMap<string, readonly [low: number, high: number] | null> = new Map([
-  ['activerehashing', null],
-  ['busy-reply-threshold', [0, 60_000]],
-  ['lua-time-limit', [0, 60_000]],
-  ['hash-max-listpack-entries', null],
-  ['hash-max-listpack-value', null],
-  ['hash-max-ziplist-entries', null],
-  ['hash-max-ziplist-value', null],
-  ['hll-sparse-max-bytes', null],
-  ['list-compress-depth', null],
-  ['list-max-listpack-size', null],
-  ['list-max-ziplist-size', null],
-  ['notify-keyspace-events', null],
-  ['set-max-intset-entries', null],
-  ['slowlog-log-slower-than', [1000, Number.MAX_SAFE_INTEGER]],
-  ['slowlog-max-len', [128, 1024]],
-  ['stream-node-max-bytes', null],
-  ['stream-node-max-entries', null],
-  ['zset-max-listpack-entries', null],
-  ['zset-max-listpack-value', null],
-  ['zset-max-ziplist-entries', null],
-  ['zset-max-ziplist-value', null],
-]);
 /** Readable besides: what clients ask for to learn how the server behaves. */
-const READABLE = new Set([
+const READABLE = [
   'maxmemory',
   'maxmemory-policy',
   'timeout',
@@ -44,7 +23,7 @@ const READABLE = new Set([
   'save',
   'appendonly',
   'proto-max-bulk-len',
-]);
+];
 
 export const configCommand: Handler = (call) => {
   const { session, command, bytes, args } = call;
@@ -71,36 +50,32 @@ export const configCommand: Handler = (call) => {
   }
 };
 
-/** Lanes of the internal user; STALLED, or the reason why there are none. */
-function serviceLanes(session: Session): readonly Lane[] | typeof STALLED | string {
+/** A lane of the internal user to any shard; STALLED, or the reason why there is none. */
+function serviceLane(session: Session): Lane | typeof STALLED | string | null {
   const { proxy } = session;
   const { service } = proxy.view;
   if (service === undefined)
     return 'config-unavailable: the control plane gave this endpoint no user for CONFIG';
-  const lanes: Lane[] = [];
-  for (const shard of proxy.world.topology.serving) {
-    if (session.overdue) return 'shard-down: the setting was not changed';
-    const group = shard.group({
-      user: '',
-      twin: service.name,
-      password: service.password,
-      protocol: session.state.protocol,
-      database: 0,
-      tracking: null,
-      noTouch: false,
-    });
-    const lane = shard.smallLane(group);
-    if (lane === null) {
-      session.stallFor(shard);
-      return STALLED;
-    }
-    lanes.push(lane);
-  }
-  return lanes;
+  const shard = proxy.world.topology.serving[0];
+  if (shard === undefined) return null;
+  if (session.overdue) return 'shard-down: no shard answered';
+  const group = shard.group({
+    user: '',
+    twin: service.name,
+    password: service.password,
+    protocol: session.state.protocol,
+    database: 0,
+    tracking: null,
+    noTouch: false,
+  });
+  const lane = shard.smallLane(group);
+  if (lane !== null) return lane;
+  session.stallFor(shard);
+  return STALLED;
 }
 
 function get(session: Session, patterns: readonly string[]): number {
-  const names = [...SETTABLE.keys(), ...READABLE].filter((name) =>
+  const names = [...AZURE_SETTINGS, ...READABLE].filter((name) =>
     patterns.some((pattern) => globMatches(pattern.toLowerCase(), name)),
   );
   const map = session.state.protocol === 3 ? '%' : '*';
@@ -108,12 +83,10 @@ function get(session: Session, patterns: readonly string[]): number {
     session.reply(`${map}0\r\n`);
     return TAKEN;
   }
-  const lanes = serviceLanes(session);
-  if (lanes === STALLED) return STALLED;
-  const lane = typeof lanes === 'string' ? undefined : lanes[0];
-  if (lane === undefined) {
-    return typeof lanes === 'string' ? refuse(session, `-ERR ${lanes}\r\n`) : fail(session, null);
-  }
+  const lane = serviceLane(session);
+  if (lane === STALLED) return STALLED;
+  if (lane === null) return fail(session, null);
+  if (typeof lane === 'string') return refuse(session, `-ERR ${lane}\r\n`);
   const place = session.order.place(null);
   lane.question(['CONFIG', 'GET', ...names], (reply) => {
     session.fill(place, reply ?? Buffer.from('-ERR shard-lost: no answer\r\n'));
@@ -122,47 +95,11 @@ function get(session: Session, patterns: readonly string[]): number {
 }
 
 function set(session: Session, words: readonly string[]): number {
-  if (words.length % 2 !== 0)
-    return refuse(session, "-ERR wrong number of arguments for 'config|set' command\r\n");
-  for (let i = 0; i < words.length; i += 2) {
-    const name = (words[i] ?? '').toLowerCase();
-    const range = SETTABLE.get(name);
-    if (range === undefined) {
-      return refuse(
-        session,
-        `-ERR Unknown option or number of arguments for CONFIG SET - '${name.slice(0, 64).replace(/[\r\n]/g, ' ')}'\r\n`,
-      );
-    }
-    const value = Number(words[i + 1]);
-    if (range !== null && !(value >= range[0] && value <= range[1])) {
-      return refuse(
-        session,
-        `-ERR CONFIG SET failed (possibly related to argument '${name}') - argument must be between ${range[0]} and ${range[1]} inclusive\r\n`,
-      );
-    }
-  }
-  const lanes = serviceLanes(session);
-  if (lanes === STALLED) return STALLED;
-  if (typeof lanes === 'string') return refuse(session, `-ERR ${lanes}\r\n`);
+  const read = readSettings(words);
+  if ('problem' in read) return refuse(session, `-ERR ${read.problem}\r\n`);
   const place = session.order.place(null);
-  const replies: (Buffer | null)[] = [];
-  const ask = encodeCommand(['CONFIG', 'SET', ...words]);
-  for (const lane of lanes) {
-    const answered = (reply: Buffer | null): void => {
-      replies.push(reply);
-      if (replies.length < lanes.length) return;
-      const bad = replies.find((each) => each === null || each[0] === 45);
-      session.fill(
-        place,
-        bad === undefined
-          ? Buffer.from('+OK\r\n')
-          : (bad ??
-              Buffer.from(
-                '-OUTCOMEUNKNOWN a shard was lost; the setting may have been changed on some\r\n',
-              )),
-      );
-    };
-    lane.ask(null, null, ask, 1, { onReply: answered, onLost: () => answered(null) });
-  }
+  session.proxy.settings.ask(session.client.id, read.settings, (error) => {
+    session.fill(place, Buffer.from(error === null ? '+OK\r\n' : `-${error}\r\n`));
+  });
   return TAKEN;
 }

@@ -36,6 +36,11 @@ export const LARGE_KEYS = 64 * 1024;
 /** A key that was large is taken for large this long after it was last seen so. */
 export const LARGE_KEY_MS = 120_000;
 
+/** CONFIG SET of one database and worker that wait for the control plane. */
+export const SETTING_REQUESTS = 16;
+/** How long one waits: a control process that died is back within a second or two. */
+export const SETTING_WAIT_MS = 5000;
+
 /** Unsent bytes of a lane above which its clients are not read from: the engine is behind. */
 export const LANE_HIGH_WATER = 4 * 1024 * 1024;
 /** From connect to logged in. A unix socket takes microseconds; a stopped engine never answers. */

@@ -16,6 +16,7 @@ import { Monitors } from './monitor.ts';
 import { Retries } from './retries.ts';
 import type { Scripts } from './scripts.ts';
 import { Session } from './session.ts';
+import { SettingRequests } from './setting-requests.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { Topology } from './topology.ts';
 import { World } from './world.ts';
@@ -34,6 +35,7 @@ export class ProxyPath implements DataPath {
   readonly subscriptions: Subscriptions;
   readonly monitors: Monitors;
   readonly guard: GuardBook;
+  readonly settings: SettingRequests;
   /** What the engine says about itself in HELLO, by field. */
   greeting: EngineGreeting | null = null;
   #sweep: NodeJS.Timeout;
@@ -48,6 +50,7 @@ export class ProxyPath implements DataPath {
       retries: new Retries(world),
     }));
     this.guard = new GuardBook(this.world);
+    this.settings = new SettingRequests(host, database);
     this.across = new AcrossWorkers(this);
     this.monitors = new Monitors(this);
     this.logins = new Logins(this);
@@ -198,6 +201,10 @@ export class ProxyPath implements DataPath {
     return true;
   }
 
+  configAnswered(serial: string, error: string | null): void {
+    this.settings.answered(serial, error);
+  }
+
   waiting(client: string): boolean {
     return (this.sessions.get(client)?.order.head ?? null) !== null;
   }
@@ -247,6 +254,7 @@ export class ProxyPath implements DataPath {
   close(): void {
     clearInterval(this.#sweep);
     this.world.retries.close();
+    this.settings.close();
     this.subscriptions.close();
     for (const session of [...this.sessions.values()]) session.end('endpoint-closed');
     for (const shard of this.world.topology.shards) shard.close();

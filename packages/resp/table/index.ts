@@ -1,4 +1,5 @@
 /** The command table: what the engine says, our overrides, and what follows for a router. */
+export { AZURE_SETTINGS, readSettings } from './azure-config.ts';
 export { EXPENSIVE, EXPENSIVE_NAMES, type Expensive } from './expensive.ts';
 export type { Fate, Merge, Override } from './fate.ts';
 export { type ArgumentRanges, decimal, isWord, keyArguments } from './keys.ts';
