@@ -40,6 +40,7 @@ const listens = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'monitor']);
 export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
   const { host, port, path } = redis.options;
   const wire = new Wire<Sent>(path ?? `${host ?? 'localhost'}:${port ?? 6379}`, {
+    libraryFirst: true,
     answered: (sent, now) => {
       if (sent instanceof Call) events.answered(sent, now);
     },

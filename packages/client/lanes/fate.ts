@@ -3,7 +3,7 @@
  * again, on another lane or later, or failed with what is known. See retries/policy.ts for which.
  */
 import { performance } from 'node:perf_hooks';
-import { KitError, UnknownOutcomeError } from '../errors.ts';
+import { aborted, KitError, UnknownOutcomeError } from '../errors.ts';
 import { RECONNECT_BASE_MS, RECONNECT_CAP_MS } from '../limits.ts';
 import { fullJitter } from '../retries/backoff.ts';
 import { saysNotRun } from '../retries/policy.ts';
@@ -12,6 +12,15 @@ import { shown } from '../telemetry/explain.ts';
 import type { Call } from './call.ts';
 import type { Lane } from './lane.ts';
 import type { Pool } from './pool.ts';
+
+/** Listens to the signal of a call that is on no lane: when it is new, and when it is made again. */
+export function heed(pool: Pool, call: Call): void {
+  const signal = call.calling?.signal;
+  if (signal === undefined || call.settled) return;
+  if (signal.aborted) return call.fail(aborted(call.label, signal.reason));
+  call.onAbort = () => pool.giveUp(call, aborted(call.label, signal.reason));
+  signal.addEventListener('abort', call.onAbort, { once: true });
+}
 
 /** The connection of these calls is gone. `written`: they may have run. */
 export function callLost(
@@ -52,6 +61,7 @@ function again(pool: Pool, call: Call, cause: unknown, neverSent: boolean): bool
       reason: cause,
     });
   }
+  heed(pool, call);
   const other = pool.roster.readyLane();
   const elsewhere = call.attempts === 1 && other !== undefined && other !== call.lane;
   if (neverSent || (elsewhere && !saysNotRun(cause))) pool.place(call);

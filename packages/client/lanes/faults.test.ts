@@ -3,7 +3,14 @@ import assert from 'node:assert/strict';
 import diagnosticsChannel from 'node:diagnostics_channel';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { calling, type KitError, lanes, lanesOf, UnknownOutcomeError } from '../index.ts';
+import {
+  calling,
+  type KitError,
+  lanes,
+  lanesOf,
+  RetryBudget,
+  UnknownOutcomeError,
+} from '../index.ts';
 import { type AnyClient, plainKinds } from '../testing/clients.ts';
 import { type FaultProxy, startProxy } from '../testing/proxy.ts';
 import { ask, startServer, type TestServer } from '../testing/server.ts';
@@ -39,7 +46,11 @@ for (const kind of plainKinds) {
     });
 
     test('a killed connection: reads are made again, each write has run once or says that nobody knows', async () => {
-      const redis = await open({ small: { min: 2 }, choose: 'round-robin' });
+      const redis = await open({
+        small: { min: 2 },
+        choose: 'round-robin',
+        deadlines: false,
+      });
       await until(() => lanesOf(redis).every((lane) => lane.state === 'ready'));
       await redis.set('r', 'value');
       await redis.del('n');
@@ -101,6 +112,32 @@ for (const kind of plainKinds) {
       stop = true;
       await Promise.all(work);
       assert.ok(done > 10);
+    });
+
+    test('what the server refused to run is made again, and can be given up meanwhile', async () => {
+      const budget = new RetryBudget(1, 1_000);
+      const redis = await open({
+        retries: { attempts: 1_000, baseMs: 5, capMs: 10, breaker: false, budget },
+        deadlines: false,
+      });
+      let tries = 0;
+      const count = (): void => {
+        tries += 1;
+      };
+      diagnosticsChannel.subscribe('cinnabar:client:retry', count);
+      // NOREPLICAS, until the setting is taken back.
+      await ask(server.port, 'CONFIG', 'SET', 'min-replicas-to-write', '1');
+      const giveUp = new AbortController();
+      const stays = redis.set('later', 'value');
+      const goes = calling(redis, { signal: giveUp.signal }).set('never', 'value');
+      await until(() => tries > 10);
+      giveUp.abort();
+      await assert.rejects(goes, { code: 'ERR_CLIENT_ABORTED' });
+      await ask(server.port, 'CONFIG', 'SET', 'min-replicas-to-write', '0');
+      assert.equal(await stays, 'OK');
+      assert.equal(await redis.get('later'), 'value');
+      assert.equal(await redis.get('never'), null);
+      diagnosticsChannel.unsubscribe('cinnabar:client:retry', count);
     });
 
     test('a stalled server: calls fail at their deadline, the socket is given up, and all is well afterwards', async () => {

@@ -14,7 +14,7 @@
  * The pool knows no client library: a driver opens lanes and tells what happens on them.
  */
 import { performance } from 'node:perf_hooks';
-import { aborted, CircuitOpenError, KitError, refusedHere, tooManyWait } from '../errors.ts';
+import { CircuitOpenError, KitError, refusedHere, tooManyWait } from '../errors.ts';
 import { WAITING_CALLS_MAX } from '../limits.ts';
 import { CircuitBreaker } from '../retries/breaker.ts';
 import { RetryPolicy } from '../retries/policy.ts';
@@ -24,7 +24,7 @@ import { Barrier } from './barrier.ts';
 import { BlockingQueue } from './blocking.ts';
 import { Call } from './call.ts';
 import { Everywhere } from './everywhere.ts';
-import { callGivenUp, callLost, callRefused, laneEnded } from './fate.ts';
+import { callGivenUp, callLost, callRefused, heed, laneEnded } from './fate.ts';
 import { Janitor } from './janitor.ts';
 import { endLane, type Lane } from './lane.ts';
 import { LargeSketch } from './learn.ts';
@@ -118,12 +118,7 @@ export class Pool {
       const ms = this.breaker.refusedFor(call.queuedAt);
       if (ms > 0) return call.fail(new CircuitOpenError(this.endpoint, ms));
     }
-    const signal = call.calling?.signal;
-    if (signal !== undefined) {
-      if (signal.aborted) return call.fail(aborted(call.name, signal.reason));
-      call.onAbort = () => this.giveUp(call, aborted(call.label, signal.reason));
-      signal.addEventListener('abort', call.onAbort, { once: true });
-    }
+    heed(this, call);
     this.#janitor.wake();
     this.place(call);
   }
@@ -349,7 +344,10 @@ export class Pool {
   /** What waited for the lane to open takes what there is. */
   #giveBack(lane: Lane): void {
     for (const item of lane.unsent.splice(0)) {
-      for (const call of item.calls) this.release(call, lane);
+      for (const call of item.calls) {
+        this.release(call, lane);
+        heed(this, call);
+      }
       this.place(item);
     }
   }

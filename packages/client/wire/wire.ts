@@ -29,6 +29,11 @@ export interface Sent {
 }
 
 export interface WireListener<T extends Sent> {
+  /**
+   * Replies are counted after the library has seen them: it decides about errors, and disowns those
+   * it answers otherwise (a redirect). Else before.
+   */
+  readonly libraryFirst?: boolean;
   /** The reply of `sent` is complete. */
   answered(sent: T, now: number): void;
   /** The reply of `sent` turned out to be large; it has just begun. */
@@ -89,6 +94,8 @@ export class Wire<T extends Sent = Sent> {
   readonly #ring = new Ring<T>();
   readonly #scanner: ReplyScanner;
   readonly #diversion: Diversion;
+  /** Complete, and not told yet; see `libraryFirst`. */
+  readonly #untold: T[] = [];
   #now = 0;
   lastReadAt = performance.now();
   bytesIn = 0;
@@ -147,6 +154,7 @@ export class Wire<T extends Sent = Sent> {
       this.#scanner.feed(chunk);
       forward(chunk);
     }
+    if (this.#untold.length > 0) this.#tell();
     const head = this.#ring.at(0);
     if (head !== undefined && this.#scanner.partial > 0) {
       if (head.firstByteAt === 0) head.firstByteAt = this.#now;
@@ -154,10 +162,14 @@ export class Wire<T extends Sent = Sent> {
     }
   }
 
-  /** `item` stays in its place, but is nobody's any more: its reply was dealt with before it was counted. */
+  /** `item` stays in its place, but is nobody's any more: its reply was dealt with otherwise. */
   disown(item: T, stand: T): void {
-    if (item.into !== undefined) this.#diverted -= 1;
-    this.#ring.replace(item, stand);
+    const told = this.#untold.indexOf(item);
+    if (told >= 0) this.#untold[told] = stand;
+    else {
+      if (item.into !== undefined) this.#diverted -= 1;
+      this.#ring.replace(item, stand);
+    }
   }
 
   /** The connection is gone: answers what was on it, in order, and forgets it. */
@@ -193,6 +205,11 @@ export class Wire<T extends Sent = Sent> {
     if (item.firstByteAt === 0) item.firstByteAt = this.#now;
     const next = this.#ring.at(0);
     if (next !== undefined) next.headAt = this.#now;
-    this.#listener.answered(item, this.#now);
+    if (this.#listener.libraryFirst === true) this.#untold.push(item);
+    else this.#listener.answered(item, this.#now);
+  }
+
+  #tell(): void {
+    for (const item of this.#untold.splice(0)) this.#listener.answered(item, this.#now);
   }
 }
