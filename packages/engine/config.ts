@@ -157,7 +157,7 @@ function bindingSettings(launch: EngineLaunch): Record<string, string> {
     logfile: '',
     unixsocket: launch.socket,
     unixsocketperm: '600',
-    bind: addresses([launch.host, ...(launch.listen ?? [])]).join(' '),
+    bind: bindTo([launch.host, ...(launch.listen ?? [])]),
     // Every user has a password, or is off: the ACL decides, not where a client comes from.
     'protected-mode': 'no',
     port: '0',
@@ -213,7 +213,7 @@ function roleSettings(launch: EngineLaunch): Record<string, string> {
  * What to bind: the hosts that were asked for, and loopback of both families ('-': only where it
  * exists). A wildcard stands for all addresses of its family, which cannot be bound beside it.
  */
-function addresses(hosts: readonly string[]): string[] {
+export function bindTo(hosts: readonly string[]): string {
   const v4 = hosts.some((host) => host === '0.0.0.0' || host === '*')
     ? ['*']
     : [...hosts.filter((host) => !host.includes(':')), '127.0.0.1'];
@@ -223,5 +223,5 @@ function addresses(hosts: readonly string[]): string[] {
     : hosts.includes('*')
       ? ['-::*']
       : [...six, ...(six.includes('::1') ? [] : ['-::1'])];
-  return [...new Set([...v4, ...v6])];
+  return [...new Set([...v4, ...v6])].join(' ');
 }

@@ -1,6 +1,6 @@
 /** One engine process: find a build, configure it, start it, talk to it, end it. */
 export { type EngineCapabilities, knownRules, versionAtLeast } from './capabilities.ts';
-export { FILES, type LaunchFiles, launchFiles, settingName } from './config.ts';
+export { bindTo, FILES, type LaunchFiles, launchFiles, settingName } from './config.ts';
 export type * from './contract.ts';
 export { engineLogTail } from './data-folder.ts';
 export { EngineError } from './errors.ts';

@@ -38,12 +38,12 @@ const FULL: Plan = {
 };
 const QUICK: Plan = {
   bytes: 100 * MB,
-  first: { sku: 'Balanced_B1', miniature: { memoryDivisor: 4, maxShards: 3 } },
+  first: { sku: 'Balanced_B1', miniature: { memoryDivisor: 2, maxShards: 3 } },
   skus: [
     { sku: 'ComputeOptimized_X10', shards: 3 },
     { sku: 'Balanced_B1', shards: 1 },
   ],
-  miniature: { memoryDivisor: 4, maxShards: 3 },
+  miniature: { memoryDivisor: 2, maxShards: 3 },
   beforeMs: 3_000,
 };
 const SCALE_MS = 600_000;

@@ -48,7 +48,9 @@ export function updateCommand(): Command {
     .addOption(
       new Option('--eviction <policy>', 'what goes when memory is full').choices([...EVICTION]),
     )
-    .addOption(new Option('--policy <policy>', 'only from NoCluster').choices([...POLICIES]))
+    .addOption(
+      new Option('--policy <policy>', 'OSSCluster or EnterpriseCluster').choices([...POLICIES]),
+    )
     .addOption(
       new Option('--protocol <protocol>', 'TLS or not').choices(['Encrypted', 'Plaintext']),
     )

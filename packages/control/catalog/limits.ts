@@ -18,6 +18,9 @@ export const MIN_SHARD_BYTES = 32 * MIB;
 /** More than eight I/O threads hardly help, says the engine's own configuration file. */
 export const MAX_IO_THREADS = 8;
 
+/** One thread of an engine for so many cores: primary, replica, endpoint and application share them. */
+export const CORES_OF_ONE_THREAD = 4;
+
 /**
  * One client may hold replies up to its shard's reserve (a quarter of `maxmemory` is a fifth of the
  * advertised size), within these bounds. Less than the lower one would cut clients that read a few

@@ -26,7 +26,7 @@ describe('sizing', () => {
       replicas: 1,
       maxMemoryBytes: 800_000_000,
       maxConnections: 15_000,
-      ioThreads: 2,
+      ioThreads: 1,
       outputBufferBytes: 200_000_000,
       bandwidthMbps: 5_000,
       scaled: null,
@@ -63,7 +63,8 @@ describe('sizing', () => {
     assert.equal(threads('Balanced_B3', 8), 1);
     assert.equal(threads('ComputeOptimized_X3', 8), 2);
     assert.equal(threads('ComputeOptimized_X20', 64, 'NoCluster'), 8);
-    assert.equal(threads('ComputeOptimized_X20', 2, 'NoCluster'), 2);
+    assert.equal(threads('ComputeOptimized_X20', 16, 'NoCluster'), 4);
+    assert.equal(threads('ComputeOptimized_X20', 2, 'NoCluster'), 1);
   });
 
   it('measures one address by Azure’s figure for one address', () => {

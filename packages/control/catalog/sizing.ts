@@ -7,6 +7,7 @@ import { ControlError } from '../errors.ts';
 import type { Sizing } from '../store/records.ts';
 import {
   BYTES_PER_GB,
+  CORES_OF_ONE_THREAD,
   MAX_IO_THREADS,
   MAX_OUTPUT_BUFFER_BYTES,
   MIN_OUTPUT_BUFFER_BYTES,
@@ -97,9 +98,14 @@ function refuseLargeNoCluster(sku: Sku, policy: Policy): void {
   );
 }
 
-/** A shard's share of the vCPUs, rounded down: the main thread counts as one. */
+/**
+ * A shard's share of the vCPUs, rounded down: the main thread counts as one. A helping thread waits
+ * for work by spinning, so it only helps on a core of its own: an engine takes no more than its part
+ * of a machine on which its replica and the endpoint's workers need as much.
+ */
 function ioThreads(vcpusPerShard: number, cores: number): number {
-  return Math.max(1, Math.min(Math.floor(vcpusPerShard), cores, MAX_IO_THREADS));
+  const part = Math.floor(cores / CORES_OF_ONE_THREAD);
+  return Math.max(1, Math.min(Math.floor(vcpusPerShard), part, MAX_IO_THREADS));
 }
 
 function outputBufferBytes(maxMemoryBytes: number): number {

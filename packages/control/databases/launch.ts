@@ -55,14 +55,7 @@ export function liveSettings(database: DatabaseRecord): Record<string, string> {
     'repl-backlog-size': String(backlogBytes(maxMemoryBytes)),
     // A backlog that is freed takes the replication id with it, and that id proves candidates fit.
     'repl-backlog-ttl': '0',
-    // Where clients are direct the engine ends idle ones. Our own links are never idle for so long.
-    ...(settings.policy === 'OSSCluster'
-      ? {
-          timeout: String(
-            (settings.idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES) * (MINUTE_MS / 1000),
-          ),
-        }
-      : {}),
+    timeout: String(engineTimeout(settings)),
     ...database.config,
     ...(isClustered(database)
       ? {
@@ -74,6 +67,12 @@ export function liveSettings(database: DatabaseRecord): Record<string, string> {
         }
       : {}),
   };
+}
+
+/** Where clients are direct the engine ends idle ones, seconds. Our own links are never idle for so long. */
+function engineTimeout({ policy, idleTimeoutMinutes }: DatabaseRecord['settings']): number {
+  if (policy !== 'OSSCluster') return 0;
+  return (idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES) * (MINUTE_MS / 1000);
 }
 
 /** Only primaries with slots have a vote: while their number changes the smaller one counts. */

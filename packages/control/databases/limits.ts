@@ -61,6 +61,8 @@ export const RETRY_MS = 250;
 export const REFUSED_FOR_MS = 10_000;
 /** The same for steps that fail without a verdict: a silence may end. */
 export const FAILING_FOR_MS = 120_000;
+/** A state that is polled is asked for again after this part of the time that it has lasted. */
+export const PATIENCE = 8;
 /** Connections kept free for our own processes above the SKU's limit. */
 export const CONNECTION_RESERVE = 128;
 /** Open files that an engine keeps for itself beside its clients; it refuses to have fewer. */

@@ -16,6 +16,7 @@ import type { Heart } from './heart.ts';
 import { votingOff } from './launch.ts';
 import { RETRY_MS } from './limits.ts';
 import { MoveWatch } from './move-watch.ts';
+import { Patience } from './patience.ts';
 import { perform } from './perform.ts';
 import type { Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
@@ -36,6 +37,7 @@ export class DatabaseLoop extends DatabaseRecords {
   #move: MoveWatch | null = null;
   #movesEnd = false;
   #waits: readonly Wait[] = [];
+  readonly #patience = new Patience();
   #timer: { cancel(): void } | null = null;
   #scheduled = false;
   #refreshing = false;
@@ -353,11 +355,8 @@ export class DatabaseLoop extends DatabaseRecords {
   #schedule(planned: Plan): void {
     this.#timer?.cancel();
     this.#timer = null;
-    const soonest = Math.min(
-      ...planned.waits.map((w) => (w.recheckMs === null ? Infinity : w.recheckMs)),
-      Infinity,
-    );
-    if (soonest === Infinity) return;
+    const soonest = this.#patience.next(planned.waits, this.deps.clock.ticks());
+    if (soonest === Number.POSITIVE_INFINITY) return;
     const refresh = [...new Set(planned.waits.flatMap((w) => w.refresh))];
     this.#timer = this.deps.clock.later(soonest, () => void this.#recheck(refresh));
   }

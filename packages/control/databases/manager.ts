@@ -2,9 +2,8 @@
  * All databases of this installation: their loops, the endpoint's knowledge of them, the lease that
  * keeps engines from voting while somebody is here to decide.
  */
-import type { DatabaseView } from '../../endpoint/control-protocol.ts';
 import type { EngineLink } from '../../engine/contract.ts';
-import { CLIENT_USER, endpointUsers, serviceUser } from '../auth/users.ts';
+import { CLIENT_USER } from '../auth/users.ts';
 import type { EndpointFleet, WatchdogTarget } from '../endpoints/contract.ts';
 import { ControlError } from '../errors.ts';
 import { needsWord } from '../plan/shard.ts';
@@ -13,7 +12,6 @@ import type { ClusterRecord, InstanceRecord } from '../store/records.ts';
 import type { ServedCertificate } from '../tls/contract.ts';
 import { adoptEngine } from './adopt-engine.ts';
 import { type ConfigAsked, ConfigChanges } from './config.ts';
-import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
 import { Heart } from './heart.ts';
 import { isClustered } from './launch.ts';
@@ -30,8 +28,8 @@ import { problemsOf } from './problems.ts';
 import { Publisher } from './publisher.ts';
 import { shardStatus } from './status.ts';
 import { type StopReport, stopDatabase } from './stop.ts';
-import { commandsOf, databaseUsers, usersOf } from './users.ts';
-import { viewOf } from './view.ts';
+import { commandsOf, usersOf } from './users.ts';
+import { Views } from './views.ts';
 
 type OfThePublisher = 'publish' | 'publishNow' | 'published' | 'listenProblem' | 'hold' | 'release';
 
@@ -52,7 +50,7 @@ export class Databases {
   readonly #executor: ExecutorDeps;
   readonly #loops = new Map<string, DatabaseLoop>();
   readonly #publisher: Publisher;
-  readonly #certificates = new Map<string, ServedCertificate>();
+  readonly #views: Views;
   readonly #generation: string;
   readonly #heart: Heart;
   readonly #config = new ConfigChanges();
@@ -71,6 +69,7 @@ export class Databases {
       listenProblem: (id) => this.#publisher.problem(id),
     };
     this.#heart = new Heart(deps.clock);
+    this.#views = new Views(deps, this.#executor, (id) => this.wake(id));
     const { store } = deps;
     deps.node.onExit((process) => {
       for (const loop of this.#loops.values()) loop.ended(process);
@@ -80,7 +79,7 @@ export class Databases {
     this.#publisher = new Publisher({
       ...deps,
       databaseIds: () => store.databases().map((each) => each.id),
-      view: (id) => this.#loadView(id),
+      view: (id) => this.#views.load(id),
       published: (id) => this.wake(id),
       unreachable: (problems) => this.#unreachable(problems),
     });
@@ -238,7 +237,7 @@ export class Databases {
     for (const loop of this.#loops.values()) {
       const cluster = this.#deps.store.databaseById(loop.id)?.clusterId ?? null;
       if (clusterId !== null && cluster !== clusterId) continue;
-      if (cluster !== null) this.#certificates.delete(cluster);
+      this.#views.certificateChanged(loop.id, cluster);
       loop.reconfigure();
     }
     this.#publisher.publish();
@@ -297,6 +296,7 @@ export class Databases {
 
   #forget(id: string): void {
     this.#loops.delete(id);
+    this.#views.forget(id);
     this.#publisher.publish();
   }
 
@@ -307,46 +307,10 @@ export class Databases {
   }
 
   #published(id: string): boolean {
-    const view = this.#view(id);
+    const view = this.#views.now(id);
     if (view !== undefined && this.#publisher.serves(id, view)) return true;
     this.#publisher.publish();
     return false;
-  }
-
-  /** Undefined: its certificate is not loaded yet. */
-  #view(id: string): DatabaseView | null | undefined {
-    const { store } = this.#deps;
-    const database = store.databaseById(id);
-    const cluster = database === null ? null : store.clusterById(database.clusterId);
-    if (database === null || cluster === null) return null;
-    const certificate = this.#certificates.get(cluster.id);
-    if (certificate === undefined) return undefined;
-    const users = databaseUsers(new DatabaseRecords(this.#executor, id));
-    return viewOf({
-      database,
-      shards: store.shards(id),
-      instances: store.instances(id),
-      hosts: this.#deps.hosts,
-      hostName: this.#deps.hostName(cluster),
-      certificate: {
-        certFile: certificate.certFile,
-        keyFile: certificate.keyFile,
-        generation: certificate.generation,
-      },
-      users: endpointUsers(users),
-      service: serviceUser(users),
-    });
-  }
-
-  async #loadView(id: string): Promise<DatabaseView | null> {
-    const { store } = this.#deps;
-    const database = store.databaseById(id);
-    const cluster = database === null ? null : store.clusterById(database.clusterId);
-    if (cluster !== null && !this.#certificates.has(cluster.id)) {
-      this.#certificates.set(cluster.id, await this.#deps.served(cluster));
-      this.wake(id); // until now nobody could say whether it is served as recorded
-    }
-    return this.#view(id) ?? null;
   }
 
   #unreachable(problems: readonly { readonly address: string; readonly reason: string }[]): void {

@@ -82,7 +82,14 @@ function instanceView(input: ViewInput, instance: InstanceRecord): InstanceView 
   };
 }
 
+const fingerprints = new WeakMap<DatabaseView, string>();
+
 /** Equal exactly if the endpoint would be told the same. */
 export function fingerprint(view: DatabaseView | null): string {
-  return view === null ? 'absent' : createHash('sha256').update(JSON.stringify(view)).digest('hex');
+  if (view === null) return 'absent';
+  const known = fingerprints.get(view);
+  if (known !== undefined) return known;
+  const made = createHash('sha256').update(JSON.stringify(view)).digest('hex');
+  fingerprints.set(view, made);
+  return made;
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
+import { CORES_OF_ONE_THREAD } from '../catalog/limits.ts';
 import { CONNECTION_RESERVE } from '../databases/limits.ts';
 import { mostConnections, mostEngineClients } from '../databases/open-files.ts';
 import { firstWords, loginError, once, type Policy, target } from './clients.ts';
@@ -150,7 +151,10 @@ async function readBack(service: Service, expected: Expected): Promise<void> {
       assert.equal(read['maxmemory-policy'], eviction?.[1] ?? 'volatile-lru');
       const clients = Math.min(expected.connections + CONNECTION_RESERVE, mostEngineClients());
       assert.equal(read['maxclients'], String(clients));
-      const threads = Math.min(expected.threads, availableParallelism());
+      const threads = Math.min(
+        expected.threads,
+        Math.max(1, Math.floor(availableParallelism() / CORES_OF_ONE_THREAD)),
+      );
       assert.equal(read['io-threads'], String(threads));
       assert.match(
         read['client-output-buffer-limit'] ?? '',

@@ -15,7 +15,13 @@
  * made of an engine at either end, which has one place for a child process.
  */
 import type { InstanceRecord, Scaling, ShardRecord, SlotMove } from '../store/records.ts';
-import { MOVE_POLL_MS, NODES_POLL_MS, SNAPSHOT_WAIT_MS, WAIT_POLL_MS } from './limits.ts';
+import {
+  MOVE_POLL_MS,
+  MOVE_RETRY_MAX_MS,
+  NODES_POLL_MS,
+  SNAPSHOT_WAIT_MS,
+  WAIT_POLL_MS,
+} from './limits.ts';
 import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
 import { ownersNow, whereIs } from './slot-owners.ts';
 import { countSlots, intersect, type Ranges, SLOTS, subtract, takeLast } from './slot-ranges.ts';
@@ -184,8 +190,10 @@ function recordsHold(context: Context): boolean {
  */
 function beginWhenFree(context: Context, batch: Batch): void {
   const { view, scaling, actions } = context;
-  const early = scaling.notBefore - view.now;
-  if (early > 0) return wait(context, scaling.trouble?.code ?? 'backing-off', null, early);
+  // Later than any back-off: the clock was set back.
+  const early = scaling.notBefore - view.wall;
+  if (early > 0 && early <= MOVE_RETRY_MAX_MS)
+    return wait(context, scaling.trouble?.code ?? 'backing-off', null, early);
   for (const index of [batch.source, batch.target]) {
     const shard = view.shards.find((s) => s.index === index);
     const busy = view.instances.find(

@@ -145,7 +145,7 @@ function update(
   const database: DatabaseRecord = {
     ...current,
     settings: input.settings,
-    sizing: neverRan ? sizing : current.sizing,
+    sizing: neverRan ? sizing : { ...current.sizing, bandwidthMbps: sizing.bandwidthMbps },
     provisioningState: neverRan ? 'Creating' : 'Updating',
     resourceState: neverRan ? 'Creating' : 'Updating',
     reason: { code: neverRan ? 'creating' : 'updating', message: 'A change was accepted.' },
@@ -171,6 +171,8 @@ function refusePolicyChange(current: DatabaseRecord, input: DatabaseInput): void
   const from = current.settings.policy;
   const to = input.settings.policy;
   if (from === to) return;
+  // Both are clusters of the same engines: only the way in is another one.
+  if (from !== 'NoCluster' && to !== 'NoCluster') return;
   if (from === 'NoCluster') {
     throw new ControlError(
       'NotImplemented',
@@ -182,7 +184,7 @@ function refusePolicyChange(current: DatabaseRecord, input: DatabaseInput): void
   throw new ControlError(
     'InvalidParameter',
     400,
-    `clusteringPolicy is ${from} and cannot become ${to}: only NoCluster can be changed. Delete the database and create it again.`,
+    `clusteringPolicy is ${from} and cannot become ${to}: the shards of a cluster cannot become one server. OSSCluster and EnterpriseCluster can become each other.`,
     'properties.clusteringPolicy',
   );
 }

@@ -23,12 +23,18 @@ export class Tables {
   readonly #statements = new Map<string, StatementSync>();
   readonly #eventListeners: ((event: EventRecord) => void)[] = [];
   #depth = 0;
+  #changes = 0;
   #pending: EventRecord[] = [];
 
   constructor(db: DatabaseSync, sealer: Sealer, now: () => number) {
     this.db = db;
     this.#sealer = sealer;
     this.now = now;
+  }
+
+  /** Grows with every change, and with one that was taken back: what was made from it may be kept as long as it is the same. */
+  get changes(): number {
+    return this.#changes;
   }
 
   close(): void {
@@ -70,6 +76,7 @@ export class Tables {
       this.#pending = [];
       // A write that failed (a full disk) has ended the transaction by itself.
       if (this.db.isTransaction) this.db.exec('ROLLBACK');
+      this.#changes++;
       throw asControlError(error);
     } finally {
       this.#depth--;
@@ -102,6 +109,7 @@ export class Tables {
 
   protected run(sql: string, values: Row): void {
     if (this.#depth === 0) throw new Error(`write outside a transaction: ${sql}`);
+    this.#changes++;
     this.statement(sql).run(values);
   }
 

@@ -1,13 +1,24 @@
 /** Bringing a running engine to where it should be: whom it follows, whom it knows, its settings. */
 import type { EngineFacts } from '../../../engine/contract.ts';
-import { liveSettings, votingOff } from '../launch.ts';
+import { bindTo } from '../../../engine/index.ts';
+import { isClustered, liveSettings, votingOff } from '../launch.ts';
 import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { commandsOf, usersOf } from '../users.ts';
 
+/**
+ * In a cluster an engine follows only whom it knows to be a primary. News of that comes by gossip, which
+ * nodes send at random, and over a connection that one of them may not have yet. So who refuses is told
+ * first hand: an introduction carries the role of whoever introduces itself.
+ */
 export async function follow(loop: DatabaseLoop, id: string, primaryId: string): Promise<void> {
   const { id: node, host, port } = loop.instance(primaryId);
-  await loop.watch(id).link.follow({ id: node, host, port }, VERB_DEADLINE_MS);
+  try {
+    await loop.watch(id).link.follow({ id: node, host, port }, VERB_DEADLINE_MS);
+  } catch (error) {
+    if (isClustered(loop.database())) await meet(loop, id, primaryId);
+    throw error;
+  }
   await loop.watch(id).refresh();
 }
 
@@ -52,9 +63,25 @@ export async function applySettings(loop: DatabaseLoop, id: string): Promise<voi
     },
     VERB_DEADLINE_MS,
   );
+  await openTo(loop, id);
   const users = usersOf(loop, true, await commandsOf(loop, id));
   for (const user of users) await watch.link.setUser(user, VERB_DEADLINE_MS);
   watch.configuredAt(database.generation);
+}
+
+/**
+ * Where clients are direct (OSSCluster) an engine listens for other machines as well, and the policy may
+ * have changed since it was started. Said only when it differs: an engine that is told closes its
+ * listeners for a moment.
+ */
+async function openTo(loop: DatabaseLoop, id: string): Promise<void> {
+  const { directHosts = [] } = loop.deps;
+  if (directHosts.length === 0 || !isClustered(loop.database())) return;
+  const direct = loop.database().settings.policy === 'OSSCluster';
+  const bind = bindTo([loop.instance(id).host, ...(direct ? directHosts : [])]);
+  const { link } = loop.watch(id);
+  const now = await link.readSettings(['bind'], VERB_DEADLINE_MS);
+  if (now['bind'] !== bind) await link.configure({ bind }, VERB_DEADLINE_MS);
 }
 
 /**

@@ -1,4 +1,3 @@
-// Takes minutes and real time, so it is no part of npm test: node --test packages/control/e2e/scaling.long.ts
 /**
  * The number of shards changes under clients of the one address: open-loop writers, scripts by their
  * hash, functions, transactions and SCAN, as job queues use them. None of them sees an error, nothing

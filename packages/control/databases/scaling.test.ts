@@ -1,4 +1,3 @@
-// Takes minutes and real time, so it is no part of npm test: node --test packages/control/databases/scaling.long.ts
 /**
  * Shards up and down on real engines: keys, functions and expiry stay, whoever dies meanwhile. What
  * clients see through the endpoint is tested with the whole service (e2e/scaling.test.ts).
