@@ -161,3 +161,34 @@ export const clusterKinds: readonly Kind[] = [
     ...node(true),
   },
 ];
+
+/** The same client with TLS, a host name that the certificate covers, and a password. */
+export function overTls(
+  kind: Kind,
+  at: () => { readonly host: string; readonly ca: string; readonly password: string },
+): Kind {
+  return {
+    ...kind,
+    make: (ports, more) => {
+      const { host, ca, password } = at();
+      const [port = 0] = ports;
+      const tls = { ca, servername: host };
+      if (kind.library !== 'redis') {
+        const one = { host, tls, password };
+        const options = kind.name.includes('cluster')
+          ? { redisOptions: one, dnsLookup: keepName }
+          : one;
+        return kind.make(ports, { ...options, ...more });
+      }
+      const socket = { host, tls: true, ca };
+      const options = kind.name.includes('cluster')
+        ? { rootNodes: [{ url: `rediss://${host}:${port}` }], defaults: { password, socket } }
+        : { password, socket: { ...socket, port } };
+      return kind.make(ports, { ...options, ...more });
+    },
+  };
+}
+
+/** A certificate covers names, not addresses. */
+const keepName = (name: string, done: (error: null, address: string) => void): void =>
+  done(null, name);
