@@ -51,6 +51,8 @@ export interface Written<T> {
 /** What an instance is seen to do now; not stored. */
 export interface InstanceStatus {
   readonly instance: InstanceRecord;
+  /** Where clients reach it, if they talk to it directly. */
+  readonly clientPort: number;
   readonly role: 'primary' | 'replica' | 'unknown';
   /** Named: 'in-sync', 'syncing', 'starting', 'mute', 'busy', 'dead', ... */
   readonly condition: string;

@@ -160,7 +160,7 @@ function bindingSettings(launch: EngineLaunch): Record<string, string> {
     bind: bindTo([launch.host, ...(launch.listen ?? [])]),
     // Every user has a password, or is off: the ACL decides, not where a client comes from.
     'protected-mode': 'no',
-    port: '0',
+    port: String(launch.plainPort ?? 0),
     ...tlsSettings(launch),
     'enable-debug-command': 'no',
     'enable-module-command': 'no',
@@ -194,8 +194,8 @@ function roleSettings(launch: EngineLaunch): Record<string, string> {
         'cluster-config-file': FILES.nodes,
         'cluster-port': String(launch.busPort),
         'cluster-announce-hostname': launch.announceHost,
-        // Whoever asks over the unix socket is told plain ports; there are none, so the TLS one.
-        'cluster-announce-port': String(launch.port),
+        // Whoever asks over the unix socket is told plain ports; if there are none, the TLS one.
+        'cluster-announce-port': String(launch.plainPort ?? launch.port),
       };
     case 'fenced':
       // Nobody listens there: the engine waits for its real primary, and refuses all until then.

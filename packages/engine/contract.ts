@@ -36,6 +36,8 @@ export interface ClusterMember {
   /** The TLS data port: bus and replication always use TLS (engine rule 5). */
   readonly port: number;
   readonly busPort: number;
+  /** For clients without TLS; absent: there is none. */
+  readonly plainPort?: number;
   /** Null: this member is a primary. */
   readonly primaryId: string | null;
   readonly epoch: number;
@@ -85,8 +87,11 @@ export interface EngineLaunch {
   /** At most 107 bytes (sun_path). */
   readonly socket: string;
   readonly host: string;
+  /** TLS, always: replication and the bus use nothing else. */
   readonly port: number;
   readonly busPort: number;
+  /** A port without TLS for clients, who are told of this one; absent: they use `port`. */
+  readonly plainPort?: number;
   /** Addresses beside `host` and loopback, for clients that come directly from other machines. */
   readonly listen?: readonly string[];
   /** Announced to cluster clients; must be covered by the certificate. */

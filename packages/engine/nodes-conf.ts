@@ -30,7 +30,10 @@ export function nodesConf(
     const role = member.primaryId === null ? 'master' : 'slave';
     const flags = member.id === myself ? `myself,${role}` : role;
     const shard = withShardIds ? `,,shard-id=${shardId(member.primaryId ?? member.id)}` : '';
-    const address = `${member.host}:${member.port}@${member.busPort}${shard}`;
+    // Before the first exchange on the bus its peers would tell clients a port that is not there.
+    const plain =
+      withShardIds && member.plainPort !== undefined ? `,tcp-port=${member.plainPort}` : '';
+    const address = `${member.host}:${member.port}@${member.busPort}${shard}${plain}`;
     const slots = member.slots.map(([first, last]) =>
       first === last ? `${first}` : `${first}-${last}`,
     );

@@ -176,7 +176,7 @@ export function showShards(context: Context, shards: readonly ShardStatus[]): vo
       : instances.map((status) => ({
           ...shardRow(String(shard.index), status.role, status.condition),
           pid: String(status.instance.process?.pid ?? '-'),
-          port: String(status.instance.port),
+          port: String(status.clientPort),
           memory: status.usedMemoryBytes === null ? '-' : bytes(status.usedMemoryBytes),
           keys: status.keys === null ? '-' : String(status.keys),
           lag: status.lagBytes === null ? '-' : bytes(status.lagBytes),

@@ -58,8 +58,9 @@ function member(cache: string, shards: readonly ShardStatus[], asked: Asked): Ta
   if (found === undefined) {
     throw absent(`'${cache}' has no shard ${index}; it has ${shards.length}, counted from 0.`);
   }
-  const instance = found.instances.find((each) => each.role === target)?.instance;
-  if (instance === undefined) throw absent(`Shard ${index} of '${cache}' has no ${target} now.`);
+  const status = found.instances.find((each) => each.role === target);
+  if (status === undefined) throw absent(`Shard ${index} of '${cache}' has no ${target} now.`);
+  const { instance, clientPort } = status;
   const ref = instance.process;
   if (ref === null) throw absent(`The ${target} of shard ${index} of '${cache}' does not run now.`);
   return {
@@ -67,7 +68,7 @@ function member(cache: string, shards: readonly ShardStatus[], asked: Asked): Ta
     what: `${target} of shard ${index} of ${cache}`,
     process: { pid: ref.pid, startTicks: ref.startTicks },
     folder: instance.dataDir,
-    address: { host: instance.host, port: instance.port },
+    address: { host: instance.host, port: clientPort },
   };
 }
 

@@ -170,10 +170,10 @@ function connection(call: Call): Answer {
     shards:
       settings.policy === 'OSSCluster'
         ? shards.flatMap((shard) =>
-            shard.instances.map(({ instance, role }) => ({
+            shard.instances.map(({ clientPort, role }) => ({
               shard: shard.shard.index,
               host,
-              port: instance.port,
+              port: clientPort,
               role,
             })),
           )

@@ -119,6 +119,7 @@ export function launchOf(input: LaunchInput): EngineLaunch {
     host: instance.host,
     port: instance.port,
     busPort: instance.busPort,
+    ...plainPortOf(instance),
     announceHost: input.announceHost,
     ...(database.settings.policy === 'OSSCluster' && input.directHosts.length > 0
       ? { listen: input.directHosts }
@@ -134,6 +135,10 @@ export function launchOf(input: LaunchInput): EngineLaunch {
       'io-threads': String(database.sizing.ioThreads),
     },
   };
+}
+
+function plainPortOf({ plainPort }: InstanceRecord): { readonly plainPort?: number } {
+  return plainPort > 0 ? { plainPort } : {};
 }
 
 function roleOf({ database, shards, instances, instance, as }: LaunchInput): StartRole {
@@ -154,6 +159,7 @@ function roleOf({ database, shards, instances, instance, as }: LaunchInput): Sta
         host: member.host,
         port: member.port,
         busPort: member.busPort,
+        ...plainPortOf(member),
         primaryId: isPrimary ? null : primary,
         // Whoever starts cold must be believed over what the others remember of it.
         epoch: cold ? newest + 1 + shard.index : isPrimary ? configEpochOf(shard, newest) : 0,

@@ -60,7 +60,7 @@ export interface PlannedInstance {
   readonly claims: readonly PortClaim[];
 }
 
-/** A new instance with two free ports, none of `taken`. Adds them to `taken`. */
+/** A new instance with free ports, none of `taken`. Adds them to `taken`. */
 export async function planInstance(
   deps: ExecutorDeps,
   database: DatabaseRecord,
@@ -71,13 +71,19 @@ export async function planInstance(
   const id = deps.randomHex(20);
   const direct = database.settings.policy === 'OSSCluster';
   const hosts = [deps.engineHost, ...(direct ? (deps.directHosts ?? []) : [])];
-  const port = await freePort(deps, hosts, direct ? deps.shardPorts : deps.internalPorts, taken);
+  const plain = direct && database.settings.clientProtocol === 'Plaintext';
+  const forClients = direct ? await freePort(deps, hosts, deps.shardPorts, taken) : 0;
+  // Clients get the one port they are told of; replication keeps its own, with TLS.
+  const port =
+    direct && !plain ? forClients : await freePort(deps, hosts, deps.internalPorts, taken);
+  const plainPort = plain ? forClients : 0;
   const busPort = isClustered(database)
     ? await freePort(deps, hosts, deps.internalPorts, taken)
     : 0;
   const short = id.slice(0, NAME_DIGITS);
   const owner = `${database.id}/${id}`;
   const claims: PortClaim[] = [{ port, owner, purpose: 'shard' }];
+  if (plainPort > 0) claims.push({ port: plainPort, owner, purpose: 'shard' });
   if (busPort > 0) claims.push({ port: busPort, owner, purpose: 'bus' });
   return {
     claims,
@@ -91,6 +97,7 @@ export async function planInstance(
       host: deps.engineHost,
       port,
       busPort,
+      plainPort,
       dataDir: join(deps.dataRoot, database.id, short),
       socket: join(deps.socketRoot, `${short}.sock`),
       process: null,

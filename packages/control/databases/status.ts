@@ -2,6 +2,7 @@
 import type { Sighting } from '../plan/model.ts';
 import type { InstanceStatus, ShardStatus } from '../service.ts';
 import type { InstanceRecord, ShardRecord } from '../store/records.ts';
+import { clientPort } from './view.ts';
 
 export function shardStatus(
   shard: ShardRecord,
@@ -28,6 +29,7 @@ function instanceStatus(
   const isPrimary = instance.id === shard.primary;
   return {
     instance,
+    clientPort: clientPort(instance),
     role: facts?.role ?? 'unknown',
     condition: condition(instance, seen, isPrimary),
     lagBytes:

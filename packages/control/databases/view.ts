@@ -73,12 +73,17 @@ function shardView(input: ViewInput, shard: ShardRecord): ShardView {
   };
 }
 
+/** Where clients reach an engine that they talk to directly. */
+export function clientPort({ plainPort, port }: InstanceRecord): number {
+  return plainPort > 0 ? plainPort : port;
+}
+
 function instanceView(input: ViewInput, instance: InstanceRecord): InstanceView {
   const direct = input.database.settings.policy === 'OSSCluster';
   return {
     node: instance.id,
     socket: instance.socket,
-    announce: direct ? { host: input.hostName, port: instance.port } : null,
+    announce: direct ? { host: input.hostName, port: clientPort(instance) } : null,
   };
 }
 

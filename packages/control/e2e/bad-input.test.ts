@@ -334,14 +334,15 @@ test('each row of the table', async (t) => {
   }
 });
 
-test('OSSCluster in plaintext: 501, for its shards have TLS ports only', async () => {
-  const cluster = await service.putCluster('plain', { ha: false });
-  assert.equal(cluster.status, 201, cluster.text);
-  const plain = { clusteringPolicy: 'OSSCluster', clientProtocol: 'Plaintext' };
-  const refused = await service.putDatabase('plain', { database: plain });
+test('shards in plaintext stay so: 501, for their ports are laid out once', async () => {
+  const database = { clusteringPolicy: 'OSSCluster', clientProtocol: 'Plaintext' };
+  await service.create('plain', { ha: false, database });
+  const properties = { clientProtocol: 'Encrypted' };
+  const refused = await service.call('PATCH', service.database('plain'), { properties });
   assert.deepEqual([refused.status, refused.body.error.code], [501, 'NotImplemented']);
   assert.equal(refused.body.error.target, 'properties.clientProtocol');
-  assert.equal((await service.call('GET', service.database('plain'))).status, 404);
+  const shown = await service.call('GET', service.database('plain'));
+  assert.equal(shown.body.properties.clientProtocol, 'Plaintext');
 });
 
 test('a port that a stranger holds: 409 with a free one, and that one works', async () => {

@@ -42,7 +42,7 @@ async function engineRefuses(name: string, keys: readonly string[]): Promise<voi
 async function doors(name: string, to: Target): Promise<number[]> {
   if (to.policy !== 'OSSCluster') return [to.port];
   const shards = await service.shards(name);
-  return [to.port, ...shards.flatMap((s) => s.instances.map((i) => i.instance.port))];
+  return [to.port, ...shards.flatMap((s) => s.instances.map((i) => i.clientPort))];
 }
 
 for (const policy of ['EnterpriseCluster', 'OSSCluster', 'NoCluster'] as const) {

@@ -1,11 +1,11 @@
 /**
  * Every process is killed once, and a client on the printed address goes on: same address, same key,
- * its own default reconnection. All policies; TLS, and Plaintext where there is such a thing.
+ * its own default reconnection. All policies; TLS and Plaintext.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createClient } from 'redis';
-import { type Client, connect, type Policy, type Target, target } from './clients.ts';
+import { type Client, connect, once, type Policy, type Target, target } from './clients.ts';
 import { HEAL_DEADLINE_MS } from './limits.ts';
 import { isAlive } from './processes.ts';
 import { eventually, Service } from './service.ts';
@@ -31,6 +31,7 @@ const ROWS: readonly Row[] = [
   { name: 'alone', policy: 'NoCluster', sku: SMALL, tls: true, victims: PRIMARY },
   { name: 'alone-plain', policy: 'NoCluster', sku: SMALL, tls: false, victims: BOTH },
   { name: 'many', policy: 'OSSCluster', sku: TWO_SHARDS, tls: true, victims: BOTH },
+  { name: 'many-plain', policy: 'OSSCluster', sku: TWO_SHARDS, tls: false, victims: PRIMARY },
 ];
 /** Enough to have some on each shard. */
 const KEYS = 24;
@@ -114,9 +115,33 @@ for (const row of ROWS) {
     t.after(() => client.close());
     await t.test('each engine', () => kills(row, client));
     await t.test('the worker of the endpoint', () => endpointKilled(client));
-    if (row.policy !== 'OSSCluster') await t.test('node-redis, primary', () => nodeRedis(row, to));
+    if (row.policy === 'OSSCluster') await t.test('names and ports', () => announced(row, to));
+    else await t.test('node-redis, primary', () => nodeRedis(row, to));
   });
 }
+
+/** The seed and every engine, whoever was killed before, tell clients the ports that are for them. */
+async function announced(row: Row, to: Target): Promise<void> {
+  const instances = (await service.healthy(row.name)).flatMap((shard) => shard.instances);
+  const wanted = instances.map((each) => each.clientPort).sort();
+  for (const port of [to.port, ...wanted]) {
+    const redis = once(to, { port });
+    try {
+      await redis.connect();
+      await eventually(`the ports that ${port} tells`, HEAL_DEADLINE_MS, async () => {
+        const slots = (await redis.call('CLUSTER', 'SLOTS')) as [number, number, ...Node[]][];
+        const nodes = slots.flatMap(([, , ...found]) => found);
+        assert.deepEqual([...new Set(nodes.map(([host]) => host))], ['localhost']);
+        assert.deepEqual(nodes.map(([, at]) => at).sort(), wanted);
+        return true;
+      });
+    } finally {
+      redis.disconnect();
+    }
+  }
+}
+
+type Node = readonly [host: string, port: number, id: string];
 
 async function nodeRedis(row: Row, to: Target): Promise<void> {
   const client = createClient({

@@ -27,6 +27,7 @@ function instance(id: string, change: Partial<InstanceRecord> = {}): InstanceRec
     host: '127.0.0.1',
     port: Number(id[0]) + 20_000,
     busPort: Number(id[0]) + 30_000,
+    plainPort: 0,
     dataDir: `/d/${id}`,
     socket: `/s/${id}`,
     process: { pid: 1, startTicks: 1 },

@@ -45,7 +45,6 @@ export function decideDatabase(
   const { sku, capacity, highAvailability } = cluster;
   const { policy } = input.settings;
   const sizing = catalogue.sizing({ sku, capacity, highAvailability, policy });
-  checkProtocol(input.settings);
   checkGuard(input.settings);
   checkReadFrom(input.settings);
   return current === null
@@ -133,7 +132,10 @@ function update(
   refuseWhenBusy(situation.open, `Database '${current.name}' of cluster '${cluster.name}'`);
   refuseUnlessRunning(cluster);
   const neverRan = current.observedGeneration === 0;
-  if (!neverRan) refusePolicyChange(current, input);
+  if (!neverRan) {
+    refusePolicyChange(current, input);
+    checkProtocol(current.settings, input.settings);
+  }
   if (input.port !== null && input.port !== current.port) {
     throw new ControlError(
       'InvalidParameter',

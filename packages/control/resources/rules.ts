@@ -62,13 +62,16 @@ export function checkZones(sku: Sku, zones: readonly string[] | null): void {
   );
 }
 
-/** Shards that clients reach directly have TLS ports only: a plain client would find nobody there. */
-export function checkProtocol({ policy, clientProtocol }: DatabaseSettings): void {
-  if (policy !== 'OSSCluster' || clientProtocol !== 'Plaintext') return;
+/** The ports of shards that clients reach directly are laid out with TLS or without. */
+export function checkProtocol(
+  current: Pick<DatabaseSettings, 'clientProtocol'>,
+  { policy, clientProtocol }: DatabaseSettings,
+): void {
+  if (policy !== 'OSSCluster' || clientProtocol === current.clientProtocol) return;
   throw new ControlError(
     'NotImplemented',
     501,
-    'clientProtocol Plaintext is not built for OSSCluster, whose shards listen with TLS only: choose Encrypted, or the policy EnterpriseCluster or NoCluster.',
+    `Changing clientProtocol from ${current.clientProtocol} to ${clientProtocol} is not built for OSSCluster, whose shards have ports of their own: delete the database and create it again, or make a second cache and copy the data.`,
     'properties.clientProtocol',
   );
 }

@@ -28,6 +28,7 @@ function firstStore(name: string): string {
   db.exec(`INSERT INTO meta VALUES ('a', 'kept');
     INSERT INTO clusters VALUES ('c', 'default', 'c', '{}');
     INSERT INTO databases VALUES ('d', 'c', '{"settings":{"azureStrict":true}}');
+    INSERT INTO instances VALUES ('i', 'd', '{"port":8500}');
     INSERT INTO shards VALUES ('d', 0, '{"index":0,"phase":"serving"}')`);
   db.close();
   return file;
@@ -46,6 +47,7 @@ test('schema 1 comes forward to what this build knows, and a copy of it is kept'
     handover: null,
   };
   assert.deepEqual(bodyOf('shards'), shard);
+  assert.deepEqual(bodyOf('instances'), { port: 8500, plainPort: 0 });
   assert.deepEqual(bodyOf('databases'), {
     settings: { azureStrict: true, guard: [] },
     scaling: null,

@@ -277,8 +277,11 @@ export interface InstanceRecord {
   readonly phase: InstancePhase;
   readonly start: StartKind;
   readonly host: string;
+  /** TLS. */
   readonly port: number;
   readonly busPort: number;
+  /** Without TLS, for clients of an OSSCluster in plaintext; 0: there is none. */
+  readonly plainPort: number;
   readonly dataDir: string;
   readonly socket: string;
   readonly process: ProcessRef | null;

@@ -54,4 +54,6 @@ export const MIGRATIONS: readonly string[] = [
   `UPDATE shards SET body = json_set(body, '$.handover', json('null'));`,
   // Databases got a place for the engine settings that clients choose.
   `UPDATE databases SET body = json_set(body, '$.config', json('{}'));`,
+  // Engines got a port without TLS, where clients of shards want one.
+  `UPDATE instances SET body = json_set(body, '$.plainPort', 0);`,
 ];

@@ -94,7 +94,7 @@ async function killUnrecorded(loop: DatabaseLoop, instance: InstanceRecord): Pro
 /** A stranger on a port of ours: said by name, before files are moved for a start that must fail. */
 async function refuseTakenPorts(loop: DatabaseLoop, instance: InstanceRecord): Promise<void> {
   const { node } = loop.deps;
-  for (const port of [instance.port, instance.busPort]) {
+  for (const port of [instance.port, instance.busPort, instance.plainPort]) {
     if (port === 0 || (await node.portIsFree(instance.host, port))) continue;
     throw new ControlError(
       'port-taken',
