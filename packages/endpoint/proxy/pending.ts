@@ -59,6 +59,8 @@ export class Pending {
   turn = 0;
   /** It must not be executed any more: a later one of the same client and slot was. */
   overtaken = false;
+  /** What the engine said, where that is the better answer if it cannot be sent again in time. */
+  refusal: Buffer | null = null;
   nextInLane: Pending | null = null;
   nextInSession: Pending | null = null;
 }
@@ -83,6 +85,7 @@ export class PendingPool {
     pending.deadlineAt = 0;
     pending.turn = 0;
     pending.overtaken = false;
+    pending.refusal = null;
     pending.done = false;
     pending.parts = null;
     pending.attempts = 0;

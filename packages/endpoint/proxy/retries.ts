@@ -120,7 +120,9 @@ export class Retries {
       return;
     }
     const id = shard?.id ?? `slot ${pending.slot}`;
-    pending.parts = [pending.overtaken ? overtaken(id) : waitedTooLong(id, reason)];
+    pending.parts = [
+      pending.overtaken ? (pending.refusal ?? overtaken(id)) : waitedTooLong(id, reason),
+    ];
     pending.done = true;
     pending.session?.settle();
     this.#world.schedule();

@@ -41,7 +41,7 @@ export function handleError(lane: Lane, pending: Pending, line: Buffer): Buffer 
     command?.name.startsWith('evalsha') === true &&
     line.toString('latin1', 0, 10) === '-NOSCRIPT '
   ) {
-    return knownScript(lane, pending) ? 'sent-again' : Buffer.from(line);
+    return knownScript(lane, pending, line) ? 'sent-again' : Buffer.from(line);
   }
   return withoutTwin(lane, line);
 }
@@ -50,7 +50,7 @@ export function handleError(lane: Lane, pending: Pending, line: Buffer): Buffer 
  * The engine has forgotten a script that we know (it restarted, or made room): it is loaded, and the
  * command, of which nothing ran, goes out again behind that.
  */
-function knownScript(lane: Lane, pending: Pending): boolean {
+function knownScript(lane: Lane, pending: Pending, line: Buffer): boolean {
   const { scripts } = lane.world;
   const { session, command } = pending;
   const [bytes] = remaining(pending);
@@ -62,7 +62,9 @@ function knownScript(lane: Lane, pending: Pending): boolean {
   if (sha === undefined || body === null) return false;
   lane.question(['SCRIPT', 'LOAD', body], () => undefined);
   scripts.loaded(lane.node, sha.toLowerCase());
-  again(lane, pending, session, command, bytes);
+  // Another client's load may come between this one and a later one of the same client. Then this is
+  // answered as the engine has: every client of scripts shows its script and goes on.
+  again(lane, pending, session, command, bytes, Buffer.from(line));
   return true;
 }
 
@@ -72,6 +74,7 @@ function again(
   session: Session,
   command: Command,
   bytes: Buffer,
+  refusal: Buffer | null = null,
 ): void {
   const single = lane.world.pendings.take();
   single.session = session;
@@ -81,6 +84,7 @@ function again(
   single.attempts = pending.attempts;
   single.deadlineAt = pending.deadlineAt;
   single.turn = pending.turn;
+  single.refusal = refusal;
   single.bytes = bytes;
   single.slot = slotOfCommand(command, bytes);
   session.order.insertBefore(single, pending);
