@@ -52,4 +52,16 @@ export const SWITCH_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: ['switches'],
   },
+  {
+    name: 'switch-ends-before-the-old-one-obeys',
+    mistake: 'the old primary will hear of it in a moment',
+    file: HANDOVER,
+    edits: [
+      {
+        find: "if (stream.role === 'replica') return { old: stream, next: says };",
+        replace: 'return { old: stream, next: says };',
+      },
+    ],
+    caughtBy: ['switches'],
+  },
 ];

@@ -56,6 +56,11 @@ export const CHECKS = {
     ...['--test', '--test-name-pattern', 'a killed primary'],
     'packages/endpoint/proxy/failover.test.ts',
   ],
+  cold: ['--test', 'packages/control/e2e/cold-start-killed.test.ts'],
+  wait: [
+    ...['--test', '--test-name-pattern', 'WAIT tells the truth'],
+    'packages/endpoint/proxy/behaviour.test.ts',
+  ],
   kit: ['--test', 'packages/bench/fuzz/fuzz.test.ts'],
   fence: ['--test', 'packages/engine/process.test.ts'],
   verdict: ['--test', 'packages/bench/load/verdict.test.ts'],
@@ -166,10 +171,34 @@ export const MUTANTS: readonly Mutant[] = [
     caughtBy: ['outcome'],
   },
   {
+    name: 'file-of-a-stop-read-twice',
+    mistake: 'what an orderly stop saved is as good at the next start as at the first',
+    file: ROLES,
+    edits: [
+      {
+        find: "await passing('consume-file', () => node.consumeDataFile(dataDir));",
+        replace: "await passing('consume-file', () => Promise.resolve(dataDir));",
+      },
+    ],
+    caughtBy: ['cold', 'simulation'],
+  },
+  {
+    name: 'wait-on-any-connection',
+    mistake: 'WAIT may be asked on any connection to the shard',
+    file: 'packages/endpoint/proxy/wait.ts',
+    edits: [
+      {
+        find: 'if (lanes.length === 0) return unwritten(call);',
+        replace: 'if (lanes.length >= 0) return unwritten(call);',
+      },
+    ],
+    caughtBy: ['wait'],
+  },
+  {
     name: 'scanner-goes-on-lost',
     mistake: 'after a byte that begins no reply the next one may',
     file: 'packages/client/wire/scanner.ts',
-    edits: [{ find: 'while (at < end && !this.#lost) {', replace: 'while (at < end) {' }],
+    edits: [{ find: '      if (this.#lost) return end;\n', replace: '' }],
     caughtBy: ['kit'],
   },
   {
@@ -238,9 +267,9 @@ export const MUTANTS: readonly Mutant[] = [
     file: ROLES,
     edits: [
       {
-        find: "  if (before.phase !== 'promoting' || before.successor !== id) {",
+        find: "  if (!repeated) {\n    loop.times.mark(index, 'drained');",
         replace:
-          "  if (before.phase === 'serving' && clustered) {\n    await loop.watch(id).link.takeover(VERB_DEADLINE_MS);\n  }\n  if (before.phase !== 'promoting' || before.successor !== id) {",
+          "  if (before.phase === 'serving' && clustered) {\n    await loop.watch(id).link.takeover(VERB_DEADLINE_MS);\n  }\n  if (!repeated) {\n    loop.times.mark(index, 'drained');",
       },
     ],
     caughtBy: ['simulation'],

@@ -23,16 +23,18 @@ import {
   SAVE_DEADLINE_MS,
   VERB_DEADLINE_MS,
 } from './limits.ts';
-import type { DatabaseLoop } from './loop.ts';
+import { type DatabaseLoop, wantedOf } from './loop.ts';
 
 export interface StopReport {
   readonly saved: number;
   readonly notes: readonly string[];
 }
 
-/** `save` false: the user has no patience; processes end and their data with them. */
-export async function stopDatabase(loop: DatabaseLoop, save: boolean): Promise<StopReport> {
+/** `wish` false: the user has no patience; processes end and their data with them. */
+export async function stopDatabase(loop: DatabaseLoop, wish: boolean): Promise<StopReport> {
   const notes: string[] = [];
+  // What is being deleted is not kept, and parts of it are gone.
+  const save = wish && wantedOf(loop.database()) !== 'nothing';
   let saved = 0;
   if (save) await decided(loop);
   if (save) await slotsInPlace(loop, notes);

@@ -10,6 +10,7 @@ export const KEPT_SEEDS: readonly (readonly [seed: number, found: string])[] = [
   [3, 'a replica that was in sync, but not yet recorded so, was passed over for an empty start'],
   [13, 'a shard whose first primary died before it served waited for the user for ever'],
   [15, 'an empty first primary was taken for an older copy'],
+  [22, 'a stop asked for the file of a database that was half deleted'],
   [56, 'a shard gave up on facts that were older than the death of its primary'],
   [60, 'after a restart nobody told the loop that the endpoint was told'],
   [70, 'a create that timed out after it had served removed acknowledged data'],

@@ -1,0 +1,25 @@
+/** A mistake that cannot be planted any more proves nothing: code that moves takes its mutant along. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { MUTANTS } from './table.ts';
+
+const ROOT = path.join(import.meta.dirname, '..', '..', '..');
+
+test('each mutant can be planted, in one place', () => {
+  for (const { name, file, edits } of MUTANTS) {
+    const text = readFileSync(path.join(ROOT, file), 'utf8');
+    for (const { find } of edits) {
+      assert.equal(
+        text.split(find).length - 1,
+        1,
+        `${name}: ${file} holds ${JSON.stringify(find)}`,
+      );
+    }
+  }
+});
+
+test('each has a name of its own', () => {
+  assert.equal(new Set(MUTANTS.map(({ name }) => name)).size, MUTANTS.length);
+});
