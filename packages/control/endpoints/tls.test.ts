@@ -9,6 +9,8 @@ import { engineRoom, eventually, TEST_PASSWORDS, testCertificates } from '../../
 import { fleetRoom, instanceOf, RawClient, shardOf, startedFleet, viewOf } from './testing.ts';
 
 const MS = 2000;
+/** New connections at once: fewer than may be before the end of their handshake. */
+const FLOOD = 600;
 
 async function tlsRoom(t: { after(end: () => unknown): void }, workers: number) {
   const engines = await engineRoom(t);
@@ -86,6 +88,49 @@ test('TLS 1.2 and 1.3 with Azure’s suites; 1.1 and plain text are refused by n
   });
   assert.equal(refused['tls-version'], 1);
   assert.equal(refused['not-tls'], 1);
+});
+
+test('whatever name a client asks for, it gets the certificate, and decides by that', async (t) => {
+  const { view, trust } = await tlsRoom(t, 1);
+  // Its name; none, as clients do that connect to an address; and one that it does not have.
+  await handshake(view.port, { ...trust, servername: 'localhost' });
+  await handshake(view.port, { ...trust, servername: '', checkServerIdentity: () => undefined });
+  const other = { ...trust, servername: 'elsewhere.example' };
+  await assert.rejects(handshake(view.port, other), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+  await handshake(view.port, { ...other, checkServerIdentity: () => undefined });
+});
+
+test('a flood of new connections takes turns with those who are connected', async (t) => {
+  const { view, trust } = await tlsRoom(t, 1);
+  const connected = await new RawClient(view.port, trust).ready();
+  assert.equal(await connected.ask('AUTH', TEST_PASSWORDS.default), '+OK\r\n');
+  const sockets: TLSSocket[] = [];
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  let arrived = 0;
+  for (let i = 0; i < FLOOD; i++) {
+    const socket = connectTls({
+      host: '127.0.0.1',
+      port: view.port,
+      servername: 'localhost',
+      ...trust,
+    });
+    socket.on('error', () => undefined);
+    socket.on('secureConnect', () => {
+      arrived++;
+    });
+    sockets.push(socket);
+  }
+  // Counted, not timed: how many of the new were let in while the old one waited for an answer.
+  let most = 0;
+  while (arrived < FLOOD) {
+    const before = arrived;
+    assert.equal(await connected.ask('PING'), '+PONG\r\n');
+    most = Math.max(most, arrived - before);
+  }
+  assert.ok(most < FLOOD / 3, `${most} of ${FLOOD} came first`);
+  connected.close();
 });
 
 test('a new certificate is served at once; open connections stay; a bad one changes nothing', async (t) => {

@@ -338,6 +338,10 @@ async function waits(t: TestContext, { shards, views }: TestShards, workers: num
   const a = await RawClient.open(running.port);
   const crowd = await Promise.all(Array.from({ length: 50 }, () => RawClient.open(running.port)));
   const pid = shards[0]?.replica?.process.pid ?? 0;
+  // Only what writes a log of its own can say that it has it on disk.
+  await shards[0]?.replica?.link.command(['CONFIG', 'SET', 'appendonly', 'yes'], ENGINE_MS);
+  a.send(['SET', 'x', '0'], ['WAITAOF', '0', '1', '5000']);
+  assert.equal((await a.settled()).toString(), '+OK\r\n*2\r\n:0\r\n:1\r\n');
   a.send(['SET', 'x', '1'], ['WAIT', '1', '1000']);
   assert.equal((await a.settled()).toString(), '+OK\r\n:1\r\n');
   process.kill(pid, 'SIGSTOP');
@@ -355,10 +359,16 @@ async function waits(t: TestContext, { shards, views }: TestShards, workers: num
   assert.equal(await a.ask('WAIT', '1', '1000'), ':0\r\n');
   const took = performance.now() - began;
   assert.ok(took >= 1000 && took < 2500, `${took} ms`);
+  // Asked again, about the same write.
+  assert.equal(await a.ask('WAIT', '1', '100'), ':0\r\n');
+  assert.equal(await a.ask('WAITAOF', '0', '1', '300'), '*2\r\n:0\r\n:0\r\n');
   stop = true;
   await Promise.all(load);
   assert.ok(slowest < 800, `somebody was delayed for ${slowest} ms`);
   process.kill(pid, 'SIGCONT');
   await a.ask('SET', 'x', '3');
   assert.equal(await a.ask('WAIT', '1', '2000'), ':1\r\n');
+  assert.equal(await a.ask('WAITAOF', '0', '1', '5000'), '*2\r\n:0\r\n:1\r\n');
 }
+
+const ENGINE_MS = 3000;

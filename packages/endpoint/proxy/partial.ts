@@ -38,7 +38,8 @@ export class PartialCommand {
    */
   add(chunk: Buffer, bounds: RequestBounds, allPartialBytes: number): Buffer | null {
     const total = this.length + chunk.length;
-    if (allPartialBytes > PARTIAL_BYTES_ALL || total > mostOf(bounds)) {
+    const most = mostOf(bounds);
+    if (allPartialBytes > PARTIAL_BYTES_ALL || this.length > most) {
       this.length = total;
       return TOO_MUCH;
     }
@@ -50,10 +51,13 @@ export class PartialCommand {
     }
     chunk.copy(this.#bytes, this.length);
     this.length = total;
-    if (total < this.#needed) return null;
-    const found = this.#scanner.scan(this.#bytes, 0, total, bounds);
-    this.#needed = this.#scanner.needed;
-    return found === SCAN_MORE ? null : this.#bytes.subarray(0, total);
+    if (total >= this.#needed) {
+      const found = this.#scanner.scan(this.#bytes, 0, total, bounds);
+      this.#needed = this.#scanner.needed;
+      if (found !== SCAN_MORE) return this.#bytes.subarray(0, total);
+    }
+    // Only what is unfinished counts: a chunk may bring the end of one command and many whole ones.
+    return total > most ? TOO_MUCH : null;
   }
 }
 

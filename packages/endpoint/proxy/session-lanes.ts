@@ -18,8 +18,10 @@ export class SessionLanes {
   readonly #inFlight: number[] = [];
   /** Saves the map below an entry for each write. */
   #lastWrite: Lane | null = null;
-  /** The lanes that carried writes since the last WAIT, by shard (engine rule 8). */
-  readonly written = new Map<Shard, Lane>();
+  /** The lanes that carried this client's last writes, by shard (engine rule 8). */
+  readonly #written = new Map<Shard, Lane>();
+  /** Shards that were not written to since as many replicas had it as were asked for. */
+  readonly #waited = new Set<Shard>();
   /** The connection to an engine that is this session's alone: blocking commands, WATCH. */
   own: Lane | null = null;
   /** In flight on all shards. */
@@ -119,14 +121,18 @@ export class SessionLanes {
     if (this.replicaReads) this.#dirty(lane.shard, command);
     if (lane === this.#lastWrite) return;
     if (!command.write && command.fate.kind !== 'script') return;
+    this.#writes(lane);
+  }
+
+  #writes(lane: Lane): void {
     this.#lastWrite = lane;
-    this.written.set(lane.shard, lane);
+    this.#written.set(lane.shard, lane);
+    this.#waited.delete(lane.shard);
   }
 
   /** The same, of several commands in one piece. */
   wroteOn(lane: Lane): void {
-    this.#lastWrite = lane;
-    this.written.set(lane.shard, lane);
+    this.#writes(lane);
     if (this.replicaReads) this.#mark(lane.shard);
   }
 
@@ -163,9 +169,16 @@ export class SessionLanes {
     return now;
   }
 
-  /** A WAIT was answered: later writes count anew. */
-  forgetWrites(): void {
-    this.written.clear();
+  /** Lanes to ask by WAIT. One that has closed since matters only if its writes were never asked for. */
+  get written(): Lane[] {
+    return [...this.#written.values()].filter(
+      (lane) => lane.state === 'ready' || !this.#waited.has(lane.shard),
+    );
+  }
+
+  /** A WAIT was answered. The next one without a write in between is about the same writes. */
+  waited(enough: boolean): void {
+    if (enough) for (const shard of this.#written.keys()) this.#waited.add(shard);
     this.#lastWrite = null;
   }
 

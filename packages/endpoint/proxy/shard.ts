@@ -280,7 +280,7 @@ export class Shard {
     }
     const group = this.group(lane.login);
     if (group.small !== lane && group.spare === null) group.spare = lane;
-    else if (group.small !== lane) this.retire(lane);
+    else if (group.small !== lane && group.spare !== lane) this.retire(lane);
     this.wakeAll();
   }
 

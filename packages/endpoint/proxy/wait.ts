@@ -49,7 +49,7 @@ export const wait: Handler = (call) => {
     session.stall('order');
     return STALLED;
   }
-  const lanes = [...session.lanes.written.values()];
+  const lanes = session.lanes.written;
   if (lanes.length === 0) return unwritten(call);
   const until = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
   const place = session.order.place(command);
@@ -63,7 +63,8 @@ export const wait: Handler = (call) => {
       done: (numbersReached) => {
         reached.push(numbersReached);
         if (reached.length < lanes.length) return;
-        session.lanes.forgetWrites();
+        const enough = reached.every((got) => numbers.every((n, i) => (got?.[i] ?? 0) >= n));
+        session.lanes.waited(enough);
         session.gate(-1);
         session.fill(place, answer(command.name, reached));
       },
