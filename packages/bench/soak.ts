@@ -6,7 +6,7 @@
  * tells the same story up to step n, `--pause` waits for Enter before each.
  *
  * The long forms: `--simulated n` runs n steps of the simulator, `--fuzz n` n inputs a parser
- * (`--only <name>`: of one),
+ * (`--only <name>`: of one), both with `--report` into docs/benchmarks.md,
  * `--crash-points` crashes, hangs and fails the control process at each step of each operation
  * (`--effects crash,hang,fail`, `--life failover`, `--side 2` services beside each other).
  */
@@ -51,13 +51,22 @@ async function longForms(): Promise<void> {
     const program = path.join(ROOT, 'packages', 'control', 'simulation', 'main.ts');
     const args = [program, '--runs', String(runs), '--steps', String(SIMULATED_STEPS)];
     if (values.seed !== undefined) args.push('--seed', values.seed);
-    say((await run(process.execPath, args)).trim());
+    const text = (await run(process.execPath, args)).trim();
+    say(text);
+    if (values.report) await report('simulated', `--simulated ${values.simulated}`, text);
   }
   if (values.fuzz !== undefined) {
     const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
     const chosen = PARSERS.filter((each) => values.only === undefined || each.name === values.only);
     if (chosen.length === 0) say(`there are: ${PARSERS.map((each) => each.name).join('; ')}`);
-    for (const parser of chosen) say(fuzzLong(parser, Number(values.fuzz), seed));
+    const lines: string[] = [];
+    for (const parser of chosen) {
+      lines.push(`- ${fuzzLong(parser, Number(values.fuzz), seed)}`);
+      say(lines.at(-1) ?? '');
+      // After each: a run of hours that is interrupted has something to say.
+      if (values.report)
+        await report('fuzz', `--fuzz ${values.fuzz} --seed ${seed}`, lines.join('\n'));
+    }
   }
 }
 
