@@ -319,8 +319,9 @@ export class Checks {
   unpausing(engine: SimEngine): void {
     const instance = this.#store().instance(engine.id);
     const shard = instance && this.#store().shard(instance.databaseId, instance.shard);
-    if (engine.role === 'primary' && shard?.successor != null && shard.successor !== engine.id) {
-      throw new Broken(`${engine.id} was unpaused as primary after ${shard.successor} was named`);
+    const named = shard?.successor ?? shard?.primary ?? engine.id;
+    if (engine.role === 'primary' && named !== engine.id) {
+      throw new Broken(`${engine.id} was unpaused as primary after ${named} was named`);
     }
   }
 
