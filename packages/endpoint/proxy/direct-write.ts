@@ -37,17 +37,20 @@ export class DirectWriter {
   readonly #owner: WriterOwner;
   /** Bytes under way. */
   waiting = 0;
+  /** TLS has encrypted them, or copied them, when `write` returns: the caller's may change. */
+  readonly copies: boolean;
 
   constructor(socket: Socket, owner: WriterOwner) {
     this.#socket = socket;
     this.#owner = owner;
+    this.copies = (socket as { readonly encrypted?: boolean }).encrypted === true;
   }
 
   get busy(): boolean {
     return this.waiting > 0;
   }
 
-  /** True: it is over, the bytes may change. False: they must stay as they are until `written`. */
+  /** True: it is over, the bytes may change. False: they must stay until `written`, unless it `copies`. */
   write(bytes: Buffer): boolean {
     const handle = (this.#socket as unknown as { readonly _handle: Handle | null })._handle;
     if (handle === null || this.#socket.destroyed) return true;
@@ -61,7 +64,7 @@ export class DirectWriter {
     this.waiting = bytes.length;
     answer.oncomplete = onComplete;
     answer.callback = this;
-    answer.buffer = bytes;
+    answer.buffer = this.copies ? null : bytes;
     return false;
   }
 

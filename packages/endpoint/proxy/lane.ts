@@ -329,7 +329,9 @@ export class Lane {
     this.head = pending.nextInLane;
     if (this.head === null) this.#tail = null;
     pending.nextInLane = null;
-    if (pending.large > 0 || pending.to - pending.from > BULK_BYTES) this.world.large.done(pending);
+    if (this.kind !== 'small' || pending.to - pending.from > BULK_BYTES) {
+      this.world.large.done(pending);
+    }
     if (pending.block !== null) this.journal.release(pending.block);
     pending.block = null;
     if (pending.ordered) {
