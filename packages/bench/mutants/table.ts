@@ -56,6 +56,7 @@ export const CHECKS = {
     ...['--test', '--test-name-pattern', 'a killed primary'],
     'packages/endpoint/proxy/failover.test.ts',
   ],
+  scaling: ['--test', 'packages/control/databases/scaling.test.ts'],
   cold: ['--test', 'packages/control/e2e/cold-start-killed.test.ts'],
   wait: [
     ...['--test', '--test-name-pattern', 'WAIT tells the truth'],
@@ -103,7 +104,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
       { find: 'got?.equals(wanted) !== true', replace: 'got === undefined' },
     ],
-    caughtBy: ['simulation'],
+    caughtBy: ['scaling', 'simulation'],
   },
   {
     name: 'retired-with-slots',
