@@ -14,7 +14,7 @@ import { readSizingMachine } from '../catalog/machine.ts';
 import { Databases, systemClock } from '../databases/index.ts';
 import { LocalFleet } from '../endpoints/fleet.ts';
 import { distinctHosts } from '../listen.ts';
-import { Observe } from '../observe/index.ts';
+import { ConnectionAudit, Observe, type ObserveDeps } from '../observe/index.ts';
 import {
   catalogueOn,
   kernelPorts,
@@ -44,6 +44,7 @@ export interface Parts {
   readonly resources: Resources;
   readonly room: RoomView;
   readonly observe: Observe;
+  readonly audit: ConnectionAudit;
   api: RunningApi | null;
 }
 
@@ -184,8 +185,7 @@ export async function assemble(given: Given): Promise<Parts> {
     problems: (id) => databases.problems(id),
     log,
   });
-  const observe = new Observe({
-    fleet,
+  const looking: Omit<ObserveDeps, 'fleet'> = {
     database: (id) => store.databaseById(id),
     databases: () =>
       store
@@ -195,7 +195,13 @@ export async function assemble(given: Given): Promise<Parts> {
         ),
     askEngines: (id, ask) => databases.askEngines(id, ask),
     now: Date.now,
+  };
+  const observe = new Observe({ ...looking, fleet });
+  const audit = new ConnectionAudit({
+    ...looking,
+    write: (entry) => log('info', `shard ${entry.kind}`, entry),
   });
+  audit.start();
   const certificates = new Certificates({
     store,
     authority,
@@ -215,6 +221,7 @@ export async function assemble(given: Given): Promise<Parts> {
     resources,
     room,
     observe,
+    audit,
     api: null,
   };
 }

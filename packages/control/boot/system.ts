@@ -159,6 +159,7 @@ export class System {
     }
     await step(this.#say, 'stop-api', 'Management API closed', async () => {
       await parts.api?.stop();
+      parts.audit.stop();
       await parts.resources.stop();
       parts.room.stop();
     });
