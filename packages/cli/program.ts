@@ -15,6 +15,7 @@ import { guardCommand } from './commands/guard.ts';
 import { eventsCommand, operationsCommand } from './commands/history.ts';
 import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
+import { maintainCommand } from './commands/maintain.ts';
 import { serviceCommand } from './commands/service.ts';
 import { listCommand, showCommand } from './commands/show.ts';
 import { skuCommand } from './commands/sku.ts';
@@ -38,6 +39,7 @@ const GROUPS: readonly (readonly [string, () => Command[]])[] = [
       keysCommand(),
       certificateCommand(),
       failoverCommand(),
+      maintainCommand(),
       guardCommand(),
       skuCommand(),
       connectCommand(),

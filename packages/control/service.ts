@@ -58,12 +58,50 @@ export interface InstanceStatus {
   readonly condition: string;
   readonly lagBytes: number | null;
   readonly usedMemoryBytes: number | null;
+  /** Of its process. */
+  readonly residentBytes: number | null;
   readonly keys: number | null;
 }
 
 export interface ShardStatus {
   readonly shard: ShardRecord;
   readonly instances: readonly InstanceStatus[];
+}
+
+/** What speaks for making the processes of a database anew. */
+export interface Due {
+  readonly code: 'engine' | 'settings' | 'fragmentation';
+  readonly message: string;
+}
+
+/** What becomes of what is due. */
+export type MaintenancePlan =
+  | 'under-way'
+  | 'nothing-due'
+  | 'no-window'
+  | 'deferred'
+  | 'skipped'
+  | 'in-window';
+
+export interface MaintenanceView {
+  readonly cluster: string;
+  readonly due: readonly Due[];
+  /** How many a week. */
+  readonly windows: number;
+  /** The window that is open, or the next; ms since 1970. */
+  readonly next: { readonly startsAt: number; readonly endsAt: number } | null;
+  readonly plan: MaintenancePlan;
+  readonly skippedUntil: number | null;
+}
+
+/** Maintenance of running databases. */
+export interface MaintenanceSource {
+  calendar(): MaintenanceView[];
+  view(databaseId: string): MaintenanceView;
+  /** The next window passes without it. */
+  skip(databaseId: string, actor: Actor): MaintenanceView;
+  /** Now. `need`: only if this is due. */
+  ask(databaseId: string, need: Due['code'] | null, actor: Actor): OperationRecord;
 }
 
 /** Something that is wrong now, said to whoever looks at the resource. */

@@ -109,6 +109,17 @@ export const LIVES: Readonly<Record<Exclude<StepLife, 'rare'>, Life>> = {
     },
     holds: keepsData,
   },
+  maintain: {
+    cache: true,
+    act: async ({ service, name, once }) => {
+      await until('no operation is open', () => nothingOpen(service), SCALED_DEADLINE_MS);
+      if (once.has('asked')) return;
+      const { operation } = await service.api.maintain(name);
+      once.add('asked');
+      await service.wait(operation);
+    },
+    holds: keepsData,
+  },
   scale: {
     cache: true,
     policy: 'EnterpriseCluster',

@@ -11,7 +11,7 @@ import type {
   SlowReport,
   StatsReport,
 } from '../../control/observe/contract.ts';
-import type { ShardStatus, SystemStatus } from '../../control/service.ts';
+import type { MaintenanceView, ShardStatus, SystemStatus } from '../../control/service.ts';
 import type { OperationRecord } from '../../control/store/records.ts';
 import { CliError, errorCode, systemError } from '../errors.ts';
 import type { ExitName } from '../exit-codes.ts';
@@ -165,8 +165,8 @@ export class ApiClient {
     await this.#arm('PUT', this.#groupPath(), { location: LOCATION });
   }
 
-  patchCluster(name: string, body: unknown): Promise<Accepted<ClusterResource>> {
-    return this.#write('PATCH', this.#clusterPath(name), body);
+  patchCluster(name: string, body: unknown, version = API_VERSION) {
+    return this.#write<ClusterResource>('PATCH', this.#clusterPath(name), body, version);
   }
 
   deleteCluster(name: string): Promise<Accepted<unknown>> {
@@ -178,12 +178,8 @@ export class ApiClient {
   }
 
   /** `version`: for fields that the base version does not know. */
-  patchDatabase(
-    name: string,
-    body: unknown,
-    version: string = API_VERSION,
-  ): Promise<Accepted<DatabaseResource>> {
-    return this.#write('PATCH', this.#databasePath(name), body, version);
+  patchDatabase(name: string, body: unknown, version = API_VERSION) {
+    return this.#write<DatabaseResource>('PATCH', this.#databasePath(name), body, version);
   }
 
   flush(name: string): Promise<Accepted<unknown>> {
@@ -216,6 +212,18 @@ export class ApiClient {
 
   failover(name: string, body: unknown): Promise<Accepted<unknown>> {
     return this.#write('POST', `${this.#databasePath(name)}/failover`, body);
+  }
+
+  maintenance(): Promise<MaintenanceView[]> {
+    return this.#list('/cinnabar/maintenance');
+  }
+
+  skipMaintenance(name: string): Promise<MaintenanceView> {
+    return this.#arm('POST', `${this.#databasePath(name)}/maintain`, { skip: true });
+  }
+
+  maintain(name: string): Promise<Accepted<unknown>> {
+    return this.#write('POST', `${this.#databasePath(name)}/maintain`, {});
   }
 
   async skusForScaling(name: string): Promise<{ name: string; sizeInGB: number }[]> {

@@ -14,6 +14,7 @@ import {
   POLICIES,
   state,
   type WaitFlags,
+  WINDOWS_VERSION,
   waitFlags,
   waitOptions,
 } from './options.ts';
@@ -21,6 +22,9 @@ import { showCache } from './show.ts';
 
 /** A week, as the API allows. */
 const MOST_IDLE_MINUTES = 10_080;
+const LAST_HOUR = 23;
+/** As the API allows. */
+const MOST_REPLICAS = 4;
 
 interface UpdateFlags extends WaitFlags {
   readonly sku?: string;
@@ -32,8 +36,11 @@ interface UpdateFlags extends WaitFlags {
   readonly azureStrict?: string;
   readonly readFrom?: string;
   readonly idleTimeout?: string;
+  readonly replicas?: string;
   readonly notify?: string;
   readonly tag?: readonly string[];
+  readonly window?: readonly string[];
+  readonly windows?: boolean;
   readonly port?: string;
 }
 
@@ -44,6 +51,7 @@ export function updateCommand(): Command {
     .argument('<name>')
     .option('--sku <name>', 'scale; see: cinnabar sku list --for <name>')
     .option('--ha <on|off>', 'high availability', state('--ha'))
+    .option('--replicas <n>', 'copies of each shard beside its primary, where ha is on')
     .option('--access-keys <on|off>', 'log in with access keys', state('--access-keys'))
     .addOption(
       new Option('--eviction <policy>', 'what goes when memory is full').choices([...EVICTION]),
@@ -62,6 +70,12 @@ export function updateCommand(): Command {
     .option('--notify <letters>', 'keyspace notifications, as in Redis; empty: off')
     .option('--port <port>', 'move to another port')
     .option(
+      '--window <day hour hours>',
+      "replace all maintenance windows, in UTC: 'Sunday 2 9' (repeatable)",
+      (v: string, all: readonly string[] = []) => [...all, v],
+    )
+    .option('--no-windows', 'remove all maintenance windows')
+    .option(
       '--tag <name=value>',
       'replace all tags (repeatable)',
       (v: string, all: readonly string[] = []) => [...all, v],
@@ -72,7 +86,8 @@ export function updateCommand(): Command {
       `
 Examples:
   cinnabar update sessions --sku Balanced_B3
-  cinnabar update sessions --eviction AllKeysLRU --access-keys on`,
+  cinnabar update sessions --eviction AllKeysLRU --access-keys on
+  cinnabar update sessions --window 'Saturday 1 9' --window 'Sunday 1 9'`,
     )
     .action(action(update));
 }
@@ -91,7 +106,8 @@ async function update(context: Context, name: string, flags: UpdateFlags): Promi
   const api = context.api();
   const wait = waitOptions(flags);
   if (cluster !== null) {
-    const accepted = await api.patchCluster(name, cluster);
+    const version = windowsOf(flags) === null ? API_VERSION : WINDOWS_VERSION;
+    const accepted = await api.patchCluster(name, cluster, version);
     await waitFor(
       api,
       context.output,
@@ -111,12 +127,32 @@ async function update(context: Context, name: string, flags: UpdateFlags): Promi
 }
 
 function clusterChange(flags: UpdateFlags): Record<string, unknown> | null {
+  const windows = windowsOf(flags);
+  const properties = {
+    ...(flags.ha === undefined ? {} : { highAvailability: flags.ha }),
+    ...(windows === null
+      ? {}
+      : { maintenanceConfiguration: { maintenanceWindows: windows.map(windowFrom) } }),
+  };
   const change = {
     ...(flags.sku === undefined ? {} : { sku: { name: flags.sku } }),
     ...(flags.tag === undefined ? {} : { tags: tags(flags.tag) }),
-    ...(flags.ha === undefined ? {} : { properties: { highAvailability: flags.ha } }),
+    ...(Object.keys(properties).length === 0 ? {} : { properties }),
   };
   return Object.keys(change).length === 0 ? null : change;
+}
+
+/** Null: they stay as they are. */
+function windowsOf(flags: UpdateFlags): readonly string[] | null {
+  return flags.windows === false ? [] : (flags.window ?? null);
+}
+
+function windowFrom(text: string): Record<string, unknown> {
+  const [day = '', hour, hours] = text.trim().split(/\s+/);
+  const dayOfWeek = day.slice(0, 1).toUpperCase() + day.slice(1).toLowerCase();
+  const startHourUtc = whole('--window', hour ?? '', 0, LAST_HOUR);
+  const duration = `PT${whole('--window', hours ?? '', 1, LAST_HOUR + 1)}H`;
+  return { type: 'Weekly', startHourUtc, duration, schedule: { dayOfWeek } };
 }
 
 function databaseChange(flags: UpdateFlags): Record<string, unknown> | null {
@@ -126,6 +162,9 @@ function databaseChange(flags: UpdateFlags): Record<string, unknown> | null {
     ...(flags.idleTimeout === undefined
       ? {}
       : { idleTimeoutMinutes: whole('--idle-timeout', flags.idleTimeout, 0, MOST_IDLE_MINUTES) }),
+    ...(flags.replicas === undefined
+      ? {}
+      : { replicas: whole('--replicas', flags.replicas, 1, MOST_REPLICAS) }),
   };
   const properties = {
     ...(flags.accessKeys === undefined ? {} : { accessKeysAuthentication: flags.accessKeys }),

@@ -35,6 +35,9 @@ export function state(option: string): (value: string) => 'Enabled' | 'Disabled'
 /** Since when the API knows keyspace notifications. */
 export const NOTIFY_VERSION = '2026-02-01-preview';
 
+/** Since when the API knows maintenance windows. */
+export const WINDOWS_VERSION = '2025-08-01-preview';
+
 export interface WaitFlags {
   readonly wait?: boolean;
   readonly timeout?: string;

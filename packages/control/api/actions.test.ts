@@ -66,13 +66,7 @@ test('delete: 202, then 204, and the cluster stays', async () => {
 
 test('what is not built says so', async () => {
   const name = await makeCache();
-  for (const action of [
-    'import',
-    'export',
-    'forceUnlink',
-    'forceLinkToReplicationGroup',
-    'upgradeDBRedisVersion',
-  ]) {
+  for (const action of ['import', 'export', 'forceUnlink', 'forceLinkToReplicationGroup']) {
     refused(await call('POST', `${database(name)}/${action}`, {}), 501, 'NotImplemented');
   }
   const assignment = `${database(name)}/accessPolicyAssignments/5f8a1d1e-0000-4000-8000-000000000000`;

@@ -1,7 +1,7 @@
 /** What the API is given by whoever starts it. */
 import type { Observer } from '../observe/index.ts';
 import type { SkuQuestion, SkuView } from '../resources/index.ts';
-import type { ControlService } from '../service.ts';
+import type { ControlService, MaintenanceSource } from '../service.ts';
 import type { ClusterRecord } from '../store/records.ts';
 
 export interface SkuSource {
@@ -40,6 +40,7 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export interface ApiContext {
   readonly service: ControlService;
   readonly skus: SkuSource;
+  readonly maintenance: MaintenanceSource;
   readonly certificates: CertificateDesk;
   readonly observe: Observer;
   /** The installation's API token: the client secret of the token server, too. */

@@ -6,7 +6,7 @@ import type { DatabaseInput } from '../service.ts';
 import type { DatabaseRecord, DatabaseSettings } from '../store/records.ts';
 import { notImplemented } from './answer.ts';
 import { type Read, readFields } from './fields.ts';
-import { MAX_GUARD_RULES, MAX_IDLE_MINUTES } from './limits.ts';
+import { MAX_GUARD_RULES, MAX_IDLE_MINUTES, MAX_REPLICAS } from './limits.ts';
 import type { ApiVersion } from './versions.ts';
 
 const ReadOnly = Type.Optional(Type.Unknown({ readOnly: true }));
@@ -71,6 +71,7 @@ const Properties = Type.Object({
       ),
       readFrom: Type.Optional(Type.Enum(['primary', 'replica'])),
       idleTimeoutMinutes: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_IDLE_MINUTES })),
+      replicas: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_REPLICAS })),
     }),
   ),
   provisioningState: ReadOnly,
@@ -117,6 +118,7 @@ export function databaseFromPut(
     guard: guardOf(said) ?? stored?.guard ?? [],
     ...pick('readFrom', said.cinnabar?.readFrom ?? stored?.readFrom),
     ...pick('idleTimeoutMinutes', said.cinnabar?.idleTimeoutMinutes ?? stored?.idleTimeoutMinutes),
+    ...pick('replicas', said.cinnabar?.replicas ?? stored?.replicas),
   };
   return { ignored, value: { settings, port: said.port ?? null } };
 }
@@ -140,6 +142,7 @@ export function databaseFromPatch(
     ...pick('guard', guardOf(said)),
     ...pick('readFrom', said.cinnabar?.readFrom),
     ...pick('idleTimeoutMinutes', said.cinnabar?.idleTimeoutMinutes),
+    ...pick('replicas', said.cinnabar?.replicas),
   };
   return { ignored, value: { settings, ...(said.port === undefined ? {} : { port: said.port }) } };
 }

@@ -126,12 +126,21 @@ test('ports: the first free one, 409 with a free one, a stranger by name', async
   }
 });
 
-test('clusteringPolicy cannot change', async () => {
+test('clusteringPolicy: clusters become each other, NoCluster stays what it is', async () => {
   const name = await makeCache({ clusteringPolicy: 'EnterpriseCluster' });
+  const to = (clusteringPolicy: string) =>
+    call('PATCH', database(name), { properties: { clusteringPolicy } });
+  await rig.done(await to('OSSCluster'));
+  assert.equal((await call('GET', database(name))).body.properties.clusteringPolicy, 'OSSCluster');
+  refused(await to('NoCluster'), 400, 'InvalidParameter');
+  const open = await makeCache({
+    clusteringPolicy: 'EnterpriseCluster',
+    clientProtocol: 'Plaintext',
+  });
   refused(
-    await call('PATCH', database(name), { properties: { clusteringPolicy: 'OSSCluster' } }),
-    400,
-    'InvalidParameter',
+    await call('PATCH', database(open), { properties: { clusteringPolicy: 'OSSCluster' } }),
+    501,
+    'NotImplemented',
   );
   const plain = await makeCache({ clusteringPolicy: 'NoCluster' });
   refused(
@@ -145,6 +154,23 @@ test('clusteringPolicy cannot change', async () => {
   assert.equal(same.status, 202, same.text);
   await rig.done(same);
   assert.equal((await call('GET', database(plain))).body.properties.evictionPolicy, 'NoEviction');
+});
+
+test('the number of replicas is a setting, where high availability is on', async () => {
+  const name = await makeCache();
+  const sizing = async () => (await call('GET', database(name))).body.properties.cinnabar.sizing;
+  assert.equal((await sizing()).replicas, 1);
+  const to = (replicas: unknown) =>
+    call('PATCH', database(name), { properties: { cinnabar: { replicas } } });
+  await rig.done(await to(2));
+  assert.equal((await sizing()).replicas, 2);
+  for (const wrong of [0, 5, 1.5, 'two']) refused(await to(wrong), 400, 'InvalidRequestContent');
+  const ha = (highAvailability: string) =>
+    call('PATCH', cluster(name), { properties: { highAvailability } });
+  await rig.done(await ha('Disabled'));
+  assert.equal((await sizing()).replicas, 0);
+  await rig.done(await ha('Enabled'));
+  assert.equal((await sizing()).replicas, 2, 'the setting is remembered');
 });
 
 test('azureStrict is set by the extension and survives a PUT that does not know it', async () => {

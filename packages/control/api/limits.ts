@@ -56,6 +56,8 @@ export const MAX_IGNORED_NAMES = 50;
 export const MAX_GUARD_RULES = 64;
 /** A failpoint that nobody disarms; as long as any other rehearsed fault. */
 export const MAX_FAILPOINT_MS = 60 * 60 * 1000;
+/** Copies of a shard on one machine beyond this only cost memory. */
+export const MAX_REPLICAS = 4;
 /** Clients listed, entries of a log: one answer of a few megabytes. */
 export const MAX_CLIENTS_LISTED = 10_000;
 /** A measurement that takes longer would outlive the patience of HTTP clients. */

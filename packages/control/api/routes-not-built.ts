@@ -19,10 +19,6 @@ export const NOT_BUILT_ROUTES: readonly Route[] = [
   ...action('export', 'Export is not built yet. Read the data with a client.'),
   ...action('forceUnlink', 'Geo-replication is not built: there is no group to leave.'),
   ...action('forceLinkToReplicationGroup', 'Geo-replication is not built: there is no group.'),
-  ...action(
-    'upgradeDBRedisVersion',
-    'Upgrading the engine of a running database is not built yet. A new database gets the newest engine.',
-  ),
   ...empty(`${DATABASE_PATH}/accessPolicyAssignments`, (call) => databaseOf(call)),
   ...each(
     `${DATABASE_PATH}/accessPolicyAssignments/:name`,

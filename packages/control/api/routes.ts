@@ -8,6 +8,7 @@ import { DISCOVERY_ROUTES } from './routes-discovery.ts';
 import { FAILOVER_ROUTES } from './routes-failover.ts';
 import { FAILPOINT_ROUTES } from './routes-failpoint.ts';
 import { GROUP_ROUTES } from './routes-groups.ts';
+import { MAINTENANCE_ROUTES } from './routes-maintenance.ts';
 import { NOT_BUILT_ROUTES } from './routes-not-built.ts';
 import { OBSERVE_ROUTES } from './routes-observe.ts';
 import { OPERATION_ROUTES } from './routes-operations.ts';
@@ -19,6 +20,7 @@ export const ROUTES: readonly Route[] = [
   ...CERTIFICATE_ROUTES,
   ...FAILOVER_ROUTES,
   ...FAILPOINT_ROUTES,
+  ...MAINTENANCE_ROUTES,
   ...OBSERVE_ROUTES,
   ...CLUSTER_ROUTES,
   ...DATABASE_ROUTES,

@@ -16,6 +16,7 @@ const port = Number(new URL(rig.api.http ?? '').port);
 const context = () => ({
   service: rig.resources,
   skus: rig.resources,
+  maintenance: rig.maintenance,
   certificates: NO_CERTIFICATES,
   observe: NOTHING_TO_SEE,
   token: TOKEN,

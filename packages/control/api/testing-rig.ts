@@ -9,7 +9,13 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import type { Room } from '../catalog/capacity.ts';
 import { ControlError } from '../errors.ts';
-import { catalogueOn, kernelPorts, Resources } from '../resources/index.ts';
+import {
+  catalogueOn,
+  kernelPorts,
+  MaintenanceDesk,
+  type ResourceDeps,
+  Resources,
+} from '../resources/index.ts';
 import type { ClusterRecord, OperationRecord } from '../store/index.ts';
 import { openDatabase, Store } from '../store/index.ts';
 import type { ApiContext } from './context.ts';
@@ -40,6 +46,7 @@ export interface Rig {
   readonly api: RunningApi;
   readonly store: Store;
   readonly resources: Resources;
+  readonly maintenance: MaintenanceDesk;
   readonly sub: string;
   readonly log: { level: string; message: string; data: Record<string, unknown> }[];
   /** How the stand-in ends what it is woken for. */
@@ -107,7 +114,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       for (const operation of store.openOperations()) endOperation(store, operation, executor);
     },
   };
-  const resources = new Resources(store, {
+  const deps: ResourceDeps = {
     subscriptionId: sub,
     catalogue: catalogueOn({ cores: 2, miniature: options.miniature ?? null }, () => rig.room),
     ports: kernelPorts,
@@ -126,13 +133,17 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     releaseCluster: (cluster) => rig.cluster.release(cluster),
     status: () => statusDocument(home),
     shards: () => [],
+    engine: () => 'valkey 9.1.2',
     problems: () => [],
     log: (level, message, data) => rig.log.push({ level, message, data }),
-  });
+  };
+  const resources = new Resources(store, deps);
+  const maintenance = new MaintenanceDesk(store, deps);
   const api = await startApi(
     {
       service: resources,
       skus: resources,
+      maintenance,
       certificates: NO_CERTIFICATES,
       observe: NOTHING_TO_SEE,
       token: TOKEN,
@@ -156,6 +167,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     api,
     store,
     resources,
+    maintenance,
     sub,
     executor,
     call,

@@ -110,6 +110,7 @@ export function databaseView(
         guard: settings.guard,
         readFrom: settings.readFrom ?? 'primary',
         config: database.config,
+        replicas: sizing.replicas,
         idleTimeoutMinutes: settings.idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES,
         sizing,
         miniature: sizing.scaled,

@@ -54,11 +54,5 @@ export function clusterWarnings(cluster: ClusterRecord): Warning[] {
       });
     }
   }
-  if (cluster.echoed['maintenanceConfiguration'] !== undefined) {
-    warnings.push({
-      code: 'maintenance-recorded',
-      message: 'maintenanceConfiguration is recorded only: nothing is maintained unasked here.',
-    });
-  }
   return warnings;
 }

@@ -29,6 +29,8 @@ export interface DatabaseUsers {
   /** SHA-256 of each access key, lower-case hexadecimal. */
   readonly keyHashes: readonly string[];
   readonly secrets: InternalSecrets;
+  /** Commands that not every engine of the database knows: refused by those that do. */
+  readonly unshared?: readonly string[];
 }
 
 /**
@@ -40,7 +42,10 @@ export interface DatabaseUsers {
  */
 export function engineUsers(database: DatabaseUsers, commands: CommandNames): AclUser[] {
   const { policy, accessKeys, azureStrict, guard, keyHashes, secrets } = database;
-  const rules = clientRules(policy, azureStrict, commands, alwaysRefused(guard));
+  const rules = clientRules(policy, azureStrict, commands, [
+    ...alwaysRefused(guard),
+    ...(database.unshared ?? []),
+  ]);
   const direct = policy === 'OSSCluster' ? accessKeys : 'Disabled';
   const everything = ['~*', '&*', '+@all'];
   return [

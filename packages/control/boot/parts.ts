@@ -14,10 +14,12 @@ import { readSizingMachine } from '../catalog/machine.ts';
 import { Databases, systemClock } from '../databases/index.ts';
 import { LocalFleet } from '../endpoints/fleet.ts';
 import { distinctHosts } from '../listen.ts';
-import { ConnectionAudit, Observe, type ObserveDeps } from '../observe/index.ts';
+import { Observe } from '../observe/index.ts';
 import {
   catalogueOn,
   kernelPorts,
+  MaintenanceDesk,
+  type ResourceDeps,
   Resources,
   type RoomView,
   watchRoom,
@@ -42,9 +44,9 @@ export interface Parts {
   readonly fleet: LocalFleet;
   readonly databases: Databases;
   readonly resources: Resources;
+  readonly maintenance: MaintenanceDesk;
   readonly room: RoomView;
   readonly observe: Observe;
-  readonly audit: ConnectionAudit;
   api: RunningApi | null;
 }
 
@@ -165,7 +167,7 @@ export async function assemble(given: Given): Promise<Parts> {
           },
         }),
   };
-  const resources = new Resources(store, {
+  const resourceDeps: ResourceDeps = {
     subscriptionId: subscriptionOf(store),
     catalogue: catalogueOn(machine, room.current),
     ports: kernelPorts,
@@ -182,10 +184,13 @@ export async function assemble(given: Given): Promise<Parts> {
     releaseCluster: (cluster) => authority.remove(cluster.id),
     status: given.status,
     shards: (id) => databases.shards(id),
+    engine: () => `${engine.build.name} ${engine.build.version}`,
     problems: (id) => databases.problems(id),
     log,
-  });
-  const looking: Omit<ObserveDeps, 'fleet'> = {
+  };
+  const resources = new Resources(store, resourceDeps);
+  const observe = new Observe({
+    fleet,
     database: (id) => store.databaseById(id),
     databases: () =>
       store
@@ -195,13 +200,7 @@ export async function assemble(given: Given): Promise<Parts> {
         ),
     askEngines: (id, ask) => databases.askEngines(id, ask),
     now: Date.now,
-  };
-  const observe = new Observe({ ...looking, fleet });
-  const audit = new ConnectionAudit({
-    ...looking,
-    write: (entry) => log('info', `shard ${entry.kind}`, entry),
   });
-  audit.start();
   const certificates = new Certificates({
     store,
     authority,
@@ -219,9 +218,9 @@ export async function assemble(given: Given): Promise<Parts> {
     fleet,
     databases,
     resources,
+    maintenance: new MaintenanceDesk(store, resourceDeps),
     room,
     observe,
-    audit,
     api: null,
   };
 }

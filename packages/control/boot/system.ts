@@ -110,7 +110,7 @@ export class System {
       status: () => this.#status(),
       reloadApi: async () => this.#assembled().api?.reload(await authority.api()),
     });
-    const { databases, resources } = this.#parts;
+    const { databases, resources, maintenance } = this.#parts;
     await step(
       this.#say,
       'adopt',
@@ -119,6 +119,7 @@ export class System {
         const { adopted } = await passing('adopt-databases', () => databases.start());
         heed(fleet, databases, this.#log);
         resources.start();
+        maintenance.start();
         return adopted;
       },
       (adopted) => found(store.databases().length, adopted),
@@ -159,7 +160,7 @@ export class System {
     }
     await step(this.#say, 'stop-api', 'Management API closed', async () => {
       await parts.api?.stop();
-      parts.audit.stop();
+      parts.maintenance.stop();
       await parts.resources.stop();
       parts.room.stop();
     });
@@ -210,6 +211,7 @@ export class System {
       {
         service: parts.resources,
         skus: parts.resources,
+        maintenance: parts.maintenance,
         certificates: parts.certificates,
         observe: parts.observe,
         token: parts.token,

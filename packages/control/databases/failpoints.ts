@@ -27,6 +27,9 @@ export const STEPS: Readonly<Record<Action['kind'], StepLife>> = {
   'finish-handover': 'rare',
   'undo-handover': 'rare',
   'end-handover': 'rare',
+  'wish-handover': 'maintain',
+  renew: 'maintain',
+  'end-maintenance': 'maintain',
   adopt: 'rare',
   'give-up': 'rare',
   follow: 'rare',
@@ -89,6 +92,7 @@ export type StepLife =
   | 'flush'
   | 'failover'
   | 'handover'
+  | 'maintain'
   | 'scale'
   | 'stop'
   | 'restart'

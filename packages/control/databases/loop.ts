@@ -130,8 +130,9 @@ export class DatabaseLoop extends DatabaseRecords {
   }
 
   /** How it is seen now; null when it is not watched. */
-  sighting(id: string): Sighting | null {
-    return this.#watches.get(id)?.sighting() ?? null;
+  sighting(id: string): (Sighting & { readonly residentBytes: number }) | null {
+    const watch = this.#watches.get(id);
+    return watch === undefined ? null : { ...watch.sighting(), residentBytes: watch.memory };
   }
 
   /** What is seen of the batch of slots under way; null when there is none. */

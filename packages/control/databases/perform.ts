@@ -6,6 +6,7 @@ import { addReplica, layOut } from './steps/allocate.ts';
 import { configure, follow, meet, noteCopy } from './steps/converge.ts';
 import { handOver } from './steps/handover.ts';
 import { endHandover, finishHandover, undoHandover } from './steps/handover-end.ts';
+import { endMaintenance, renew, wishHandover } from './steps/maintain.ts';
 import {
   beginMove,
   cancelMove,
@@ -47,6 +48,12 @@ function act(loop: DatabaseLoop, action: Action): Promise<void> {
       return finishHandover(loop, action.shard);
     case 'undo-handover':
       return undoHandover(loop, action.shard, action.reason);
+    case 'wish-handover':
+      return wishHandover(loop, action.shard, action.instance);
+    case 'renew':
+      return renew(loop, action.instance);
+    case 'end-maintenance':
+      return endMaintenance(loop);
     case 'end-handover':
       return endHandover(loop, action.shard, action.problem);
     case 'adopt':

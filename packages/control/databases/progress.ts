@@ -11,6 +11,7 @@ import { passing } from './failpoints.ts';
 import { FAILING_FOR_MS, FLUSH_DEADLINE_MS, REFUSED_FOR_MS, WAITS_SHOWN } from './limits.ts';
 import type { DatabaseLoop } from './loop.ts';
 import { isPlanned, plannedSteps, wishNext } from './planned-failover.ts';
+import type { Failure } from './problems.ts';
 import { type StepState, scalingSteps } from './scaling-progress.ts';
 
 /** Called after each plan: updates open operations, does what is theirs alone, ends the hopeless. */
@@ -37,6 +38,13 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
       } else if (isPlanned(operation)) wishNext(loop, operation, view);
       continue;
     }
+    if (operation.kind === 'Maintain') {
+      const error = view.database.maintenance === null ? null : loop.failure;
+      if (error !== null && hopeless(loop, loop.ageOf(operation.id))) {
+        store.write(() => failOperation(loop, operation.id, stuck(error)));
+      }
+      continue;
+    }
     const creating = view.database.provisioningState === 'Creating';
     const age = loop.ageOf(operation.id);
     if (creating && operation.kind === 'CreateDatabase' && age > CREATE_DEADLINE_MS) {
@@ -53,6 +61,7 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
 function stepsFor(operation: OperationRecord, view: View): StepState[] {
   if (operation.kind === 'DeleteDatabase') return removalSteps(view);
   if (isPlanned(operation)) return plannedSteps(operation, view);
+  if (operation.kind === 'Maintain') return maintenanceSteps(operation, view);
   if (operation.kind === 'Failover') return failoverSteps(operation, view);
   return scalingSteps(operation, view) ?? runningSteps(view);
 }
@@ -65,6 +74,21 @@ function failoverSteps(operation: OperationRecord, view: View): StepState[] {
     done: shard.phase === 'serving',
     detail: shard.phase === 'serving' ? '' : shard.reason.code,
   }));
+}
+
+function maintenanceSteps(operation: OperationRecord, view: View): StepState[] {
+  const all = Number(operation.input['processes'] ?? 0);
+  const { maintenance } = view.database;
+  const left = maintenance?.pending.length ?? 0;
+  const name = 'Make every process anew, one at a time';
+  return [{ name, done: maintenance === null, detail: `${Math.max(0, all - left)} of ${all}` }];
+}
+
+function stuck({ code, message }: Failure): StateReason {
+  return {
+    code,
+    message: `Maintenance does not get on (${message}). What was made anew stays so; ask for it again when the cause is mended.`,
+  };
 }
 
 function runningSteps(view: View): StepState[] {
@@ -181,6 +205,9 @@ export function endOperations(
 /** In a transaction: one operation ends with this reason, if it has not ended yet. */
 export function failOperation(loop: DatabaseLoop, id: string, error: StateReason): void {
   endOperations(loop, (operation) => operation.id === id, error);
+  const database = loop.database();
+  if (database.maintenance?.operation !== id) return;
+  loop.deps.store.putDatabase({ ...database, maintenance: null });
 }
 
 /**
@@ -227,7 +254,11 @@ function hopeless(loop: DatabaseLoop, ageMs: number): boolean {
 }
 
 /** What an engine answers that understood and does not want; everything else may pass. */
-const REFUSALS: ReadonlySet<string> = new Set(['engine-refused', 'engine-permission']);
+const REFUSALS: ReadonlySet<string> = new Set([
+  'engine-refused',
+  'engine-permission',
+  'EngineDowngradeUnsafe',
+]);
 
 /** The operation ends and says why. The loop goes on trying: what has changed since may let it through. */
 function failUpdate(loop: DatabaseLoop): void {

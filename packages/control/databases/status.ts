@@ -7,7 +7,7 @@ import { clientPort } from './view.ts';
 export function shardStatus(
   shard: ShardRecord,
   instances: readonly InstanceRecord[],
-  sighting: (id: string) => Sighting | null,
+  sighting: (id: string) => (Sighting & { readonly residentBytes: number }) | null,
 ): ShardStatus {
   const primary = instances.find((i) => i.id === shard.primary);
   const head = primary === undefined ? null : (sighting(primary.id)?.facts?.offset ?? null);
@@ -22,7 +22,7 @@ export function shardStatus(
 function instanceStatus(
   shard: ShardRecord,
   instance: InstanceRecord,
-  seen: Sighting | null,
+  seen: (Sighting & { readonly residentBytes: number }) | null,
   head: number | null,
 ): InstanceStatus {
   const facts = seen?.condition === 'answering' ? seen.facts : null;
@@ -35,6 +35,7 @@ function instanceStatus(
     lagBytes:
       facts === null || isPrimary || head === null ? null : Math.max(0, head - facts.offset),
     usedMemoryBytes: facts?.usedMemoryBytes ?? null,
+    residentBytes: facts === null ? null : (seen?.residentBytes ?? null),
     keys: facts?.keys ?? null,
   };
 }

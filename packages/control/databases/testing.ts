@@ -14,6 +14,7 @@ import {
   LocalNode,
   type LocalNodeOptions,
   type ProcessRef,
+  type ProvisionOptions,
 } from '../../engine/index.ts';
 import { eventually, Guard, testEngine } from '../../engine/testing.ts';
 import { newInternalSecrets } from '../auth/internal.ts';
@@ -97,15 +98,18 @@ export interface World {
   delete(databaseId: string): void;
   /** Another control process on the same records, which does nothing yet. */
   rival(): Databases;
-  /** A control process that died: nothing is told to anybody; then another one. */
-  restart(): Promise<void>;
+  /** A control process that died: nothing is told to anybody; then another one, of this engine. */
+  restart(engine?: ProvisionOptions): Promise<void>;
 }
 
-export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
+export async function world(
+  t: Pick<TestContext, 'after'>,
+  startedWith: ProvisionOptions = {},
+): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'cinnabar-'));
   const guard = new Guard(folder);
-  const engine = await testEngine();
-  const node = new WatchedNode({ id: 'local', dataRoot: join(folder, 'data'), engine }, guard);
+  let engine = await testEngine(startedWith);
+  let node = new WatchedNode({ id: 'local', dataRoot: join(folder, 'data'), engine }, guard);
   mkdirSync(join(folder, 's'), { mode: 0o700 });
   const store = new Store(openDatabase(join(folder, 'store.db')), plain, Date.now);
   const authority = await Authority.open({ home: folder });
@@ -149,7 +153,9 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
   };
   const self: World = {
     store,
-    node,
+    get node() {
+      return node;
+    },
     folder,
     databases: await start(),
     views: () => views,
@@ -234,8 +240,12 @@ export async function world(t: Pick<TestContext, 'after'>): Promise<World> {
       );
       self.databases.wake(databaseId);
     },
-    async restart() {
+    async restart(other) {
       await self.databases.detach();
+      if (other !== undefined) {
+        engine = await testEngine(other);
+        node = new WatchedNode({ id: 'local', dataRoot: join(folder, 'data'), engine }, guard);
+      }
       self.databases = await start();
     },
   };

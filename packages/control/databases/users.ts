@@ -22,16 +22,38 @@ export function databaseUsers(records: DatabaseRecords): DatabaseUsers {
   };
 }
 
+/** What the rules of one engine are made from. */
+export interface KnownCommands {
+  /** Null: those of the version that is started now. */
+  readonly own: CommandNames | null;
+  /** It knows them, and another engine of the database does not. */
+  readonly unshared: readonly string[];
+}
+
+const ALONE: KnownCommands = { own: null, unshared: [] };
+
 /**
- * Commands of the engine that runs there, null when it is of the version that is started now. One
- * that was adopted may be older or newer: rules of another version would fail, or leave a command
- * open that only it has.
+ * An engine that was adopted may be older or newer than what is started now: rules of another version
+ * would fail, or leave a command open that only it has. And while two versions run side by side a newer
+ * primary must not be given what its older replica cannot follow: that one would log an error, stay
+ * connected, and lack the write when it takes over (engine rule 10).
  */
-export async function commandsOf(loop: DatabaseLoop, id: string): Promise<CommandNames | null> {
+export async function commandsOf(loop: DatabaseLoop, id: string): Promise<KnownCommands> {
   const { engine } = loop.deps.node;
-  const watch = loop.watch(id);
-  if (watch.sighting().facts?.version === `${engine.name} ${engine.version}`) return null;
-  return watch.link.commands(VERB_DEADLINE_MS);
+  const { link } = loop.watch(id);
+  const mine = loop.instance(id).engine;
+  const others = loop.instances().filter((i) => i.phase === 'running' && i.engine !== mine);
+  if (others.length === 0) {
+    if (mine === `${engine.name} ${engine.version}`) return ALONE;
+    return { own: await link.commands(VERB_DEADLINE_MS), unshared: [] };
+  }
+  const [own, ...theirs] = await Promise.all(
+    [link, ...others.map((other) => loop.watch(other.id).link)].map((each) =>
+      each.commands(VERB_DEADLINE_MS),
+    ),
+  );
+  const unshared = [...(own ?? [])].filter((name) => theirs.some((known) => !known.has(name)));
+  return { own: own ?? null, unshared };
 }
 
 /** Who runs commands of clients in an engine: they themselves, and the endpoint for them. */
@@ -44,10 +66,10 @@ const FOR_CLIENTS: readonly string[] = [CLIENT_USER, INTERNAL_USERS.endpoint];
 export function usersOf(
   records: DatabaseRecords,
   clients: boolean,
-  commands: CommandNames | null = null,
+  commands: KnownCommands = ALONE,
 ): AclUser[] {
   return records.deps
-    .users(databaseUsers(records), commands)
+    .users({ ...databaseUsers(records), unshared: commands.unshared }, commands.own)
     .map((user) =>
       clients || !FOR_CLIENTS.includes(user.name) ? user : { ...user, enabled: false },
     );

@@ -106,6 +106,12 @@ export type Action =
   | { readonly kind: 'finish-handover'; readonly shard: number }
   /** The switch cannot be finished, and the successor can do nothing any more: the old one stays. */
   | { readonly kind: 'undo-handover'; readonly shard: number; readonly reason: string }
+  /** Record the wish that this one takes over: its primary is to be made anew. */
+  | { readonly kind: 'wish-handover'; readonly shard: number; readonly instance: string }
+  /** A replica is made anew: clients that read from it go elsewhere, then its process is ended. */
+  | { readonly kind: 'renew'; readonly instance: string }
+  /** Every process is another one now. */
+  | { readonly kind: 'end-maintenance' }
   /** The wish for a switch ends: fulfilled (`problem` null), or given up. */
   | { readonly kind: 'end-handover'; readonly shard: number; readonly problem: StateReason | null }
   /** Commit: the engines chose this one while nobody looked. */
@@ -173,7 +179,9 @@ export type FenceReason =
   | 'stray'
   | 'dismissed'
   /** It did not answer, or not as it should, in the middle of a planned switch. */
-  | 'switch';
+  | 'switch'
+  /** It is made anew, as asked. */
+  | 'maintenance';
 
 /** A named "not yet". The user reads the reason. */
 export interface Wait {

@@ -8,6 +8,7 @@
  * actions that block the shard beside them.
  */
 import type { InstanceRecord } from '../store/records.ts';
+import { planMaintenance } from './maintenance.ts';
 import { type Action, type Plan, UNSEEN, type View, type Wait } from './model.ts';
 import { planShard } from './shard.ts';
 import { planSlots } from './slots.ts';
@@ -22,9 +23,12 @@ export function plan(view: View): Plan {
     actions.push(...part.actions);
     waits.push(...part.waits);
   }
-  const slots = planSlots(view);
-  actions.push(...slots.actions);
-  waits.push(...slots.waits);
+  // Only what nothing else is to be done for: every other step may be about the same copy.
+  const calm = actions.length === 0 ? planMaintenance(view) : { actions: [], waits: [] };
+  for (const part of [planSlots(view), calm]) {
+    actions.push(...part.actions);
+    waits.push(...part.waits);
+  }
   const busy = new Set(actions.map(subject));
   for (const instance of view.instances) {
     if (needsSettings(view, instance) && !busy.has(instance.id)) {

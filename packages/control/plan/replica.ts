@@ -16,7 +16,6 @@ export function planReplica(
 ): void {
   const { view, seen, act, wait } = context;
   if (replica.phase === 'leaving') return act({ kind: 'remove', instance: replica.id });
-  if (view.database.sizing.replicas === 0) return act({ kind: 'dismiss', instance: replica.id });
   if (replica.phase !== 'running') {
     // Its primary has one place for a child process, and a batch of slots needs it.
     if (inMove(view, context.shard)) return wait('slots-moving');

@@ -112,6 +112,7 @@ function view(
     settings: { policy: 'EnterpriseCluster' },
     sizing: { replicas: 1 },
     scaling: null,
+    maintenance: null,
     config: {},
   } as unknown as DatabaseRecord;
   return {

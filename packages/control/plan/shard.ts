@@ -7,6 +7,7 @@ import { type Candidates, candidates, fitness } from './candidate.ts';
 import { fenceIfHung, type ShardContext, startWhenDue } from './context.ts';
 import { planHandover, planSwitching } from './handover.ts';
 import { BOOT_GRACE_MS, DRAIN_POLL_MS, STRAY_GRACE_MS, WAIT_POLL_MS } from './limits.ts';
+import { replicasWanted } from './maintenance.ts';
 import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
 import { planReplica } from './replica.ts';
 import { covers, subtract } from './slot-ranges.ts';
@@ -129,14 +130,27 @@ function planServing(context: ShardContext): void {
       members.map((i) => i.id),
     );
   }
+  const wanted = replicasWanted(context.view, shard);
+  const surplus = beyond(wanted, members, primary);
   for (const instance of members) {
-    if (instance.id !== primary.id) planReplica(context, primary, sight.facts, instance);
+    if (surplus.has(instance.id)) act({ kind: 'dismiss', instance: instance.id });
+    else if (instance.id !== primary.id) planReplica(context, primary, sight.facts, instance);
   }
   const staying = members.filter((i) => i.phase !== 'leaving').length;
-  if (staying < 1 + context.view.database.sizing.replicas) {
-    return act({ kind: 'add-replica', shard: shard.index });
-  }
+  if (staying < 1 + wanted) return act({ kind: 'add-replica', shard: shard.index });
   planHandover(context, primary, sight.facts);
+}
+
+/** Replicas that are not wanted: those first that hold no whole copy. */
+function beyond(
+  wanted: number,
+  members: readonly InstanceRecord[],
+  primary: InstanceRecord,
+): ReadonlySet<string> {
+  const replicas = members.filter((i) => i.id !== primary.id && i.phase !== 'leaving');
+  const worth = (i: InstanceRecord) => (i.synced ? 2 : 0) + (i.phase === 'running' ? 1 : 0);
+  const best = [...replicas].sort((a, b) => worth(b) - worth(a));
+  return new Set(best.slice(wanted).map((i) => i.id));
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 import { ControlError } from '../errors.ts';
 import type { ClusterRecord, DatabaseRecord, OperationRecord, Store } from '../store/index.ts';
-import { isOpen, type Stamp } from './operations.ts';
+import { endOperation, isOpen, type Stamp } from './operations.ts';
 
 export interface Cancellation {
   readonly cluster: ClusterRecord;
@@ -34,7 +34,7 @@ export function decideCancel(
     throw new ControlError(
       'OperationNotCancelable',
       409,
-      `Operation ${asked.id} (${asked.kind}) cannot be canceled: only a change of the number of shards can, while slots are moving. It ends by itself.`,
+      `Operation ${asked.id} (${asked.kind}) cannot be canceled: only maintenance can, and a change of the number of shards while slots are moving. It ends by itself.`,
     );
   }
   if (scaling.canceled) {
@@ -90,6 +90,7 @@ export function cancelOperation(store: Store, id: string, stamp: Stamp): Operati
       : asked.kind === 'UpdateDatabase'
         ? asked
         : null;
+  if (asked.kind === 'Maintain' && isOpen(asked)) return stopMaintenance(store, asked, stamp);
   const database = child?.databaseId == null ? null : store.databaseById(child.databaseId);
   const cluster = database === null ? null : store.clusterById(database.clusterId);
   const decision = decideCancel(asked, child, database, cluster, stamp.now);
@@ -109,4 +110,29 @@ export function cancelOperation(store: Store, id: string, stamp: Stamp): Operati
     });
   });
   return store.operation(id) ?? asked;
+}
+
+/** No further process is touched; one whose turn has begun comes back by itself. */
+function stopMaintenance(store: Store, asked: OperationRecord, stamp: Stamp): OperationRecord {
+  const message = `${stamp.actor.name} canceled maintenance: what was made anew stays so.`;
+  const error = { code: 'Canceled', message };
+  const ended = endOperation(asked, 'Canceled', stamp.now, error);
+  store.write(() => {
+    const database = store.databaseById(asked.databaseId ?? '');
+    if (database?.maintenance?.operation === asked.id) {
+      store.putDatabase({ ...database, maintenance: null });
+    }
+    store.putOperation(ended);
+    store.addEvent({
+      reason: 'operation-canceled',
+      severity: 'warning',
+      message,
+      clusterId: asked.clusterId,
+      databaseId: asked.databaseId,
+      shard: null,
+      instance: null,
+      data: { operation: asked.id, correlationId: stamp.actor.correlationId },
+    });
+  });
+  return ended;
 }

@@ -32,6 +32,8 @@ export interface ResourceDeps {
   releaseCluster(cluster: ClusterRecord): Promise<void>;
   status(): SystemStatus;
   shards(databaseId: string): ShardStatus[];
+  /** What a start of an engine would run now: 'valkey 9.1.2'. */
+  engine(): string;
   problems(databaseId: string): Problem[];
   log(level: 'info' | 'warn' | 'error', message: string, data: Record<string, unknown>): void;
 }

@@ -19,10 +19,12 @@ import type {
   Sizing,
 } from '../store/records.ts';
 import type { Catalogue } from './catalogue.ts';
+import { replicasOf } from './decide-database.ts';
 import { clusterId, databaseId, normalLocation } from './ids.ts';
 import { MAX_CLUSTERS } from './limits.ts';
 import { refuseWhenBusy, type Stamp, startOperation } from './operations.ts';
 import { checkLocation, checkTags, checkZones } from './rules.ts';
+import { checkWindows } from './windows.ts';
 
 export interface ClusterSituation {
   readonly subscriptionId: string;
@@ -83,6 +85,7 @@ export function decideCluster(
   if (current === null) requireName(clusterNameProblem(input.name), 'name');
   checkLocation(input.location);
   if (input.tags !== null) checkTags(input.tags);
+  checkWindows(input.echoed['maintenanceConfiguration']);
   const { sku, capacity } = catalogue.offer(input.sku, input.capacity);
   const choice = { sku: sku.name, capacity, highAvailability: input.highAvailability };
 
@@ -244,7 +247,7 @@ function changedSizing(
     const used = { usedBytes, usedInAllBytes, movesSlots };
     const start = { current: database.sizing, capacity, policy, others, ...used };
     const scaled = catalogue.requireScaling(start, choice.sku, choice.capacity);
-    sizing = { ...scaled, replicas: choice.highAvailability ? 1 : 0 };
+    sizing = { ...scaled, replicas: replicasOf(choice.highAvailability, database.settings) };
   }
   catalogue.requireRoom(sizing, policy, others);
   return sizing;

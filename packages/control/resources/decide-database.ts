@@ -8,6 +8,7 @@ import type {
   DatabaseSettings,
   OperationRecord,
   PortClaim,
+  Sizing,
 } from '../store/records.ts';
 import type { Catalogue } from './catalogue.ts';
 import { decidePort, type PortSituation } from './decide-port.ts';
@@ -23,6 +24,8 @@ export interface DatabaseSituation {
   /** Unfinished operations of the cluster and its database. */
   readonly open: readonly OperationRecord[];
   readonly ports: PortSituation;
+  /** What the others may use of this machine. */
+  readonly others: readonly Sizing[];
 }
 
 export interface DatabaseDecision {
@@ -44,7 +47,10 @@ export function decideDatabase(
   const { cluster, current, catalogue } = situation;
   const { sku, capacity, highAvailability } = cluster;
   const { policy } = input.settings;
-  const sizing = catalogue.sizing({ sku, capacity, highAvailability, policy });
+  const sizing = {
+    ...catalogue.sizing({ sku, capacity, highAvailability, policy }),
+    replicas: replicasOf(highAvailability, input.settings),
+  };
   checkGuard(input.settings);
   checkReadFrom(input.settings);
   return current === null
@@ -95,6 +101,7 @@ function create(
     port,
     sizing,
     scaling: null,
+    maintenance: null,
     provisioningState: 'Creating',
     resourceState: 'Creating',
     reason: queued
@@ -147,7 +154,7 @@ function update(
   const database: DatabaseRecord = {
     ...current,
     settings: input.settings,
-    sizing: neverRan ? sizing : { ...current.sizing, bandwidthMbps: sizing.bandwidthMbps },
+    sizing: neverRan ? sizing : resized(situation, current, sizing),
     provisioningState: neverRan ? 'Creating' : 'Updating',
     resourceState: neverRan ? 'Creating' : 'Updating',
     reason: { code: neverRan ? 'creating' : 'updating', message: 'A change was accepted.' },
@@ -169,12 +176,31 @@ function update(
   };
 }
 
+/** Its figures stay as they were made, but for what the database itself chooses. */
+function resized(
+  { catalogue, others }: DatabaseSituation,
+  { sizing, settings }: DatabaseRecord,
+  { bandwidthMbps, replicas }: Sizing,
+): Sizing {
+  const next = { ...sizing, bandwidthMbps, replicas };
+  if (replicas > sizing.replicas) catalogue.requireRoom(next, settings.policy, others);
+  return next;
+}
+
+/** Copies beside each primary. */
+export function replicasOf(
+  highAvailability: boolean,
+  { replicas }: Pick<DatabaseSettings, 'replicas'>,
+): number {
+  return highAvailability ? (replicas ?? 1) : 0;
+}
+
 function refusePolicyChange(current: DatabaseRecord, input: DatabaseInput): void {
   const from = current.settings.policy;
   const to = input.settings.policy;
   if (from === to) return;
   // Both are clusters of the same engines: only the way in is another one.
-  if (from !== 'NoCluster' && to !== 'NoCluster') return;
+  if (from !== 'NoCluster' && to !== 'NoCluster') return refusePlaintext(current, input);
   if (from === 'NoCluster') {
     throw new ControlError(
       'NotImplemented',
@@ -187,6 +213,18 @@ function refusePolicyChange(current: DatabaseRecord, input: DatabaseInput): void
     'InvalidParameter',
     400,
     `clusteringPolicy is ${from} and cannot become ${to}: the shards of a cluster cannot become one server. OSSCluster and EnterpriseCluster can become each other.`,
+    'properties.clusteringPolicy',
+  );
+}
+
+/** Shards have a port without TLS from their start on, or none. */
+function refusePlaintext({ settings }: DatabaseRecord, input: DatabaseInput): void {
+  const all = [settings.clientProtocol, input.settings.clientProtocol];
+  if (!all.includes('Plaintext')) return;
+  throw new ControlError(
+    'NotImplemented',
+    501,
+    `Moving a Plaintext database from ${settings.policy} to ${input.settings.policy} is not built: its shards would need other ports. With clientProtocol Encrypted it is done at once.`,
     'properties.clusteringPolicy',
   );
 }

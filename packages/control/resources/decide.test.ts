@@ -95,7 +95,7 @@ function around(
     describe: String,
     ownerName: String,
   };
-  return { subscriptionId: 's', catalogue, cluster, current, open, ports };
+  return { subscriptionId: 's', catalogue, cluster, current, open, ports, others: [] };
 }
 
 function refusal(work: () => unknown): [string, number] {

@@ -19,6 +19,17 @@ export const MAX_GROUPS = 980;
 /** How often memory and disk of the machine are read for capacity checks. */
 export const ROOM_INTERVAL_MS = 2_000;
 
+/** Maintenance windows, as in Azure. */
+export const LEAST_WINDOWS = 2;
+export const LEAST_WINDOW_MINUTES = 4 * 60;
+export const MOST_WINDOW_MINUTES = 24 * 60;
+export const LEAST_WINDOWS_MINUTES = 18 * 60;
+/** How often it is looked whether a window is open. */
+export const CALENDAR_INTERVAL_MS = 30_000;
+/** A process of so many bytes that takes so many times what it uses is better made anew. */
+export const FRAGMENTED_FROM_BYTES = 256 * 1024 * 1024;
+export const FRAGMENTED_RATIO = 1.5;
+
 /**
  * How often cluster operations that wait for a database are looked at; only while there are any.
  * A database's loop has no signal for every end, and a client should not wait longer for it.

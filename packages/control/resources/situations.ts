@@ -62,6 +62,10 @@ export class Situations {
       cluster,
       current: this.#store.databases(clusterId)[0] ?? null,
       open: this.open(clusterId),
+      others: this.#store
+        .clusters()
+        .filter((each) => each.id !== clusterId)
+        .map((each) => this.promised(each)),
       ports: {
         claims: this.#store.ports(),
         listening: this.#deps.ports.listening(),

@@ -67,6 +67,7 @@ export function newDatabase(
       scaled: null,
     },
     scaling: null,
+    maintenance: null,
     config: {},
     provisioningState: 'Creating',
     resourceState: 'Creating',

@@ -75,7 +75,8 @@ export class Scenario {
     else if (dice < 0.6) this.#busyOne();
     else if (dice < 0.7) this.#stage.crash('by SIGKILL');
     else if (dice < 0.8) this.create();
-    else if (dice < 0.84) this.#update();
+    else if (dice < 0.825) this.#maintain();
+    else if (dice < 0.85) this.#update();
     else if (dice < 0.89) this.#rescale();
     else if (dice < 0.9) this.#loadFunctions();
     else if (dice < 0.94) this.#flush();
@@ -224,9 +225,7 @@ export class Scenario {
       sizing: {
         ...database.sizing,
         replicas: this.#stage.random.chance(0.5)
-          ? database.sizing.replicas === 0
-            ? 1
-            : 0
+          ? this.#stage.random.between(0, 2)
           : database.sizing.replicas,
         maxMemoryBytes: this.#stage.random.between(10, 99) * 1_000_000,
       },
@@ -237,6 +236,22 @@ export class Scenario {
       this.#stage.store.putOperation(
         newOperation(`o${++this.#names}`, 'UpdateDatabase', next, this.#stage.clock.now()),
       );
+    });
+    this.#stage.wake(database.id);
+  }
+
+  /** Every process is to be made anew. */
+  #maintain(): void {
+    const { random, clock, store } = this.#stage;
+    const database = random.pick(this.#alive());
+    if (this.#stage.away() || database?.provisioningState !== 'Succeeded') return;
+    if (database.maintenance !== null) return;
+    const operation = newOperation(`o${++this.#names}`, 'Maintain', database, clock.now());
+    const pending = store.instances(database.id).map((each) => each.id);
+    this.#stage.say(`+ ${database.id} is maintained: ${pending.length} processes`);
+    store.write(() => {
+      store.putDatabase({ ...database, maintenance: { operation: operation.id, pending } });
+      store.putOperation({ ...operation, input: { processes: pending.length } });
     });
     this.#stage.wake(database.id);
   }

@@ -52,6 +52,7 @@ test('schema 1 comes forward to what this build knows, and a copy of it is kept'
     settings: { azureStrict: true, guard: [] },
     scaling: null,
     config: {},
+    maintenance: null,
   });
   db.close();
   assert.equal(versionOf(file), MIGRATIONS.length);

@@ -5,6 +5,9 @@
 
 import type { GuardRule, Policy } from '../../endpoint/control-protocol.ts';
 import type { AclUser, ProcessRef, SlotRange } from '../../engine/contract.ts';
+import type { Maintenance, Scaling } from './change-records.ts';
+
+export type { Maintenance, Scaling, SlotMove } from './change-records.ts';
 
 export type ProvisioningState =
   | 'Succeeded'
@@ -98,6 +101,8 @@ export interface DatabaseSettings {
   readonly readFrom?: 'primary' | 'replica';
   /** Extension: a client that says nothing for so long is disconnected; 0: never. Absent: as Azure. */
   readonly idleTimeoutMinutes?: number;
+  /** Extension: copies of each shard beside its primary, where high availability is on. Absent: one. */
+  readonly replicas?: number;
 }
 
 export interface DatabaseRecord {
@@ -116,6 +121,10 @@ export interface DatabaseRecord {
   readonly sizing: Sizing;
   /** Slots are being moved because the number of shards changed; null: they are where they belong. */
   readonly scaling: Scaling | null;
+  /** Its processes are being made anew; null: they are not. */
+  readonly maintenance: Maintenance | null;
+  /** What is due is not done in windows that begin before this time; absent: it is. */
+  readonly maintenanceSkippedUntil?: number;
   readonly provisioningState: ProvisioningState;
   readonly resourceState: ResourceState;
   readonly reason: StateReason;
@@ -206,44 +215,6 @@ export interface Handover {
   readonly notBefore: number;
 }
 
-/** What a change of the number of shards has come to. */
-export interface Scaling {
-  /** The figures before it: rolling back is scaling to these. */
-  readonly from: Sizing;
-  readonly startedAt: number;
-  /** Committed before an engine hears of it; null between two batches. */
-  readonly move: SlotMove | null;
-  /** Keys of the next batch: as many as the last hand-over times allow. */
-  readonly batchKeys: number;
-  readonly movedSlots: number;
-  readonly movedKeys: number;
-  readonly batches: number;
-  /** Of all hand-overs so far, ms: how long writers of a source waited. */
-  readonly longestPauseMs: number;
-  /** Batches that did not succeed since the last one that did. */
-  readonly failures: number;
-  /** Why the last batch did not succeed; null when it did. */
-  readonly trouble: StateReason | null;
-  /** After a batch that failed: not before this time. */
-  readonly notBefore: number;
-  /** The user asked for the way back. */
-  readonly canceled: boolean;
-}
-
-/** One batch of slots on its way from one shard to another. */
-export interface SlotMove {
-  /** Indexes of shards. */
-  readonly source: number;
-  readonly target: number;
-  readonly ranges: readonly SlotRange[];
-  /** The primaries that were asked: after a failover these are others, and the move is void. */
-  readonly sourceNode: string;
-  readonly targetNode: string;
-  /** As estimated. */
-  readonly keys: number;
-  readonly askedAt: number;
-}
-
 export interface LossAccepted {
   readonly at: number;
   readonly by: string;
@@ -291,6 +262,8 @@ export interface InstanceRecord {
   readonly replicationId: string;
   readonly offset: number;
   readonly engine: string;
+  /** Threads that its process was started with: they cannot change while it runs. Absent: not known. */
+  readonly threads?: number;
   readonly startedAt: number;
   /** When its last process was known to be gone; 0: never had one, or it runs. For people only. */
   readonly endedAt: number;
@@ -308,6 +281,7 @@ export type OperationKind =
   | 'RegenerateKey'
   | 'Flush'
   | 'Failover'
+  | 'Maintain'
   | 'DeleteGroup';
 
 export interface OperationStep {

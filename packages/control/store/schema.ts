@@ -56,4 +56,6 @@ export const MIGRATIONS: readonly string[] = [
   `UPDATE databases SET body = json_set(body, '$.config', json('{}'));`,
   // Engines got a port without TLS, where clients of shards want one.
   `UPDATE instances SET body = json_set(body, '$.plainPort', 0);`,
+  // Databases got a place for the maintenance under way.
+  `UPDATE databases SET body = json_set(body, '$.maintenance', json('null'));`,
 ];

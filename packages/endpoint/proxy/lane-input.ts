@@ -8,8 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import { readInto } from './direct-read.ts';
-import type { LaneKind } from './lane.ts';
-import { BULK_INPUT_BYTES, LANE_CARRY_BYTES, LANE_INPUT_BYTES } from './limits.ts';
+import { LANE_CARRY_BYTES, LANE_INPUT_BYTES } from './limits.ts';
 import type { World } from './world.ts';
 
 /** Uses [at, end) of a chunk; answers where the part begins that must be offered again, with more. */
@@ -19,9 +18,6 @@ export class LaneInput {
   readonly #world: World;
   readonly #take: Take;
   #buffer: Buffer | null = null;
-  #size = LANE_INPUT_BYTES;
-  /** The last read filled its buffer: there may be more. */
-  filled = false;
   #fresh: Buffer | undefined;
   /** Bytes of an unfinished header, right before the place that is read into. */
   #carried = 0;
@@ -33,14 +29,13 @@ export class LaneInput {
     this.#take = take;
   }
 
-  attach(socket: Socket, kind: LaneKind): void {
-    if (kind === 'own') {
+  attach(socket: Socket, shared: boolean): void {
+    if (!shared) {
       socket.on('data', (chunk: Buffer) => this.#onChunk(chunk));
       return;
     }
     socket.pause();
-    this.#size = kind === 'bulk' ? BULK_INPUT_BYTES : LANE_INPUT_BYTES;
-    this.#buffer = this.#newBuffer();
+    this.#buffer = newBuffer();
     readInto(
       socket,
       this.#buffer.subarray(LANE_CARRY_BYTES),
@@ -53,7 +48,6 @@ export class LaneInput {
   #onRead(length: number): void {
     const buffer = this.#buffer;
     if (buffer === null) return;
-    this.filled = length === this.#size;
     if (this.#long !== null) {
       return this.#onChunk(buffer.subarray(LANE_CARRY_BYTES, LANE_CARRY_BYTES + length));
     }
@@ -64,7 +58,7 @@ export class LaneInput {
     this.#carried = 0;
     let next = buffer;
     if (this.#world.retained) {
-      next = this.#newBuffer();
+      next = newBuffer();
       this.#buffer = next;
       this.#fresh = next.subarray(LANE_CARRY_BYTES);
     }
@@ -82,13 +76,13 @@ export class LaneInput {
     this.#long = at < chunk.length ? Buffer.from(chunk.subarray(at)) : null;
   }
 
-  #newBuffer(): Buffer {
-    return Buffer.allocUnsafeSlow(LANE_CARRY_BYTES + this.#size);
-  }
-
   #next(): Buffer | undefined {
     const fresh = this.#fresh;
     this.#fresh = undefined;
     return fresh;
   }
+}
+
+function newBuffer(): Buffer {
+  return Buffer.allocUnsafeSlow(LANE_CARRY_BYTES + LANE_INPUT_BYTES);
 }

@@ -44,7 +44,7 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
         directHosts: loop.deps.directHosts ?? [],
       }),
     );
-    store.write(() =>
+    store.write(() => {
       store.putInstance({
         ...loop.instance(id),
         phase: 'running',
@@ -52,14 +52,25 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
         process,
         synced: false,
         engine: `${node.engine.name} ${node.engine.version}`,
+        threads: database.sizing.ioThreads,
         startedAt: clock.now(),
         endedAt: 0,
-      }),
-    );
+      });
+      hadItsTurn(loop, id);
+    });
   } catch (error) {
     loop.watch(id).startFailed();
     throw error;
   }
+}
+
+/** A process that maintenance was to make anew: whatever ended the old one. */
+function hadItsTurn(loop: DatabaseLoop, id: string): void {
+  const database = loop.database();
+  const { maintenance } = database;
+  if (maintenance === null || !maintenance.pending.includes(id)) return;
+  const pending = maintenance.pending.filter((each) => each !== id);
+  loop.deps.store.putDatabase({ ...database, maintenance: { ...maintenance, pending } });
 }
 
 /** What engine rule 30 forbids is checked where it would happen, not only where it is planned. */
@@ -155,6 +166,7 @@ const WORDS: Readonly<Record<FenceReason, string>> = {
   script: 'was blocked by a script for too long: it was ended',
   stray: 'called itself primary against the records: it was ended',
   dismissed: 'is not needed any more: it was ended',
+  maintenance: 'is made anew: it was ended',
   switch: 'did not answer as it should in the middle of a planned switch: it was ended',
 };
 
@@ -188,7 +200,7 @@ export async function fence(loop: DatabaseLoop, id: string, reason: FenceReason)
     }
     loop.event(
       reason === 'died' ? 'engine-died' : `engine-fenced-${reason}`,
-      role === 'primary' ? 'error' : 'warning',
+      role === 'primary' ? 'error' : reason === 'maintenance' ? 'info' : 'warning',
       `The ${role} of shard ${shard.index} ${WORDS[reason]}.`,
       { shard: shard.index, instance: id, data: { pid: instance.process?.pid ?? null } },
     );

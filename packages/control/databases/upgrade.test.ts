@@ -1,0 +1,166 @@
+/**
+ * Valkey 8 to 9 and back, on real engines: every type of data intact, at no time a command that one of
+ * the two copies does not know, and no way back where the older engine could not read what is there.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { describe, test } from 'node:test';
+import type { EngineLink, ProvisionOptions } from '../../engine/index.ts';
+import { eventually } from '../../engine/testing.ts';
+import { newOperation } from '../simulation/records.ts';
+import type { OperationRecord } from '../store/index.ts';
+import { type World, world } from './testing.ts';
+
+const HEAL_MS = 60_000;
+const COMMAND_MS = 8_000;
+const EIGHT: ProvisionOptions = { product: 'valkey', suite: 'trixie' };
+const NINE: ProvisionOptions = { product: 'valkey', suite: 'unstable' };
+/** Each with the question whose answer must stay. */
+const DATA: readonly (readonly [make: readonly string[], ask: readonly string[]])[] = [
+  [
+    ['SET', '{t}string', 'value', 'EX', '90000'],
+    ['GET', '{t}string'],
+  ],
+  [
+    ['SETBIT', '{t}bits', '1000', '1'],
+    ['BITCOUNT', '{t}bits'],
+  ],
+  [
+    ['PFADD', '{t}hll', 'a', 'b', 'c'],
+    ['PFCOUNT', '{t}hll'],
+  ],
+  [
+    ['RPUSH', '{t}list', '1', '2', '3'],
+    ['LRANGE', '{t}list', '0', '-1'],
+  ],
+  [
+    ['SADD', '{t}set', 'one'],
+    ['SMEMBERS', '{t}set'],
+  ],
+  [
+    ['ZADD', '{t}zset', '1.5', 'a', '2', 'b'],
+    ['ZRANGE', '{t}zset', '0', '-1', 'WITHSCORES'],
+  ],
+  [
+    ['HSET', '{t}hash', 'f', 'v'],
+    ['HGETALL', '{t}hash'],
+  ],
+  [
+    ['GEOADD', '{t}geo', '13.4', '52.5', 'Berlin'],
+    ['GEOPOS', '{t}geo', 'Berlin'],
+  ],
+  [
+    ['XADD', '{t}stream', '1-1', 'f', 'v'],
+    ['XRANGE', '{t}stream', '-', '+'],
+  ],
+  [
+    ['XGROUP', 'CREATE', '{t}stream', 'g', '0'],
+    ['XINFO', 'GROUPS', '{t}stream'],
+  ],
+  [
+    [
+      'FUNCTION',
+      'LOAD',
+      "#!lua name=l\nserver.register_function('f', function() return 'said' end)",
+    ],
+    ['FCALL', 'f', '0'],
+  ],
+];
+
+async function begin(w: World, id: string): Promise<string> {
+  const database = w.store.databaseById(id);
+  assert.ok(database);
+  const pending = w.store.instances(id).map((each) => each.id);
+  const operation = newOperation(randomUUID(), 'Maintain', database, Date.now());
+  w.store.write(() => {
+    w.store.putDatabase({ ...database, maintenance: { operation: operation.id, pending } });
+    w.store.putOperation({ ...operation, input: { processes: pending.length } });
+  });
+  w.databases.wake(id);
+  return operation.id;
+}
+
+async function ended(w: World, operation: string): Promise<OperationRecord> {
+  await eventually('it ended', () => w.store.operation(operation)?.endedAt != null, HEAL_MS);
+  const record = w.store.operation(operation);
+  assert.ok(record);
+  return record;
+}
+
+async function answers(link: EngineLink): Promise<string[]> {
+  const all: string[] = [];
+  for (const [, ask] of DATA) all.push(JSON.stringify(await link.command(ask, COMMAND_MS)));
+  return all;
+}
+
+async function allRun(w: World, id: string, version: RegExp): Promise<void> {
+  for (const instance of w.store.instances(id)) {
+    const link = await w.link(instance);
+    assert.match((await link.facts(COMMAND_MS)).version, version);
+    link.close();
+  }
+}
+
+async function mayRun(link: EngineLink, ...command: string[]): Promise<boolean> {
+  return String(await link.command(['ACL', 'DRYRUN', 'endpoint', ...command], COMMAND_MS)) === 'OK';
+}
+
+describe('another version of the engine', { concurrency: false }, () => {
+  test('8 to 9 and back: every type intact, no command that one copy does not know', async (t) => {
+    const w = await world(t, EIGHT);
+    const id = await w.create();
+    const first = await w.link(w.primary(id));
+    for (const [make] of DATA) await first.command(make, COMMAND_MS);
+    const before = await answers(first);
+    first.close();
+
+    await w.restart(NINE);
+    await w.settled(id);
+    const up = await begin(w, id);
+    await eventually(
+      'a 9 is primary, an 8 its replica',
+      () => w.primary(id).engine > 'valkey 9',
+      HEAL_MS,
+    );
+    const mixed = w.store.instances(id).some((each) => each.engine < 'valkey 9');
+    const upper = await w.link(w.primary(id));
+    if (mixed)
+      assert.equal(await mayRun(upper, 'HSETEX', 'k', 'EX', '9', 'FIELDS', '1', 'f', 'v'), false);
+    assert.equal((await ended(w, up)).status, 'Succeeded');
+    await w.settled(id);
+    await allRun(w, id, /^valkey 9/);
+    assert.deepEqual(await answers(upper), before);
+    await eventually(
+      'the commands of 9 are open',
+      () => mayRun(upper, 'HSETEX', 'k', 'EX', '9', 'FIELDS', '1', 'f', 'v'),
+      HEAL_MS,
+    );
+    upper.close();
+
+    await w.restart(EIGHT);
+    await w.settled(id);
+    assert.equal((await ended(w, await begin(w, id))).status, 'Succeeded');
+    await w.settled(id);
+    await allRun(w, id, /^valkey 8/);
+    const lower = await w.link(w.primary(id));
+    assert.deepEqual(await answers(lower), before);
+    lower.close();
+  });
+
+  test('no way back to an engine that cannot read what is there', async (t) => {
+    const w = await world(t, NINE);
+    const id = await w.create();
+    const link = await w.link(w.primary(id));
+    await link.command(['HSETEX', 'h', 'EX', '9000', 'FIELDS', '1', 'f', 'v'], COMMAND_MS);
+    link.close();
+    const pids = () => w.store.instances(id).map((each) => each.process?.pid);
+    const before = pids();
+    await w.restart(EIGHT);
+    await w.settled(id);
+    const { status, error } = await ended(w, await begin(w, id));
+    assert.equal(status, 'Failed');
+    assert.equal(error?.code, 'EngineDowngradeUnsafe');
+    assert.deepEqual(pids(), before);
+    assert.equal(w.store.databaseById(id)?.maintenance, null);
+  });
+});

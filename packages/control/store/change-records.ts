@@ -1,0 +1,51 @@
+/** What is under way in a database: its slots travel, its processes are made anew. */
+import type { SlotRange } from '../../engine/contract.ts';
+import type { Sizing, StateReason } from './records.ts';
+
+/**
+ * Every process of a database is made anew, one at a time, behind planned switches. Who has had its
+ * turn is no longer in the list; the rest follows from the records.
+ */
+export interface Maintenance {
+  readonly operation: string;
+  /** Instances whose process is still the one of before. */
+  readonly pending: readonly string[];
+}
+
+/** What a change of the number of shards has come to. */
+export interface Scaling {
+  /** The figures before it: rolling back is scaling to these. */
+  readonly from: Sizing;
+  readonly startedAt: number;
+  /** Committed before an engine hears of it; null between two batches. */
+  readonly move: SlotMove | null;
+  /** Keys of the next batch: as many as the last hand-over times allow. */
+  readonly batchKeys: number;
+  readonly movedSlots: number;
+  readonly movedKeys: number;
+  readonly batches: number;
+  /** Of all hand-overs so far, ms: how long writers of a source waited. */
+  readonly longestPauseMs: number;
+  /** Batches that did not succeed since the last one that did. */
+  readonly failures: number;
+  /** Why the last batch did not succeed; null when it did. */
+  readonly trouble: StateReason | null;
+  /** After a batch that failed: not before this time. */
+  readonly notBefore: number;
+  /** The user asked for the way back. */
+  readonly canceled: boolean;
+}
+
+/** One batch of slots on its way from one shard to another. */
+export interface SlotMove {
+  /** Indexes of shards. */
+  readonly source: number;
+  readonly target: number;
+  readonly ranges: readonly SlotRange[];
+  /** The primaries that were asked: after a failover these are others, and the move is void. */
+  readonly sourceNode: string;
+  readonly targetNode: string;
+  /** As estimated. */
+  readonly keys: number;
+  readonly askedAt: number;
+}
