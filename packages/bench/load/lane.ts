@@ -58,6 +58,7 @@ export class Lane {
   /** Counts connections made: part of what an anomaly is reported with. */
   incarnation = 0;
   ready = false;
+  /** The last acknowledgement, or the first request after a time without any. */
   lastOkAt: number;
   longestGapMs = 0;
   longestGapAt = 0;
@@ -107,6 +108,8 @@ export class Lane {
       if (this.ring.length >= MAX_OUTSTANDING) return false;
       this.enlarge(this.ring.length * 2);
     }
+    // Nobody waited while nothing was asked of it: a cluster's lane may have no slots for minutes.
+    if (this.outstanding === 0) this.lastOkAt = Math.max(this.lastOkAt, intended);
     const request = this.at(this.tail);
     request.operation = operation;
     request.subject = subject;

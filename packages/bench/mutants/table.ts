@@ -5,6 +5,7 @@
  * Each `find` must occur exactly once in the file: code that moved makes the run fail by name, instead
  * of planting nothing and calling it survived or caught.
  */
+import { EDGE_MUTANTS } from './table-edge.ts';
 import { SWITCH_MUTANTS } from './table-switch.ts';
 
 export interface Edit {
@@ -56,6 +57,7 @@ export const CHECKS = {
     ...['--test', '--test-name-pattern', 'a killed primary'],
     'packages/endpoint/proxy/failover.test.ts',
   ],
+  scaling: ['--test', 'packages/control/databases/scaling.test.ts'],
   cold: ['--test', 'packages/control/e2e/cold-start-killed.test.ts'],
   wait: [
     ...['--test', '--test-name-pattern', 'WAIT tells the truth'],
@@ -80,6 +82,7 @@ const START = 'packages/control/databases/steps/start.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   ...SWITCH_MUTANTS,
+  ...EDGE_MUTANTS,
   {
     name: 'accepted-is-moved',
     mistake: 'a batch of slots that the engine accepted will arrive',
@@ -103,7 +106,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
       { find: 'got?.equals(wanted) !== true', replace: 'got === undefined' },
     ],
-    caughtBy: ['simulation'],
+    caughtBy: ['scaling', 'simulation'],
   },
   {
     name: 'retired-with-slots',
@@ -151,26 +154,6 @@ export const MUTANTS: readonly Mutant[] = [
     caughtBy: ['lease'],
   },
   {
-    name: 'obey-a-stale-epoch',
-    mistake: 'whatever control says is what it knows now',
-    file: 'packages/endpoint/worker/worker.ts',
-    edits: [{ find: 'if (snapshot.epoch < this.#epoch) {', replace: 'if (false) {' }],
-    caughtBy: ['epoch'],
-  },
-  {
-    name: 'send-a-write-again',
-    mistake: 'a command without an answer is sent again, as a read is',
-    file: 'packages/endpoint/proxy/lane-loss.ts',
-    edits: [
-      {
-        find: 'if (!command.readonly || p.attempts > 0) return false;',
-        replace: 'if (p.attempts > 0) return false;',
-      },
-      { find: 'if (!executing) return true;', replace: 'return true;' },
-    ],
-    caughtBy: ['outcome'],
-  },
-  {
     name: 'file-of-a-stop-read-twice',
     mistake: 'what an orderly stop saved is as good at the next start as at the first',
     file: ROLES,
@@ -181,25 +164,6 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: ['cold', 'simulation'],
-  },
-  {
-    name: 'wait-on-any-connection',
-    mistake: 'WAIT may be asked on any connection to the shard',
-    file: 'packages/endpoint/proxy/wait.ts',
-    edits: [
-      {
-        find: 'if (lanes.length === 0) return unwritten(call);',
-        replace: 'if (lanes.length >= 0) return unwritten(call);',
-      },
-    ],
-    caughtBy: ['wait'],
-  },
-  {
-    name: 'scanner-goes-on-lost',
-    mistake: 'after a byte that begins no reply the next one may',
-    file: 'packages/client/wire/scanner.ts',
-    edits: [{ find: '      if (this.#lost) return end;\n', replace: '' }],
-    caughtBy: ['kit'],
   },
   {
     name: 'promote-never-synced',
@@ -348,53 +312,5 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: ['simulation', 'databases'],
-  },
-  {
-    name: 'a-pid-is-a-process',
-    mistake: 'a pid names one process for ever',
-    file: 'packages/engine/procfs.ts',
-    edits: [
-      {
-        find: 'if (stat === null || stat.startTicks !== process.startTicks) return GONE;',
-        replace: 'if (stat === null) return GONE;',
-      },
-    ],
-    caughtBy: ['fence', 'faults'],
-  },
-  {
-    name: 'unknown-is-refused',
-    mistake: 'a write without an answer did not happen',
-    file: 'packages/bench/load/verdict.ts',
-    edits: [
-      {
-        find: 'if (n < 1 || n > attempts.last || outcome === OUTCOME.refused) {',
-        replace: 'if (n < 1 || n > attempts.last || outcome !== OUTCOME.acknowledged) {',
-      },
-    ],
-    caughtBy: ['verdict'],
-  },
-  {
-    name: 'digest-blind-to-expiry',
-    mistake: 'when a key expires is no part of its value',
-    file: 'packages/bench/data/digest.ts',
-    edits: [
-      {
-        find: 'form.put(textOf(expires));',
-        replace: '',
-      },
-    ],
-    caughtBy: ['digest'],
-  },
-  {
-    name: 'fault-outlives-its-owner',
-    mistake: 'whoever sets a fault also takes it back',
-    file: 'packages/faults/guardian.ts',
-    edits: [
-      {
-        find: 'await Promise.all([...pending.keys()].map(undo));',
-        replace: '',
-      },
-    ],
-    caughtBy: ['faults'],
   },
 ];

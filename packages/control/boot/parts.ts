@@ -14,7 +14,7 @@ import { readSizingMachine } from '../catalog/machine.ts';
 import { Databases, systemClock } from '../databases/index.ts';
 import { LocalFleet } from '../endpoints/fleet.ts';
 import { distinctHosts } from '../listen.ts';
-import { Observe } from '../observe/index.ts';
+import { ConnectionAudit, Observe, type ObserveDeps } from '../observe/index.ts';
 import {
   catalogueOn,
   kernelPorts,
@@ -47,6 +47,7 @@ export interface Parts {
   readonly maintenance: MaintenanceDesk;
   readonly room: RoomView;
   readonly observe: Observe;
+  readonly audit: ConnectionAudit;
   api: RunningApi | null;
 }
 
@@ -189,8 +190,7 @@ export async function assemble(given: Given): Promise<Parts> {
     log,
   };
   const resources = new Resources(store, resourceDeps);
-  const observe = new Observe({
-    fleet,
+  const looking: Omit<ObserveDeps, 'fleet'> = {
     database: (id) => store.databaseById(id),
     databases: () =>
       store
@@ -200,7 +200,13 @@ export async function assemble(given: Given): Promise<Parts> {
         ),
     askEngines: (id, ask) => databases.askEngines(id, ask),
     now: Date.now,
+  };
+  const observe = new Observe({ ...looking, fleet });
+  const audit = new ConnectionAudit({
+    ...looking,
+    write: (entry) => log('info', `shard ${entry.kind}`, entry),
   });
+  audit.start();
   const certificates = new Certificates({
     store,
     authority,
@@ -221,6 +227,7 @@ export async function assemble(given: Given): Promise<Parts> {
     maintenance: new MaintenanceDesk(store, resourceDeps),
     room,
     observe,
+    audit,
     api: null,
   };
 }

@@ -160,6 +160,7 @@ export class System {
     }
     await step(this.#say, 'stop-api', 'Management API closed', async () => {
       await parts.api?.stop();
+      parts.audit.stop();
       parts.maintenance.stop();
       await parts.resources.stop();
       parts.room.stop();

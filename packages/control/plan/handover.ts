@@ -44,6 +44,7 @@ import {
   WAIT_POLL_MS,
 } from './limits.ts';
 import type { Sighting } from './model.ts';
+import { inMove } from './slots.ts';
 
 /** A shard that serves, and of which a switch is wanted. */
 export function planHandover(
@@ -60,8 +61,12 @@ export function planHandover(
   const fit = members
     .filter((each) => each.id !== primary.id && (wish.to === null || each.id === wish.to))
     .map((each) => ({ each, not: unready(view.database.generation, each, seen, primaryFacts) }));
-  const choice = fit.find(({ not }) => not === null)?.each;
-  const why: StateReason | null = choice === undefined ? (fit[0]?.not ?? NO_REPLICA) : wish.problem;
+  // A primary that was told to go may still be given slots until it hears of it: the pause stops
+  // clients, not another shard. Its successor would lack them. So neither begins during the other.
+  const moving = inMove(view, shard);
+  const choice = moving ? undefined : fit.find(({ not }) => not === null)?.each;
+  const not = moving ? SLOTS_MOVING : (fit[0]?.not ?? NO_REPLICA);
+  const why: StateReason | null = choice === undefined ? not : wish.problem;
   if (wish.tries >= HANDOVER_TRIES || view.now - wish.at > HANDOVER_DEADLINE_MS) {
     const problem = why ?? { code: 'handover-timed-out', message: 'It was not tried in time.' };
     return act({ kind: 'end-handover', shard: shard.index, problem });
@@ -74,6 +79,11 @@ export function planHandover(
 const NO_REPLICA: StateReason = {
   code: 'no-replica',
   message: 'There is no replica that could take over.',
+};
+
+const SLOTS_MOVING: StateReason = {
+  code: 'slots-moving',
+  message: 'Slots are on their way to or from it; the switch follows when they have arrived.',
 };
 
 /** Why a replica cannot take over now; null when it can be tried. */

@@ -29,6 +29,7 @@ function shard(index: number, slots: readonly SlotRange[], change: Partial<Shard
     primary: `p${index}`,
     successor: null,
     decidedAt: 0,
+    handover: null,
     ...change,
   } as ShardRecord;
 }
@@ -232,5 +233,11 @@ describe('shards that come and go', () => {
     const replica = { id: 'r', shard: 0, phase: 'running', synced: false } as InstanceRecord;
     const syncing = { ...v, instances: [...v.instances, replica] };
     assert.deepEqual([kinds(syncing), reasons(syncing)], [[], ['replica-not-in-sync']]);
+  });
+
+  test('none begins at a shard that is to be switched', () => {
+    const handover = { to: null, at: NOW, notBefore: 0, tries: 0, problem: null };
+    const v = view([shard(0, [[0, SLOTS - 1]]), shard(1, [], { handover } as never)], 2);
+    assert.deepEqual([kinds(v), reasons(v)], [[], ['switch-first']]);
   });
 });

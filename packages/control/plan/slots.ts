@@ -196,6 +196,9 @@ function beginWhenFree(context: Context, batch: Batch): void {
     return wait(context, scaling.trouble?.code ?? 'backing-off', null, early);
   for (const index of [batch.source, batch.target]) {
     const shard = view.shards.find((s) => s.index === index);
+    if (shard !== undefined && shard.handover !== null) {
+      return wait(context, 'switch-first', shard);
+    }
     const busy = view.instances.find(
       (i) => i.shard === index && i.id !== shard?.primary && !isSettledCopy(view, i),
     );

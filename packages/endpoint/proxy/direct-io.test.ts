@@ -1,10 +1,12 @@
 /** The short way in and out of sockets, where it is not smooth: slow readers, closes, odd pieces. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
 import { encodeCommand } from '../../resp/index.ts';
 import { readsDirectly } from './direct-read.ts';
+import { DirectWriter, writesDirectly } from './direct-write.ts';
 import { startProxy } from './testing.ts';
 import { KEY, RawClient, Reader, startShards } from './testing-engines.ts';
 
@@ -21,7 +23,35 @@ function bulk(value: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`$${value.length}\r\n`), value, Buffer.from('\r\n')]);
 }
 
-test('this Node reads and writes without streams', () => assert.ok(readsDirectly));
+test('this Node reads and writes without streams', () =>
+  assert.ok(readsDirectly && writesDirectly));
+
+test('under another Node the stream writes, and the rest is the same', async (t) => {
+  const pieces = Array.from({ length: 50 }, (_, i) => Buffer.alloc(1 + i * 4000, `${i}`));
+  const got: Buffer[] = [];
+  const server = createServer((socket) => socket.on('data', (chunk: Buffer) => got.push(chunk)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  t.after(() => {
+    socket.destroy();
+    server.close();
+  });
+  const left = [...pieces];
+  const owner = { written: () => next() };
+  const writer = new DirectWriter(socket, owner, false);
+  function next(): void {
+    const piece = left.shift();
+    if (piece === undefined) return;
+    // It is never over at once, so the bytes must stay.
+    assert.equal(writer.write(piece), false);
+    assert.equal(writer.waiting, piece.length);
+  }
+  next();
+  const all = Buffer.concat(pieces);
+  await eventually('all of it', () => Buffer.concat(got).length === all.length);
+  assert.ok(Buffer.concat(got).equals(all));
+  await eventually('it is idle', () => !writer.busy);
+});
 
 for (const count of [1, 3]) {
   test(`slow readers get every byte in order, ${count} shard(s)`, async (t) => {

@@ -216,7 +216,7 @@ export function toShard(call: Call, shard: Shard | null): number {
     (large.seen > 0 &&
       index > 0 &&
       index < args.count &&
-      large.isLarge(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0, command.id));
+      large.isLarge(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0, command, session));
   const lane = session.laneFor(shard, isLarge, command);
   if (lane === null) return STALLED;
   session.lanes.wrote(lane, command);

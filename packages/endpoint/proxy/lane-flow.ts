@@ -1,17 +1,16 @@
 /**
- * How fast a bulk lane reads: a little in each turn of the event loop, so that small lanes get the
- * thread in between, and not at all while its client has not taken what is there.
+ * How fast a bulk lane reads: once in each turn of the event loop, so that small lanes get the thread
+ * in between, and not at all while its client has not taken what is there. The event loop by itself
+ * reads again at once when a read has filled its buffer, up to 32 times.
  *
  * A lane may wait for a client only as long as it owes it something: with the last answer it is
  * everybody's again, and whoever is next must not wait for the one before.
  */
 import type { Socket } from 'node:net';
-import { BULK_TURN_BYTES } from './limits.ts';
 import type { Output } from './output.ts';
 
 export class LaneFlow {
   readonly #socket: Socket;
-  #turnBytes = 0;
   #forTurn = false;
   #client: Output | null = null;
   #hurried = false;
@@ -22,13 +21,12 @@ export class LaneFlow {
     this.#socket = socket;
   }
 
-  received(bytes: number): void {
-    this.#turnBytes += bytes;
-    if (this.#turnBytes < BULK_TURN_BYTES || this.#forTurn) return;
+  /** A read filled its buffer: the next one belongs to the next turn. */
+  filled(): void {
+    if (this.#forTurn) return;
     this.#forTurn = true;
     this.#socket.pause();
     setImmediate(() => {
-      this.#turnBytes = 0;
       this.#forTurn = false;
       this.#resume();
     });

@@ -8,7 +8,8 @@
  */
 import type { Socket } from 'node:net';
 import { readInto } from './direct-read.ts';
-import { LANE_CARRY_BYTES, LANE_INPUT_BYTES } from './limits.ts';
+import type { LaneKind } from './lane.ts';
+import { BULK_INPUT_BYTES, LANE_CARRY_BYTES, LANE_INPUT_BYTES } from './limits.ts';
 import type { World } from './world.ts';
 
 /** Uses [at, end) of a chunk; answers where the part begins that must be offered again, with more. */
@@ -18,6 +19,9 @@ export class LaneInput {
   readonly #world: World;
   readonly #take: Take;
   #buffer: Buffer | null = null;
+  #size = LANE_INPUT_BYTES;
+  /** The last read filled its buffer: there may be more. */
+  filled = false;
   #fresh: Buffer | undefined;
   /** Bytes of an unfinished header, right before the place that is read into. */
   #carried = 0;
@@ -29,13 +33,14 @@ export class LaneInput {
     this.#take = take;
   }
 
-  attach(socket: Socket, shared: boolean): void {
-    if (!shared) {
+  attach(socket: Socket, kind: LaneKind): void {
+    if (kind === 'own') {
       socket.on('data', (chunk: Buffer) => this.#onChunk(chunk));
       return;
     }
     socket.pause();
-    this.#buffer = newBuffer();
+    this.#size = kind === 'bulk' ? BULK_INPUT_BYTES : LANE_INPUT_BYTES;
+    this.#buffer = this.#newBuffer();
     readInto(
       socket,
       this.#buffer.subarray(LANE_CARRY_BYTES),
@@ -48,6 +53,7 @@ export class LaneInput {
   #onRead(length: number): void {
     const buffer = this.#buffer;
     if (buffer === null) return;
+    this.filled = length === this.#size;
     if (this.#long !== null) {
       return this.#onChunk(buffer.subarray(LANE_CARRY_BYTES, LANE_CARRY_BYTES + length));
     }
@@ -58,7 +64,7 @@ export class LaneInput {
     this.#carried = 0;
     let next = buffer;
     if (this.#world.retained) {
-      next = newBuffer();
+      next = this.#newBuffer();
       this.#buffer = next;
       this.#fresh = next.subarray(LANE_CARRY_BYTES);
     }
@@ -76,13 +82,13 @@ export class LaneInput {
     this.#long = at < chunk.length ? Buffer.from(chunk.subarray(at)) : null;
   }
 
+  #newBuffer(): Buffer {
+    return Buffer.allocUnsafeSlow(LANE_CARRY_BYTES + this.#size);
+  }
+
   #next(): Buffer | undefined {
     const fresh = this.#fresh;
     this.#fresh = undefined;
     return fresh;
   }
-}
-
-function newBuffer(): Buffer {
-  return Buffer.allocUnsafeSlow(LANE_CARRY_BYTES + LANE_INPUT_BYTES);
 }

@@ -110,7 +110,7 @@ export class Lane {
     introduce(this.#socket, this.login, this.copy, (result) => {
       if (typeof result === 'string') return this.close(result);
       this.engineClient = result;
-      this.#input.attach(this.#socket, this.kind !== 'own');
+      this.#input.attach(this.#socket, this.kind);
       if (this.#timer !== null) clearTimeout(this.#timer);
       this.#timer = null;
       this.state = 'ready';
@@ -241,7 +241,7 @@ export class Lane {
       if (next === at) break;
       at = next;
     }
-    if (this.kind === 'bulk') this.flow.received(end - from);
+    if (this.kind === 'bulk' && this.#input.filled) this.flow.filled();
     world.answered();
     return at;
   }
@@ -329,7 +329,9 @@ export class Lane {
     this.head = pending.nextInLane;
     if (this.head === null) this.#tail = null;
     pending.nextInLane = null;
-    if (pending.large > 0 || pending.to - pending.from > BULK_BYTES) this.world.large.done(pending);
+    if (this.kind !== 'small' || pending.to - pending.from > BULK_BYTES) {
+      this.world.large.done(pending);
+    }
     if (pending.block !== null) this.journal.release(pending.block);
     pending.block = null;
     if (pending.ordered) {

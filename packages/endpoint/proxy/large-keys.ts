@@ -1,6 +1,8 @@
 /**
  * Which keys had large replies lately (engine rule 23): the size of a reply is known only when it
- * comes, so the first one is a surprise; the second one is not. A table of hashes with the time of
+ * comes, so the first one is a surprise; the second one is not. Nor is the next key of a client who
+ * reads one large value after the other, as every export does: after a large reply its next command of
+ * that name is expected to have one, until one has not. A table of hashes with the time of
  * the last sighting: no keys are kept, a collision costs a detour and nothing else.
  */
 import { FULL_BOUNDS, RequestScanner, SCAN_COMMAND } from '../../resp/scan-request.ts';
@@ -9,6 +11,7 @@ import { LargeLog } from './large-log.ts';
 import { BULK_BYTES, LARGE_KEY_MS, LARGE_KEYS, LOG_TEXT_BYTES } from './limits.ts';
 import type { Pending } from './pending.ts';
 import { bytesOf, isWrapped, WRAPPED_KEY } from './route.ts';
+import type { Session } from './session.ts';
 import type { World } from './world.ts';
 
 export class LargeKeys {
@@ -24,18 +27,23 @@ export class LargeKeys {
   }
 
   /** A large reply to this one has begun. */
-  begins({ block, command, from, to }: Pending): void {
+  begins({ block, command, session, from, to }: Pending): void {
     if (block === null || command === null) return;
+    if (session !== null) session.state.largeCommand = command.id;
     const key = firstKeyOf(block.bytes, from, to, command);
     if (key === null) return;
     this.#times[hashKey(key, 0, key.length, command.id)] = this.#world.now + LARGE_KEY_MS;
     this.seen++;
   }
 
-  /** Answered, and it or its reply was large. */
+  /** Answered; it or its reply may have been large. */
   done(pending: Pending): void {
     const { block, command, session, from, to, large, behind, total } = pending;
     if (block === null || command === null || session === null) return;
+    if (large === 0) {
+      session.state.largeCommand = -1;
+      if (to - from <= BULK_BYTES) return;
+    }
     const { host, now } = this.#world;
     const key = firstKeyOf(block.bytes, from, to, command);
     const seen = {
@@ -53,9 +61,16 @@ export class LargeKeys {
     }
   }
 
-  /** Whether this key, for this command, was large lately. */
-  isLarge(bytes: Uint8Array, start: number, end: number, command: number): boolean {
-    return (this.#times[hashKey(bytes, start, end, command)] ?? 0) > this.#world.now;
+  /** Whether this key, for this command, was large lately, or the client's last one was. */
+  isLarge(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    { id }: Command,
+    { state }: Session,
+  ): boolean {
+    if (state.largeCommand === id) return true;
+    return (this.#times[hashKey(bytes, start, end, id)] ?? 0) > this.#world.now;
   }
 }
 

@@ -26,9 +26,9 @@ export const BULK_BYTES = 64 * 1024;
 export const BULK_LANES = 4;
 /** ...and with those that wait for a client who does not read: a connection of the engine each. */
 export const BULK_LANES_MOST = 32;
-/** Bytes a bulk lane may bring in one turn of the event loop, about one read; small lanes get the
- * thread in between. Four lanes then hold it for well under a millisecond. */
-export const BULK_TURN_BYTES = 64 * 1024;
+/** What a bulk lane is read into: more than a unix socket holds, so that one read empties it, nothing
+ * is read twice in one turn of the event loop, and four lanes hold it for under a millisecond. */
+export const BULK_INPUT_BYTES = 256 * 1024;
 /** Unwritten bytes of a client above which the bulk lane that feeds it stops reading. */
 export const CLIENT_HIGH_WATER = 1024 * 1024;
 /** Keys remembered as large. Hashed, so a small key may be taken for a large one: it is then only a little slower. */

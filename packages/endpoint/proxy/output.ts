@@ -75,7 +75,8 @@ export class Output {
     if (this.#queue.length === 0 && !this.#writer.busy) {
       if (chunk === null) return 0;
       this.#chunk = null;
-      if (!this.#writer.write(chunk.subarray(this.#from, this.#to))) this.#world.retained = true;
+      const over = this.#writer.write(chunk.subarray(this.#from, this.#to));
+      if (!over && !this.#writer.copies) this.#world.retained = true;
       return this.#writer.waiting;
     }
     this.keep();

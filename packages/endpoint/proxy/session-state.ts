@@ -45,6 +45,8 @@ export class SessionState {
   /** CLIENT CACHING: what the next command says to tracking with OPTIN or OPTOUT. */
   caching: 'YES' | 'NO' | null = null;
   noTouch = false;
+  /** Id of the command whose last reply here was large; -1: none. The next one's may be, too. */
+  largeCommand = -1;
   /** READONLY was said: its reads may go to replicas. */
   readonly = false;
   #mode: Mode = OPEN;

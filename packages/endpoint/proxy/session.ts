@@ -219,7 +219,7 @@ export class Session {
     const shard =
       topology.shards.length === 1 ? 0 : (topology.slots[slotOfRange(bytes, start, stop)] ?? -1);
     if (shard < 0) return null;
-    if (large.seen > 0 && large.isLarge(bytes, start, stop, command.id)) return null;
+    if (large.seen > 0 && large.isLarge(bytes, start, stop, command, this)) return null;
     return this.lanes.plain(shard);
   }
 

@@ -187,3 +187,28 @@ test('a reader who stops at the end of a reply leaves the lane to others', async
   assert.ok(complete > 0, 'no reader stopped where it should');
   other.close();
 });
+
+test('who reads one large value after the other surprises others once', async (t) => {
+  const { views } = await startShards(t, 1);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const a = await RawClient.open(running.port);
+  const value = Buffer.alloc(200_000, 'x');
+  for (let i = 0; i < 6; i++) a.send(['SET', `large${i}`, value]);
+  await a.settled();
+  await a.ask('SET', 'small', '1');
+  const [shard] = running.proxy.world.topology.shards;
+  assert.ok(shard);
+  const shared = () => [...shard.groups.values()].map((group) => group.small);
+  const before = shared();
+  await a.ask('GET', 'large0');
+  const after = shared();
+  assert.notDeepEqual(after, before);
+  // Keys that nobody has read yet. What is asked for behind one of them is not in the way of others.
+  for (let i = 1; i < 6; i++) assert.ok((await a.ask('GET', `large${i}`)).startsWith('$200000'));
+  assert.ok(shared().every((lane, i) => lane === after[i]));
+  // With a small reply it is forgotten.
+  assert.equal(await a.ask('GET', 'small'), '$1\r\n1\r\n');
+  assert.equal([...running.proxy.sessions.values()].at(-1)?.state.largeCommand, -1);
+  a.close();
+});

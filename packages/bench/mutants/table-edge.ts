@@ -1,0 +1,92 @@
+/** Mistakes outside of the plan: in the endpoint, the client kit, the node, and in what judges all of them. */
+import type { Mutant } from './table.ts';
+
+export const EDGE_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'obey-a-stale-epoch',
+    mistake: 'whatever control says is what it knows now',
+    file: 'packages/endpoint/worker/worker.ts',
+    edits: [{ find: 'if (snapshot.epoch < this.#epoch) {', replace: 'if (false) {' }],
+    caughtBy: ['epoch'],
+  },
+  {
+    name: 'send-a-write-again',
+    mistake: 'a command without an answer is sent again, as a read is',
+    file: 'packages/endpoint/proxy/lane-loss.ts',
+    edits: [
+      {
+        find: 'if (!command.readonly || p.attempts > 0) return false;',
+        replace: 'if (p.attempts > 0) return false;',
+      },
+      { find: 'if (!executing) return true;', replace: 'return true;' },
+    ],
+    caughtBy: ['outcome'],
+  },
+  {
+    name: 'wait-on-any-connection',
+    mistake: 'WAIT may be asked on any connection to the shard',
+    file: 'packages/endpoint/proxy/wait.ts',
+    edits: [
+      {
+        find: 'if (lanes.length === 0) return unwritten(call);',
+        replace: 'if (lanes.length >= 0) return unwritten(call);',
+      },
+    ],
+    caughtBy: ['wait'],
+  },
+  {
+    name: 'scanner-goes-on-lost',
+    mistake: 'after a byte that begins no reply the next one may',
+    file: 'packages/client/wire/scanner.ts',
+    edits: [{ find: '      if (this.#lost) return end;\n', replace: '' }],
+    caughtBy: ['kit'],
+  },
+  {
+    name: 'unknown-is-refused',
+    mistake: 'a write without an answer did not happen',
+    file: 'packages/bench/load/verdict.ts',
+    edits: [
+      {
+        find: 'if (n < 1 || n > attempts.last || outcome === OUTCOME.refused) {',
+        replace: 'if (n < 1 || n > attempts.last || outcome !== OUTCOME.acknowledged) {',
+      },
+    ],
+    caughtBy: ['verdict'],
+  },
+  {
+    name: 'digest-blind-to-expiry',
+    mistake: 'when a key expires is no part of its value',
+    file: 'packages/bench/data/digest.ts',
+    edits: [
+      {
+        find: 'form.put(textOf(expires));',
+        replace: '',
+      },
+    ],
+    caughtBy: ['digest'],
+  },
+  {
+    name: 'fault-outlives-its-owner',
+    mistake: 'whoever sets a fault also takes it back',
+    file: 'packages/faults/guardian.ts',
+    edits: [
+      {
+        find: 'await Promise.all([...pending.keys()].map(undo));',
+        replace: '',
+      },
+    ],
+    caughtBy: ['faults'],
+  },
+  {
+    name: 'a-pid-is-a-process',
+    mistake: 'a pid names one process for ever',
+    file: 'packages/engine/procfs.ts',
+    edits: [
+      {
+        find: 'if (stat === null || stat.startTicks !== process.startTicks) return GONE;',
+        replace: 'if (stat === null) return GONE;',
+      },
+    ],
+    caughtBy: ['fence', 'faults'],
+  },
+];
