@@ -76,6 +76,9 @@ const CLUSTER_DEFAULTS: Readonly<Record<string, string>> = {
   'cluster-allow-pubsubshard-when-down': 'yes',
   'cluster-node-timeout': '15000',
   'cluster-preferred-endpoint-type': 'hostname',
+  // Otherwise an engine whose disk is full ends itself at the next change of the cluster, with all its
+  // data. The file is written anew at each start (rule 1), so nobody needs the last version of it.
+  'cluster-config-save-behavior': 'best-effort',
 };
 
 export function launchFiles(launch: EngineLaunch, capabilities: EngineCapabilities): LaunchFiles {

@@ -139,7 +139,7 @@ class SocketLink implements EngineLink {
       deadlineMs,
     );
     const text = textOf('INFO', info);
-    this.#clusterMode = parseInfo(text).get('cluster_enabled') === '1';
+    this.#clusterMode ??= parseInfo(text).get('cluster_enabled') === '1';
     // While it loads, an engine answers INFO but not CLUSTER.
     const cluster =
       this.#clusterMode && !postponed(clusterInfo ?? null) && !postponed(clusterNodes ?? null)

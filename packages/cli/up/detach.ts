@@ -72,6 +72,8 @@ export async function launch(context: Context): Promise<number> {
 
 /** The report of the parent in the background: to the launcher while it listens, and to the log. */
 export function reportToLauncher(): Rendered {
+  // Its last words are in a file: a full disk must not end it.
+  process.stderr.on('error', () => undefined);
   const tell = (message: ToLauncher): void => {
     if (process.connected !== true || process.send === undefined) return;
     process.send(message, undefined, undefined, (error) => {

@@ -21,6 +21,7 @@ function play(...story: readonly (readonly [at: number, happening: Happening])[]
 
 const SIGNAL: Happening = { type: 'signal' };
 const READY: Happening = { type: 'ready' };
+const FATAL: Happening = { type: 'fatal', passing: false };
 const CRASH: Happening = { type: 'exit', code: 1, stopped: false };
 const STOPPED: Happening = { type: 'exit', code: 0, stopped: true };
 
@@ -98,9 +99,26 @@ test('a stop during the pause starts control once more, to be stopped', () => {
 });
 
 test('a fatal error is not tried again', () => {
-  const { acts } = play([0, { type: 'fatal' }], [1, { type: 'exit', code: 78, stopped: false }]);
+  const { acts } = play([0, FATAL], [1, { type: 'exit', code: 78, stopped: false }]);
   assert.deepEqual(acts.at(-1), { act: 'exit', how: 'fatal' });
   assert.equal(acts.filter((a) => a.act === 'spawn').length, 1);
+});
+
+test('a full disk: one that served is started until there is room, a first start ends', () => {
+  const full: Happening = { type: 'fatal', passing: true };
+  const exit: Happening = { type: 'exit', code: 78, stopped: false };
+  assert.deepEqual(play([0, full], [1, exit]).acts.at(-1), { act: 'exit', how: 'fatal' });
+  const again: [number, Happening][] = [
+    [0, READY],
+    [1, CRASH],
+    [2, { type: 'pause-over' }],
+  ];
+  for (let i = 1; i < 30; i++) {
+    again.push([i * 20, full], [i * 20 + 1, exit], [i * 20 + 2, { type: 'pause-over' }]);
+  }
+  assert.equal(play(...again).life.phase, 'booting');
+  const stopped = play([0, READY], [1, CRASH], [2, SIGNAL], [3, full], [4, exit]);
+  assert.deepEqual(stopped.acts.at(-1), { act: 'exit', how: 'fatal' });
 });
 
 test('a crash while stopping is said', () => {
@@ -112,7 +130,8 @@ test('whatever happens: one process at a time, pauses are bounded, after the end
   const happening = fc.constantFrom<Happening>(
     SIGNAL,
     READY,
-    { type: 'fatal' },
+    FATAL,
+    { type: 'fatal', passing: true },
     { type: 'stopping' },
     { type: 'pause-over' },
     CRASH,

@@ -46,7 +46,8 @@ export interface Life {
 export type Happening =
   | { readonly type: 'signal' }
   | { readonly type: 'ready' }
-  | { readonly type: 'fatal' }
+  /** `passing`: what is wrong may end by itself, as a full disk does. */
+  | { readonly type: 'fatal'; readonly passing: boolean }
   /** Control stops because the API told it so. */
   | { readonly type: 'stopping' }
   | { readonly type: 'pause-over' }
@@ -88,6 +89,8 @@ export function next(
         ? { life: { ...life, phase: 'serving', served: true }, acts: [] }
         : { life, acts: [] };
     case 'fatal':
+      // One that served is wanted back when there is room again: its exit is a crash like others.
+      if (happening.passing && life.served && life.phase === 'booting') return { life, acts: [] };
       return { life: { ...life, phase: 'failing' }, acts: [] };
     case 'stopping':
       return { life: { ...life, phase: 'stopping' }, acts: [] };

@@ -57,7 +57,11 @@ export function openControlLog(home: string, rotateAt: number = LOG_ROTATE_BYTES
     file,
     fd,
     write: (line) => {
-      writeSync(fd, line);
+      try {
+        writeSync(fd, line);
+      } catch {
+        // A full disk must not end the parent, and there is nowhere to say it.
+      }
     },
     close: () => {
       clearInterval(timer);

@@ -58,6 +58,8 @@ class Parent {
   #life: Life;
   #child: ChildProcess | null = null;
   #stopped = false;
+  /** It said why it cannot start. */
+  #explained = false;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: ParentOptions, log: ControlLog) {
@@ -126,6 +128,7 @@ class Parent {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#stopped = false;
+    this.#explained = false;
     // Its own session: a Ctrl-C in the terminal must reach it as one order, not as a signal.
     const child = spawn(
       process.execPath,
@@ -152,15 +155,18 @@ class Parent {
   #left(child: ChildProcess, code: number | null): void {
     if (this.#child !== child) return;
     this.#child = null;
-    if (code === EXIT_FATAL && this.#life.phase === 'booting') this.#happened({ type: 'fatal' });
+    if (code === EXIT_FATAL && !this.#explained && this.#life.phase === 'booting')
+      this.#happened(FATAL);
     this.#happened({ type: 'exit', code, stopped: this.#stopped });
   }
 
   #heard(message: FromControl): void {
     this.#options.report.message(message);
     if (message.type === 'ready') this.#happened({ type: 'ready' });
-    else if (message.type === 'fatal') this.#happened({ type: 'fatal' });
-    else if (message.type === 'stopping') this.#happened({ type: 'stopping' });
+    else if (message.type === 'fatal') {
+      this.#explained = true;
+      this.#happened({ type: 'fatal', passing: PASSING.has(message.code) });
+    } else if (message.type === 'stopping') this.#happened({ type: 'stopping' });
     else if (message.type === 'stopped') this.#stopped = true;
   }
 
@@ -173,6 +179,10 @@ class Parent {
     });
   }
 }
+
+/** Reasons not to start that may end by themselves. */
+const PASSING: ReadonlySet<string> = new Set(['DiskFull', 'ENOSPC', 'home-not-writable']);
+const FATAL = { type: 'fatal', passing: false } as const;
 
 /** `node:sqlite` announces itself as experimental; that line is of no use in a log. */
 const NODE_FLAGS = ['--disable-warning=ExperimentalWarning'];

@@ -115,7 +115,7 @@ export function heed(fleet: LocalFleet, databases: Databases, log: Logger): void
   fleet.onEvent((event) => {
     log.info(event, `endpoint ${event.kind}`);
     if (event.kind === 'shard-lost' || event.kind === 'shard-mute') {
-      databases.wake(event.shard.split('/')[0] ?? '');
+      databases.suspect(event.shard);
     } else if (event.kind === 'limit') databases.limitHit(event);
     else if (event.kind === 'config-set') void databases.setConfig(event);
   });

@@ -7,6 +7,7 @@
  * without harm, it ends, and leaves somebody behind who starts the next one.
  */
 import { spawn } from 'node:child_process';
+import { flushCompileCache } from 'node:module';
 import {
   EXIT_FATAL,
   EXIT_ORPHANED,
@@ -36,6 +37,7 @@ async function begin(options: Extract<ToControl, { type: 'start' }>['options']):
     const { status, firstStart } = await system.start();
     say({ type: 'ready', status, firstStart });
     log.info({ pid: process.pid, http: status.api.http }, 'ready');
+    flushCompileCache(); // one that is killed writes nothing at its end, and the next start is slow
   } catch (error) {
     if (stopping) return;
     await fatal(error);

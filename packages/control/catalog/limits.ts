@@ -27,6 +27,12 @@ export const CORES_OF_ONE_THREAD = 4;
  * large values at once; more than the upper one has no use, as a value is at most 512 MiB.
  */
 export const OUTPUT_BUFFER_SHARE = 0.25;
+/**
+ * What went in must come out: one value of any size that the shard takes beside others, half of it, or
+ * 512 MiB, which no value exceeds, with its header. (A client was cut while it read its own 512 MiB.)
+ */
+export const LARGEST_VALUE_SHARE = 0.5;
+export const LARGEST_VALUE_BYTES = 513 * MIB;
 export const MIN_OUTPUT_BUFFER_BYTES = 32 * MIB;
 export const MAX_OUTPUT_BUFFER_BYTES = 1024 * MIB;
 

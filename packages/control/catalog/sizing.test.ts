@@ -27,7 +27,7 @@ describe('sizing', () => {
       maxMemoryBytes: 800_000_000,
       maxConnections: 15_000,
       ioThreads: 1,
-      outputBufferBytes: 200_000_000,
+      outputBufferBytes: 400_000_000,
       bandwidthMbps: 5_000,
       scaled: null,
     });

@@ -8,6 +8,8 @@ import type { Sizing } from '../store/records.ts';
 import {
   BYTES_PER_GB,
   CORES_OF_ONE_THREAD,
+  LARGEST_VALUE_BYTES,
+  LARGEST_VALUE_SHARE,
   MAX_IO_THREADS,
   MAX_OUTPUT_BUFFER_BYTES,
   MIN_OUTPUT_BUFFER_BYTES,
@@ -110,7 +112,8 @@ function ioThreads(vcpusPerShard: number, cores: number): number {
 
 function outputBufferBytes(maxMemoryBytes: number): number {
   const share = Math.floor(maxMemoryBytes * OUTPUT_BUFFER_SHARE);
-  return Math.min(MAX_OUTPUT_BUFFER_BYTES, Math.max(MIN_OUTPUT_BUFFER_BYTES, share));
+  const value = Math.min(LARGEST_VALUE_BYTES, Math.floor(maxMemoryBytes * LARGEST_VALUE_SHARE));
+  return Math.min(MAX_OUTPUT_BUFFER_BYTES, Math.max(MIN_OUTPUT_BUFFER_BYTES, share, value));
 }
 
 /** Clients of one address share that address: Azure's figure for the Enterprise policy fits NoCluster too. */

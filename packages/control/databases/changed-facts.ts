@@ -24,3 +24,8 @@ export function differs(a: EngineFacts | null, b: EngineFacts): boolean {
     a.cluster?.nodes.length !== b.cluster?.nodes.length
   );
 }
+
+/** The same object when it says the same: whoever keeps it need not look again. */
+export function within(facts: EngineFacts, stream: StreamFacts): EngineFacts {
+  return facts.offset === stream.offset ? facts : { ...facts, ...stream };
+}

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
+import { startFailover } from '../resources/failover.ts';
 import type { DatabaseSettings, InstanceRecord, ShardRecord } from '../store/index.ts';
 import { SMALL, type World, world } from './testing.ts';
 
@@ -153,6 +154,55 @@ describe('databases on real engines', { concurrency: false }, () => {
     for (const instance of w.store.instances(id)) kill(instance);
     await eventually('said', () => eventsOf(w, id).includes('data-lost'), HEAL_MS);
     await w.settled(id);
+
+    // It is said on, whoever is primary, until somebody takes note of it.
+    const codes = () => w.databases.problems(id).map((each) => each.code);
+    const before = w.primary(id).id;
+    kill(w.primary(id));
+    await eventually('another primary', () => w.primary(id).id !== before, HEAL_MS);
+    await w.settled(id);
+    assert.deepEqual(codes(), ['data-lost']);
+    const database = w.store.databaseById(id);
+    const cluster = w.store.clusterById(database?.clusterId ?? '');
+    assert.ok(database !== null && cluster !== null);
+    const operation = startFailover(
+      w.store,
+      { subscriptionId: 's', cluster, database, open: [] },
+      { acceptDataLoss: true, shard: null },
+      {
+        now: Date.now(),
+        newId: () => 'note',
+        actor: { name: 'alice', apiVersion: '', correlationId: '' },
+      },
+    );
+    assert.deepEqual(codes(), []);
+    w.databases.wake(id);
+    await eventually(
+      'its operation ended',
+      () => w.store.operation(operation.id)?.status === 'Succeeded',
+      HEAL_MS,
+    );
+  });
+
+  test('a cluster whose update failed runs again when its database has got there', async (t) => {
+    const w = await world(t);
+    const id = await w.create();
+    const database = w.store.databaseById(id);
+    const cluster = w.store.clusterById(database?.clusterId ?? '');
+    assert.ok(database !== null && cluster !== null);
+    const reason = { code: 'OperationFailed', message: 'It took too long.' };
+    w.store.write(() =>
+      w.store.putCluster({
+        ...cluster,
+        provisioningState: 'Failed',
+        resourceState: 'UpdateFailed',
+        reason,
+      }),
+    );
+    w.update(id, { maxMemoryBytes: 32 * 1024 * 1024 });
+    await w.settled(id);
+    const state = () => w.store.clusterById(cluster.id)?.resourceState;
+    await eventually('it runs', () => state() === 'Running', HEAL_MS);
   });
 
   test('a control process that died: engines go on, the next one adopts them and heals what broke', async (t) => {

@@ -51,6 +51,7 @@ export function joiningShard(database: DatabaseRecord, index: number, now: numbe
     saved: null,
     lossAccepted: null,
     handover: null,
+    dataLost: null,
     decidedAt: now,
   };
 }

@@ -1,13 +1,13 @@
 /** Deadlines and rates of the executor. Times in milliseconds. */
 
 /** Each primary is asked this often whether it lives (engine rule 2). */
-export const BEAT_MS = 200;
+export const BEAT_MS = 250;
 /** An answer later than this makes an engine mute; judged further by the plan. */
 export const PING_DEADLINE_MS = 300;
 /** A question that is not answered is put again after this: the answer may be late, or no answer. */
 export const ASK_AGAIN_MS = 1_000;
 /** At every so many beats the stream of each engine is sampled into the store (engine rule 3). */
-export const BEATS_PER_SAMPLE = 5;
+export const BEATS_PER_SAMPLE = 4;
 /** Every so many samples everything else is looked at too: memory, keys, what the cluster knows. */
 export const SAMPLES_PER_LOOK = 5;
 /** A closed connection is a false alarm if another one answers within this. */

@@ -21,7 +21,8 @@ import { perform } from './perform.ts';
 import type { Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
 import { subjectOf } from './subject.ts';
-import { Watch, type WatchEvents } from './watch.ts';
+import { Watch } from './watch.ts';
+import type { WatchEvents } from './watch-events.ts';
 
 export class DatabaseLoop extends DatabaseRecords {
   /** Generation of the lock on the data folder: checked in the transaction of each promotion. */
@@ -44,6 +45,8 @@ export class DatabaseLoop extends DatabaseRecords {
   #stopped = false;
   /** Steps that fail, by what they work on, until one on the same succeeds. */
   readonly #failing = new Map<string, Failure>();
+  /** What each engine last said, and the state of the records then: an idle cache is not read again. */
+  readonly #sampled = new Map<string, { readonly facts: EngineFacts; readonly changes: number }>();
   /** When this process first saw an operation, in ticks: their age, whatever the time of day does. */
   readonly #operations = new Map<string, number>();
 
@@ -292,13 +295,18 @@ export class DatabaseLoop extends DatabaseRecords {
 
   /** Keeps what each engine last said of its stream: it proves candidates fit (engine rule 3). */
   #sample(id: string, facts: EngineFacts): void {
+    const { changes } = this.deps.store;
+    const last = this.#sampled.get(id);
+    // Of a replica nothing else is kept; a primary's word counts anew when it becomes its shard's.
+    if (last?.facts === facts && (facts.role === 'replica' || last.changes === changes)) return;
+    this.#sampled.set(id, { facts, changes });
     const instance = this.deps.store.instance(id);
     if (instance === null || instance.phase !== 'running' || facts.syncing || facts.loading) return;
-    const shard = this.shard(instance.shard);
-    const primary = shard.phase === 'serving' && shard.primary === id && facts.role === 'primary';
     const moved =
       instance.offset !== facts.offset || instance.replicationId !== facts.replicationId;
     if (!moved) return;
+    const shard = this.shard(instance.shard);
+    const primary = shard.phase === 'serving' && shard.primary === id && facts.role === 'primary';
     this.deps.store.decide(() => {
       this.deps.store.putInstance({
         ...instance,

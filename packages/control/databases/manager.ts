@@ -54,6 +54,8 @@ export class Databases {
   readonly #generation: string;
   readonly #heart: Heart;
   readonly #config = new ConfigChanges();
+  /** Of the lease, and the state of the records that they were read from. */
+  #targets: { readonly changes: number; readonly of: readonly WatchdogTarget[] } | null = null;
   #lease: { cancel(): void } | null = null;
   #stopped = false;
 
@@ -134,6 +136,15 @@ export class Databases {
       this.#loops.set(id, loop);
     }
     loop.wake();
+  }
+
+  /** The endpoint misses answers of a shard, or lost its connection. */
+  suspect(shard: string): void {
+    const [id = '', index] = shard.split('/');
+    const primary = this.#deps.store.shard(id, Number(index))?.primary ?? '';
+    const loop = this.#loops.get(id);
+    if (loop !== undefined && loop.sighting(primary) !== null) loop.watch(primary).suspect();
+    this.wake(id);
   }
 
   /** What runs in the background about this database; for `show` and for tests. */
@@ -332,6 +343,13 @@ export class Databases {
   }
 
   #renewLease(): void {
+    const { changes } = this.#deps.store;
+    if (this.#targets?.changes !== changes) this.#targets = { changes, of: this.#watched() };
+    this.#deps.fleet.renewLease(this.#targets.of);
+    this.#lease = this.#deps.clock.later(LEASE_EVERY_MS, () => this.#renewLease());
+  }
+
+  #watched(): WatchdogTarget[] {
     const targets: WatchdogTarget[] = [];
     for (const loop of this.#loops.values()) {
       const database = this.#deps.store.databaseById(loop.id);
@@ -341,7 +359,6 @@ export class Databases {
         if (phase === 'running') targets.push({ socket, user: 'admin', password: admin });
       }
     }
-    this.#deps.fleet.renewLease(targets);
-    this.#lease = this.#deps.clock.later(LEASE_EVERY_MS, () => this.#renewLease());
+    return targets;
   }
 }

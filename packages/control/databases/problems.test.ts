@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ShardRecord } from '../store/records.ts';
-import { problemsOf, STARTED_EMPTY } from './problems.ts';
+import { problemsOf } from './problems.ts';
 
 const shard = (index: number, phase: ShardRecord['phase'], code: string) =>
-  ({ index, phase, reason: { code, message: 'why' } }) as ShardRecord;
+  ({ index, phase, reason: { code, message: 'why' }, dataLost: null }) as ShardRecord;
 
 test('what is wrong is said, and nothing else', () => {
   const well = { shards: [shard(0, 'serving', 'running')], listenProblem: null, failure: null };
@@ -18,8 +18,11 @@ test('what is wrong is said, and nothing else', () => {
   );
   assert.deepEqual(codes({ ...well, failure }), [], 'a step that fails beside shards that serve');
   assert.match(
-    codes({ ...well, shards: [shard(0, 'serving', STARTED_EMPTY)] }).join(),
-    /data-lost: Shard 0: why/,
+    codes({
+      ...well,
+      shards: [{ ...shard(0, 'promoting', 'promoting'), dataLost: { at: 0, message: 'It was.' } }],
+    }).join(),
+    /data-lost: Shard 0: It was. \(1970-.*flush/,
   );
   assert.match(
     codes({ ...well, shards: [shard(1, 'down', 'stopped')], failure }).join(),

@@ -4,8 +4,6 @@ import type { ShardRecord } from '../store/records.ts';
 
 /** The reason of a shard whose cold start has found nothing to load. */
 export const STARTING_EMPTY = 'starting-empty';
-/** The reason of a shard that serves and began empty although it had held data. */
-export const STARTED_EMPTY = 'started-empty';
 
 /** A step that fails at each try. `since`: in ticks. */
 export interface Failure {
@@ -31,9 +29,12 @@ export function problemsOf({ shards, listenProblem, failure }: ProblemInput): Pr
     });
   }
   for (const shard of shards) {
-    const { index, phase, reason } = shard;
-    if (phase === 'serving' && reason.code === STARTED_EMPTY) {
-      problems.push({ code: 'data-lost', message: `Shard ${index}: ${reason.message}` });
+    const { index, phase, reason, dataLost } = shard;
+    if (dataLost !== null) {
+      problems.push({
+        code: 'data-lost',
+        message: `Shard ${index}: ${dataLost.message} (${new Date(dataLost.at).toISOString()}). Load it again, or take note of it: a flush or a failover with acceptDataLoss ends this message.`,
+      });
     }
     if (phase === 'down') {
       const why = failure === null ? '' : ` The last step failed: ${failure.message}`;

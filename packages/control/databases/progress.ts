@@ -297,6 +297,9 @@ async function flush(loop: DatabaseLoop, operation: OperationRecord, view: View)
     }),
   );
   store.write(() => {
+    for (const shard of loop.shards()) {
+      if (shard.dataLost !== null) store.putShard({ ...shard, dataLost: null });
+    }
     endOperations(loop, (o) => o.id === operation.id, null);
     loop.event('flushed', 'warning', 'All keys were deleted on request.');
   });

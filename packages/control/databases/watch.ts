@@ -1,6 +1,5 @@
 /**
- * Watching one engine: two open connections, a ping five times a second (a replica: once), the
- * stream position once a second, and what follows from silence.
+ * Watching one engine: two open connections, questions (`due.ts`), and what follows from silence.
  *
  * A closed connection is not a death: an application may close it (CLIENT KILL), a limit may. So
  * the close of the first connection asks the process table and then the second connection; an
@@ -12,12 +11,12 @@ import type { EngineFacts, EngineLink, EngineLogin, ProcessFacts } from '../../e
 import { EngineError } from '../../engine/index.ts';
 import type { Condition, Sighting } from '../plan/model.ts';
 import type { InstanceRecord } from '../store/records.ts';
-import { differs, moved } from './changed-facts.ts';
+import { differs, moved, within } from './changed-facts.ts';
 import type { ExecutorDeps } from './deps.ts';
+import { dueAt } from './due.ts';
 import type { Beating, Heart } from './heart.ts';
 import {
   ASK_AGAIN_MS,
-  BEATS_PER_SAMPLE,
   DYING_MS,
   DYING_POLL_MS,
   FACTS_DEADLINE_MS,
@@ -26,27 +25,15 @@ import {
   LINK_RETRY_MS,
   LINK_RETRY_SLOW_MS,
   PING_DEADLINE_MS,
-  SAMPLES_PER_LOOK,
   SECOND_OPINION_MS,
   STALE_LOOK_MS,
   START_BACKOFF_MAX_MS,
   START_BACKOFF_MS,
 } from './limits.ts';
+import type { WatchEvents } from './watch-events.ts';
 
 /** The engine itself ended the conversation; nobody does that who is dead or hangs. */
 const TURNED_AWAY: ReadonlySet<string> = new Set(['engine-refused', 'engine-closed']);
-
-export interface WatchEvents {
-  /** Something that the plan may care about changed. */
-  changed(): void;
-  /** A fresh look at the stream, once a second. */
-  sampled(facts: EngineFacts): void;
-  falseAlarm(reason: string): void;
-  /** It may be dead or hung: the first sign of it. */
-  alarm(): void;
-  /** It did not answer, and does again. */
-  calm(): void;
-}
 
 export class Watch {
   readonly #deps: ExecutorDeps;
@@ -65,6 +52,8 @@ export class Watch {
   #lookedAt = 0;
   #facts: EngineFacts | null = null;
   #factsAt = 0;
+  /** Its stream stood still between the last two samples. */
+  #quiet = false;
   #configured = -1;
   #failures = 0;
   #startNotBefore = 0;
@@ -317,15 +306,20 @@ export class Watch {
     if (changed) this.#events.changed();
   }
 
-  /** A replica's silence is not urgent, and a quick rate for all doubles the idle time: it is only sampled. */
   readonly #beat: Beating = (beat) => {
     const link = this.#main;
     if (link === null || link.closed || this.#stopped) return;
     if (this.#asked !== null) return this.#stillAsked(link, this.#asked.at);
-    if (beat % BEATS_PER_SAMPLE === 0) {
-      void this.#sample(link, (beat / BEATS_PER_SAMPLE) % SAMPLES_PER_LOOK === 0);
-    } else if (this.#facts?.role !== 'replica') this.#ask(link);
+    const due = dueAt(beat, this.#facts?.role ?? 'primary', this.#quiet);
+    if (due === 'ping') this.#ask(link);
+    else if (due !== 'nothing') void this.#sample(link, due === 'look');
   };
+
+  /** Somebody misses its answer: it is asked now, not at its next beat. */
+  suspect(): void {
+    const link = this.#main;
+    if (link !== null && !link.closed && this.#asked === null) this.#ask(link);
+  }
 
   /** The last question is not answered. Another one is put behind it only now and then. */
   #stillAsked(link: EngineLink, at: number): void {
@@ -381,8 +375,9 @@ export class Watch {
       else {
         const stream = await link.stream(PING_DEADLINE_MS);
         if (!this.#current(round)) return;
+        this.#quiet = this.#facts?.offset === stream.offset;
         if (moved(this.#facts, stream)) await this.#look(link, round, asked.at);
-        else if (this.#facts !== null) this.#learn({ ...this.#facts, ...stream }, asked.at);
+        else if (this.#facts !== null) this.#learn(within(this.#facts, stream), asked.at);
         if (this.#facts !== null) this.#events.sampled(this.#facts);
       }
     } catch {

@@ -42,6 +42,12 @@ test('a full disk: changes are refused with 507 and change nothing; caches and r
   assert.equal(shard?.shard.phase, 'serving');
   assert.equal(shard?.instances[0]?.condition, 'serving');
 
+  // Nor may anything else be written, the log of that process included.
+  limitFiles(pid, '1');
+  for (let i = 0; i < 3; i++) {
+    const refused = await service.call('PUT', service.cluster('after'), body);
+    assert.deepEqual([refused.status, refused.body?.error?.code], [507, 'DiskFull'], refused.text);
+  }
   limitFiles(pid, 'unlimited');
   assert.equal(service.pid, pid, 'the same process');
   const made = await service.call('PUT', service.cluster('after'), body);

@@ -58,6 +58,7 @@ function shardOf(change: Partial<ShardRecord> = {}): ShardRecord {
     saved: null,
     lossAccepted: null,
     handover: null,
+    dataLost: null,
     decidedAt: 1,
     ...change,
   };

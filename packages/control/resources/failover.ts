@@ -1,6 +1,6 @@
 /**
  * The failover that nobody but the user may decide: letting a copy serve that is not provably the
- * last. Where both engines live and nothing is lost it is a planned one (planned-failover.ts).
+ * last; and taking note of a shard that had to start empty. Where both engines live and nothing is lost it is a planned one (planned-failover.ts).
  */
 import { ControlError } from '../errors.ts';
 import { needsWord } from '../plan/shard.ts';
@@ -23,7 +23,7 @@ export function shardsToFailOver(
   { shard: asked }: Pick<FailoverInput, 'shard'>,
 ): readonly ShardRecord[] {
   if (asked === null) {
-    const waiting = shards.filter(needsWord);
+    const waiting = shards.filter((each) => needsWord(each) || each.dataLost !== null);
     if (waiting.length > 0) return waiting;
     throw new ControlError(
       'NothingToFailOver',
@@ -40,7 +40,7 @@ export function shardsToFailOver(
       'shard',
     );
   }
-  if (needsWord(shard)) return [shard];
+  if (needsWord(shard) || shard.dataLost !== null) return [shard];
   throw new ControlError(
     shard.phase === 'serving' ? 'ShardServes' : 'NothingToFailOver',
     409,
@@ -81,7 +81,11 @@ export function startFailover(
       each.input['planned'] !== true &&
       JSON.stringify(each.input['shards']) === JSON.stringify(indexes),
   );
-  if (running !== undefined && shards.every((shard) => shard.lossAccepted !== null)) return running;
+  if (
+    running !== undefined &&
+    shards.every((shard) => shard.lossAccepted !== null || !needsWord(shard))
+  )
+    return running;
   const operation = startOperation(stamp, {
     kind: 'Failover',
     resourceId: armId(subscriptionId, cluster),
@@ -93,13 +97,14 @@ export function startFailover(
   });
   store.write(() => {
     for (const shard of shards) {
-      store.putShard({ ...shard, lossAccepted: { at: stamp.now, by: stamp.actor.name } });
+      const lossAccepted = needsWord(shard) ? { at: stamp.now, by: stamp.actor.name } : null;
+      store.putShard({ ...shard, lossAccepted, dataLost: null });
     }
     store.putOperation(operation);
     store.addEvent({
       reason: 'data-loss-accepted',
       severity: 'warning',
-      message: `Cluster '${cluster.name}': ${stamp.actor.name} lets older copies of shard ${indexes.join(', ')} serve.`,
+      message: `Cluster '${cluster.name}': ${stamp.actor.name} accepts what is lost of shard ${indexes.join(', ')}.`,
       clusterId: cluster.id,
       databaseId: database.id,
       shard: null,

@@ -45,6 +45,7 @@ test('schema 1 comes forward to what this build knows, and a copy of it is kept'
     lossAccepted: null,
     membership: 'member',
     handover: null,
+    dataLost: null,
   };
   assert.deepEqual(bodyOf('shards'), shard);
   assert.deepEqual(bodyOf('instances'), { port: 8500, plainPort: 0 });

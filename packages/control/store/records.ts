@@ -196,9 +196,17 @@ export interface ShardRecord {
   readonly lossAccepted: LossAccepted | null;
   /** Desired state: a replica is to take over from a primary that lives. */
   readonly handover: Handover | null;
+  /** It had to start empty, and nobody has taken note: said until a flush, or the user's word. */
+  readonly dataLost: DataLost | null;
   readonly decidedAt: number;
   /** When its primary was last replaced because of a deadline; absent: never. */
   readonly deadlineAt?: number;
+}
+
+export interface DataLost {
+  readonly at: number;
+  /** A sentence: what was missing. */
+  readonly message: string;
 }
 
 /** Asks for a planned switch. Cleared when another instance is primary, or when it is given up. */

@@ -58,4 +58,9 @@ export const MIGRATIONS: readonly string[] = [
   `UPDATE instances SET body = json_set(body, '$.plainPort', 0);`,
   // Databases got a place for the maintenance under way.
   `UPDATE databases SET body = json_set(body, '$.maintenance', json('null'));`,
+  // Shards got a memory of having lost their data; until then their reason was all that told it.
+  `UPDATE shards SET body = json_set(body, '$.dataLost', CASE
+     WHEN json_extract(body, '$.reason.code') = 'started-empty'
+     THEN json_object('at', json_extract(body, '$.decidedAt'), 'message', json_extract(body, '$.reason.message'))
+     ELSE json('null') END);`,
 ];

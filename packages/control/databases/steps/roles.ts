@@ -9,7 +9,7 @@ import { passing } from '../failpoints.ts';
 import { isClustered } from '../launch.ts';
 import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
-import { STARTED_EMPTY, STARTING_EMPTY } from '../problems.ts';
+import { STARTING_EMPTY } from '../problems.ts';
 import { applySettings, endPause } from './converge.ts';
 
 /** The reason of a promotion whose primary was ended because it did not answer. */
@@ -116,7 +116,11 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
     store.putShard({
       ...serving(shard, id, facts),
       epoch: shard.phase === 'down' ? shard.epoch + 1 : shard.epoch,
-      reason: crownedReason(shard.reason, clock.now()),
+      reason: crownedReason(shard.reason),
+      dataLost:
+        shard.reason.code === STARTING_EMPTY
+          ? { at: clock.now(), message: shard.reason.message }
+          : shard.dataLost,
       decidedAt: clock.now(),
       ...(shard.reason.code === AFTER_DEADLINE ? { deadlineAt: clock.now() } : {}),
     });
@@ -139,11 +143,11 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
 }
 
 /** What a shard that serves goes on to say of how it came to. */
-function crownedReason(before: StateReason, now: number): StateReason {
+function crownedReason(before: StateReason): StateReason {
   const { code, message } = before;
-  if (code === AFTER_DEADLINE) return { code: 'failed-over-by-deadline', message };
-  if (code !== STARTING_EMPTY) return { code: 'running', message: '' };
-  return { code: STARTED_EMPTY, message: `${message} (${new Date(now).toISOString()})` };
+  return code === AFTER_DEADLINE
+    ? { code: 'failed-over-by-deadline', message }
+    : { code: 'running', message: '' };
 }
 
 /** The engines elected one while no control process was there. */
