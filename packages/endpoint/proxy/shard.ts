@@ -174,8 +174,10 @@ export class Shard {
     lane.onClosed = null;
     lane.onQuiet = null;
     const group = this.group(lane.login);
-    if (lane.open && lane.inFlight === 0 && group.own.length < OWN_LANES_KEPT) group.own.push(lane);
-    else lane.close('not needed');
+    if (lane.open && lane.inFlight === 0 && group.own.length < OWN_LANES_KEPT) {
+      group.own.push(lane);
+      this.wakeAll();
+    } else lane.close('not needed');
   }
 
   #connect(group: LaneGroup, kind: LaneKind): Lane | null {
@@ -241,6 +243,8 @@ export class Shard {
       }
       if (was === 'connecting' && group.login === lane.login) group.failedAt = performance.now();
     }
+    // Somebody may wait for one, because there were as many as there may be.
+    if (lane.kind === 'own') this.wakeAll();
     if (lane.retired || reason === 'not needed' || reason === 'idle') {
       this.#hold.check();
       return;
