@@ -112,7 +112,13 @@ export class ClusterRoutes implements Routes {
    * had not been sent to it goes to the new owner.
    */
   private nodeLost(address: string): void {
-    if (this.discovery !== null || this.map.every((each) => each !== address)) return;
+    if (this.map.every((each) => each !== address)) {
+      // It owns nothing any more: anybody who does says where the rest of it belongs.
+      const heir = this.map.find((each) => each !== '');
+      if (heir !== undefined) this.bequeath(address, heir);
+      return;
+    }
+    if (this.discovery !== null) return;
     this.discovery = setTimeout(() => {
       this.discovery = null;
       void this.discover(address);
@@ -137,7 +143,12 @@ export class ClusterRoutes implements Routes {
     }
     const slot = this.map.indexOf(lost);
     for (const [i, owner] of map.entries()) this.map[i] = owner;
-    const heirs = this.lanesOf(this.map[slot] ?? '');
+    this.bequeath(lost, this.map[slot] ?? '');
+  }
+
+  /** What had not been sent to a node goes to another. */
+  private bequeath(lost: string, to: string): void {
+    const heirs = this.lanesOf(to);
     for (const [i, lane] of this.lanesOf(lost).entries()) {
       const heir = laneAt(heirs, i);
       for (const { operation, subject, number, intended, redirects } of lane.takeUnsent()) {

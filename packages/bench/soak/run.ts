@@ -6,7 +6,7 @@ import { Random } from '../data/random.ts';
 import { type LoadHandle, startLoad } from '../load/generator.ts';
 import { PROFILES } from '../load/profile.ts';
 import type { LoadReport } from '../load/report.ts';
-import { chooseStep } from './steps.ts';
+import { chooseStep, SCALE_DEADLINE_MS } from './steps.ts';
 import { type Footprint, footprint, healed, leaks } from './watch.ts';
 
 export interface SoakOptions {
@@ -43,6 +43,7 @@ export interface SoakResult {
   >;
 }
 
+const FIRST_SKU = 'Balanced_B1';
 const CACHES = [
   { name: 'enterprise', policy: 'EnterpriseCluster', cluster: false },
   { name: 'single', policy: 'NoCluster', cluster: false },
@@ -71,7 +72,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   try {
     say(`seed ${options.seed}; control ready after ${Math.round(await service.start())} ms`);
     for (const { name, policy, cluster } of CACHES) {
-      const { cache, ms } = await service.create(name, { sku: 'Balanced_B1', policy });
+      const { cache, ms } = await service.create(name, { sku: FIRST_SKU, policy });
       say(`${name} (${policy}) served after ${Math.round(ms)} ms`);
       await healed(service, [name]);
       const load = await startLoad({
@@ -94,9 +95,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       const done = await step.run({ service, faults, caches: names, clustered, random });
       await healed(service, names);
       say(`step ${steps} ${done}; all whole`);
-      if (steps === SETTLING_STEPS) before = await footprint(service);
+      if (steps === SETTLING_STEPS) before = await footprintAtFirst(service, names);
     }
-    after = await footprint(service);
+    after = await footprintAtFirst(service, names);
     before ??= after;
     problems.push(...leaks(before, after).map((leak) => `leak: ${leak}`));
     for (const load of loads.values()) load.stop();
@@ -145,6 +146,16 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       ]),
     ),
   };
+}
+
+/** Caches of more shards have more processes: only the same caches can be compared. */
+async function footprintAtFirst(service: OurService, names: readonly string[]): Promise<Footprint> {
+  for (const name of names) {
+    const { operation } = await service.api.patchCluster(name, { sku: { name: FIRST_SKU } });
+    await service.wait(operation, SCALE_DEADLINE_MS);
+  }
+  await healed(service, names);
+  return footprint(service);
 }
 
 function wrongsOf(name: string, report: LoadReport): string[] {

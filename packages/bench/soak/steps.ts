@@ -65,7 +65,8 @@ function workers(service: OurService): number[] {
 }
 
 /** Full copies, and every slot twice, on a machine that carries the load as well. */
-const SCALE_DEADLINE_MS = 5 * 60_000;
+const MAINTAIN_DEADLINE_MS = 120_000;
+export const SCALE_DEADLINE_MS = 5 * 60_000;
 
 let extra = 0;
 
@@ -85,6 +86,16 @@ export const STEPS: readonly Step[] = [
       const { operation } = await service.api.failover(cache, {});
       await service.wait(operation);
       return `${cache}: the replicas took over`;
+    },
+  },
+  {
+    name: 'maintain',
+    weight: 1,
+    run: async ({ service, caches, random }) => {
+      const cache = random.pick(caches);
+      const { operation } = await service.api.maintain(cache);
+      await service.wait(operation, MAINTAIN_DEADLINE_MS);
+      return `${cache}: every process made anew`;
     },
   },
   {
