@@ -53,7 +53,11 @@ export function openFiles(limits: string): Finding {
   const soft = match?.[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(match?.[1] ?? 0);
   const hard = match?.[2] ?? '?';
   const detail = `${match?.[1] ?? 'unknown'} (hard limit ${hard})`;
-  const remedy = `Type before cinnabar up: ulimit -n ${hard}. For a service: LimitNOFILE=1048576 (service install writes it).`;
+  const raise =
+    match?.[1] === hard
+      ? 'Have root raise the hard limit (nofile in /etc/security/limits.conf), and log in again.'
+      : `Type before cinnabar up: ulimit -n ${hard}.`;
+  const remedy = `${raise} For a service: LimitNOFILE=1048576 (service install writes it).`;
   // Node raises its own soft limit to the hard one at start, so what this shows is what is left.
   if (soft <= OPEN_FILES_FAIL) return fail('open-files', 'Open files', detail, remedy);
   if (soft < OPEN_FILES_WARN) return warn('open-files', 'Open files', detail, remedy);
