@@ -30,7 +30,7 @@ export async function waitFor(
   const deadline = Date.now() + options.timeoutMs;
   try {
     for (;;) {
-      const record = await patiently(() => api.operation(id), deadline);
+      const record = await patiently(api, (now) => now.operation(id), deadline);
       showSteps(steps, record);
       if (ENDED.has(record.status)) return finished(record);
       if (Date.now() > deadline) throw late(record, options.timeoutMs);
@@ -42,15 +42,29 @@ export async function waitFor(
 }
 
 /** The control process may be replaced while an operation runs; it resumes, and so does the wait. */
-async function patiently<T>(ask: () => Promise<T>, deadline: number): Promise<T> {
-  for (;;) {
+async function patiently<T>(
+  api: ApiClient,
+  ask: (now: ApiClient) => Promise<T>,
+  deadline: number,
+): Promise<T> {
+  for (let now = api; ; ) {
     try {
-      return await ask();
+      return await ask(now);
     } catch (error) {
       const away = error instanceof CliError && error.exit === 'notRunning';
       if (!away || Date.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      now = here(now);
     }
+  }
+}
+
+/** Where it is now; while none is there, where it was. */
+function here(api: ApiClient): ApiClient {
+  try {
+    return api.again();
+  } catch {
+    return api;
   }
 }
 
