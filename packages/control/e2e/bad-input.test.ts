@@ -125,7 +125,7 @@ const ROWS: readonly Row[] = [
     what: 'another policy afterwards',
     method: 'PATCH',
     path: there,
-    body: { properties: { clusteringPolicy: 'OSSCluster' } },
+    body: { properties: { clusteringPolicy: 'NoCluster' } },
     status: 400,
     code: 'InvalidParameter',
     says: /clusteringPolicy/,

@@ -1,11 +1,11 @@
 /** The short way in and out of sockets, where it is not smooth: slow readers, closes, odd pieces. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
 import { encodeCommand } from '../../resp/index.ts';
-import { readsDirectly } from './direct-read.ts';
+import { readInto, readsDirectly } from './direct-read.ts';
 import { DirectWriter, writesDirectly } from './direct-write.ts';
 import { startProxy } from './testing.ts';
 import { KEY, RawClient, Reader, startShards } from './testing-engines.ts';
@@ -51,6 +51,39 @@ test('under another Node the stream writes, and the rest is the same', async (t)
   await eventually('all of it', () => Buffer.concat(got).length === all.length);
   assert.ok(Buffer.concat(got).equals(all));
   await eventually('it is idle', () => !writer.busy);
+});
+
+test('what came before anybody read comes before the end that came with it', async (t) => {
+  const heard: string[] = [];
+  let accepted: Socket | undefined;
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    accepted = socket;
+    socket.read(0); // The kernel is asked, and what it has waits in the stream.
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  t.after(() => {
+    client.destroy();
+    accepted?.destroy();
+    server.close();
+  });
+  client.end('last words');
+  const state = (): { ended?: boolean } =>
+    (accepted as unknown as { _readableState?: object } | undefined)?._readableState ?? {};
+  await eventually('all of it is there', () => accepted?.readableLength === 10);
+  accepted?.read(0);
+  await eventually('and its end', () => state().ended === true);
+  const buffer = Buffer.alloc(64);
+  const socket = accepted;
+  assert.ok(socket !== undefined);
+  socket.on('end', () => heard.push('end'));
+  // As from an event of the loop: ticks come before promises there.
+  setImmediate(() => {
+    readInto(socket, buffer, (length) => heard.push(buffer.toString('latin1', 0, length)));
+    socket.resume();
+  });
+  await eventually('both are heard', () => heard.length >= 2);
+  assert.deepEqual(heard, ['last words', 'end']);
 });
 
 for (const count of [1, 3]) {

@@ -63,10 +63,13 @@ export function readInto(
     socket.on('data', copied);
     return;
   }
-  const early: Buffer[] = [];
-  for (let chunk = read(socket); chunk !== null; chunk = read(socket)) early.push(chunk);
-  // Before anything else is read, but not before the caller is ready for it.
-  if (early.length > 0) queueMicrotask(() => early.forEach(copied));
+  if (socket.readableLength > 0) {
+    // Before anything else is read, but not before the caller is ready for it. The stream is not asked
+    // before that either: with the last of it it would say 'end', and that in the next tick.
+    process.nextTick(() => {
+      for (let chunk = read(socket); chunk !== null; chunk = read(socket)) copied(chunk);
+    });
+  }
   fields[symbols.buffer] = current;
   fields[symbols.taker] = take;
   if (next !== null) fields[symbols.next] = next;
