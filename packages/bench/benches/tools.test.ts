@@ -8,7 +8,7 @@ import { compareTools } from './generator.ts';
 import { ACCESS_KEY } from './key.ts';
 import { parseFigures } from './valkey-benchmark.ts';
 
-const TRIES = 6;
+const TRIES = 10;
 
 function ratio(samples: Readonly<Record<string, readonly number[]>>): number {
   const theirs = samples['valkey_benchmark'] ?? [];
