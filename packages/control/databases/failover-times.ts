@@ -43,13 +43,13 @@ export class FailoverTimes {
     return [...this.#running].flatMap(([shard, marks]) => (marks.has('served') ? [shard] : []));
   }
 
-  /** It is over: milliseconds from the first sign to the end of each part. */
+  /** It is over: whole milliseconds from the first sign to the end of each part. */
   end(shard: number): Partial<Record<Part, number>> {
     const marks = this.#running.get(shard) ?? new Map<Part, number>();
     this.#running.delete(shard);
     const began = marks.get('alarm') ?? 0;
     const after: Partial<Record<Part, number>> = {};
-    for (const [part, at] of marks) if (part !== 'alarm') after[part] = at - began;
+    for (const [part, at] of marks) if (part !== 'alarm') after[part] = Math.round(at - began);
     return after;
   }
 }
