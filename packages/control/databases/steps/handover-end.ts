@@ -93,7 +93,7 @@ function crownSuccessor(loop: DatabaseLoop, shard: ShardRecord, facts: StreamFac
       data: {
         epoch: shard.epoch,
         from: shard.primary,
-        tookMs: clock.ticks() - shard.decidedAt,
+        tookMs: Math.round(clock.ticks() - shard.decidedAt),
         operation,
       },
     },
