@@ -3,33 +3,17 @@
  * is lost, at no time is more than one copy missing, and a database without replicas keeps its data.
  */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
-import { newOperation } from '../simulation/records.ts';
 import type { DatabaseSettings } from '../store/index.ts';
-import { type World, world } from './testing.ts';
+import { beginMaintenance, operationEnded, type World, world } from './testing.ts';
 
 const HEAL_MS = 60_000;
 const COMMAND_MS = 8_000;
 const KEYS = 500;
 
-function maintain(w: World, id: string): string {
-  const database = w.store.databaseById(id);
-  assert.ok(database);
-  const pending = w.store.instances(id).map((each) => each.id);
-  const operation = newOperation(randomUUID(), 'Maintain', database, Date.now());
-  w.store.write(() => {
-    w.store.putDatabase({ ...database, maintenance: { operation: operation.id, pending } });
-    w.store.putOperation({ ...operation, input: { processes: pending.length } });
-  });
-  w.databases.wake(id);
-  return operation.id;
-}
-
 async function ended(w: World, operation: string): Promise<void> {
-  await eventually('it ended', () => w.store.operation(operation)?.endedAt != null, HEAL_MS);
-  const { status, error } = w.store.operation(operation) ?? {};
+  const { status, error } = await operationEnded(w, operation, HEAL_MS);
   assert.equal(status, 'Succeeded', JSON.stringify(error));
 }
 
@@ -64,7 +48,7 @@ describe('maintenance on real engines', { concurrency: false }, () => {
         const whole = w.store.instances(id).filter((each) => each.synced).length;
         fewest = Math.min(fewest, whole);
       }, 1);
-      await ended(w, maintain(w, id)).finally(() => clearInterval(watch));
+      await ended(w, beginMaintenance(w, id)).finally(() => clearInterval(watch));
       await w.settled(id);
       assert.equal(fewest, 1);
       assert.ok(pids(w, id).every((pid) => !before.includes(pid)));
@@ -90,7 +74,7 @@ describe('maintenance on real engines', { concurrency: false }, () => {
     const watch = setInterval(() => {
       most = Math.max(most, w.store.instances(id).length);
     }, 1);
-    await ended(w, maintain(w, id)).finally(() => clearInterval(watch));
+    await ended(w, beginMaintenance(w, id)).finally(() => clearInterval(watch));
     await w.settled(id);
     assert.equal(most, 3, 'one replica more, at one time');
     assert.equal(w.store.instances(id).length, 2);
@@ -105,7 +89,7 @@ describe('maintenance on real engines', { concurrency: false }, () => {
     const id = await w.create();
     await fill(w, id);
     const before = pids(w, id);
-    const operation = maintain(w, id);
+    const operation = beginMaintenance(w, id);
     await eventually(
       'one had its turn',
       () => (w.store.databaseById(id)?.maintenance?.pending.length ?? 0) === 1,

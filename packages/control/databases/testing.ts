@@ -271,3 +271,29 @@ function records(settings: Partial<DatabaseSettings>, sizing: Partial<Sizing>) {
   const operation = newOperation(randomUUID(), 'CreateDatabase', database, now);
   return { cluster, database, operation };
 }
+
+/** Every process of the database is to be made anew; answers the operation, as the API would record it. */
+export function beginMaintenance(w: World, id: string): string {
+  const database = w.store.databaseById(id);
+  if (database === null) throw new Error(`no database ${id}`);
+  const pending = w.store.instances(id).map((each) => each.id);
+  const operation = newOperation(randomUUID(), 'Maintain', database, Date.now());
+  w.store.write(() => {
+    w.store.putDatabase({ ...database, maintenance: { operation: operation.id, pending } });
+    w.store.putOperation({ ...operation, input: { processes: pending.length } });
+  });
+  w.databases.wake(id);
+  return operation.id;
+}
+
+/** The operation, when it is over. */
+export async function operationEnded(
+  w: World,
+  id: string,
+  deadlineMs: number,
+): Promise<OperationRecord> {
+  await eventually('it ended', () => w.store.operation(id)?.endedAt != null, deadlineMs);
+  const record = w.store.operation(id);
+  if (record === null) throw new Error(`no operation ${id}`);
+  return record;
+}

@@ -3,13 +3,10 @@
  * the two copies does not know, and no way back where the older engine could not read what is there.
  */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { EngineLink, ProvisionOptions } from '../../engine/index.ts';
 import { eventually } from '../../engine/testing.ts';
-import { newOperation } from '../simulation/records.ts';
-import type { OperationRecord } from '../store/index.ts';
-import { type World, world } from './testing.ts';
+import { beginMaintenance, operationEnded, type World, world } from './testing.ts';
 
 const HEAL_MS = 60_000;
 const COMMAND_MS = 8_000;
@@ -67,26 +64,6 @@ const DATA: readonly (readonly [make: readonly string[], ask: readonly string[]]
   ],
 ];
 
-async function begin(w: World, id: string): Promise<string> {
-  const database = w.store.databaseById(id);
-  assert.ok(database);
-  const pending = w.store.instances(id).map((each) => each.id);
-  const operation = newOperation(randomUUID(), 'Maintain', database, Date.now());
-  w.store.write(() => {
-    w.store.putDatabase({ ...database, maintenance: { operation: operation.id, pending } });
-    w.store.putOperation({ ...operation, input: { processes: pending.length } });
-  });
-  w.databases.wake(id);
-  return operation.id;
-}
-
-async function ended(w: World, operation: string): Promise<OperationRecord> {
-  await eventually('it ended', () => w.store.operation(operation)?.endedAt != null, HEAL_MS);
-  const record = w.store.operation(operation);
-  assert.ok(record);
-  return record;
-}
-
 async function answers(link: EngineLink): Promise<string[]> {
   const all: string[] = [];
   for (const [, ask] of DATA) all.push(JSON.stringify(await link.command(ask, COMMAND_MS)));
@@ -116,7 +93,7 @@ describe('another version of the engine', { concurrency: false }, () => {
 
     await w.restart(NINE);
     await w.settled(id);
-    const up = await begin(w, id);
+    const up = beginMaintenance(w, id);
     await eventually(
       'a 9 is primary, an 8 its replica',
       () => w.primary(id).engine > 'valkey 9',
@@ -126,7 +103,7 @@ describe('another version of the engine', { concurrency: false }, () => {
     const upper = await w.link(w.primary(id));
     if (mixed)
       assert.equal(await mayRun(upper, 'HSETEX', 'k', 'EX', '9', 'FIELDS', '1', 'f', 'v'), false);
-    assert.equal((await ended(w, up)).status, 'Succeeded');
+    assert.equal((await operationEnded(w, up, HEAL_MS)).status, 'Succeeded');
     await w.settled(id);
     await allRun(w, id, /^valkey 9/);
     assert.deepEqual(await answers(upper), before);
@@ -139,7 +116,7 @@ describe('another version of the engine', { concurrency: false }, () => {
 
     await w.restart(EIGHT);
     await w.settled(id);
-    assert.equal((await ended(w, await begin(w, id))).status, 'Succeeded');
+    assert.equal((await operationEnded(w, beginMaintenance(w, id), HEAL_MS)).status, 'Succeeded');
     await w.settled(id);
     await allRun(w, id, /^valkey 8/);
     const lower = await w.link(w.primary(id));
@@ -157,7 +134,7 @@ describe('another version of the engine', { concurrency: false }, () => {
     const before = pids();
     await w.restart(EIGHT);
     await w.settled(id);
-    const { status, error } = await ended(w, await begin(w, id));
+    const { status, error } = await operationEnded(w, beginMaintenance(w, id), HEAL_MS);
     assert.equal(status, 'Failed');
     assert.equal(error?.code, 'EngineDowngradeUnsafe');
     assert.deepEqual(pids(), before);
