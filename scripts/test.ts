@@ -71,6 +71,15 @@ async function runTwice(options: readonly string[], files: readonly string[]): P
   const failed = readFileSync(list, 'utf8').split('\n').filter(Boolean);
   const again = failed.filter((file) => !/\/(?:simulation|fuzz)\//.test(file));
   if (again.length === 0 || again.length < failed.length || again.length > MOST_AGAIN) return code;
+  // A file that failed may have ended without its clean-up; that it failed is said already.
+  for (const line of await settled()) {
+    process.stderr.write(`left running by a file that failed, and ended now: ${line}\n`);
+    try {
+      process.kill(Number.parseInt(line, 10), 'SIGKILL');
+    } catch {
+      // It ended meanwhile.
+    }
+  }
   process.stdout.write(`\nOnce more, one at a time:\n  ${again.join('\n  ')}\n\n`);
   const second = await runFiles(options, again, 1, list);
   if (second === 0) process.stdout.write('\nThey failed beside others and passed alone.\n');

@@ -39,11 +39,12 @@ const listens = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'monitor']);
 /** Attaches to a client of one connection (never to a Cluster object). */
 export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
   const { host, port, path } = redis.options;
+  const answered = (sent: Sent, now: number): void => {
+    if (sent instanceof Call) events.answered(sent, now);
+  };
   const wire = new Wire<Sent>(path ?? `${host ?? 'localhost'}:${port ?? 6379}`, {
     libraryFirst: true,
-    answered: (sent, now) => {
-      if (sent instanceof Call) events.answered(sent, now);
-    },
+    answered,
     large: (sent) => events.large(sent, wire),
   });
 
@@ -76,9 +77,14 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
     refuse.call(redis, error, item);
   };
 
-  const adopt = (socket: Socket): void => {
+  /**
+   * `begun`: in the middle of a conversation, whose replies cannot be told apart; counting begins when
+   * nothing of it is open. A new socket is counted from its first byte, whatever the library still keeps
+   * in its queue: it may be the handshake of a connection that died in it, which nobody will answer.
+   */
+  const adopt = (socket: Socket, begun: boolean): void => {
     wire.reset();
-    let quiet = redis.commandQueue.length === 0;
+    let quiet = !begun;
     // Before all listeners, the library's among them: some replies are not for it.
     const { emit } = socket;
     const forward = (piece: Buffer): void => void Reflect.apply(emit, socket, ['data', piece]);
@@ -91,9 +97,9 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
           wire.received(args[0] as Buffer, forward);
           return true;
         }
-        // Attached in the middle of a conversation: count from the first moment that nothing is open.
         const heard = Reflect.apply(emit, socket, [event, ...args]);
         quiet = redis.commandQueue.length === 0;
+        if (quiet) for (const sent of wire.reset()) answered(sent, performance.now());
         return heard;
       },
     });
@@ -123,10 +129,10 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
     get: () => stream,
     set: (socket: Socket | undefined) => {
       stream = socket;
-      if (socket !== undefined) adopt(socket);
+      if (socket !== undefined) adopt(socket, false);
     },
   });
-  if (stream !== undefined) adopt(stream);
+  if (stream !== undefined) adopt(stream, redis.commandQueue.length > 0);
   return wire;
 }
 

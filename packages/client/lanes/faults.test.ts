@@ -1,10 +1,12 @@
 /** What the kit does when servers, links and processes fail: real ones, through a proxy that breaks them. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import diagnosticsChannel from 'node:diagnostics_channel';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   calling,
+  chunked,
   type KitError,
   lanes,
   lanesOf,
@@ -43,6 +45,23 @@ for (const kind of plainKinds) {
       proxy.resume();
       for (const client of clients) await kind.close(client);
       await proxy.stop();
+    });
+
+    test('connections that die in their handshake: the next ones count from their first reply', async () => {
+      const redis = await open({ deadlines: false });
+      const values = chunked(redis, { chunkBytes: 10_000 });
+      const value = randomBytes(300_000);
+      await values.set('handshake', value);
+      for (let i = 0; i < 3; i += 1) {
+        const before = proxy.opened;
+        proxy.mute();
+        proxy.cut();
+        await until(() => proxy.opened > before && proxy.asked > 0);
+        proxy.cut();
+        proxy.resume();
+        await until(() => lanesOf(redis).some((lane) => lane.state === 'ready'));
+        assert.deepEqual(await values.get('handshake'), value, `after ${i + 1} times`);
+      }
     });
 
     test('a killed connection: reads are made again, each write has run once or says that nobody knows', async () => {

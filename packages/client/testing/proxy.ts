@@ -11,6 +11,10 @@ export interface FaultProxy {
   /** Nothing passes, in either direction, until `resume`. Connections stay open. */
   stall(): void;
   resume(): void;
+  /** Requests pass and replies do not, until `resume`. */
+  mute(): void;
+  /** Bytes that clients sent on the connections that are open. */
+  readonly asked: number;
   /** Ends all connections at once. */
   cut(): void;
   /** New connections are refused. */
@@ -28,12 +32,14 @@ interface Pair {
   readonly client: Socket;
   readonly server: Socket;
   waiting: Buffer[];
+  asked: number;
 }
 
 export async function startProxy(target: number): Promise<FaultProxy> {
   const pairs = new Set<Pair>();
   let rate = 0;
   let stalled = false;
+  let muted = false;
   let refusing = false;
   let opened = 0;
   let peak = 0;
@@ -45,14 +51,18 @@ export async function startProxy(target: number): Promise<FaultProxy> {
       return;
     }
     const upstream = connect(target, '127.0.0.1');
-    const pair: Pair = { client, server: upstream, waiting: [] };
+    const pair: Pair = { client, server: upstream, waiting: [], asked: 0 };
     pairs.add(pair);
     opened += 1;
     peak = Math.max(peak, pairs.size);
     client.setNoDelay(true);
     upstream.setNoDelay(true);
     if (stalled) pause(pair);
-    client.on('data', (chunk) => upstream.write(chunk));
+    if (muted) upstream.pause();
+    client.on('data', (chunk) => {
+      pair.asked += chunk.length;
+      upstream.write(chunk);
+    });
     upstream.on('data', (chunk: Buffer) => {
       if (rate === 0 && pair.waiting.length === 0) {
         client.write(chunk);
@@ -112,8 +122,16 @@ export async function startProxy(target: number): Promise<FaultProxy> {
       stalled = true;
       for (const pair of pairs) pause(pair);
     },
+    mute: () => {
+      muted = true;
+      for (const pair of pairs) pair.server.pause();
+    },
+    get asked() {
+      return [...pairs].reduce((sum, pair) => sum + pair.asked, 0);
+    },
     resume: () => {
       stalled = false;
+      muted = false;
       for (const pair of pairs) {
         pair.client.resume();
         pair.server.resume();

@@ -3,7 +3,7 @@
 /** Start of the control process to its word `ready`. */
 export const READY_DEADLINE_MS = 60_000;
 /** An operation of a cache in miniature. */
-export const OPERATION_DEADLINE_MS = 20_000;
+export const OPERATION_DEADLINE_MS = 60_000;
 /** Anything that heals by itself, as a client sees it. */
 export const HEAL_DEADLINE_MS = 20_000;
 /** Told to end, to gone. */
