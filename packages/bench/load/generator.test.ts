@@ -81,6 +81,19 @@ test('a stall shows in an open loop for every request that fell due in it', asyn
   });
 });
 
+test('a connection of which nothing was asked has not waited', async () => {
+  await planted({}, async (_server, target) => {
+    const report = await runLoad({
+      targets: [target],
+      pace: { kind: 'open', rate: 10, arrivals: 'even' },
+      profile: PROFILES.ping,
+      connections: 40,
+      durationMs: 1_000,
+    });
+    assert.ok(report.longestGap.ms < 500, `longest gap ${report.longestGap.ms}`);
+  });
+});
+
 const kinds: readonly (readonly [Mischief, 'lost' | 'duplicated' | 'reordered'])[] = [
   ['lose', 'lost'],
   ['double', 'duplicated'],
