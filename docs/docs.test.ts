@@ -1,7 +1,7 @@
 /**
- * Runs what the pages tell users to type. Blocks marked `sh run` are run by bash, page by page and in
- * order, `cinnabar` being this checkout's, in a home folder of the page's own; `js run` blocks are run
- * as programs, against the cache `quickstart` of that page or on their own.
+ * Runs what the pages tell users to type. Blocks marked `sh run` are run by bash, in order, `cinnabar`
+ * being this checkout's; `js run` blocks are run as programs, against the cache `quickstart` or on their
+ * own. A reader of several pages has one Cinnabar, which goes on from one to the next; so have they here.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -17,12 +17,14 @@ import {
 } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const docs = path.dirname(fileURLToPath(import.meta.url));
 const root = path.dirname(docs);
-const pages = readdirSync(docs).filter((name) => name.endsWith('.md'));
+const pages = readdirSync(docs)
+  .filter((name) => name.endsWith('.md'))
+  .sort();
 const BLOCK_TIMEOUT_MS = 120_000;
 
 interface Block {
@@ -54,33 +56,45 @@ function run(
   return promise;
 }
 
-for (const page of pages) {
-  const all = blocks(page);
-  if (all.length === 0) continue;
-  test(`${page}: ${all.length} blocks run`, async () => {
-    const scratch = mkdtempSync(path.join(tmpdir(), 'd-'));
-    const bin = path.join(scratch, 'bin');
-    mkdirSync(bin);
-    symlinkSync(path.join(root, 'bin/cinnabar'), path.join(bin, 'cinnabar'));
-    const env: NodeJS.ProcessEnv = {
-      ...process.env,
-      PATH: `${bin}:${path.dirname(process.execPath)}:${process.env['PATH']}`,
-      CINNABAR_HOME: path.join(scratch, 'home'),
-      XDG_RUNTIME_DIR: path.join(scratch, 'r'),
-      XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'),
-      NO_COLOR: '1',
-    };
-    try {
-      for (const block of all) {
-        if (block.language === 'sh')
-          await run('bash', ['-euo', 'pipefail', '-c', block.text], env, scratch);
-        else await program(block.text, env, scratch);
-      }
-    } finally {
-      await run('bash', ['-c', 'cinnabar down || cinnabar down --now'], env, scratch);
-      rmSync(scratch, { recursive: true, force: true });
+/** Starts Cinnabar in another way than the other pages do. */
+const BY_ITSELF = new Set(['scaling.md']);
+
+test('pages of one reader', (t) =>
+  read(
+    t,
+    pages.filter((page) => !BY_ITSELF.has(page)),
+  ));
+for (const page of BY_ITSELF) test(`${page} by itself`, (t) => read(t, [page]));
+
+async function read(t: TestContext, those: readonly string[]): Promise<void> {
+  const scratch = mkdtempSync(path.join(tmpdir(), 'd-'));
+  const bin = path.join(scratch, 'bin');
+  mkdirSync(bin);
+  symlinkSync(path.join(root, 'bin/cinnabar'), path.join(bin, 'cinnabar'));
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    PATH: `${bin}:${path.dirname(process.execPath)}:${process.env['PATH']}`,
+    CINNABAR_HOME: path.join(scratch, 'home'),
+    XDG_RUNTIME_DIR: path.join(scratch, 'r'),
+    XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'),
+    NO_COLOR: '1',
+  };
+  try {
+    for (const page of those) {
+      const all = blocks(page);
+      if (all.length === 0) continue;
+      await t.test(`${page}: ${all.length} blocks run`, async () => {
+        for (const block of all) {
+          if (block.language === 'sh')
+            await run('bash', ['-euo', 'pipefail', '-c', block.text], env, scratch);
+          else await program(block.text, env, scratch);
+        }
+      });
     }
-  });
+  } finally {
+    await run('bash', ['-c', 'cinnabar down || cinnabar down --now'], env, scratch);
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 /** As a file below the root, where it finds the packages; with what the page calls REDIS_URL and CA_FILE. */

@@ -79,7 +79,7 @@ test('built, packed, installed and run', async (t) => {
     for (const name of ['bin/cinnabar', 'bin/package.json', 'LICENSE', 'NOTICE', 'package.json']) {
       assert.ok(names.includes(name), name);
     }
-    assert.ok(names.includes('dist/packages/control/main.js'));
+    assert.ok(names.includes('dist/packages/control/boot/run.js'));
     const odd = names.filter(
       (name) =>
         (/\.ts$/.test(name) && !/\.d\.ts$/.test(name)) ||

@@ -18,6 +18,8 @@ export interface Folders {
   readonly runRoot: string;
   /** Provisioned engines, shared by all data folders of this user. */
   readonly engineCache: string;
+  /** Our own code, compiled: see code-cache.ts. */
+  readonly codeCache: string;
 }
 
 /** The XDG rules say that a relative path in these variables is to be ignored. */
@@ -34,16 +36,15 @@ export function foldersFrom(env: NodeJS.ProcessEnv, homeOption?: string): Folder
       : path.resolve(named);
   const runtime = absolute(env['XDG_RUNTIME_DIR']);
   const runRoot = runtime === null ? `/tmp/cinnabar-${userId()}` : path.join(runtime, 'cinnabar');
+  const cache = path.join(absolute(env['XDG_CACHE_HOME']) ?? path.join(user, '.cache'), 'cinnabar');
   // Two data folders of one user must not share sockets; a hash keeps the path short (107 bytes).
   const short = createHash('sha256').update(home).digest('hex').slice(0, 8);
   return {
     home,
     runRoot,
     runDir: path.join(runRoot, short),
-    engineCache: path.join(
-      absolute(env['XDG_CACHE_HOME']) ?? path.join(user, '.cache'),
-      'cinnabar/engines',
-    ),
+    engineCache: path.join(cache, 'engines'),
+    codeCache: path.join(cache, 'code'),
   };
 }
 

@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { ApiClient } from '../../cli/api/client.ts';
 import { waitFor } from '../../cli/api/operations.ts';
+import { codeCache } from '../../cli/code-cache.ts';
 import { killAll } from '../../cli/ending.ts';
 import { processesOf } from '../../cli/orphans.ts';
 import { Output } from '../../cli/output/output.ts';
@@ -28,7 +29,7 @@ import { POLL_MS } from '../limits.ts';
 import { Asker, type Target } from '../load/asker.ts';
 import { exitOf, type ProcessRef, requireRef, signal, until } from '../processes.ts';
 
-const CONTROL_PROGRAM = path.join(import.meta.dirname, '..', '..', 'control', 'main.ts');
+const CONTROL_PROGRAM = path.join(import.meta.dirname, '../../control/boot/run.ts');
 /**
  * Ports are looked for from here up, in blocks, so that runs beside each other rarely meet; below the
  * range from which the kernel takes ports for outgoing connections, which would hold one now and then.
@@ -118,7 +119,7 @@ export class OurService {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       execArgv: [...CONTROL_FLAGS],
       detached: true,
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...codeCache(process.env), ...env },
     });
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) {

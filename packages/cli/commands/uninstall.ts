@@ -59,6 +59,7 @@ export function uninstallCommand(): Command {
           await confirmed(context, flags.yes, 'Remove all of this for good?');
           for (const part of parts) remove(part.path);
           removeIfEmpty(folders.runRoot);
+          removeIfEmpty(path.dirname(folders.codeCache));
         }
         if (output.json) output.data({ removed: parts });
         else if (parts.length > 0)
@@ -73,6 +74,7 @@ function partsOf(context: Context, keepEngines: boolean): Part[] {
     ['data, certificates, logs', folders.home],
     ['sockets', folders.runDir],
     ...(keepEngines ? [] : ([['engines', folders.engineCache]] as [string, string][])),
+    ...(keepEngines ? [] : ([['compiled code', folders.codeCache]] as [string, string][])),
     ['a library for Node.js', path.join(path.dirname(folders.engineCache), 'runtime')],
     ...installedUnits(context.env).map((file): [string, string] => ['service unit', file]),
   ];
@@ -81,7 +83,7 @@ function partsOf(context: Context, keepEngines: boolean): Part[] {
     .map(([what, place]) => ({ what, path: place, bytes: folderBytes(place) }));
 }
 
-/** Other data folders of this user may have their sockets in it. */
+/** Other data folders of this user may have their things in it. */
 function removeIfEmpty(folder: string): void {
   try {
     rmdirSync(folder);

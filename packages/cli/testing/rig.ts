@@ -29,6 +29,7 @@ export class Rig {
     XDG_RUNTIME_DIR: path.join(this.scratch, 'r'),
     CINNABAR_HOME: this.home,
     NO_COLOR: '1',
+    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
   };
 
   constructor() {

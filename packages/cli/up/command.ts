@@ -1,11 +1,12 @@
 /** `cinnabar up`: in the foreground, or with --detach in the background. */
 import { Command } from 'commander';
 import type { FromControl } from '../../control/boot-protocol.ts';
+import { isRunning } from '../commands/down.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { makeFolders } from '../folders.ts';
 import { version } from '../self.ts';
-import { INNER, launch, reportToLauncher } from './detach.ts';
+import { goesOn, INNER, launch, reportToLauncher } from './detach.ts';
 import { found } from './found.ts';
 import type { UpFlags } from './options.ts';
 import { startOptions } from './options.ts';
@@ -45,7 +46,9 @@ Examples:
         const options = startOptions(flags, context.folders);
         makeFolders(context.folders);
         if (flags.detach === true && context.env[INNER] === undefined) {
-          process.exitCode = await launch(context);
+          const { detach: _, quickstart: __, ...wanted } = flags;
+          if (isRunning(context.folders)) await goesOn(context, Object.keys(wanted));
+          else process.exitCode = await launch(context);
           return;
         }
         const inner = context.env[INNER] !== undefined;

@@ -8,6 +8,7 @@
 import { spawn } from 'node:child_process';
 import type { FromControl } from '../../control/boot-protocol.ts';
 import type { Context } from '../context.ts';
+import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { found } from './found.ts';
 import { openControlLog } from './log.ts';
@@ -68,6 +69,20 @@ export async function launch(context: Context): Promise<number> {
     context.output.note(`Runs in the background. Stop it: ${typed(context)} down`);
   }
   return code;
+}
+
+/** Asked for what is so already: no mistake, unless it should run in another way. */
+export async function goesOn(context: Context, wanted: readonly string[]): Promise<void> {
+  if (wanted.length > 0) {
+    throw new CliError(
+      'conflict',
+      'running',
+      `Cinnabar runs on ${context.folders.home} already; options are for its start.`,
+      `Stop it first: ${typed(context)} down   (clients wait meanwhile)`,
+    );
+  }
+  context.output.note(`Runs in the background already. Stop it: ${typed(context)} down`);
+  await found(context);
 }
 
 /** The report of the parent in the background: to the launcher while it listens, and to the log. */

@@ -12,6 +12,7 @@ import {
   type StartOptions,
   type ToControl,
 } from '../../control/boot-protocol.ts';
+import { codeCache } from '../code-cache.ts';
 import { EXIT } from '../exit-codes.ts';
 import { STOP_NOW_GRACE_MS } from '../limits.ts';
 import { moduleFile } from '../self.ts';
@@ -132,11 +133,12 @@ class Parent {
     // Its own session: a Ctrl-C in the terminal must reach it as one order, not as a signal.
     const child = spawn(
       process.execPath,
-      [...NODE_FLAGS, ...CONTROL_FLAGS, this.#options.program ?? moduleFile('control/main')],
+      [...NODE_FLAGS, ...CONTROL_FLAGS, this.#options.program ?? moduleFile('control/boot/run')],
       {
         detached: true,
         stdio: ['ignore', this.#log.fd, this.#log.fd, 'ipc'],
         cwd: this.#options.start.home,
+        env: { ...process.env, ...codeCache(process.env) },
       },
     );
     this.#child = child;

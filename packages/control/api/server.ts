@@ -5,8 +5,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ControlError } from '../errors.ts';
@@ -49,6 +49,10 @@ export interface RunningApi {
   /** Lets answers in flight finish, then ends every connection. */
   stop(): Promise<void>;
 }
+
+// `import` would look at every export, and one of them makes Node load its whole fetch.
+const { createServer } = process.getBuiltinModule('node:http');
+const { createServer: createTlsServer } = process.getBuiltinModule('node:https');
 
 type Listener = (request: IncomingMessage, response: ServerResponse) => void;
 

@@ -28,7 +28,7 @@ import {
 } from '../../endpoint/supervisor-protocol.ts';
 import { ControlError } from '../errors.ts';
 import type { EndpointFleet, FleetStatus, WatchdogTarget } from './contract.ts';
-import { alive, drainOrphans, dropCodeCache, prepareFolder, spawnSupervisor } from './launch.ts';
+import { alive, drainOrphans, prepareFolder, spawnSupervisor } from './launch.ts';
 import {
   ANSWER_GRACE_MS,
   ANSWER_WAIT_MS,
@@ -245,7 +245,6 @@ export class LocalFleet implements EndpointFleet {
       process.kill(pid, 'SIGKILL');
     }
     this.#close();
-    dropCodeCache(this.#options.folder);
   }
 
   #close(): void {

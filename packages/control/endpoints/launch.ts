@@ -18,9 +18,11 @@ import { ControlError } from '../errors.ts';
 import { LOG_BYTES, ORPHAN_DRAIN_MS, ORPHAN_RELEASE_MS, RUN_FOLDER_BYTES } from './limits.ts';
 import { Peer } from './peer.ts';
 
-/** Compiled code of supervisor and workers: a successor is there in half the time. Holds no data. */
-const CODE_CACHE = 'code';
-const PASSED_ON = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH'];
+/** The one in capitals for Node: where compiled code is kept, so that a successor is there in half the time. */
+const PASSED_ON = [
+  ...['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH'],
+  'NODE_COMPILE_CACHE',
+];
 
 /** Makes the run folder, or refuses one that another user could write to. */
 export function prepareFolder(folder: string): void {
@@ -52,15 +54,12 @@ export function spawnSupervisor(
   const child = spawn(process.execPath, [SUPERVISOR_PROGRAM, folder], {
     detached: true,
     cwd: folder,
-    env: {
-      ...Object.fromEntries(
-        PASSED_ON.flatMap((name) => {
-          const value = process.env[name];
-          return value === undefined ? [] : [[name, value]];
-        }),
-      ),
-      NODE_COMPILE_CACHE: join(folder, CODE_CACHE),
-    },
+    env: Object.fromEntries(
+      PASSED_ON.flatMap((name) => {
+        const value = process.env[name];
+        return value === undefined ? [] : [[name, value]];
+      }),
+    ),
     stdio: ['ignore', output, output],
   });
   if (typeof output === 'number') closeSync(output);
@@ -71,10 +70,6 @@ export function spawnSupervisor(
     throw new ControlError('SupervisorNotStarted', 500, `cannot run ${process.execPath}`);
   }
   return child.pid;
-}
-
-export function dropCodeCache(folder: string): void {
-  rmSync(join(folder, CODE_CACHE), { recursive: true, force: true });
 }
 
 function openLog(file: string): number {
