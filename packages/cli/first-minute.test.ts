@@ -1,15 +1,19 @@
 /** The first minute of a new user, against the real control process and engine. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { filesUnder } from '../../scripts/files.ts';
+import { script } from './completion/script.ts';
+import { completions, installed } from './completion/testing.ts';
 import { EXIT } from './exit-codes.ts';
 import { foldersFrom } from './folders.ts';
 import { isAlive, processesOf } from './orphans.ts';
-import { moduleFile } from './self.ts';
+import { Output } from './output/output.ts';
+import { buildProgram } from './program.ts';
+import { moduleFile, packageRoot } from './self.ts';
 import { Rig, until } from './testing/rig.ts';
 
 const rig = new Rig();
@@ -99,6 +103,20 @@ test('the first minute', async (t) => {
   await t.test('connect runs one command, and valkey-cli exits as it says', async () => {
     const { out, code } = await rig.run('connect', 'quickstart', 'GET', 'greeting');
     assert.deepEqual([out.trim(), code], ['hello', 0]);
+  });
+
+  await t.test('names of caches are completed', () => {
+    const bin = path.join(rig.scratch, 'bin');
+    mkdirSync(bin);
+    symlinkSync(path.join(packageRoot(), 'bin/cinnabar'), path.join(bin, 'cinnabar'));
+    const node = path.dirname(process.execPath);
+    const env = { ...rig.env, PATH: `${bin}:${node}:${rig.env['PATH']}`, TERM: 'dumb' };
+    for (const shell of ['bash', 'zsh', 'fish'] as const) {
+      if (!installed(shell)) continue;
+      const tree = buildProgram(new Output(process.stdout, process.stderr, env, false));
+      const offered = completions(shell, script(shell, tree), 'cinnabar show quicks', env);
+      assert.match(offered[0] ?? '', /quickstart$/, shell);
+    }
   });
 
   await t.test('create, update, keys, delete; each mistake has its code', async () => {

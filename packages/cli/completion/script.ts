@@ -44,18 +44,18 @@ export function script(shell: 'bash' | 'zsh' | 'fish', root: Command): string {
 
 const NAMES = `cinnabar list --json 2>/dev/null | sed -n 's/^    "name": "\\(.*\\)",$/\\1/p'`;
 
-function cases(nodes: readonly Node[]): string {
-  return nodes
-    .map(
-      (node) =>
-        `    '${node.path}') offered='${node.words.map((w) => w.word).join(' ')}'; names=${node.takesName ? 1 : 0} ;;`,
-    )
-    .join('\n');
+/** A branch of `case` that goes one step down the tree for each path that there is. */
+function steps(nodes: readonly Node[]): string {
+  const paths = nodes.slice(1).map((node) => `'${node.path}'`);
+  return `${paths.join(' | ')}) route="$candidate" ;;`;
 }
 
-/** Walks the words typed so far down the tree; options do not count. zsh runs it
- * too: there a bare name is a modifier, and `path` and `words` are the shell's own. */
+/** Walks the words typed so far down the tree; options do not count. */
 function bash(nodes: readonly Node[]): string {
+  const cases = nodes.map(
+    (node) =>
+      `    '${node.path}') offered='${node.words.map((w) => w.word).join(' ')}'; names=${node.takesName ? 1 : 0} ;;`,
+  );
   return `# cinnabar completion for bash
 _cinnabar() {
   local cur route word offered names candidate
@@ -64,16 +64,12 @@ _cinnabar() {
   for word in "\${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}"; do
     candidate="$route $word"
     case "$candidate" in
-${nodes
-  .slice(1)
-  .map((node) => `      '${node.path}')`)
-  .join('\n')
-  .replaceAll(/\)\n\s+'/g, "|'")} route="$candidate" ;;
+      ${steps(nodes)}
     esac
   done
   offered='' names=0
   case "$route" in
-${cases(nodes)}
+${cases.join('\n')}
   esac
   if [ "$names" = 1 ] && [ "\${cur#-}" = "$cur" ]; then offered="$offered $(${NAMES})"; fi
   COMPREPLY=($(compgen -W "$offered" -- "$cur"))
@@ -82,11 +78,33 @@ complete -o default -F _cinnabar cinnabar
 `;
 }
 
+/**
+ * The same for zsh. A file in `fpath` is run as the function that it is named after, at the first use:
+ * then it has to complete at once, not only to define what will complete the next time.
+ */
 function zsh(nodes: readonly Node[]): string {
+  const cases = nodes.map(({ path, words, takesName }) => {
+    const offered = words.map(({ word, text }) => `'${word}:${text.replaceAll("'", '’')}'`);
+    return `    '${path}') offered=(${offered.join(' ')}); names=${takesName ? 1 : 0} ;;`;
+  });
   return `#compdef cinnabar
-# cinnabar completion for zsh: through the one for bash
-autoload -Uz bashcompinit && bashcompinit
-${bash(nodes)}
+# cinnabar completion for zsh
+_cinnabar() {
+  local route=cinnabar word candidate names=0
+  local -a offered
+  for word in "\${(@)words[2,CURRENT-1]}"; do
+    candidate="$route $word"
+    case "$candidate" in
+      ${steps(nodes)}
+    esac
+  done
+  case "$route" in
+${cases.join('\n')}
+  esac
+  if [[ $names = 1 && "$words[CURRENT]" != -* ]]; then compadd -- \${(f)"$(${NAMES})"}; fi
+  _describe cinnabar offered || _files
+}
+if [[ "$funcstack[1]" = _cinnabar ]]; then _cinnabar "$@"; else compdef _cinnabar cinnabar; fi
 `;
 }
 
@@ -94,7 +112,7 @@ function fish(nodes: readonly Node[]): string {
   const lines = [
     '# cinnabar completion for fish',
     'function __cinnabar_names',
-    `  cinnabar list --json 2>/dev/null | string replace -rf '^    "name": "(.*)",$' '$1'`,
+    `  command -q cinnabar; and cinnabar list --json 2>/dev/null | string replace -rf '^    "name": "(.*)",$' '$1'`,
     'end',
     'complete -c cinnabar -f',
   ];
