@@ -1,5 +1,5 @@
 /** `cinnabar uninstall`: shows every folder that Cinnabar made and removes them all. */
-import { existsSync, rmdirSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { Command } from 'commander';
 import type { Context } from '../context.ts';
@@ -9,7 +9,7 @@ import { processesOf } from '../orphans.ts';
 import { confirmed } from '../output/confirm.ts';
 import { folderBytes } from '../output/disk.ts';
 import { bytes } from '../output/text.ts';
-import { installedUnits } from '../service/unit.ts';
+import { installedUnits, startsOn } from '../service/unit.ts';
 import { isRunning } from './down.ts';
 
 interface Part {
@@ -76,11 +76,32 @@ function partsOf(context: Context, keepEngines: boolean): Part[] {
     ...(keepEngines ? [] : ([['engines', folders.engineCache]] as [string, string][])),
     ...(keepEngines ? [] : ([['compiled code', folders.codeCache]] as [string, string][])),
     ['a library for Node.js', path.join(path.dirname(folders.engineCache), 'runtime')],
-    ...installedUnits(context.env).map((file): [string, string] => ['service unit', file]),
+    ...units(context).map((file): [string, string] => ['service unit', file]),
   ];
   return named
     .filter(([, place]) => existsSync(place))
     .map(([what, place]) => ({ what, path: place, bytes: folderBytes(place) }));
+}
+
+/** Those that start Cinnabar on this data folder; one that only root can remove is named instead. */
+function units(context: Context): string[] {
+  const ours = installedUnits(context.env).filter((file) => startsOn(file, context.folders.home));
+  return ours.filter((file) => {
+    if (writable(path.dirname(file))) return true;
+    context.output.warn(
+      `${file} stays: only root can remove it. Type: sudo cinnabar service remove`,
+    );
+    return false;
+  });
+}
+
+function writable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Other data folders of this user may have their things in it. */

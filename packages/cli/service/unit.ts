@@ -3,7 +3,7 @@
  * outlive the control process and are ended by it, in order; `RestartPreventExitStatus`, because an
  * error of configuration is not healed by trying again; no `PrivateTmp`, because sockets may be there.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { EXIT } from '../exit-codes.ts';
@@ -22,6 +22,34 @@ export interface UnitOptions {
 }
 
 export const UNIT_NAME = 'cinnabar.service';
+
+/**
+ * What the service has no use for. Where data, sockets and engines are is the user's choice, so all of
+ * /home and /tmp stays writable; netlink is how the addresses of the machine are read. Not
+ * `MemoryDenyWriteExecute`: Node compiles at run time.
+ */
+const HARDENING = [
+  'NoNewPrivileges=yes',
+  'LockPersonality=yes',
+  'RestrictRealtime=yes',
+  'RestrictSUIDSGID=yes',
+  'RestrictNamespaces=yes',
+  'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
+  'SystemCallArchitectures=native',
+];
+
+/** Of these the manager of a user has no right to make the mounts. */
+const HARDENING_OF_THE_MACHINES = [
+  'CapabilityBoundingSet=',
+  'ProtectSystem=full',
+  'PrivateDevices=yes',
+  'ProtectKernelTunables=yes',
+  'ProtectKernelModules=yes',
+  'ProtectKernelLogs=yes',
+  'ProtectControlGroups=yes',
+  'ProtectClock=yes',
+  'ProtectHostname=yes',
+];
 
 export function unitText(options: UnitOptions): string {
   const command = [
@@ -42,9 +70,12 @@ export function unitText(options: UnitOptions): string {
     'StartLimitBurst=5',
     '',
     '[Service]',
-    'Type=simple',
+    'Type=notify',
+    'NotifyAccess=all',
+    '# The first start may fetch the engine.',
+    'TimeoutStartSec=300',
     ...(options.kind === 'system' ? [`User=${options.account}`] : []),
-    `Environment=${quote(`CINNABAR_HOME=${options.home}`)}`,
+    environmentOf(options.home),
     ...(options.libraryPath === null
       ? []
       : [`Environment=${quote(`LD_LIBRARY_PATH=${options.libraryPath}`)}`]),
@@ -58,13 +89,19 @@ export function unitText(options: UnitOptions): string {
     '# Saving large data sets takes its time.',
     'TimeoutStopSec=600',
     'LimitNOFILE=1048576',
-    'NoNewPrivileges=yes',
     'UMask=0077',
+    'SyslogIdentifier=cinnabar',
+    ...HARDENING,
+    ...(options.kind === 'system' ? HARDENING_OF_THE_MACHINES : []),
     '',
     '[Install]',
     `WantedBy=${options.kind === 'system' ? 'multi-user.target' : 'default.target'}`,
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function environmentOf(home: string): string {
+  return `Environment=${quote(`CINNABAR_HOME=${home}`)}`;
 }
 
 /** systemd's own quoting: `%` starts a specifier, `$` a variable. */
@@ -89,4 +126,9 @@ export function installedUnits(env: NodeJS.ProcessEnv): string[] {
   return (['user', 'system'] as const)
     .map((kind) => unitFile(kind, env))
     .filter((file) => existsSync(file));
+}
+
+/** Whether a unit that we wrote is for this data folder. */
+export function startsOn(file: string, home: string): boolean {
+  return readFileSync(file, 'utf8').split('\n').includes(environmentOf(home));
 }

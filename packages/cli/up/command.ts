@@ -6,6 +6,7 @@ import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { makeFolders } from '../folders.ts';
 import { version } from '../self.ts';
+import { tellReady } from '../service/notify.ts';
 import { goesOn, INNER, launch, reportToLauncher } from './detach.ts';
 import { found } from './found.ts';
 import type { UpFlags } from './options.ts';
@@ -57,6 +58,7 @@ Examples:
         const report = inner
           ? reportToLauncher()
           : render(output, (ready) => {
+              tellReady();
               welcome(context, flags, ready).catch((error: unknown) => {
                 output.error(output.unexpected(error));
               });

@@ -42,7 +42,11 @@ export function render(
           break;
         case 'stopping':
           steps.end();
-          output.note('Stopping in order. Ctrl-C once more (after 2 s) stops at once.');
+          output.note(
+            process.stdin.isTTY === true
+              ? 'Stopping in order. Ctrl-C once more (after 2 s) stops at once.'
+              : 'Stopping in order.',
+          );
           break;
         case 'stopped':
           steps.end();

@@ -1,0 +1,18 @@
+/**
+ * Tells systemd that the service answers (`Type=notify`), so that `systemctl start` comes back when it
+ * does, or with what is wrong. systemd's own program says it: Node has no sockets of that kind.
+ */
+import { spawn } from 'node:child_process';
+
+const VARIABLE = 'NOTIFY_SOCKET';
+/** Taken from the environment at once: nothing that is started here may speak for the service. */
+const socket = process.env[VARIABLE];
+delete process.env[VARIABLE];
+
+export function tellReady(): void {
+  if (socket === undefined) return;
+  const env = { PATH: process.env['PATH'], [VARIABLE]: socket };
+  spawn('systemd-notify', ['--ready'], { env, stdio: 'ignore' })
+    // Then systemd gives up waiting after TimeoutStartSec, and its journal has this line.
+    .once('error', (error) => process.stderr.write(`systemd-notify: ${error.message}\n`));
+}
