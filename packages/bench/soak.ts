@@ -5,7 +5,7 @@
  * invariants checked after each. The seed and the time line are printed; `--seed s --steps n`
  * tells the same story up to step n, `--pause` waits for Enter before each.
  *
- * The long forms: `--simulated n` runs n steps of the simulator, `--fuzz n` n inputs a parser
+ * The long forms: `--simulated n` lets the simulator go through n faults, `--fuzz n` n inputs a parser
  * (`--only <name>`: of one), both with `--report` into docs/benchmarks.md,
  * `--crash-points` crashes, hangs and fails the control process at each step of each operation
  * (`--effects crash,hang,fail`, `--life failover`, `--side 2` services beside each other).
@@ -47,9 +47,9 @@ const say = (line: string): void => {
 
 async function longForms(): Promise<void> {
   if (values.simulated !== undefined) {
-    const runs = Math.ceil(Number(values.simulated) / SIMULATED_STEPS);
     const program = path.join(ROOT, 'packages', 'control', 'simulation', 'main.ts');
-    const args = [program, '--runs', String(runs), '--steps', String(SIMULATED_STEPS)];
+    const args = [program, '--faults', values.simulated, '--steps', String(SIMULATED_STEPS)];
+    args.push('--focus', 'storm');
     if (values.seed !== undefined) args.push('--seed', values.seed);
     const text = (await run(process.execPath, args)).trim();
     say(text);

@@ -31,6 +31,12 @@ export class DatabaseRecords {
     return record;
   }
 
+  /** What its user calls it; null when it was deleted. */
+  name(): string | null {
+    const record = this.deps.store.databaseById(this.id);
+    return record === null ? null : this.cluster().name;
+  }
+
   shards(): ShardRecord[] {
     return this.deps.store.shards(this.id);
   }

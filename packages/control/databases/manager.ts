@@ -283,8 +283,10 @@ export class Databases {
     await this.#publisher.stop();
     const reports = await Promise.all(
       [...this.#loops.values()].map(async (loop) => {
+        // Asked before: one that is being deleted may be gone afterwards.
+        const name = loop.name();
         const report = await stopDatabase(loop, save);
-        onStopped(loop.cluster().name);
+        if (name !== null) onStopped(name);
         return report;
       }),
     );

@@ -33,14 +33,17 @@ export interface StopReport {
 /** `wish` false: the user has no patience; processes end and their data with them. */
 export async function stopDatabase(loop: DatabaseLoop, wish: boolean): Promise<StopReport> {
   const notes: string[] = [];
-  // What is being deleted is not kept, and parts of it are gone.
-  const save = wish && wantedOf(loop.database()) !== 'nothing';
   let saved = 0;
+  const database = loop.deps.store.databaseById(loop.id);
+  // Deleted, and its loop has not turned since.
+  if (database === null) return { saved, notes };
+  // What is being deleted is not kept, and parts of it are gone.
+  const save = wish && wantedOf(database) !== 'nothing';
   if (save) await decided(loop);
   if (save) await slotsInPlace(loop, notes);
   loop.freeze();
   // A step that is still running writes records of its own: they must not come after ours.
-  if (save) await loop.idle();
+  if (wish) await loop.idle();
   await Promise.all(
     loop.shards().map(async (shard) => {
       const file = save ? await saveShard(loop, shard, notes) : null;
@@ -246,7 +249,8 @@ function recordStop(loop: DatabaseLoop, shard: ShardRecord, saved: SavedFile | n
   const { store, clock } = loop.deps;
   if (shard.phase === 'new' || shard.phase === 'leaving') return;
   store.write(() => {
-    const now = loop.shard(shard.index);
+    const now = store.shard(loop.id, shard.index);
+    if (now === null) return;
     store.putShard({
       ...now,
       phase: 'down',

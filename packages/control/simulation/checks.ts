@@ -51,6 +51,7 @@ export class Checks {
   readonly #handing = new Map<string, { readonly decidedAt: number }>();
   #excusing = false;
   #steps = 0;
+  readonly #shards = new Map<string, number>();
 
   constructor(world: World, store: () => Store) {
     this.#world = world;
@@ -58,7 +59,16 @@ export class Checks {
     world.onChange = (why) => this.afterStep(why);
     world.onFlush = (group) => this.#flushed(group);
     world.onHandOver = (source, target) => this.handingOver(source, target);
-    world.shardOf = (id) => this.#store().instance(id)?.shard ?? null;
+    world.shardOf = (id) => this.#shardOf(id);
+  }
+
+  /** An instance stays in its shard; asked for each write of each check. */
+  #shardOf(id: string): number | null {
+    const known = this.#shards.get(id);
+    if (known !== undefined) return known;
+    const shard = this.#store().instance(id)?.shard ?? null;
+    if (shard !== null) this.#shards.set(id, shard);
+    return shard;
   }
 
   get safeWrites(): number {

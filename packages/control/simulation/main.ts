@@ -1,30 +1,34 @@
 /**
  * Runs the simulator from the command line:
  *   node packages/control/simulation/main.ts [--seed n] [--runs n] [--steps n]
- *     [--focus switches] [--verbose]
+ *     [--faults n] [--focus switches|storm] [--verbose]
+ * `--faults n`: as many runs as it takes to come to n faults.
  * A failing seed is printed with its time line and replays with `--seed`.
  */
 import { parseArgs } from 'node:util';
 import { simulate } from './run.ts';
+import type { Focus } from './scenario.ts';
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     runs: { type: 'string', default: '1' },
     steps: { type: 'string', default: '1000' },
+    faults: { type: 'string' },
     focus: { type: 'string', default: 'anything' },
     verbose: { type: 'boolean', default: false },
   },
 });
 
 const first = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
-let [steps, writes, kills, crashes, accepted, slots, stops, switches] = [0, 0, 0, 0, 0, 0, 0, 0];
-for (let run = 0; run < Number(values.runs); run++) {
-  const result = await simulate({
-    seed: first + run,
-    steps: Number(values.steps),
-    focus: values.focus === 'switches' ? 'switches' : 'anything',
-  });
+const foci: readonly Focus[] = ['anything', 'switches', 'storm'];
+const focus = foci.find((each) => each === values.focus) ?? 'anything';
+const wanted = values.faults === undefined ? null : Number(values.faults);
+let [steps, faults, writes, kills, crashes] = [0, 0, 0, 0, 0];
+let [accepted, slots, stops, switches] = [0, 0, 0, 0];
+for (let run = 0; wanted === null ? run < Number(values.runs) : faults < wanted; run++) {
+  const result = await simulate({ seed: first + run, steps: Number(values.steps), focus });
+  faults += result.faults;
   steps += result.steps;
   writes += result.safeWrites;
   kills += result.kills;
@@ -40,6 +44,6 @@ for (let run = 0; run < Number(values.runs); run++) {
   }
 }
 console.log(
-  `${steps} steps from seed ${first}: ${kills} kills, ${crashes} crashes of the control process, ${slots} slots moved, ${stops} orderly stops, ${switches} planned switches, ${accepted} older copies let serve, ${writes} writes kept`,
+  `${steps} steps from seed ${first}: ${faults} faults, among them ${kills} kills and ${crashes} crashes of the control process; ${slots} slots moved, ${stops} orderly stops, ${switches} planned switches, ${accepted} older copies let serve, ${writes} writes kept`,
 );
 process.exit(0);

@@ -56,6 +56,7 @@ export class SimNode implements EngineNode {
       return NEVER;
     }
     if (random.chance(trouble.lostCall)) {
+      trouble.faults++;
       await clock.sleep(deadlineMs);
       if (this.#life.dead) return NEVER;
       throw new Error(`${what}: no answer within ${deadlineMs} ms`);
@@ -68,6 +69,7 @@ export class SimNode implements EngineNode {
       return NEVER;
     }
     const lost = random.chance(trouble.lostReply);
+    if (lost) trouble.faults++;
     await clock.sleep(lost ? deadlineMs : random.between(0, FAST_MS));
     if (this.#life.dead) return NEVER;
     if (lost) throw new Error(`${what}: no answer within ${deadlineMs} ms`);

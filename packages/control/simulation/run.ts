@@ -19,6 +19,8 @@ export interface RunResult {
   readonly seed: number;
   readonly steps: number;
   readonly safeWrites: number;
+  /** See `Trouble.faults`. */
+  readonly faults: number;
   readonly kills: number;
   readonly crashes: number;
   /** Slots that went from one shard to another. */
@@ -72,6 +74,7 @@ class Run {
   #crashes = 0;
   #stops = 0;
   #stopping = false;
+  readonly #storm: boolean;
   #views: readonly ClientView[] = [];
   #failure: Error | null = null;
 
@@ -81,8 +84,11 @@ class Run {
     this.#random = new Random(seed);
     this.#world = new World(this.#clock, this.#random);
     const rough = this.#random.next();
-    const meanGapMs = this.#random.between(20, 1_500);
-    this.#trouble = { lostCall: 0.02 * rough, lostReply: 0.02 * rough, crash: 0.002 * rough };
+    const storm = focus === 'storm';
+    this.#storm = storm;
+    const meanGapMs = this.#random.between(20, storm ? 100 : 1_500);
+    const lost = (storm ? 0.3 : 0.02) * rough;
+    this.#trouble = { lostCall: lost, lostReply: lost, crash: lost / 10, faults: 0 };
     this.#store = this.#openStore({ dead: false });
     this.#checks = new Checks(this.#world, () => this.#store);
     this.#scenario = new Scenario(this.#stage(), meanGapMs, focus ?? 'anything');
@@ -102,6 +108,9 @@ class Run {
       views: () => this.#views,
       wake: (id) => this.#databases?.wake(id),
       crash: (why) => this.#crash(why),
+      fault: () => {
+        this.#trouble.faults++;
+      },
       stop: () => this.#stop(),
       say: (line) => this.#say(line),
     };
@@ -126,6 +135,7 @@ class Run {
       seed: this.#seed,
       steps,
       safeWrites: this.#checks.safeWrites,
+      faults: this.#trouble.faults,
       kills: this.#scenario.kills,
       crashes: this.#crashes,
       slotsMoved: this.#world.jobs.handedOver,
@@ -248,6 +258,7 @@ class Run {
   #crash(why: string): void {
     if (this.#life.dead) return;
     this.#crashes++;
+    this.#trouble.faults++;
     this.#life.dead = true;
     this.#stopping = false;
     this.#checks.controlDied();
@@ -258,7 +269,7 @@ class Run {
   }
 
   #backLater(): void {
-    this.#clock.later(this.#random.between(10, 15_000), () => {
+    this.#clock.later(this.#random.between(10, this.#storm ? 500 : 15_000), () => {
       this.#say('^ the control process is back');
       this.#begin();
     });

@@ -34,13 +34,18 @@ export interface Stage {
   views(): readonly ClientView[];
   wake(databaseId: string): void;
   crash(why: string): void;
+  /** One more thing went wrong; for the count. */
+  fault(): void;
   /** An orderly stop; later it is started again. */
   stop(): void;
   say(line: string): void;
 }
 
-/** `switches`: one planned switch after the other, and trouble in the middle of them. */
-export type Focus = 'anything' | 'switches';
+/**
+ * `switches`: one planned switch after the other, and trouble in the middle of them. `storm`: many times
+ * the trouble; little gets done between two faults, and much goes wrong twice.
+ */
+export type Focus = 'anything' | 'switches' | 'storm';
 
 export class Scenario {
   kills = 0;
@@ -166,6 +171,7 @@ export class Scenario {
   #kill(engine = this.#stage.random.pick(this.#stage.world.running())): void {
     if (engine === undefined) return;
     this.kills++;
+    this.#stage.fault();
     this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is killed`);
     this.#stage.checks.excuse(() => this.#stage.world.end(engine));
   }
@@ -173,8 +179,10 @@ export class Scenario {
   #stopOne(engine = this.#stage.random.pick(this.#stage.world.running())): void {
     if (engine === undefined) return;
     this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is stopped`);
+    this.#stage.fault();
     engine.state = 'stopped';
-    this.#stage.clock.later(this.#stage.random.between(100, 20_000), () => {
+    const longestMs = this.#focus === 'storm' ? 3_000 : 20_000;
+    this.#stage.clock.later(this.#stage.random.between(100, longestMs), () => {
       if (engine.state === 'stopped') engine.state = 'running';
     });
   }
@@ -183,6 +191,7 @@ export class Scenario {
     if (engine === undefined) return;
     const ms = this.#stage.random.between(100, 8_000);
     this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is busy for ${ms} ms`);
+    this.#stage.fault();
     engine.busyUntil = this.#stage.clock.ticks() + ms;
   }
 

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { simulate } from './run.ts';
 import type { Focus } from './scenario.ts';
-import { KEPT_SEEDS, KEPT_SWITCH_SEEDS } from './seeds.ts';
+import { KEPT_SEEDS, KEPT_STORM_SEEDS, KEPT_SWITCH_SEEDS } from './seeds.ts';
 
 const STEPS = 6_000;
 /** Together more than 50,000 steps on seeds that nobody has seen before. */
@@ -26,6 +26,10 @@ describe('the control plane in trouble, simulated', () => {
     test(`switches, seed ${seed}: ${found}`, async () => void (await mustPass(seed, 'switches')));
   }
 
+  for (const [seed, found] of KEPT_STORM_SEEDS) {
+    test(`storm, seed ${seed}: ${found}`, async () => void (await mustPass(seed, 'storm')));
+  }
+
   test(`${FRESH_RUNS * STEPS} steps on fresh seeds`, async (t) => {
     const first = randomInt(2 ** 31 - FRESH_RUNS);
     t.diagnostic(`seeds ${first} to ${first + FRESH_RUNS - 1}`);
@@ -38,6 +42,12 @@ describe('the control plane in trouble, simulated', () => {
     let switches = 0;
     for (let run = 0; run < FRESH_RUNS; run++) switches += await mustPass(first + run, 'switches');
     assert.ok(switches > 0, 'a planned switch came about');
+  });
+
+  test(`${FRESH_RUNS * STEPS} steps in a storm, on fresh seeds`, async (t) => {
+    const first = randomInt(2 ** 31 - FRESH_RUNS);
+    t.diagnostic(`seeds ${first} to ${first + FRESH_RUNS - 1}`);
+    for (let run = 0; run < FRESH_RUNS; run++) await mustPass(first + run, 'storm');
   });
 
   test('the same seed is the same life', async () => {

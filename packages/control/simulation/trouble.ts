@@ -13,6 +13,8 @@ export interface Trouble {
   lostReply: number;
   /** Probability that the control process dies at a call. */
   crash: number;
+  /** Faults so far: engines killed, stopped and kept busy, calls and replies lost, deaths of the control process. */
+  faults: number;
 }
 
 export interface Watcher {
