@@ -6,7 +6,8 @@
  * tells the same story up to step n, `--pause` waits for Enter before each.
  *
  * The long forms: `--simulated n` lets the simulator go through n faults, `--fuzz n` n inputs a parser
- * (`--only <name>`: of one), both with `--report` into docs/benchmarks.md,
+ * (`--only <name>`: of one), `--dataset n` puts n bytes of the standard data set into two makes of
+ * engines, all with `--report` into docs/benchmarks.md,
  * `--crash-points` crashes, hangs and fails the control process at each step of each operation
  * (`--effects crash,hang,fail`, `--life failover`, `--side 2` services beside each other).
  */
@@ -20,6 +21,7 @@ import { place } from './harness/markdown.ts';
 import { run } from './processes.ts';
 import { crashMatrix, matrixSummary } from './soak/crash-matrix.ts';
 import { type SoakResult, soak } from './soak/run.ts';
+import { twoServers } from './soak/two-servers.ts';
 
 const { values } = parseArgs({
   options: {
@@ -31,6 +33,7 @@ const { values } = parseArgs({
     report: { type: 'boolean', default: false },
     simulated: { type: 'string' },
     fuzz: { type: 'string' },
+    dataset: { type: 'string' },
     only: { type: 'string' },
     'crash-points': { type: 'boolean', default: false },
     effects: { type: 'string', default: 'crash,hang,fail' },
@@ -54,6 +57,11 @@ async function longForms(): Promise<void> {
     const text = (await run(process.execPath, args)).trim();
     say(text);
     if (values.report) await report('simulated', `--simulated ${values.simulated}`, text);
+  }
+  if (values.dataset !== undefined) {
+    const text = await twoServers(Number(values.dataset), Number(values.seed ?? 1));
+    say(text);
+    if (values.report) await report('dataset', `--dataset ${values.dataset}`, text);
   }
   if (values.fuzz !== undefined) {
     const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
@@ -86,7 +94,7 @@ async function crashPoints(): Promise<number> {
 
 async function main(): Promise<number> {
   if (values['crash-points']) return crashPoints();
-  if (values.simulated !== undefined || values.fuzz !== undefined) {
+  if ([values.simulated, values.fuzz, values.dataset].some((value) => value !== undefined)) {
     await longForms();
     return 0;
   }

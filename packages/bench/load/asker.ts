@@ -128,6 +128,11 @@ export class Asker {
         reject(error);
       },
     });
+    // What is asked in one turn leaves in one write.
+    if (this.socket.writableCorked === 0) {
+      this.socket.cork();
+      process.nextTick(() => this.socket.uncork());
+    }
     this.socket.write(request);
     return promise;
   }
