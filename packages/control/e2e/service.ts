@@ -30,7 +30,7 @@ import {
 } from './limits.ts';
 import { killAllUnder } from './processes.ts';
 
-const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
+const MAIN = fileURLToPath(new URL('../boot/run.ts', import.meta.url));
 export const API_VERSION = '2025-07-01';
 
 export interface Answer {
