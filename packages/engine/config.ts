@@ -50,6 +50,8 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   // A script is told from a hang by -BUSY, so it must come soon (rule 7).
   'busy-reply-threshold': '200',
   'repl-diskless-sync-delay': '0',
+  // A copy that is built is empty: it needs no file, and the end of one is only looked for once a second.
+  'repl-diskless-load': 'on-empty-db',
   'dual-channel-replication-enabled': 'yes',
   'repl-backlog-size': '16mb',
   // A file left from a sync must never look like data to load (rule 11).
