@@ -365,6 +365,21 @@ async function waits(t: TestContext, { shards, views }: TestShards, workers: num
   stop = true;
   await Promise.all(load);
   assert.ok(slowest < 800, `somebody was delayed for ${slowest} ms`);
+  // At the same time, each in its own words; what the engine refuses is said to whoever asked for it.
+  const asked = [
+    ['WAIT', '1', '200'],
+    ['WAITAOF', '0', '1', '200'],
+    ['WAITAOF', '1', '0', '200'],
+    ['WAIT', '0', '200'],
+  ];
+  const several = crowd.slice(0, asked.length);
+  for (const client of several) await client.ask('SET', 'x', '2');
+  assert.deepEqual(await Promise.all(several.map((client, i) => client.ask(...(asked[i] ?? [])))), [
+    ':0\r\n',
+    '*2\r\n:0\r\n:0\r\n',
+    '-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n',
+    ':0\r\n',
+  ]);
   process.kill(pid, 'SIGCONT');
   await a.ask('SET', 'x', '3');
   assert.equal(await a.ask('WAIT', '1', '2000'), ':1\r\n');

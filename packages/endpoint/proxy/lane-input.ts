@@ -50,10 +50,15 @@ export class LaneInput {
     socket.resume();
   }
 
+  /** From the next read on it takes as much as a bulk lane does. */
+  widen(): void {
+    this.#size = BULK_INPUT_BYTES;
+  }
+
   #onRead(length: number): void {
     const buffer = this.#buffer;
     if (buffer === null) return;
-    this.filled = length === this.#size;
+    this.filled = length === buffer.length - LANE_CARRY_BYTES;
     if (this.#long !== null) {
       return this.#onChunk(buffer.subarray(LANE_CARRY_BYTES, LANE_CARRY_BYTES + length));
     }
@@ -63,7 +68,7 @@ export class LaneInput {
     const left = end - at;
     this.#carried = 0;
     let next = buffer;
-    if (this.#world.retained) {
+    if (this.#world.retained || buffer.length < LANE_CARRY_BYTES + this.#size) {
       next = this.#newBuffer();
       this.#buffer = next;
       this.#fresh = next.subarray(LANE_CARRY_BYTES);

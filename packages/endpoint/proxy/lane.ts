@@ -7,8 +7,8 @@
  * range of the chunk they came in. Nothing is allocated for a command: records are reused, bytes lie
  * in the journal.
  *
- * Three things take a reply off this path: it is an error (the engine may say that the command
- * belongs elsewhere), a sink waits for it (a part of something), or it is not all in this chunk.
+ * What takes a reply off this path: it is an error (the command may belong elsewhere), a sink waits
+ * for it (a part of something), it is not all in this chunk, or it may be a large one.
  */
 import { connect, type Socket } from 'node:net';
 import { encodeCommand } from '../../resp/index.ts';
@@ -31,7 +31,7 @@ import { handleError } from './upstream-errors.ts';
 import { measureWhole, whole } from './whole-replies.ts';
 import type { World } from './world.ts';
 
-/** small: shared. bulk: one large reply at a time. own: belongs to one session. */
+/** small: shared. bulk: one large reply at a time. own: one session's. */
 export type LaneKind = 'small' | 'bulk' | 'own';
 export type LaneState = 'connecting' | 'ready' | 'closed';
 
@@ -55,7 +55,6 @@ export class Lane {
   usedAt = 0;
   onReady: (() => void) | null = null;
   onClosed: ((reason: string) => void) | null = null;
-  /** Nothing is in flight any more. */
   onQuiet: (() => void) | null = null;
   /** The instance it is connected to. */
   readonly node: string;
@@ -73,7 +72,7 @@ export class Lane {
   #replyBytes = 0;
   #scheduled = false;
   #congested = false;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #timer: NodeJS.Timeout;
 
   constructor(
     world: World,
@@ -92,7 +91,7 @@ export class Lane {
     this.journal = new Journal(world.blocks);
     this.usedAt = world.now;
     this.#socket = connect(at.socket);
-    this.flow = new LaneFlow(this.#socket);
+    this.flow = new LaneFlow(this.#socket, shard.turnsOf(at.node));
     this.#input = new LaneInput(world, (chunk, at, end) => this.#take(chunk, at, end));
     this.#writer = new DirectWriter(this.#socket, this);
     this.#socket.on('error', (error) => this.close(error.message));
@@ -111,8 +110,7 @@ export class Lane {
       if (typeof result === 'string') return this.close(result);
       this.engineClient = result;
       this.#input.attach(this.#socket, this.kind);
-      if (this.#timer !== null) clearTimeout(this.#timer);
-      this.#timer = null;
+      clearTimeout(this.#timer);
       this.state = 'ready';
       this.onReady?.();
     });
@@ -133,7 +131,7 @@ export class Lane {
     return pending;
   }
 
-  /** The same, with replies for a sink. `session` may be null: our own question. */
+  /** The same for a sink. `session` may be null: our own question. */
   ask(
     session: Session | null,
     command: Command | null,
@@ -233,15 +231,16 @@ export class Lane {
         this.close('a reply that nobody waits for');
         return end;
       }
-      const next =
-        pending.sink === null && this.#scanner.idle
-          ? this.#pass(pending, chunk, at, end)
-          : this.#measured(pending, chunk, at, end);
+      // On a bulk lane a large reply may be whole in one read, and still has to be seen.
+      const plain = pending.sink === null && this.#scanner.idle && this.kind !== 'bulk';
+      const next = plain
+        ? this.#pass(pending, chunk, at, end)
+        : this.#measured(pending, chunk, at, end);
       if (this.state === 'closed') return end;
       if (next === at) break;
       at = next;
     }
-    if (this.kind === 'bulk' && this.#input.filled) this.flow.filled();
+    if (this.kind === 'bulk') this.flow.read(at - from, this.midReply, this.#input.filled);
     world.answered();
     return at;
   }
@@ -355,6 +354,7 @@ export class Lane {
     pending.behind = Math.max(pending.behind, behind);
     if (this.kind !== 'small') return;
     this.kind = 'bulk';
+    this.#input.widen();
     this.shard.laneTurnedBulk(this);
   }
 
@@ -373,14 +373,14 @@ export class Lane {
     return this.journal.waiting;
   }
 
-  /** Ends it. What was in flight is decided by `failLane`: sent again, or an error that says what is known. */
+  /** What was in flight is decided by `failLane`: sent again, or an error that says what is known. */
   close(reason: string): void {
     if (this.state === 'closed') return;
     const was = this.state;
     this.state = 'closed';
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
+    clearTimeout(this.#timer);
     this.#socket.destroy();
+    this.flow.close();
     const first = this.head;
     this.head = this.#tail = null;
     this.inFlight = 0;

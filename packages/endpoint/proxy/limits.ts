@@ -24,7 +24,11 @@ export const WRITE_BYTES = 16 * 1024;
 export const BULK_BYTES = 64 * 1024;
 /** Bulk lanes of one shard and group that carry something. Each carries one large reply at a time. */
 export const BULK_LANES = 4;
-/** ...and with those that wait for a client who does not read: a connection of the engine each. */
+/** ...of which so many are read at a time... */
+export const BULK_READING = 2;
+/** ...and so much of each before the next one's turn, if another waits. */
+export const BULK_SHARE_BYTES = 2 * 1024 * 1024;
+/** Bulk lanes with those that wait for a client who does not read: a connection of the engine each. */
 export const BULK_LANES_MOST = 32;
 /** What a bulk lane is read into: more than a unix socket holds, so that one read empties it, nothing
  * is read twice in one turn of the event loop, and four lanes hold it for under a millisecond. */

@@ -10,6 +10,7 @@
 import type { InstanceView, ShardView } from '../control-protocol.ts';
 import { anotherBulk, idleBulk } from './bulk-lanes.ts';
 import { Lane, type LaneKind, type LaneState } from './lane.ts';
+import { BulkTurns } from './lane-flow.ts';
 import type { LaneLogin } from './lane-login.ts';
 import {
   BULK_LANES_MOST,
@@ -54,6 +55,8 @@ export class Shard {
   /** Every lane that is not closed, of whatever kind or group. */
   readonly lanes = new Set<Lane>();
   readonly replicas: ReplicaWatch;
+  /** By engine. */
+  readonly #turns = new Map<string, BulkTurns>();
   /** Why the last attempt to reach it failed; '' when it answered. */
   trouble = '';
   readonly #hold = new ShardHold(this);
@@ -80,6 +83,8 @@ export class Shard {
     const before = this.view.primary?.socket;
     this.view = view;
     const now = view.primary?.socket;
+    const nodes = [view.primary, ...view.replicas].map((each) => each?.node);
+    for (const node of this.#turns.keys()) if (!nodes.includes(node)) this.#turns.delete(node);
     if (before !== now) {
       this.trouble = '';
       const next = view.primary?.node;
@@ -144,6 +149,12 @@ export class Shard {
       return null;
     }
     return lane.open ? lane : null;
+  }
+
+  turnsOf(node: string): BulkTurns {
+    const turns = this.#turns.get(node) ?? new BulkTurns();
+    this.#turns.set(node, turns);
+    return turns;
   }
 
   /** A bulk lane with nothing in flight; null when all are busy (the session waits). */

@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
 import { encodeCommand } from '../../resp/index.ts';
-import { CLIENT_HIGH_WATER } from './limits.ts';
+import { BULK_READING, BULK_SHARE_BYTES, CLIENT_HIGH_WATER } from './limits.ts';
 import { startProxy } from './testing.ts';
 import { KEY, RawClient, Reader, startShards } from './testing-engines.ts';
 
@@ -186,6 +186,40 @@ test('a reader who stops at the end of a reply leaves the lane to others', async
   }
   assert.ok(complete > 0, 'no reader stopped where it should');
   other.close();
+});
+
+test('large replies to one shard take turns, and who stops in the middle of one has none', async (t) => {
+  const { views } = await startShards(t, 1);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const writer = await RawClient.open(running.port);
+  const value = Buffer.alloc(5 * BULK_SHARE_BYTES, 'x');
+  await writer.ask('SET', 'large', value);
+  await writer.ask('GET', 'large');
+  const readers = Array.from(
+    { length: 2 * BULK_READING + 2 },
+    () => new Reader(running.port, false),
+  );
+  for (const reader of readers) await reader.login();
+  const stopped = readers.slice(0, BULK_READING);
+  for (const reader of stopped) {
+    reader.socket.pause();
+    reader.socket.write(encodeCommand(['GET', 'large']));
+  }
+  const sessions = [...running.proxy.sessions.values()].slice(1, 1 + stopped.length);
+  await eventually('they have stopped', () =>
+    sessions.every((session) => session.output.unwritten > CLIENT_HIGH_WATER),
+  );
+  const going = readers.slice(BULK_READING);
+  for (const reader of going) reader.socket.write(encodeCommand(['GET', 'large']));
+  const size = bulk(value).length;
+  await eventually('the others have everything', () =>
+    going.every((reader) => reader.bytes === size),
+  );
+  for (const reader of stopped) reader.socket.resume();
+  await eventually('and so have they', () => stopped.every((reader) => reader.bytes === size));
+  for (const reader of readers) reader.socket.destroy();
+  writer.close();
 });
 
 test('who reads one large value after the other surprises others once', async (t) => {

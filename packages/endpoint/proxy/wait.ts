@@ -8,8 +8,9 @@
  *
  * A waiting connection holds up what is queued behind it. So the lane is first closed to others
  * (`waits`): they go on with another lane as soon as nothing of theirs is in flight here. Several
- * clients may wait on one lane: they are asked for together, in rounds no longer than the shortest of
- * their times, so none waits for the time-out of another.
+ * clients may wait on one lane: those that ask the same way are asked for together, in rounds no longer
+ * than the shortest time of all, so none waits for the time-out of another; with the end of a round it
+ * is the turn of whoever asks otherwise.
  */
 import { encodeCommand } from '../../resp/index.ts';
 import { type Call, type Handler, refuse } from './dispatch.ts';
@@ -22,13 +23,16 @@ import { STALLED, TAKEN } from './session.ts';
 
 /** What is asked for: one or two numbers (WAIT n; WAITAOF local n). */
 interface Question {
+  readonly name: string;
   readonly wanted: readonly number[];
   /** performance.now(); Infinity: for ever. */
   readonly until: number;
   readonly session: Session;
-  /** Numbers reached, or null: the lane was lost. */
-  readonly done: (reached: readonly number[] | null) => void;
+  readonly done: (reached: Reached) => void;
 }
+
+/** Numbers; what the engine said instead of them; or null: the lane was lost. */
+type Reached = readonly number[] | Buffer | null;
 
 export const wait: Handler = (call) => {
   const { session, command, bytes, args } = call;
@@ -50,20 +54,21 @@ export const wait: Handler = (call) => {
     return STALLED;
   }
   const lanes = session.lanes.written;
-  if (lanes.length === 0) return unwritten(call);
+  if (lanes.length === 0) return unwritten(call, numbers[0] ?? 0);
   const until = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
   const place = session.order.place(command);
   session.gate(1);
-  const reached: (readonly number[] | null)[] = [];
+  const reached: Reached[] = [];
   for (const lane of lanes) {
-    ask(lane, command.name, {
+    ask(lane, {
+      name: command.name,
       wanted: numbers,
       until,
       session,
       done: (numbersReached) => {
         reached.push(numbersReached);
         if (reached.length < lanes.length) return;
-        const enough = reached.every((got) => numbers.every((n, i) => (got?.[i] ?? 0) >= n));
+        const enough = reached.every((got) => Array.isArray(got) && reaches(got, numbers));
         session.lanes.waited(enough);
         session.gate(-1);
         session.fill(place, answer(command.name, reached));
@@ -74,7 +79,7 @@ export const wait: Handler = (call) => {
 };
 
 /** No write of this client: the engine's own count, at once. */
-function unwritten(call: Call): number {
+function unwritten(call: Call, local: number): number {
   const { session, command } = call;
   const shard = session.proxy.world.topology.first();
   const lane = shard === null ? null : session.laneFor(shard, false);
@@ -84,20 +89,30 @@ function unwritten(call: Call): number {
   }
   // A time of one millisecond: on this lane others may have written, and theirs is not asked for.
   const place = session.order.place(command);
-  const one = command.name === 'wait' ? ['WAIT', '0', '1'] : ['WAITAOF', '0', '0', '1'];
+  const one = command.name === 'wait' ? ['WAIT', '0', '1'] : ['WAITAOF', String(local), '0', '1'];
   lane.question(one, (reply) => {
     session.fill(place, reply ?? Buffer.from('-ERR shard-lost: no answer\r\n'));
   });
   return TAKEN;
 }
 
-function answer(name: string, reached: readonly (readonly number[] | null)[]): Buffer {
-  const known = reached.filter((numbers) => numbers !== null);
-  if (known.length < reached.length) {
-    return Buffer.from(
-      `-OUTCOMEUNKNOWN the connection that carried this client's writes was lost before ${name.toUpperCase()} was answered: they may or may not have reached the replicas\r\n`,
-    );
+function reaches(got: readonly number[], wanted: readonly number[]): boolean {
+  return wanted.every((number, i) => (got[i] ?? 0) >= number);
+}
+
+function answer(name: string, reached: readonly Reached[]): Buffer {
+  const known: (readonly number[])[] = [];
+  let refused: Buffer | null = null;
+  for (const each of reached) {
+    if (Buffer.isBuffer(each)) refused ??= each;
+    else if (each !== null) known.push(each);
+    else {
+      return Buffer.from(
+        `-OUTCOMEUNKNOWN the connection that carried this client's writes was lost before ${name.toUpperCase()} was answered: they may or may not have reached the replicas\r\n`,
+      );
+    }
   }
+  if (refused !== null) return refused;
   const least = (i: number): number => Math.min(...known.map((numbers) => numbers[i] ?? 0));
   if (name === 'wait') return Buffer.from(`:${least(0)}\r\n`);
   return Buffer.from(`*2\r\n:${least(0)}\r\n:${least(1)}\r\n`);
@@ -106,7 +121,7 @@ function answer(name: string, reached: readonly (readonly number[] | null)[]): B
 /** The questions of one lane that wait for the present round to end. */
 const queues = new WeakMap<Lane, Question[]>();
 
-function ask(lane: Lane, name: string, question: Question): void {
+function ask(lane: Lane, question: Question): void {
   if (lane.state !== 'ready') {
     question.done(null);
     return;
@@ -120,7 +135,7 @@ function ask(lane: Lane, name: string, question: Question): void {
   lane.waits++;
   const begin = (): void => {
     lane.onQuiet = null;
-    round(lane, name);
+    round(lane);
   };
   // What others have in flight is answered first; nothing new is put on the lane meanwhile.
   if (lane.inFlight === 0) begin();
@@ -134,34 +149,42 @@ function ask(lane: Lane, name: string, question: Question): void {
   };
 }
 
-function round(lane: Lane, name: string): void {
+/** May be asked for in one: an engine may refuse what is asked of its own disk, and only that. */
+function alike(a: Question, b: Question): boolean {
+  return a.name === b.name && (a.name === 'wait' || a.wanted[0] === b.wanted[0]);
+}
+
+function round(lane: Lane): void {
   const queue = queues.get(lane);
   if (queue === undefined) return;
   const now = performance.now();
   const waiting = queue.filter((question) => !question.session.gone);
-  if (waiting.length === 0) return finish(lane);
+  const [first] = waiting;
+  if (first === undefined) return finish(lane);
   queues.set(lane, waiting);
+  const asked = waiting.filter((question) => alike(first, question));
   const shortest = Math.min(...waiting.map((question) => question.until - now), WAIT_ROUND_MS);
   const ms = String(Math.max(1, Math.ceil(shortest)));
-  // The least that anybody asks for ends the round; who asks for more stays for the next.
-  const width = waiting[0]?.wanted.length ?? 1;
-  const wanted: string[] = [];
-  for (let i = 0; i < width; i++) {
-    wanted.push(String(Math.min(...waiting.map((question) => question.wanted[i] ?? 0))));
-  }
-  lane.ask(null, null, encodeCommand([name.toUpperCase(), ...wanted, ms]), 1, {
+  // The least that anybody asks for ends the round; who asks for more stays for another one.
+  const wanted = first.wanted.map((_, i) =>
+    String(Math.min(...asked.map((question) => question.wanted[i] ?? 0))),
+  );
+  lane.ask(null, null, encodeCommand([first.name.toUpperCase(), ...wanted, ms]), 1, {
     onReply: (reply) => {
+      const refused = reply[0] === 45;
       const reached = reply[0] === 58 ? [integer(reply)] : splitArray(reply).map(integer);
       const over = performance.now();
-      const left: Question[] = [];
+      const others: Question[] = [];
+      const again: Question[] = [];
       for (const question of queues.get(lane) ?? []) {
-        const isNew = !waiting.includes(question);
-        const enough = question.wanted.every((number, i) => (reached[i] ?? 0) >= number);
-        if (!isNew && (enough || over >= question.until || reply[0] === 45)) question.done(reached);
-        else left.push(question);
+        if (!asked.includes(question)) others.push(question);
+        else if (refused) question.done(reply);
+        else if (reaches(reached, question.wanted) || over >= question.until) {
+          question.done(reached);
+        } else again.push(question);
       }
-      queues.set(lane, left);
-      round(lane, name);
+      queues.set(lane, [...others, ...again]);
+      round(lane);
     },
     onLost: () => undefined,
   });
