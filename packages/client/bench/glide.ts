@@ -8,7 +8,6 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { engineCacheDir } from '../../engine/index.ts';
 import type { BenchContext, Beside } from './index.ts';
 
 const VERSION = '2.5.2';
@@ -65,6 +64,7 @@ export async function glideSide(
 
 /** The module's file, after fetching it where it is not there yet. */
 async function fetched(context: BenchContext): Promise<string> {
+  const { engineCacheDir } = await import('../../engine/index.ts');
   const home = path.join(path.dirname(engineCacheDir()), 'rivals', `valkey-glide-${VERSION}`);
   const file = path.join(home, 'node_modules/@valkey/valkey-glide/build-ts/index.js');
   if (existsSync(file)) return file;

@@ -285,9 +285,16 @@ export class Databases {
       [...this.#loops.values()].map(async (loop) => {
         // Asked before: one that is being deleted may be gone afterwards.
         const name = loop.name();
-        const report = await stopDatabase(loop, save);
-        if (name !== null) onStopped(name);
-        return report;
+        try {
+          const report = await stopDatabase(loop, save);
+          if (name !== null) onStopped(name);
+          return report;
+        } catch (error) {
+          // The others must be saved all the same.
+          this.#deps.log('error', 'not stopped in order', { name, error: String(error) });
+          const what = `${name ?? loop.id} was not stopped in order (${String(error)}).`;
+          return { saved: 0, notes: [`${what} The next start takes over what still runs of it.`] };
+        }
       }),
     );
     // Until here: a primary that hangs now is noticed, and its replica saves what it holds.

@@ -294,6 +294,8 @@ class Run {
       .then(({ notes }) => {
         if (life.dead) return;
         this.#say(`+ stopped ${notes.join('; ')}`);
+        const broken = notes.find((note) => note.includes('was not stopped in order'));
+        if (broken !== undefined) this.#failure ??= new Broken(broken);
         this.#stops++;
         this.#stopping = false;
         life.dead = true;
