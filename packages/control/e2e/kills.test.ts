@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createClient } from 'redis';
 import { type Client, connect, once, type Policy, type Target, target } from './clients.ts';
-import { HEAL_DEADLINE_MS } from './limits.ts';
+import { AUDIT_DEADLINE_MS, HEAL_DEADLINE_MS } from './limits.ts';
 import { isAlive } from './processes.ts';
 import { eventually, Service } from './service.ts';
 
@@ -25,13 +25,14 @@ const SMALL = 'Balanced_B0';
 const TWO_SHARDS = 'ComputeOptimized_X3';
 
 const ROWS: readonly Row[] = [
+  // First: what the log says of their shards' clients is read at the end.
+  { name: 'many', policy: 'OSSCluster', sku: TWO_SHARDS, tls: true, victims: BOTH },
+  { name: 'many-plain', policy: 'OSSCluster', sku: TWO_SHARDS, tls: false, victims: PRIMARY },
   { name: 'one', policy: 'EnterpriseCluster', sku: SMALL, tls: true, victims: BOTH },
   { name: 'one-plain', policy: 'EnterpriseCluster', sku: SMALL, tls: false, victims: PRIMARY },
   { name: 'routed', policy: 'EnterpriseCluster', sku: TWO_SHARDS, tls: true, victims: PRIMARY },
   { name: 'alone', policy: 'NoCluster', sku: SMALL, tls: true, victims: PRIMARY },
   { name: 'alone-plain', policy: 'NoCluster', sku: SMALL, tls: false, victims: BOTH },
-  { name: 'many', policy: 'OSSCluster', sku: TWO_SHARDS, tls: true, victims: BOTH },
-  { name: 'many-plain', policy: 'OSSCluster', sku: TWO_SHARDS, tls: false, victims: PRIMARY },
 ];
 /** Enough to have some on each shard. */
 const KEYS = 24;
@@ -115,10 +116,40 @@ for (const row of ROWS) {
     t.after(() => client.close());
     await t.test('each engine', () => kills(row, client));
     await t.test('the worker of the endpoint', () => endpointKilled(client));
-    if (row.policy === 'OSSCluster') await t.test('names and ports', () => announced(row, to));
-    else await t.test('node-redis, primary', () => nodeRedis(row, to));
+    if (row.policy === 'OSSCluster') {
+      await t.test('names and ports', () => announced(row, to));
+      await stays(row, to);
+    } else await t.test('node-redis, primary', () => nodeRedis(row, to));
   });
 }
+
+/** Clients of shards that stay connected. */
+const direct: ReturnType<typeof once>[] = [];
+after(() => {
+  for (const redis of direct) redis.disconnect();
+});
+
+async function stays(row: Row, to: Target): Promise<void> {
+  const [shard] = await service.healthy(row.name);
+  const redis = once(to, { port: shard?.instances[0]?.clientPort ?? 0 });
+  direct.push(redis);
+  await redis.connect();
+}
+
+test('clients of a shard are in the log, found by looking', async () => {
+  assert.equal(direct.length, 2);
+  for (const redis of direct) {
+    const address = String(await redis.client('INFO')).match(/ addr=(\S+)/)?.[1];
+    const line = await eventually(`${address} in the log`, AUDIT_DEADLINE_MS, () => {
+      const lines = service.logTail(Infinity).split('\n');
+      return (
+        lines.find((each) => each.includes('shard opened') && each.includes(`"${address}"`)) ?? null
+      );
+    });
+    const { sampled, user } = JSON.parse(line);
+    assert.deepEqual({ sampled, user }, { sampled: true, user: 'default' });
+  }
+});
 
 /** The seed and every engine, whoever was killed before, tell clients the ports that are for them. */
 async function announced(row: Row, to: Target): Promise<void> {

@@ -16,3 +16,5 @@ export const PORT_BLOCK = 200;
 /** A client that cannot connect is told so after this. */
 export const CONNECT_DEADLINE_MS = 5_000;
 export const ENGINE_DEADLINE_MS = 2_000;
+/** Engines of OSSCluster databases are asked every 30 s who is connected. */
+export const AUDIT_DEADLINE_MS = 45_000;

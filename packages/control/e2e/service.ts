@@ -190,8 +190,8 @@ export class Service {
     }
   }
 
-  logTail(): string {
-    return readFileSync(path.join(this.home, 'logs', 'control.log'), 'utf8').slice(-30_000);
+  logTail(length = 30_000): string {
+    return readFileSync(path.join(this.home, 'logs', 'control.log'), 'utf8').slice(-length);
   }
 
   // --- the API -----------------------------------------------------------------------------------
