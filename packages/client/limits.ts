@@ -5,6 +5,9 @@
 
 /** A reply or request from this size on counts as large: 64 KB is one read of a Node socket. */
 export const LARGE_BYTES = 64 * 1024;
+/** Replies of such sizes are put together before the library sees them; up to the engine's largest string. */
+export const GATHER_BYTES_MIN = 256 * 1024;
+export const GATHER_BYTES_MAX = 512 * 1024 * 1024 + 64;
 
 /** Small lanes: one is fastest while replies are small (every further socket is one more system call a tick). (option) */
 export const SMALL_LANES_MAX = 4;

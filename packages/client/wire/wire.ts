@@ -9,6 +9,7 @@
 import { performance } from 'node:perf_hooks';
 import { LARGE_BYTES } from '../limits.ts';
 import { Diversion, type ReplyInto } from './diversion.ts';
+import { Gather } from './gather.ts';
 import { ReplyScanner } from './scanner.ts';
 
 /** One command on a connection. `Call` (lanes) is one that came from the application. */
@@ -94,6 +95,9 @@ export class Wire<T extends Sent = Sent> {
   readonly #ring = new Ring<T>();
   readonly #scanner: ReplyScanner;
   readonly #diversion: Diversion;
+  readonly #gather = new Gather();
+  /** Bytes of the reply being read, by its header; 0 between replies. */
+  #expected = 0;
   /** Complete, and not told yet; see `libraryFirst`. */
   readonly #untold: T[] = [];
   #now = 0;
@@ -149,11 +153,9 @@ export class Wire<T extends Sent = Sent> {
     this.lastReadAt = this.#now;
     this.bytesIn += chunk.length;
     if (this.listening) return forward(chunk);
-    if (this.#diverted > 0) this.#diversion.received(chunk, forward);
-    else {
-      this.#scanner.feed(chunk);
-      forward(chunk);
-    }
+    const rest = this.#gather.on ? this.#gathered(chunk, forward) : chunk;
+    if (this.#diverted > 0) this.#diversion.received(rest, forward);
+    else if (rest.length > 0) this.#passed(rest, forward);
     if (this.#untold.length > 0) this.#tell();
     const head = this.#ring.at(0);
     if (head !== undefined && this.#scanner.partial > 0) {
@@ -180,13 +182,33 @@ export class Wire<T extends Sent = Sent> {
     }
     this.#scanner.reset();
     this.#diversion.reset();
+    this.#gather.reset();
+    this.#expected = 0;
     this.#diverted = 0;
     this.largeAtHead = false;
     this.listening = false;
     return left;
   }
 
+  #passed(chunk: Buffer, forward: (piece: Buffer) => void): void {
+    this.#scanner.feed(chunk);
+    const { partial } = this.#scanner;
+    const kept = partial > 0 ? this.#gather.begin(chunk, partial, this.#expected) : 0;
+    if (kept === 0) forward(chunk);
+    else if (kept < chunk.length) forward(chunk.subarray(0, chunk.length - kept));
+  }
+
+  /** Answers what follows the reply that is being gathered. */
+  #gathered(chunk: Buffer, forward: (piece: Buffer) => void): Buffer {
+    const taken = this.#gather.take(chunk);
+    this.#scanner.walk(chunk, 0, taken, false);
+    const whole = this.#gather.done();
+    if (whole !== undefined) forward(whole);
+    return chunk.subarray(taken);
+  }
+
   #announced(bytes: number): void {
+    this.#expected = bytes;
     const head = this.#ring.at(0);
     if (head === undefined) return;
     if (bytes > head.announced) head.announced = bytes;
@@ -199,6 +221,7 @@ export class Wire<T extends Sent = Sent> {
   #reply(bytes: number): void {
     const item = this.#ring.shift();
     this.largeAtHead = false;
+    this.#expected = 0;
     if (item === undefined) return;
     if (item.into !== undefined) this.#diverted -= 1;
     item.bytesIn = bytes;
