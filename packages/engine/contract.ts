@@ -180,6 +180,8 @@ export interface EngineLink {
   facts(deadlineMs: number): Promise<EngineFacts>;
   /** The part of the facts that moves with every write: cheap enough to ask once a second. */
   stream(deadlineMs: number): Promise<StreamFacts>;
+  /** The same, and whether it is loading: what decides of a replica whose primary is dead. */
+  drained(deadlineMs: number): Promise<StreamFacts & { readonly loading: boolean }>;
   /** CLUSTER FAILOVER TAKEOVER. The decision must have been committed before (engine rule 3). */
   takeover(deadlineMs: number): Promise<void>;
   /** CLUSTER REPLICATE, or REPLICAOF in standalone mode. */
@@ -256,7 +258,8 @@ export interface EngineNode {
    */
   onExit(listener: (process: ProcessRef) => void): void;
   /**
-   * The fence: SIGKILL by pid and start time, then wait until gone. Works on stopped processes.
+   * The fence: SIGKILL by pid and start time, then wait until gone. Works on stopped processes. Its
+   * children are told to die with it; whatever touches its folder later waits until they are gone.
    * Rejects with EngineError `fence-unconfirmed` when the process is still there at the deadline.
    */
   kill(process: ProcessRef, deadlineMs: number): Promise<void>;

@@ -5,6 +5,8 @@ export const MAX_SOCKET_PATH_BYTES = 107;
 
 /** Between two looks at a process that was just killed: the fence is on the path of a failover. */
 export const KILL_POLL_MS = 1;
+/** A snapshot's child that was told to die with its engine; as its engine, it may wait for a disk. */
+export const CHILDREN_GONE_MS = 2_000;
 
 /** Replies that a link still owes for calls whose deadline passed. Pings come five times a second, so this is over three minutes of silence; then the link is closed as mute. */
 export const MAX_OVERDUE_REPLIES = 1024;

@@ -160,6 +160,15 @@ class SocketLink implements EngineLink {
     return facts;
   }
 
+  async drained(deadlineMs: number): Promise<StreamFacts & { readonly loading: boolean }> {
+    const [life, info] = await this.#connection.send(
+      [['PING'], ['INFO', 'replication']],
+      deadlineMs,
+    );
+    const loading = lifeOf(life ?? null) === 'loading';
+    return { ...streamFrom(textOf('INFO', info)), loading };
+  }
+
   async takeover(deadlineMs: number): Promise<void> {
     await this.#run('CLUSTER FAILOVER', ['CLUSTER', 'FAILOVER', 'TAKEOVER'], deadlineMs);
   }

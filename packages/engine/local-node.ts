@@ -22,8 +22,9 @@ import {
   reviveFile,
   setFolderAside,
 } from './data-folder.ts';
+import { CHILDREN_GONE_MS } from './limits.ts';
 import { openLink } from './link.ts';
-import { fence, startDetached } from './process.ts';
+import { childrenGone, fence, startDetached } from './process.ts';
 import { allProcesses, inspectProcess, placeOf } from './procfs.ts';
 import type { ProvisionedEngine } from './provision/index.ts';
 
@@ -45,6 +46,8 @@ export class LocalNode implements EngineNode {
   readonly #dataRoot: string;
   readonly #provisioned: ProvisionedEngine;
   readonly #exitListeners: ((process: ProcessRef) => void)[] = [];
+  /** Ended here; whether their children are gone was not looked at yet. */
+  readonly #fenced = new Set<ProcessRef>();
 
   constructor(options: LocalNodeOptions) {
     this.id = options.id;
@@ -54,6 +57,7 @@ export class LocalNode implements EngineNode {
   }
 
   async start(launch: EngineLaunch): Promise<ProcessRef> {
+    await this.#childrenGone();
     const files = launchFiles(launch, this.#provisioned.capabilities);
     await prepareFolder(launch, files);
     return startDetached(
@@ -101,15 +105,25 @@ export class LocalNode implements EngineNode {
     return inspectProcess(process);
   }
 
-  kill(process: ProcessRef, deadlineMs: number): Promise<void> {
-    return fence(process, deadlineMs);
+  async kill(process: ProcessRef, deadlineMs: number): Promise<void> {
+    await fence(process, deadlineMs);
+    this.#fenced.add(process);
+  }
+
+  /** Nothing touches the files of a dead engine while a child of it may still write some. */
+  async #childrenGone(): Promise<void> {
+    for (const leader of [...this.#fenced]) {
+      await childrenGone(leader, CHILDREN_GONE_MS);
+      this.#fenced.delete(leader);
+    }
   }
 
   link(socket: string, login: EngineLogin, deadlineMs: number): Promise<EngineLink> {
     return openLink(socket, login, deadlineMs);
   }
 
-  setAside(dataDir: string, label: string): Promise<void> {
+  async setAside(dataDir: string, label: string): Promise<void> {
+    await this.#childrenGone();
     return setFolderAside(dataDir, label);
   }
 
@@ -117,11 +131,13 @@ export class LocalNode implements EngineNode {
     return dropFoldersAside(dataDir);
   }
 
-  removeData(dataDir: string, socket: string): Promise<void> {
+  async removeData(dataDir: string, socket: string): Promise<void> {
+    await this.#childrenGone();
     return removeFolder(dataDir, socket);
   }
 
-  dataFile(dataDir: string): Promise<DataFile | null> {
+  async dataFile(dataDir: string): Promise<DataFile | null> {
+    await this.#childrenGone();
     return findDataFile(dataDir);
   }
 
@@ -129,7 +145,8 @@ export class LocalNode implements EngineNode {
     return consumeFile(dataDir);
   }
 
-  reviveDataFile(dataDir: string, sha256: string): Promise<boolean> {
+  async reviveDataFile(dataDir: string, sha256: string): Promise<boolean> {
+    await this.#childrenGone();
     return reviveFile(dataDir, sha256);
   }
 

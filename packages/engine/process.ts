@@ -6,8 +6,12 @@
  * although `kill(pid, 0)` says otherwise, and a pid may be somebody else's by now. So: look at the
  * start time, SIGKILL the process and its group, and look at /proc until it is gone.
  *
- * The group matters. A child that writes a snapshot renames its file into place at the end: if it
- * outlived the fence, it would put an old file into a folder that was just prepared for a start.
+ * The group matters, twice. A child that writes a snapshot holds the engine's sockets open: until it
+ * is told to die too, the replica cannot read the stream to its end. And it renames its file into
+ * place when it is done: a folder must not be prepared for a start while one is left. The first is
+ * done by a signal to the group. The second needs a look at every process there is, five to ten
+ * milliseconds; so it is done when somebody wants the folder (`childrenGone`), not while clients wait
+ * for a new primary.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
@@ -76,20 +80,26 @@ function cleanEnvironment(): Record<string, string> {
 }
 
 /**
- * SIGKILL by pid and start time, then wait until gone. No process of that name left: done at once.
- * Rejects with `fence-unconfirmed` when the kernel did not let it die until the deadline.
+ * SIGKILL by pid and start time, to its children too, then wait until it is gone. No process of that
+ * name left: done at once. Rejects with `fence-unconfirmed` when the kernel did not let it die until
+ * the deadline.
  */
 export async function fence(target: ProcessRef, deadlineMs: number): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
   const stat = readStat(target.pid);
   const holds = stat !== null && stat.startTicks === target.startTicks;
-  if (holds && stat.letter !== 'Z' && stat.letter !== 'X') {
-    // Leader of its own group, or an engine that somebody else started within theirs: never theirs.
-    if (stat.group === target.pid) signal(-target.pid);
-    signal(target.pid);
-  }
-  for (;;) {
-    if (inspectProcess(target).state === 'gone' && !orphansRemain(target)) return;
+  if (holds && stat.letter !== 'Z' && stat.letter !== 'X') signal(target.pid);
+  endGroup(target);
+  await gone(target, deadlineMs, () => inspectProcess(target).state === 'gone');
+}
+
+/** Resolves when no child of this dead engine is left. Rejects as `fence`. */
+export async function childrenGone(leader: ProcessRef, deadlineMs: number): Promise<void> {
+  await gone(leader, deadlineMs, () => !orphansRemain(leader));
+}
+
+async function gone(target: ProcessRef, deadlineMs: number, is: () => boolean): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
+  while (!is()) {
     if (performance.now() >= deadline) {
       throw new EngineError(
         'fence-unconfirmed',
@@ -98,6 +108,18 @@ export async function fence(target: ProcessRef, deadlineMs: number): Promise<voi
       );
     }
     await sleep(KILL_POLL_MS);
+  }
+}
+
+/** To the engine's whole group, also when only its children are left of it. */
+function endGroup(leader: ProcessRef): void {
+  const stat = readStat(leader.pid);
+  if (stat === null) {
+    // A pid is given to nobody while a group bears it: who is left in it are the children.
+    if (groupExists(leader.pid)) signal(-leader.pid);
+  } else if (stat.startTicks === leader.startTicks && stat.group === leader.pid) {
+    // Leader of its own group; an engine that somebody else started within theirs: never theirs.
+    signal(-leader.pid);
   }
 }
 

@@ -38,9 +38,13 @@ export class FailoverTimes {
     this.#running.get(shard)?.set(part, this.#now());
   }
 
-  /** Shards that are recorded as serving and wait for the endpoint. */
-  served(): number[] {
-    return [...this.#running].flatMap(([shard, marks]) => (marks.has('served') ? [shard] : []));
+  /** Shards that the endpoint serves again. */
+  over(): number[] {
+    return [...this.#running].flatMap(([shard, marks]) => (marks.has('published') ? [shard] : []));
+  }
+
+  get any(): boolean {
+    return this.#running.size > 0;
   }
 
   /** It is over: whole milliseconds from the first sign to the end of each part. */

@@ -24,6 +24,8 @@ export const LINK_RETRY_MS = 10;
 export const LINK_RETRY_SLOW_MS = 200;
 /** Tries at the quick rate before the slow one. */
 export const LINK_QUICK_TRIES = 300;
+/** A replica is asked for the end of a dead primary's stream so long before the plan looks again. */
+export const DRAIN_TURN_MS = 10;
 export const FACTS_DEADLINE_MS = 1_000;
 /** A single verb on an engine that answers. */
 export const VERB_DEADLINE_MS = 2_000;
@@ -55,6 +57,8 @@ export const START_BACKOFF_MS = 200;
 export const START_BACKOFF_MAX_MS = 30_000;
 /** An engine that lived this long had a good start: its back-off is forgotten. */
 export const GOOD_START_MS = 10_000;
+/** While a step of a failover runs, whatever else happens is looked at no sooner than this. */
+export const BETWEEN_STEPS_MS = 10;
 /** An action that failed is tried again after this. */
 export const RETRY_MS = 250;
 /** An update ends as failed when an engine has refused a step of it for so long, at each try. */
@@ -77,6 +81,13 @@ export const WAITS_SHOWN = 5;
 export const CONFIG_APPLY_MS = 2_000;
 export const CONFIG_POLL_MS = 5;
 export const MINUTE_MS = 60_000;
+/**
+ * What nobody asked to be told at once waits for so long: in a failover the snapshot that matters is the
+ * one that names the new primary, and each one before it keeps it, and both cores, waiting.
+ */
+export const PUBLISH_SOON_MS = 60;
+/** All workers know who is next after this, or they hear it when it serves. */
+export const ANNOUNCE_MS = 200;
 /** A publication that failed (no endpoint yet) is tried again after this. */
 export const PUBLISH_RETRY_MS = 500;
 /** While a start waits for its caches it looks this often. */

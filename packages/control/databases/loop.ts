@@ -14,11 +14,11 @@ import type { ExecutorDeps } from './deps.ts';
 import { FailoverTimes, PARTS } from './failover-times.ts';
 import type { Heart } from './heart.ts';
 import { votingOff } from './launch.ts';
-import { RETRY_MS } from './limits.ts';
+import { BETWEEN_STEPS_MS, RETRY_MS } from './limits.ts';
 import { MoveWatch } from './move-watch.ts';
 import { Patience } from './patience.ts';
 import { perform } from './perform.ts';
-import type { Failure } from './problems.ts';
+import { codeOf, type Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
 import { subjectOf } from './subject.ts';
 import { Watch } from './watch.ts';
@@ -41,6 +41,7 @@ export class DatabaseLoop extends DatabaseRecords {
   readonly #patience = new Patience();
   #timer: { cancel(): void } | null = null;
   #scheduled = false;
+  #between: { cancel(): void } | null = null;
   #refreshing = false;
   #stopped = false;
   /** Steps that fail, by what they work on, until one on the same succeeds. */
@@ -58,8 +59,17 @@ export class DatabaseLoop extends DatabaseRecords {
     this.times = new FailoverTimes(() => deps.clock.ticks());
   }
 
-  /** Something changed: look soon, once for many calls. */
-  wake(): void {
+  /**
+   * Something changed: look soon, once for many calls. While a step of a failover runs its end is what
+   * matters; a look in between would only make it later.
+   */
+  wake(stepEnded = false): void {
+    if (!stepEnded && this.#busy.size > 0 && this.times.any) {
+      this.#between ??= this.deps.clock.later(BETWEEN_STEPS_MS, () => this.wake(true));
+      return;
+    }
+    this.#between?.cancel();
+    this.#between = null;
     if (this.#scheduled || this.#stopped) return;
     this.#scheduled = true;
     queueMicrotask(() => {
@@ -83,6 +93,7 @@ export class DatabaseLoop extends DatabaseRecords {
   freeze(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#between?.cancel();
   }
 
   /** Resolves when no step is running; after `freeze` none begins. */
@@ -92,8 +103,7 @@ export class DatabaseLoop extends DatabaseRecords {
 
   /** Stops looking; what runs in the background is awaited. Processes stay. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#timer?.cancel();
+    this.freeze();
     this.#move?.stop();
     for (const watch of this.#watches.values()) watch.stop();
     await this.idle();
@@ -165,7 +175,7 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#waits = planned.waits;
     for (const action of planned.actions) this.#begin(action);
     followOperations(this, view, planned);
-    this.#tellTimes(view.published);
+    this.#tellTimes();
     this.#schedule(planned);
   }
 
@@ -251,7 +261,9 @@ export class DatabaseLoop extends DatabaseRecords {
   /** A process of ours ended: told by the system, before any connection tells it. */
   ended(process: ProcessRef): void {
     if (this.#stopped) return;
-    const instance = this.instances().find((i) => isSame(i.process, process));
+    const instance = this.instances().find(
+      (i) => i.process?.pid === process.pid && i.process.startTicks === process.startTicks,
+    );
     if (instance === undefined) return;
     this.#alarm(instance.id);
     this.wake();
@@ -276,10 +288,8 @@ export class DatabaseLoop extends DatabaseRecords {
   }
 
   /** Failovers whose new primary the endpoint serves by now: said, with the time of each part. */
-  #tellTimes(published: boolean): void {
-    if (!published) return;
-    for (const shard of this.times.served()) {
-      this.times.mark(shard, 'published');
+  #tellTimes(): void {
+    for (const shard of this.times.over()) {
       const after = this.times.end(shard);
       const parts = Object.entries(after).map(([part, ms]) => `${part} ${ms}`);
       this.deps.store.write(() =>
@@ -338,7 +348,7 @@ export class DatabaseLoop extends DatabaseRecords {
       )
       .finally(() => {
         this.#busy.delete(key);
-        this.wake();
+        this.wake(true);
       });
     this.#busy.set(key, running);
   }
@@ -353,7 +363,7 @@ export class DatabaseLoop extends DatabaseRecords {
 
   async #failed(key: string, about: object, error: unknown): Promise<void> {
     const message = error instanceof Error ? error.message : String(error);
-    const code = hasCode(error) ? error.code : 'action-failed';
+    const code = codeOf(error);
     const since = this.#failing.get(key)?.since ?? this.deps.clock.ticks();
     this.#failing.set(key, { code, message, since });
     this.deps.log('warn', 'a step failed', { database: this.id, ...about, code, message });
@@ -366,30 +376,22 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#timer = null;
     const soonest = this.#patience.next(planned.waits, this.deps.clock.ticks());
     if (soonest === Number.POSITIVE_INFINITY) return;
-    const refresh = [...new Set(planned.waits.flatMap((w) => w.refresh))];
-    this.#timer = this.deps.clock.later(soonest, () => void this.#recheck(refresh));
+    if (soonest === 0) void this.#recheck(planned);
+    else this.#timer = this.deps.clock.later(soonest, () => void this.#recheck(planned));
   }
 
-  async #recheck(refresh: readonly string[]): Promise<void> {
+  async #recheck({ waits }: Plan): Promise<void> {
     if (this.#refreshing || this.#stopped) return;
     this.#refreshing = true;
     try {
-      await Promise.all(refresh.map((id) => this.#watches.get(id)?.refresh()));
+      const asked = new Map(waits.flatMap((w) => w.refresh.map((id) => [id, w.draining])));
+      const answers = [...asked].map(([id, draining]) => this.#watches.get(id)?.refresh(draining));
+      await Promise.all(answers);
     } finally {
       this.#refreshing = false;
       this.wake();
     }
   }
-}
-
-function isSame(a: ProcessRef | null, b: ProcessRef): boolean {
-  return a?.pid === b.pid && a.startTicks === b.startTicks;
-}
-
-function hasCode(error: unknown): error is { code: string } {
-  return (
-    typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
-  );
 }
 
 export function wantedOf(database: DatabaseRecord): View['wanted'] {

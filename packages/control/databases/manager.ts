@@ -144,7 +144,7 @@ export class Databases {
     const primary = this.#deps.store.shard(id, Number(index))?.primary ?? '';
     const loop = this.#loops.get(id);
     if (loop !== undefined && loop.sighting(primary) !== null) loop.watch(primary).suspect();
-    this.wake(id);
+    else this.wake(id);
   }
 
   /** What runs in the background about this database; for `show` and for tests. */
@@ -329,7 +329,10 @@ export class Databases {
   #published(id: string): boolean {
     const view = this.#views.now(id);
     if (view !== undefined && this.#publisher.serves(id, view)) return true;
-    this.#publisher.publish();
+    // In a failover the view that clients wait for is the next one.
+    const settled = view?.shards.every(({ state }) => state === 'serving') !== false;
+    if (settled) this.#publisher.publish();
+    else this.#publisher.publishSoon();
     return false;
   }
 

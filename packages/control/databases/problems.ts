@@ -46,3 +46,9 @@ export function problemsOf({ shards, listenProblem, failure }: ProblemInput): Pr
   }
   return problems;
 }
+
+/** The name of what went wrong in a step. */
+export function codeOf(error: unknown): string {
+  const named = typeof error === 'object' && error !== null && 'code' in error;
+  return named && typeof error.code === 'string' ? error.code : 'action-failed';
+}

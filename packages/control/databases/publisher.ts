@@ -7,7 +7,7 @@ import type { DatabaseView } from '../../endpoint/control-protocol.ts';
 import type { EndpointFleet } from '../endpoints/contract.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from './clock.ts';
-import { LISTEN_RETRY_MS, PUBLISH_RETRY_MS } from './limits.ts';
+import { LISTEN_RETRY_MS, PUBLISH_RETRY_MS, PUBLISH_SOON_MS } from './limits.ts';
 import { fingerprint } from './view.ts';
 
 const EPOCH = 'endpoint-epoch';
@@ -40,6 +40,7 @@ export class Publisher {
   #sent = 0;
   /** Who waits for a publication, and which one. */
   #waiting: { readonly mine: number; readonly done: (told: boolean) => void }[] = [];
+  #soon: { cancel(): void } | null = null;
   #stopped = false;
 
   constructor(deps: PublisherDeps) {
@@ -53,8 +54,16 @@ export class Publisher {
 
   /** Something that clients see changed. Many calls are one publication. */
   publish(): void {
+    this.#soon?.cancel();
+    this.#soon = null;
     this.#asked += 1;
     this.#go();
+  }
+
+  /** The same for what may be about to change again: with the next publication, or a moment later. */
+  publishSoon(): void {
+    if (this.#stopped) return;
+    this.#soon ??= this.#deps.clock.later(PUBLISH_SOON_MS, () => this.publish());
   }
 
   /** Publishes, and answers whether every worker runs what is recorded now before the deadline. */
@@ -98,6 +107,7 @@ export class Publisher {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#soon?.cancel();
     await this.#running;
     for (const { done } of this.#waiting.splice(0)) done(false);
   }

@@ -58,15 +58,17 @@ function concernsClients(shard: ShardRecord): boolean {
 
 function shardView(input: ViewInput, shard: ShardRecord): ShardView {
   const members = input.instances.filter((i) => i.shard === shard.index && i.phase === 'running');
-  const switching = shard.phase === 'switching';
-  const head = switching ? shard.successor : shard.primary;
+  // One that never served has nobody waiting.
+  const changing =
+    shard.phase === 'switching' || (shard.phase === 'promoting' && shard.primary !== null);
+  const head = changing ? shard.successor : shard.primary;
   const primary = members.find((i) => i.id === head);
-  const serving = (shard.phase === 'serving' || switching) && primary !== undefined;
+  const serving = (shard.phase === 'serving' || changing) && primary !== undefined;
   return {
     id: `${shard.databaseId}/${shard.index}`,
     slots: shard.slots,
-    // In a switch workers connect to who is next, and send nothing until the shard is released.
-    state: serving ? (switching ? 'held' : 'serving') : 'down',
+    // Workers connect to who is next, and send nothing until the shard is released.
+    state: serving ? (changing ? 'held' : 'serving') : 'down',
     reason: shard.reason.code,
     primary: serving ? instanceView(input, primary) : null,
     replicas: members.filter((i) => i.synced && i.id !== head).map((i) => instanceView(input, i)),

@@ -13,6 +13,7 @@ import type { Condition, Sighting } from '../plan/model.ts';
 import type { InstanceRecord } from '../store/records.ts';
 import { differs, moved, within } from './changed-facts.ts';
 import type { ExecutorDeps } from './deps.ts';
+import { drain } from './drain.ts';
 import { dueAt } from './due.ts';
 import type { Beating, Heart } from './heart.ts';
 import {
@@ -27,9 +28,8 @@ import {
   PING_DEADLINE_MS,
   SECOND_OPINION_MS,
   STALE_LOOK_MS,
-  START_BACKOFF_MAX_MS,
-  START_BACKOFF_MS,
 } from './limits.ts';
+import { StartBackoff } from './start-backoff.ts';
 import type { WatchEvents } from './watch-events.ts';
 
 /** The engine itself ended the conversation; nobody does that who is dead or hangs. */
@@ -42,6 +42,7 @@ export class Watch {
   readonly #login: EngineLogin;
   /** Settings that must hold before anything is read (engine rule 28). */
   readonly #first: Readonly<Record<string, string>>;
+  readonly starts: StartBackoff;
   #instance: InstanceRecord;
   #main: EngineLink | null = null;
   #spare: EngineLink | null = null;
@@ -55,8 +56,6 @@ export class Watch {
   /** Its stream stood still between the last two samples. */
   #quiet = false;
   #configured = -1;
-  #failures = 0;
-  #startNotBefore = 0;
   #endedAt = 0;
   /** A question that is not answered yet. */
   #asked: { readonly at: number } | null = null;
@@ -74,6 +73,7 @@ export class Watch {
     heart: Heart,
   ) {
     this.#deps = deps;
+    this.starts = new StartBackoff(deps.clock);
     this.#heart = heart;
     heart.add(this.#beat);
     this.#instance = instance;
@@ -101,7 +101,7 @@ export class Watch {
       facts: this.#facts,
       factsAt: this.#factsAt,
       configured: this.#configured,
-      startNotBefore: this.#startNotBefore,
+      startNotBefore: this.starts.notBefore,
       endedAt: this.#endedAt,
     };
   }
@@ -123,7 +123,7 @@ export class Watch {
   }
 
   /** Looks at the process table again; cheap. */
-  inspect(): void {
+  inspect(): string | undefined {
     const process = this.#instance.process;
     const before = this.#process;
     this.#process = process === null ? null : this.#deps.node.inspect(process);
@@ -133,16 +133,22 @@ export class Watch {
     const worked = compares && before?.cpuTicks !== this.#process?.cpuTicks;
     if (worked || this.#process?.runnable === true) this.#stillSince = now;
     this.#lookedAt = now;
+    return this.#process?.state;
   }
 
-  /** Asks for fresh facts now; failures show as the condition. */
-  async refresh(): Promise<void> {
+  /** Asks for fresh facts now, or for the end of its stream; failures show as the condition. */
+  async refresh(draining = false): Promise<void> {
     const round = this.#round;
     this.inspect();
     const link = this.#main;
     if (link === null || link.closed) return;
     const askedAt = this.#deps.clock.ticks();
     try {
+      if (draining && this.#facts !== null) {
+        const heard = (stream: Partial<EngineFacts>, at: number) =>
+          round === this.#round && this.learn(stream, at);
+        return await drain(link, this.#deps.clock, heard);
+      }
       const facts = await link.facts(FACTS_DEADLINE_MS);
       if (round === this.#round) this.#learn(facts, askedAt);
     } catch {
@@ -150,24 +156,15 @@ export class Watch {
     }
   }
 
-  /** What somebody else has just heard from it. */
-  learn(stream: Partial<EngineFacts>): void {
-    if (this.#facts !== null) this.#learn({ ...this.#facts, ...stream }, this.#deps.clock.ticks());
+  /** What somebody else heard from it. */
+  learn(stream: Partial<EngineFacts>, askedAt = this.#deps.clock.ticks()): boolean {
+    if (this.#facts === null) return false;
+    this.#learn({ ...this.#facts, ...stream }, askedAt);
+    return true;
   }
 
   configuredAt(generation: number): void {
     this.#configured = generation;
-  }
-
-  startFailed(): void {
-    const delay = Math.min(START_BACKOFF_MS * 2 ** this.#failures, START_BACKOFF_MAX_MS);
-    this.#failures++;
-    this.#startNotBefore = this.#deps.clock.ticks() + delay;
-  }
-
-  startSucceeded(): void {
-    this.#failures = 0;
-    this.#startNotBefore = 0;
   }
 
   /** Its process is known to be gone, and that is recorded. */
@@ -196,8 +193,8 @@ export class Watch {
   }
 
   #set(condition: Condition, since = this.#deps.clock.ticks()): void {
-    if (condition === this.#condition) return;
     const before = this.#condition;
+    if (condition === before) return;
     this.#condition = condition;
     this.#since = since;
     if (condition === 'mute') this.#events.alarm();
@@ -205,8 +202,7 @@ export class Watch {
   }
 
   #isGone(): boolean {
-    this.inspect();
-    return this.#process?.state === 'gone';
+    return this.inspect() === 'gone';
   }
 
   #current(round: number): boolean {
@@ -280,8 +276,9 @@ export class Watch {
     } catch {
       if (!this.#current(round)) return;
       spare?.close();
-      if (!(await this.#diesNow(round))) this.#set('mute');
+      const dead = await this.#diesNow(round);
       if (!this.#current(round)) return;
+      if (!dead) this.#set('mute');
       this.#events.changed();
       void this.#connect(round, 0);
     }
@@ -317,6 +314,7 @@ export class Watch {
 
   /** Somebody misses its answer: it is asked now, not at its next beat. */
   suspect(): void {
+    if (this.#isGone()) return this.#events.changed();
     const link = this.#main;
     if (link !== null && !link.closed && this.#asked === null) this.#ask(link);
   }

@@ -11,7 +11,12 @@ export interface ShardContext {
   readonly clustered: boolean;
   readonly seen: (id: string) => Sighting;
   readonly act: (action: Action) => void;
-  readonly wait: (reason: string, recheckMs?: number | null, refresh?: readonly string[]) => void;
+  readonly wait: (
+    reason: string,
+    recheckMs?: number | null,
+    refresh?: readonly string[],
+    draining?: boolean,
+  ) => void;
 }
 
 /** Starts what is not running, unless it is too early after a failed start. */

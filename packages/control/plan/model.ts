@@ -191,6 +191,8 @@ export interface Wait {
   readonly recheckMs: number | null;
   /** Ask these engines again first. */
   readonly refresh: readonly string[];
+  /** All that matters of them is how far they have read the stream of a primary that is dead. */
+  readonly draining?: boolean;
 }
 
 export interface Plan {

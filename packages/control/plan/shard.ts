@@ -38,8 +38,8 @@ export function planShard(view: View, shard: ShardRecord): ShardPlan {
     clustered: view.database.settings.policy !== 'NoCluster',
     seen: (id) => view.seen.get(id) ?? UNSEEN,
     act: (action) => actions.push(action),
-    wait: (reason, recheckMs = WAIT_POLL_MS, refresh = []) =>
-      waits.push({ reason, shard: shard.index, recheckMs, refresh }),
+    wait: (reason, recheckMs = WAIT_POLL_MS, refresh = [], draining = false) =>
+      waits.push({ reason, shard: shard.index, recheckMs, refresh, draining }),
   };
   fenceTheDead(context);
   if (actions.length === 0) {
@@ -222,6 +222,7 @@ function replaceDead(context: ShardContext): void {
       choice.reasons[0] ?? 'no-candidate',
       draining ? DRAIN_POLL_MS : WAIT_POLL_MS,
       choice.soon.map((i) => i.id),
+      draining,
     );
   }
   // One that was on its way out may hold the last copy: then it stays.

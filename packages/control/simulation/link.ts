@@ -108,6 +108,10 @@ export class SimLink implements EngineLink {
     return this.facts(deadlineMs);
   }
 
+  drained(deadlineMs: number): Promise<EngineFacts> {
+    return this.facts(deadlineMs);
+  }
+
   takeover(deadlineMs: number): Promise<void> {
     return this.#ask('takeover', deadlineMs, (e) => {
       this.#watcher.takingOver(e);

@@ -7,7 +7,7 @@ import { NEVER_SERVED } from '../../plan/shard.ts';
 import type { ShardRecord, StateReason } from '../../store/records.ts';
 import { passing } from '../failpoints.ts';
 import { isClustered } from '../launch.ts';
-import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
+import { ANNOUNCE_MS, FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { STARTING_EMPTY } from '../problems.ts';
 import { applySettings, endPause } from './converge.ts';
@@ -47,8 +47,18 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
     : clustered
       ? link.takeover(VERB_DEADLINE_MS)
       : link.becomePrimary(VERB_DEADLINE_MS);
+  // Meanwhile the endpoint hears who is next, and sends nothing there before the release.
+  const announced = before.primary === null ? null : loop.deps.publishNow(ANNOUNCE_MS);
   await Promise.all([order, loop.watch(id).refresh()]);
   loop.times.mark(index, 'promoted');
+  // What the plan would say next, without the way there.
+  if (announced !== null && servesNow(loop, id, clustered)) await crown(loop, index, id, announced);
+}
+
+function servesNow(loop: DatabaseLoop, id: string, clustered: boolean): boolean {
+  const { condition, facts } = loop.watch(id).sighting();
+  if (condition !== 'answering' || facts?.role !== 'primary') return false;
+  return !clustered || facts.cluster?.state === 'ok';
 }
 
 /** A copy that is not provably the last serves on the user's word only, and what it may lack is said. */
@@ -92,7 +102,13 @@ function promotionReason(shard: ShardRecord): StateReason {
 }
 
 /** The successor says it is primary: settle it, let clients in, and record that it serves. */
-export async function crown(loop: DatabaseLoop, index: number, id: string): Promise<void> {
+export async function crown(
+  loop: DatabaseLoop,
+  index: number,
+  id: string,
+  /** Whether the endpoint knows it as the next one: then one word lets clients go on. */
+  announced: Promise<boolean> | null = null,
+): Promise<void> {
   const { store, clock, node } = loop.deps;
   const before = loop.shard(index);
   const failover = before.phase === 'promoting' && before.primary !== null;
@@ -139,6 +155,9 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
     }
   });
   loop.times.mark(index, 'served');
+  if (announced !== null && (await announced)) await loop.deps.release(loop.id, index);
+  else if (loop.times.any) await loop.deps.publishNow(ANNOUNCE_MS);
+  loop.times.mark(index, 'published');
   loop.deps.publish(loop.id);
 }
 

@@ -59,7 +59,7 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
       hadItsTurn(loop, id);
     });
   } catch (error) {
-    loop.watch(id).startFailed();
+    loop.watch(id).starts.failed();
     throw error;
   }
 }
@@ -179,8 +179,8 @@ export async function fence(loop: DatabaseLoop, id: string, reason: FenceReason)
   if (instance.process !== null) await node.kill(instance.process, FENCE_DEADLINE_MS);
   // One that dies as soon as it runs would be started again without end, its files moved each time.
   const lived = Math.abs(loop.deps.clock.now() - instance.startedAt);
-  if (reason === 'died' && lived < GOOD_START_MS) loop.watch(id).startFailed();
-  else loop.watch(id).startSucceeded();
+  if (reason === 'died' && lived < GOOD_START_MS) loop.watch(id).starts.failed();
+  else loop.watch(id).starts.succeeded();
   store.decide(() => {
     const now = loop.instance(id);
     store.putInstance({
