@@ -88,6 +88,8 @@ export class ControlServer {
         await pathOf(worker, request.shard).hold(request.shard, Date.now() + request.deadlineMs);
         return null;
       case 'release':
+        // It may have come right behind the snapshot that it is for.
+        if (worker.epoch < request.epoch) await worker.applied();
         if (worker.epoch < request.epoch) {
           throw new Refused(
             'epoch-not-here',

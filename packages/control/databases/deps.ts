@@ -31,6 +31,8 @@ export interface ExecutorDeps {
   published(databaseId: string): boolean;
   /** Publishes; true when every worker serves what the records say now before the deadline. */
   publishNow(deadlineMs: number): Promise<boolean>;
+  /** The same, but true when it is on its way: a release arrives behind it. */
+  announce(deadlineMs: number): Promise<boolean>;
   /** Resolves when nothing of clients is in flight on the shard; nothing new goes there meanwhile. */
   hold(databaseId: string, shard: number, deadlineMs: number): Promise<void>;
   /** Clients of the shard go on. Never rejects: a hold has an end of its own. */

@@ -31,7 +31,14 @@ import { type StopReport, stopDatabase } from './stop.ts';
 import { commandsOf, usersOf } from './users.ts';
 import { Views } from './views.ts';
 
-type OfThePublisher = 'publish' | 'publishNow' | 'published' | 'listenProblem' | 'hold' | 'release';
+type OfThePublisher =
+  | 'publish'
+  | 'publishNow'
+  | 'announce'
+  | 'published'
+  | 'listenProblem'
+  | 'hold'
+  | 'release';
 
 export interface ManagerDeps extends Omit<ExecutorDeps, OfThePublisher> {
   readonly fleet: Pick<
@@ -65,6 +72,7 @@ export class Databases {
       ...deps,
       publish: () => this.#publisher.publish(),
       publishNow: (deadlineMs) => this.#publisher.publishNow(deadlineMs),
+      announce: (deadlineMs) => this.#publisher.publishNow(deadlineMs, 'sent'),
       hold: (id, shard, deadlineMs) => deps.fleet.hold(`${id}/${shard}`, deadlineMs),
       release: (id, shard) => this.#release(`${id}/${shard}`),
       published: (id) => this.#published(id),

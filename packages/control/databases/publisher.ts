@@ -35,11 +35,16 @@ export class Publisher {
   #retry = false;
   #lastProblems = '';
   #running: Promise<void> | null = null;
-  /** Publications asked for so far, and how many of these were sent or needed no sending. */
+  /** Publications asked for so far; how many of these are on their way, or applied, or needed neither. */
   #asked = 0;
+  #begun = 0;
   #sent = 0;
   /** Who waits for a publication, and which one. */
-  #waiting: { readonly mine: number; readonly done: (told: boolean) => void }[] = [];
+  #waiting: {
+    readonly mine: number;
+    readonly enough: Progress;
+    readonly done: (told: boolean) => void;
+  }[] = [];
   #soon: { cancel(): void } | null = null;
   #stopped = false;
 
@@ -66,25 +71,28 @@ export class Publisher {
     this.#soon ??= this.#deps.clock.later(PUBLISH_SOON_MS, () => this.publish());
   }
 
-  /** Publishes, and answers whether every worker runs what is recorded now before the deadline. */
-  async publishNow(deadlineMs: number): Promise<boolean> {
+  /**
+   * Publishes, and answers before the deadline whether every worker runs what is recorded now; or only
+   * whether it is on its way to them, so that what is sent next arrives behind it.
+   */
+  async publishNow(deadlineMs: number, enough: Progress = 'applied'): Promise<boolean> {
     this.publish();
     const mine = this.#asked;
-    if (this.#sent >= mine) return true;
     return new Promise((resolve) => {
       const timer = this.#deps.clock.later(deadlineMs, () => resolve(false));
       const done = (told: boolean): void => {
         timer.cancel();
         resolve(told);
       };
-      this.#waiting.push({ mine, done });
+      this.#waiting.push({ mine, enough, done });
     });
   }
 
   #told(): void {
-    const left = this.#waiting.filter(({ mine }) => mine > this.#sent);
-    for (const each of this.#waiting) if (each.mine <= this.#sent) each.done(true);
-    this.#waiting = left;
+    const so = { sent: this.#begun, applied: this.#sent };
+    const waiting = this.#waiting;
+    this.#waiting = waiting.filter(({ mine, enough }) => mine > so[enough]);
+    for (const { mine, enough, done } of waiting) if (mine <= so[enough]) done(true);
   }
 
   #go(): void {
@@ -123,8 +131,8 @@ export class Publisher {
     while (this.#asked > this.#sent && !this.#stopped) {
       const asked = this.#asked;
       try {
-        await this.#send();
-        this.#sent = asked;
+        await this.#send(asked);
+        this.#begun = this.#sent = asked;
         this.#told();
       } catch (error) {
         this.#deps.log('warn', 'the endpoint could not be told', { error: String(error) });
@@ -133,7 +141,7 @@ export class Publisher {
     }
   }
 
-  async #send(): Promise<void> {
+  async #send(asked: number): Promise<void> {
     const { store, fleet } = this.#deps;
     const views: DatabaseView[] = [];
     const next = new Map<string, string>();
@@ -150,7 +158,10 @@ export class Publisher {
     const epoch = this.#epoch + 1;
     store.decide(() => store.setMeta(EPOCH, String(epoch)));
     this.#epoch = epoch;
-    const problems = await fleet.publish(epoch, views);
+    const publication = fleet.publish(epoch, views);
+    this.#begun = asked;
+    this.#told();
+    const problems = await publication;
     const before = this.#served;
     // What cannot be reached is not served, whatever the records say: it is tried again.
     this.#unserved = new Map(
@@ -174,6 +185,7 @@ export class Publisher {
   }
 }
 
+type Progress = 'sent' | 'applied';
 type Problem = { readonly address: string; readonly reason: string };
 
 /** Its first address (loopback) is what is printed to the user; others may be missing (no IPv6). */

@@ -106,7 +106,7 @@ export class LocalFleet implements EndpointFleet {
     const supervisor = await this.#connected();
     const before = this.#snapshot;
     this.#snapshot = snapshot;
-    // Where no socket changes hands, side by side: clients may be waiting for what workers are told.
+    // Where no socket changes hands, side by side: clients may be waiting for it.
     const quick = this.#links.problems().length === 0 && sameAddresses(before, snapshot);
     const pushed = quick ? this.#links.push(snapshot) : null;
     const request = { type: 'publish', plan: this.#plan(), snapshot, base: this.#base };
@@ -120,7 +120,6 @@ export class LocalFleet implements EndpointFleet {
     await (pushed ?? this.#links.push(snapshot));
     // The supervisor has our plan now, so their successors are of our build.
     for (const pid of this.#links.misfits()) await this.#replace(supervisor, pid);
-    // Who is told to stop applies nothing any more: nobody may wait for it.
     await until(this.#wakeups, APPLY_WAIT_MS, () => this.#leaving || this.#applied(epoch));
     if (!this.#applied(epoch)) {
       throw new ControlError(
@@ -129,9 +128,8 @@ export class LocalFleet implements EndpointFleet {
         `not every endpoint worker applied epoch ${epoch} within ${APPLY_WAIT_MS} ms: ${JSON.stringify(this.#links.status())}`,
       );
     }
-    const failed = new Map<string, string>();
-    for (const { address, reason } of this.#links.problems()) failed.set(address, reason);
-    for (const { address, reason } of published.failed) failed.set(address, reason);
+    const all = [...this.#links.problems(), ...published.failed];
+    const failed = new Map(all.map(({ address, reason }) => [address, reason]));
     return [...failed].map(([address, reason]) => ({ address, reason }));
   }
 
@@ -153,6 +151,8 @@ export class LocalFleet implements EndpointFleet {
 
   async release(shard: string, epoch: number): Promise<void> {
     this.#holds.delete(shard);
+    // Behind the snapshot on the same connection: workers need not have applied it yet.
+    await until(this.#wakeups, ANSWER_WAIT_MS, () => this.#links.pushed >= epoch);
     const answers = await this.#links.ask({ type: 'release', shard, epoch }, ANSWER_WAIT_MS);
     for (const [pid, answer] of answers) {
       if (!heldBy(pid, answer)) {

@@ -108,6 +108,11 @@ export class Worker {
     return applied;
   }
 
+  /** Resolves when every snapshot that came so far is applied, or was refused. */
+  async applied(): Promise<void> {
+    await this.#applying;
+  }
+
   counters(): Counters {
     const live = [...this.#fronts.values()].map((front) => front.counters());
     const seen = new Set(live.map((database) => database.id));

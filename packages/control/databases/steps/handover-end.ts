@@ -20,7 +20,7 @@ export interface Agreement {
 export async function finishHandover(loop: DatabaseLoop, index: number): Promise<void> {
   const { primary, successor, phase } = loop.shard(index);
   if (phase !== 'switching' || primary === null || successor === null) return;
-  const announced = loop.deps.publishNow(SWITCH_PUBLISH_MS);
+  const announced = loop.deps.announce(SWITCH_PUBLISH_MS);
   const links: EngineLink[] = [];
   try {
     const nextLink = await connect(loop, successor);

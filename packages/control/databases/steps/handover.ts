@@ -96,7 +96,7 @@ async function attempt(change: Switch): Promise<void> {
   }
   if (clock.ticks() - pausedAt >= SWITCH_DECIDE_WITHIN_MS) return;
   // Meanwhile the endpoint hears who is next, and connects there; it sends nothing before the release.
-  const announced = loop.deps.publishNow(SWITCH_PUBLISH_MS);
+  const announced = loop.deps.announce(SWITCH_PUBLISH_MS);
   const says = await tell(change);
   if (says !== null) await finish(loop, index, { ...says, announced, oldLink: change.old });
 }

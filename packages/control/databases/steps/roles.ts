@@ -48,7 +48,7 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
       ? link.takeover(VERB_DEADLINE_MS)
       : link.becomePrimary(VERB_DEADLINE_MS);
   // Meanwhile the endpoint hears who is next, and sends nothing there before the release.
-  const announced = before.primary === null ? null : loop.deps.publishNow(ANNOUNCE_MS);
+  const announced = before.primary === null ? null : loop.deps.announce(ANNOUNCE_MS);
   await Promise.all([order, loop.watch(id).refresh()]);
   loop.times.mark(index, 'promoted');
   // What the plan would say next, without the way there.
