@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { EngineError, LocalNode } from './index.ts';
 import { KEPT_NODES_FILES } from './limits.ts';
-import { engineRoom, freePorts, testEngine } from './testing.ts';
+import { engineRoom, eventually, freePorts, testEngine } from './testing.ts';
 
 const MS = 2000;
 
@@ -89,11 +89,9 @@ test('load nothing: leftover snapshots and logs cannot come back, and are not lo
   await third.link.command(['SET', 'new', 'value'], MS);
   await room.node.kill(third.process, MS);
   const fourth = await room.start({ ...launch, load: 'files' });
-  assert.equal(
-    String(await fourth.link.command(['GET', 'new'], MS)),
-    'value',
-    'its own log is loaded',
-  );
+  await eventually('its own log is loaded', async () => {
+    return String(await fourth.link.command(['GET', 'new'], MS)) === 'value';
+  });
 });
 
 test('a file that is no snapshot is not offered', async (t) => {
