@@ -169,7 +169,9 @@ export const STEPS: readonly Step[] = [
     weight: 2,
     run: async ({ service, caches, random }) => {
       const cache = random.pick(caches);
-      const targets = (await service.api.skusForScaling(cache)).map(({ name }) => name);
+      const targets = (await service.api.scalingTargets(cache))
+        .filter(({ fits }) => fits)
+        .map(({ name }) => name);
       const some = ['Balanced_B1', 'Balanced_B3', 'Balanced_B5', 'ComputeOptimized_X3'];
       const possible = some.filter((each) => targets.includes(each));
       if (possible.length === 0) return `${cache}: no room for another SKU now`;

@@ -233,12 +233,11 @@ export class ApiClient {
     return this.#write('POST', `${this.#databasePath(name)}/maintain`, {});
   }
 
-  async skusForScaling(name: string): Promise<{ name: string; sizeInGB: number }[]> {
-    const answer = await this.#arm<{ skus: { name: string; sizeInGB: number }[] }>(
-      'POST',
-      `${this.#clusterPath(name)}/listSkusForScaling`,
-    );
-    return answer.skus;
+  /** Every SKU but its own, with what the cache would become, or why it cannot. */
+  async scalingTargets(name: string): Promise<SkuRow[]> {
+    const path = `${this.#clusterPath(name)}/listSkusForScaling`;
+    const answer = await this.#arm<{ cinnabar: { targets: SkuRow[] } }>('POST', path);
+    return answer.cinnabar.targets;
   }
 
   // Extensions: what Azure has no route for.

@@ -28,6 +28,9 @@ const WHY_NOT: Readonly<Record<string, string>> = {
   NotImplemented: 'not built',
   FlashNotBuilt: 'not built',
   InsufficientCapacity: 'no room',
+  UsedMemoryTooLarge: 'holds more',
+  EngineCannotMoveSlots: 'old engine',
+  SkuNotAllowedForPolicy: 'NoCluster',
 };
 
 function here(sku: SkuRow): string {
@@ -47,7 +50,7 @@ export function skuCommand(): Command {
   sku
     .command('list')
     .summary('all SKUs, with what they mean on this machine')
-    .option('--for <name>', 'only what this cache can be scaled to')
+    .option('--for <name>', 'what this cache can be scaled to now, and why to nothing else')
     .addOption(
       new Option('--policy <policy>', 'as for create')
         .choices([...POLICIES])
@@ -59,7 +62,8 @@ export function skuCommand(): Command {
       'after',
       `
 HERE says whether it could be made now beside the caches that are there, or
-why not. It depends on the policy: --policy says for which.
+why not. It depends on the policy: --policy says for which. With --for it says
+whether that cache could become it, with what it holds.
 
 Examples:
   cinnabar sku list
@@ -69,8 +73,8 @@ Examples:
     .action(
       action(async (context: Context, flags: SkuFlags) => {
         const api = context.api();
-        const all = await api.skus(flags.policy, flags.ha ?? 'Enabled');
         if (flags.for === undefined) {
+          const all = await api.skus(flags.policy, flags.ha ?? 'Enabled');
           const rows = all.filter((row) => flags.all === true || !row.retired);
           context.output.rows(rows, COLUMNS, 'The catalogue is empty.');
           for (const note of new Set(rows.map((row) => row.sizing?.scaled))) {
@@ -78,9 +82,11 @@ Examples:
           }
           return;
         }
-        const fit = new Set((await api.skusForScaling(flags.for)).map((each) => each.name));
-        const rows = all.filter((row) => fit.has(row.name));
-        context.output.rows(rows, COLUMNS, `'${flags.for}' can be scaled to nothing else now.`);
+        const rows = await api.scalingTargets(flags.for);
+        context.output.rows(rows, COLUMNS, 'There is no other SKU.');
+        // One sentence for each kind of reason: of the largest SKU that it is true of.
+        const why = new Map(rows.flatMap(({ reason }) => (reason ? [[reason.code, reason]] : [])));
+        for (const { message } of why.values()) context.output.warn(message);
       }),
     );
   return sku;

@@ -71,12 +71,26 @@ test('refusals of a change', async () => {
 
 test('another SKU with as many shards changes the running database', async () => {
   const name = await makeCache();
-  const skus = (await call('POST', `${cluster(name)}/listSkusForScaling`)).body.skus;
+  const { skus, cinnabar } = (await call('POST', `${cluster(name)}/listSkusForScaling`)).body;
   // Also those with more shards: slots travel. Never a flash SKU, nor the one it has.
   assert.deepEqual(skus[0], { name: 'Balanced_B0', sizeInGB: 0.5 });
   const names: string[] = skus.map((sku: { name: string }) => sku.name);
   assert.ok(names.includes('Balanced_B3'), names.join());
   assert.ok(!names.some((each) => each.startsWith('Flash') || each === 'Balanced_B1'));
+  // Beside Azure's list: each of them with its figures, and the others with the reason.
+  type Target = {
+    name: string;
+    sizing: { shards: number } | null;
+    reason: { code: string } | null;
+  };
+  const targets = new Map(cinnabar.targets.map((each: Target) => [each.name, each]));
+  const of = (sku: string) => targets.get(sku) as Target | undefined;
+  assert.deepEqual([of('Balanced_B5')?.sizing?.shards, of('Balanced_B5')?.reason], [2, null]);
+  assert.equal(of('FlashOptimized_A250')?.reason?.code, 'FlashNotBuilt');
+  assert.equal(of('MemoryOptimized_M2000')?.reason?.code, 'InsufficientCapacity');
+  assert.equal(targets.has('Balanced_B1'), false);
+  const reasons = [...targets.values()].filter((each) => (each as Target).reason === null);
+  assert.equal(reasons.length, skus.length);
   const answer = await call('PUT', cluster(name), { ...CLUSTER, sku: { name: 'Balanced_B0' } });
   assert.equal(answer.status, 200, answer.text);
   assert.equal((await call('GET', database(name))).status, 200);

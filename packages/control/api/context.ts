@@ -1,13 +1,13 @@
 /** What the API is given by whoever starts it. */
 import type { Observer } from '../observe/index.ts';
-import type { SkuQuestion, SkuView } from '../resources/index.ts';
+import type { ScalingSkus, SkuQuestion, SkuView } from '../resources/index.ts';
 import type { ControlService, MaintenanceSource } from '../service.ts';
 import type { ClusterRecord } from '../store/records.ts';
 
 export interface SkuSource {
   skus(question: SkuQuestion): SkuView[];
   /** What a cluster can scale to now. */
-  skusForScaling(clusterId: string): { name: string; sizeInGB: number }[];
+  skusForScaling(clusterId: string): ScalingSkus;
 }
 
 /** Certificates that the endpoint serves: shown without their keys, replaced by the user's own. */

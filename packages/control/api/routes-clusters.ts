@@ -24,9 +24,11 @@ export const CLUSTER_ROUTES: readonly Route[] = [
   provided('PUT', CLUSTER_PATH, put),
   provided('PATCH', CLUSTER_PATH, patch),
   provided('DELETE', CLUSTER_PATH, remove),
-  provided('POST', `${CLUSTER_PATH}/listSkusForScaling`, (call) =>
-    ok({ skus: call.context.skus.skusForScaling(clusterOf(call).id) }),
-  ),
+  provided('POST', `${CLUSTER_PATH}/listSkusForScaling`, (call) => {
+    const { skus, ...why } = call.context.skus.skusForScaling(clusterOf(call).id);
+    // Azure's list, and beside it what Azure keeps to itself: why the others are not in it.
+    return ok({ skus, cinnabar: why });
+  }),
 ];
 
 function provided(method: Route['method'], path: string, handle: Route['handle']): Route {

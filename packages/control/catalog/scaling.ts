@@ -44,7 +44,7 @@ export interface ScalingTarget {
 
 /**
  * Every SKU but the present one, with what it would mean or why it is out of reach. Those without a
- * reason are the body of Azure's `listSkusForScaling`.
+ * reason are Azure's answer to `listSkusForScaling`; the rest is our addition to it.
  */
 export function scalingTargets(question: ScalingQuestion): ScalingTarget[] {
   return SKUS.filter((sku) => sku.name !== question.current.sku).map((sku) =>

@@ -6,4 +6,4 @@ export { MaintenanceDesk } from './maintenance.ts';
 export { kernelPorts } from './ports.ts';
 export { Resources } from './resources.ts';
 export { type RoomView, watchRoom } from './room.ts';
-export type { SkuQuestion, SkuView } from './sku-views.ts';
+export type { ScalingSkus, SkuQuestion, SkuView } from './sku-views.ts';

@@ -38,7 +38,13 @@ import { regenerateKey, startFlush, storedKeys, storeNewSecrets } from './keys.t
 import type { Stamp } from './operations.ts';
 import { startPlannedFailover } from './planned-failover.ts';
 import { Situations } from './situations.ts';
-import { type SkuQuestion, type SkuView, scalingSkus, skuViews } from './sku-views.ts';
+import {
+  type ScalingSkus,
+  type SkuQuestion,
+  type SkuView,
+  scalingSkus,
+  skuViews,
+} from './sku-views.ts';
 
 export class Resources implements ControlService {
   readonly subscriptionId: string;
@@ -315,7 +321,7 @@ export class Resources implements ControlService {
     return skuViews(this.#deps.catalogue, question, this.#situations.promisedToAll());
   }
 
-  skusForScaling(clusterId: string): { name: string; sizeInGB: number }[] {
+  skusForScaling(clusterId: string): ScalingSkus {
     return scalingSkus(this.#deps.catalogue, this.#situations.scaling(clusterId));
   }
 

@@ -1,6 +1,7 @@
 /** The catalogue as seen from this machine, now: what each SKU would be, and whether it fits. */
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import { RETIRED_SKUS } from '../catalog/retired.ts';
+import type { ScalingTarget } from '../catalog/scaling.ts';
 import { SKUS, type Sku } from '../catalog/skus.ts';
 import { ControlError } from '../errors.ts';
 import type { Sizing, StateReason } from '../store/records.ts';
@@ -60,19 +61,38 @@ function view(
   }
 }
 
-/** A database that runs keeps its number of shards; one that never ran may become any SKU that fits. */
+/** What a cache could be scaled to now. */
+export interface ScalingSkus {
+  /** Azure's answer: those that are possible. */
+  readonly skus: readonly { readonly name: string; readonly sizeInGB: number }[];
+  /** Every SKU but its own, with what the cache would become, or why it cannot. */
+  readonly targets: readonly SkuView[];
+  /** Of the fullest shard, and of all together; null: not known. */
+  readonly usedBytes: number | null;
+  readonly usedInAllBytes: number | null;
+}
+
+/** A database that runs is asked what it holds; one that never ran may become any SKU that fits. */
 export function scalingSkus(
   catalogue: Catalogue,
   { start, runs }: { readonly start: ScalingStart; readonly runs: boolean },
-): { name: string; sizeInGB: number }[] {
-  if (runs) {
-    return catalogue
-      .targets(start)
-      .filter((target) => target.reason === null)
-      .map((target) => ({ name: target.name, sizeInGB: target.sizeGB }));
-  }
+): ScalingSkus {
   const question = { policy: start.policy, highAvailability: start.current.replicas > 0 };
-  return skuViews(catalogue, question, start.others)
-    .filter((sku) => sku.fits && !sku.retired && sku.name !== start.current.sku)
-    .map((sku) => ({ name: sku.name, sizeInGB: sku.sizeInGB }));
+  const targets = runs
+    ? catalogue.targets(start).map((each) => targetView(catalogue, each))
+    : skuViews(catalogue, question, start.others).filter(
+        (sku) => !sku.retired && sku.name !== start.current.sku,
+      );
+  return {
+    skus: targets.filter((sku) => sku.fits).map(({ name, sizeInGB }) => ({ name, sizeInGB })),
+    targets,
+    usedBytes: start.usedBytes,
+    usedInAllBytes: start.usedInAllBytes,
+  };
+}
+
+function targetView(catalogue: Catalogue, { name, figures, reason }: ScalingTarget): SkuView {
+  const { tier, sizeGB: sizeInGB, vcpus } = catalogue.offer(name, null).sku;
+  const fits = reason === null;
+  return { name, tier, sizeInGB, vcpus, retired: false, sizing: figures, fits, reason };
 }
