@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SimClock } from '../simulation/clock.ts';
+import { Random } from '../simulation/random.ts';
 import { Heart } from './heart.ts';
 import { BEAT_MS } from './limits.ts';
 
 test('all are asked in one beat, in step, until they leave', async () => {
-  const clock = new SimClock();
+  const clock = new SimClock(new Random(1));
   const heart = new Heart(clock);
   const seen: string[] = [];
   const a = (beat: number): void => void seen.push(`a${beat}`);
@@ -24,7 +25,7 @@ test('all are asked in one beat, in step, until they leave', async () => {
 });
 
 test('a beat that comes late says by how much', async () => {
-  const clock = new SimClock();
+  const clock = new SimClock(new Random(1));
   const heart = new Heart(clock);
   heart.start();
   await clock.step();

@@ -30,6 +30,7 @@ export class DatabaseLoop extends DatabaseRecords {
   readonly heart: Heart;
   readonly times: FailoverTimes;
   readonly #gone: () => void;
+  readonly #began: number;
   /** Shards whose writes a switch is pausing: nobody else may end that pause. */
   readonly pausing = new Set<number>();
   readonly #watches = new Map<string, Watch>();
@@ -56,6 +57,7 @@ export class DatabaseLoop extends DatabaseRecords {
     this.lease = lease;
     this.heart = heart;
     this.#gone = gone;
+    this.#began = deps.clock.ticks();
     this.times = new FailoverTimes(() => deps.clock.ticks());
   }
 
@@ -195,7 +197,7 @@ export class DatabaseLoop extends DatabaseRecords {
     const seen = new Map(instances.map((i) => [i.id, this.watch(i.id).sighting()]));
     return {
       now: this.deps.clock.ticks(),
-      wall: this.deps.clock.now(),
+      began: this.#began,
       ownDelayMs: this.heart.lateMs,
       wanted: wantedOf(database),
       database,
@@ -259,11 +261,10 @@ export class DatabaseLoop extends DatabaseRecords {
   }
 
   /** A process of ours ended: told by the system, before any connection tells it. */
-  ended(process: ProcessRef): void {
+  ended({ pid, startTicks }: ProcessRef): void {
     if (this.#stopped) return;
-    const instance = this.instances().find(
-      (i) => i.process?.pid === process.pid && i.process.startTicks === process.startTicks,
-    );
+    const same = (p: ProcessRef | null) => p?.pid === pid && p.startTicks === startTicks;
+    const instance = this.instances().find((i) => same(i.process));
     if (instance === undefined) return;
     this.#alarm(instance.id);
     this.wake();
@@ -373,7 +374,6 @@ export class DatabaseLoop extends DatabaseRecords {
 
   #schedule(planned: Plan): void {
     this.#timer?.cancel();
-    this.#timer = null;
     const soonest = this.#patience.next(planned.waits, this.deps.clock.ticks());
     if (soonest === Number.POSITIVE_INFINITY) return;
     if (soonest === 0) void this.#recheck(planned);

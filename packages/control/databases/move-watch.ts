@@ -51,7 +51,7 @@ export class MoveWatch {
     this.move = move;
     this.#watchOf = watchOf;
     this.#changed = changed;
-    this.#freeAt = clock.now();
+    this.#freeAt = clock.ticks();
     void this.#look();
   }
 
@@ -65,7 +65,7 @@ export class MoveWatch {
   }
 
   async #look(): Promise<void> {
-    const askedAt = this.#clock.now();
+    const askedAt = this.#clock.ticks();
     let moves: readonly SlotMoveFacts[] | null = null;
     try {
       moves = await this.#watchOf(this.move.sourceNode).link.slotMoves(FACTS_DEADLINE_MS);
@@ -80,7 +80,7 @@ export class MoveWatch {
 
   async #learn(moves: readonly SlotMoveFacts[], askedAt: number): Promise<void> {
     const facts = moves.find((each) => this.#isOurs(each));
-    const now = this.#clock.now();
+    const now = this.#clock.ticks();
     const state = facts?.state ?? 'absent';
     const outcome = facts === undefined ? 'absent' : (ENDS[state] ?? 'running');
     // A busy engine answers late, paused or not: both are time that somebody waits.
@@ -95,7 +95,7 @@ export class MoveWatch {
       waitingSince: waiting ? (before.waitingSince ?? now) : null,
       message: facts?.message ?? '',
       pauseMs: this.#pauseMs,
-      endedAt: outcome === 'running' ? 0 : this.#clock.now(),
+      endedAt: outcome === 'running' ? 0 : this.#clock.ticks(),
       targetOffset,
     };
     if (before.outcome !== outcome) this.#changed();

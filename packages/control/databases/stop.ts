@@ -84,9 +84,9 @@ async function slotsInPlace(loop: DatabaseLoop, notes: string[]): Promise<void> 
   } catch {
     // It ends by itself, or with its engine.
   }
-  const deadline = clock.now() + DECIDED_DEADLINE_MS;
+  const deadline = clock.ticks() + DECIDED_DEADLINE_MS;
   while (loop.database().scaling?.move != null) {
-    if (clock.now() > deadline) {
+    if (clock.ticks() > deadline) {
       notes.push(
         `Slots of ${loop.cluster().name} were on their way between shards ${move.source} and ${move.target} when it stopped; keys of these slots may be missing at the next start.`,
       );
@@ -266,7 +266,7 @@ function recordStop(loop: DatabaseLoop, shard: ShardRecord, saved: SavedFile | n
               code: 'stopped',
               message: 'It was stopped in order; the next start brings it back.',
             },
-      decidedAt: clock.now(),
+      decidedAt: clock.ticks(),
     });
   });
 }

@@ -55,8 +55,8 @@ export const UNSEEN: Sighting = {
 export interface View {
   /** In ticks, as all times of sightings. */
   readonly now: number;
-  /** The time of day, as all times of records. */
-  readonly wall: number;
+  /** When this process first looked: what was recorded "later" was so by another clock, before. */
+  readonly began: number;
   /** By how much this process's own event loop was late lately. */
   readonly ownDelayMs: number;
   /** What is wanted of the database as a whole. */

@@ -118,7 +118,7 @@ function view(
   } as unknown as DatabaseRecord;
   return {
     now: NOW,
-    wall: NOW,
+    began: 0,
     ownDelayMs: 0,
     wanted: 'running',
     database,

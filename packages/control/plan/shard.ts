@@ -265,9 +265,9 @@ function wholeCopyBeside({ members, seen }: ShardContext, primary: InstanceRecor
   });
 }
 
-/** Null: it never did. A clock that was set since makes this wrong by as much, but never endless. */
+/** Null: it never did. Recorded by a process with another clock it may be wrong, but never endless. */
 function sinceDeadlineFailover({ view, shard }: ShardContext): number | null {
-  return shard.deadlineAt === undefined ? null : Math.abs(view.wall - shard.deadlineAt);
+  return shard.deadlineAt === undefined ? null : Math.abs(view.now - shard.deadlineAt);
 }
 
 /**

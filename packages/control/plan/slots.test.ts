@@ -64,7 +64,7 @@ function view(
   const sizing = { shards: wanted, replicas: 0 } as DatabaseRecord['sizing'];
   return {
     now: NOW,
-    wall: NOW,
+    began: 0,
     ownDelayMs: 0,
     wanted: 'running',
     database: {

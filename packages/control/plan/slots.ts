@@ -190,8 +190,8 @@ function recordsHold(context: Context): boolean {
  */
 function beginWhenFree(context: Context, batch: Batch): void {
   const { view, scaling, actions } = context;
-  // Later than any back-off: the clock was set back.
-  const early = scaling.notBefore - view.wall;
+  // Later than any back-off: recorded by another clock.
+  const early = scaling.notBefore - view.now;
   if (early > 0 && early <= MOVE_RETRY_MAX_MS)
     return wait(context, scaling.trouble?.code ?? 'backing-off', null, early);
   for (const index of [batch.source, batch.target]) {
@@ -242,8 +242,10 @@ function followMove(context: Context, move: SlotMove): void {
     return wait(context, 'move-not-asked', null, MOVE_POLL_MS);
   }
   // What an engine said before the last change at either end proves nothing.
-  const decided = ends.map((shard) => (shard === undefined ? 0 : shard.decidedAt));
-  const since = Math.max(move.askedAt, ...decided, asked ? (sighting?.endedAt ?? 0) : 0);
+  const recorded = (at: number): number => (at > view.now ? view.began : at);
+  const decided = ends.map((shard) => recorded(shard?.decidedAt ?? 0));
+  const askedAt = recorded(move.askedTicks ?? view.began);
+  const since = Math.max(askedAt, ...decided, asked ? (sighting?.endedAt ?? 0) : 0);
   const where = whereIs(view, move.ranges, since);
   if (where === 'unknown') {
     return wait(context, 'slot-owners-not-agreed', null, NODES_POLL_MS, primariesOf(view));

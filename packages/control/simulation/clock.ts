@@ -1,5 +1,9 @@
-/** Virtual time: nothing happens but what is due next, and between two things all promises settle. */
+/**
+ * Virtual time: nothing happens but what is due next, and between two things all promises settle. The
+ * time of day is set to something else now and then, as administrators and virtual machines do it.
+ */
 import type { Clock } from '../databases/clock.ts';
+import type { Random } from './random.ts';
 
 interface Timer {
   readonly at: number;
@@ -7,13 +11,23 @@ interface Timer {
   readonly call: () => void;
 }
 
+const SET_CHANCE = 0.002;
+const SET_BY_MS = 3_600_000;
+
 export class SimClock implements Clock {
+  readonly #hands: Random;
   #now = 1_000_000;
+  #shift = 0;
   #order = 0;
   #timers: Timer[] = [];
 
+  /** `hands`: of whoever sets the time of day. */
+  constructor(hands: Random) {
+    this.#hands = hands;
+  }
+
   now(): number {
-    return this.#now;
+    return this.#now + this.#shift;
   }
 
   ticks(): number {
@@ -47,6 +61,7 @@ export class SimClock implements Clock {
     const timer = this.#timers.shift();
     if (timer === undefined) return false;
     this.#now = Math.max(this.#now, timer.at);
+    if (this.#hands.chance(SET_CHANCE)) this.#shift = this.#hands.between(-SET_BY_MS, SET_BY_MS);
     timer.call();
     await new Promise((done) => setImmediate(done));
     return true;

@@ -59,7 +59,7 @@ class Run {
   readonly #seed: number;
   readonly #steps: number;
   readonly #random: Random;
-  readonly #clock = new SimClock();
+  readonly #clock: SimClock;
   readonly #world: World;
   readonly #db = openDatabase(':memory:');
   readonly #trouble: Trouble;
@@ -82,6 +82,8 @@ class Run {
     this.#seed = seed;
     this.#steps = steps;
     this.#random = new Random(seed);
+    // A stream of its own: seeds that were kept go on to mean the same.
+    this.#clock = new SimClock(new Random(~seed));
     this.#world = new World(this.#clock, this.#random);
     const rough = this.#random.next();
     const storm = focus === 'storm';

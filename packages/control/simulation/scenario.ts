@@ -300,7 +300,7 @@ export class Scenario {
     const view = this.#stage.random.pick(this.#stage.views());
     const nodes = view?.shards.map((shard) => shard.primary?.node) ?? [];
     const engines = world.running().filter((e) => nodes.includes(e.id));
-    const all = engines.length === nodes.length && engines.every((e) => e.accepts(clock.now()));
+    const all = engines.length === nodes.length && engines.every((e) => e.accepts(clock.ticks()));
     if (!all) return;
     for (const engine of engines) world.loadFunctions(engine, this.#value);
     this.#stage.say(`+ ${view?.id} loads functions`);

@@ -52,7 +52,7 @@ export class SlotJobs {
         ranges,
         source: source.id,
         target: targetId,
-        createdAt: Math.floor(clock.ticks() / 1_000) * 1_000,
+        createdAt: Math.floor(clock.now() / 1_000) * 1_000,
         state: 'waiting-to-snapshot',
         message: '',
       },

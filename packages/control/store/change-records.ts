@@ -47,5 +47,7 @@ export interface SlotMove {
   readonly targetNode: string;
   /** As estimated. */
   readonly keys: number;
+  /** By the time of day, as the engine dates it; absent in ticks: recorded by an earlier build. */
   readonly askedAt: number;
+  readonly askedTicks?: number;
 }

@@ -198,8 +198,9 @@ export interface ShardRecord {
   readonly handover: Handover | null;
   /** It had to start empty, and nobody has taken note: said until a flush, or the user's word. */
   readonly dataLost: DataLost | null;
+  /** In ticks of the process that decided. */
   readonly decidedAt: number;
-  /** When its primary was last replaced because of a deadline; absent: never. */
+  /** When its primary was last replaced because of a deadline, in ticks; absent: never. */
   readonly deadlineAt?: number;
 }
 

@@ -7,7 +7,7 @@ import type { DatabaseLoop } from '../loop.ts';
 export async function layOut(loop: DatabaseLoop): Promise<void> {
   const { store, clock } = loop.deps;
   const database = loop.database();
-  const shards = newShards(database, clock.now());
+  const shards = newShards(database, clock.ticks());
   const taken = new Set(store.ports().map((claim) => claim.port));
   const planned: PlannedInstance[] = [];
   const pair = database.settings.policy !== 'NoCluster' || database.sizing.replicas > 0;

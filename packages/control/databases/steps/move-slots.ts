@@ -28,6 +28,7 @@ export async function beginMove(
       sourceNode,
       targetNode,
       askedAt: clock.now(),
+      askedTicks: clock.ticks(),
     };
     put(loop, { ...scaling, move: begun });
     return begun;
@@ -70,7 +71,7 @@ export async function endMove(loop: DatabaseLoop, moved: boolean, reason: string
         move: null,
         failures,
         trouble: { code, message },
-        notBefore: clock.now() + backOff(failures),
+        notBefore: clock.ticks() + backOff(failures),
       });
       loop.event(code, 'warning', message, { shard: move.source });
       return;

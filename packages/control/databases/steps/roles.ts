@@ -33,7 +33,7 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
         epoch: shard.epoch + 1,
         reason: promotionReason(shard),
         lossAccepted: null,
-        decidedAt: clock.now(),
+        decidedAt: clock.ticks(),
       });
     });
   }
@@ -137,8 +137,8 @@ export async function crown(
         shard.reason.code === STARTING_EMPTY
           ? { at: clock.now(), message: shard.reason.message }
           : shard.dataLost,
-      decidedAt: clock.now(),
-      ...(shard.reason.code === AFTER_DEADLINE ? { deadlineAt: clock.now() } : {}),
+      decidedAt: clock.ticks(),
+      ...(shard.reason.code === AFTER_DEADLINE ? { deadlineAt: clock.ticks() } : {}),
     });
     noteStream(loop, id, facts);
     if (shard.phase === 'down' && shard.lossAccepted !== null) {
@@ -146,7 +146,7 @@ export async function crown(
       loop.event('older-copy-promoted', 'error', message, { shard: index, instance: id });
     }
     if (failover) {
-      const tookMs = clock.now() - shard.decidedAt;
+      const tookMs = Math.round(clock.ticks() - shard.decidedAt);
       loop.event('shard-promoted', 'warning', `The replica of shard ${index} is primary now.`, {
         shard: index,
         instance: id,
@@ -181,7 +181,7 @@ export async function adopt(loop: DatabaseLoop, index: number, id: string): Prom
       ...serving(shard, id, facts),
       epoch: shard.epoch + 1,
       reason: { code: 'running', message: '' },
-      decidedAt: clock.now(),
+      decidedAt: clock.ticks(),
     });
     noteStream(loop, id, facts);
     loop.event(
@@ -239,7 +239,7 @@ export async function giveUp(
       successor: null,
       reason: { code, message },
       lossAccepted: null,
-      decidedAt: clock.now(),
+      decidedAt: clock.ticks(),
     });
     loop.event(code, 'error', `Shard ${index}: ${message}`, { shard: index });
   });

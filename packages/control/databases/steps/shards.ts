@@ -15,7 +15,7 @@ export async function addShards(loop: DatabaseLoop): Promise<void> {
   const taken = new Set(store.ports().map((claim) => claim.port));
   const shards = Array.from({ length: database.sizing.shards }, (_, index) => index)
     .filter((index) => !present.has(index))
-    .map((index) => joiningShard(database, index, clock.now()));
+    .map((index) => joiningShard(database, index, clock.ticks()));
   const planned: PlannedInstance[] = [];
   for (const { index } of shards) {
     planned.push(await planInstance(loop.deps, database, index, 'first-primary', taken));
