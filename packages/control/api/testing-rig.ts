@@ -16,6 +16,7 @@ import {
   type ResourceDeps,
   Resources,
 } from '../resources/index.ts';
+import type { ShardStatus } from '../service.ts';
 import type { ClusterRecord, OperationRecord } from '../store/index.ts';
 import { openDatabase, Store } from '../store/index.ts';
 import type { ApiContext } from './context.ts';
@@ -65,6 +66,10 @@ export interface Rig {
     release: (cluster: ClusterRecord) => Promise<void>;
   };
   room: Room;
+  /** The time of day; null: the real one. */
+  time: number | null;
+  /** What would be seen of the engines, and what a start would run. */
+  running: { shards: (databaseId: string) => ShardStatus[]; engine: string };
   readonly stops: { save: boolean }[];
   reloads: number;
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
@@ -97,12 +102,14 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     Date.now,
   );
   const sub = options.subscriptionId ?? randomUUID();
-  const rig: Pick<Rig, 'log' | 'stops' | 'reloads' | 'cluster'> & { room: Room } = {
+  const rig: Pick<Rig, 'log' | 'stops' | 'reloads' | 'cluster' | 'room' | 'time' | 'running'> = {
     log: [],
     stops: [],
     reloads: 0,
     cluster: { prepare: async () => {}, release: async () => {} },
     room: roomOf(512 * GIB),
+    time: null,
+    running: { shards: () => [], engine: 'valkey 9.1.2' },
   };
   const executor: Rig['executor'] = {
     held: false,
@@ -120,7 +127,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     ports: kernelPorts,
     firstPort: options.firstPort ?? 10_000,
     domain: null,
-    now: Date.now,
+    now: () => rig.time ?? Date.now(),
     newId: randomUUID,
     wake: () => {
       if (!executor.held) setImmediate(() => executor.held || executor.goOn());
@@ -132,8 +139,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     prepareCluster: (cluster) => rig.cluster.prepare(cluster),
     releaseCluster: (cluster) => rig.cluster.release(cluster),
     status: () => statusDocument(home),
-    shards: () => [],
-    engine: () => 'valkey 9.1.2',
+    shards: (databaseId) => rig.running.shards(databaseId),
+    engine: () => rig.running.engine,
     problems: () => [],
     log: (level, message, data) => rig.log.push({ level, message, data }),
   };
@@ -239,12 +246,13 @@ function endOperation(store: Store, operation: OperationRecord, executor: Rig['e
     } else if (operation.kind === 'DeleteDatabase') {
       store.removeDatabase(database.id);
       store.putOperation({ ...operation, status: 'Succeeded', endedAt });
-    } else if (['CreateDatabase', 'UpdateDatabase', 'Flush'].includes(operation.kind)) {
+    } else if (['CreateDatabase', 'UpdateDatabase', 'Flush', 'Maintain'].includes(operation.kind)) {
       store.putDatabase({
         ...database,
         provisioningState: 'Succeeded',
         resourceState: 'Running',
         observedGeneration: database.generation,
+        maintenance: null,
         reason: { code: 'running', message: '' },
       });
       const step = { name: 'engines', state: 'done', startedAt: endedAt, endedAt, detail: '' };

@@ -51,7 +51,8 @@ export class MaintenanceDesk implements MaintenanceSource {
     const { cluster, database } = this.#situations.action(databaseId);
     const config = cluster.echoed['maintenanceConfiguration'];
     const now = this.#deps.now();
-    const next = nextWindow(config, now);
+    // Each window is used once: what is still due after it would be so again, all night long.
+    const next = nextWindow(config, Math.max(now, database.maintainedUntil ?? 0));
     const due = dueOf(database, this.#deps.shards(databaseId), this.#deps.engine());
     const skippedUntil = database.maintenanceSkippedUntil ?? 0;
     return {
@@ -88,6 +89,15 @@ export class MaintenanceDesk implements MaintenanceSource {
 
   /** `need`: only if this is due. Asked for again while it runs: the one that runs. */
   ask(databaseId: string, need: Due['code'] | null, actor: Actor): OperationRecord {
+    return this.#begin(databaseId, need, actor, {});
+  }
+
+  #begin(
+    databaseId: string,
+    need: Due['code'] | null,
+    actor: Actor,
+    change: Pick<DatabaseRecord, 'maintainedUntil'>,
+  ): OperationRecord {
     const situation = this.#situations.action(databaseId);
     const { cluster, database, subscriptionId, open } = situation;
     const running = open.find((each) => each.kind === 'Maintain' && isOpen(each));
@@ -115,7 +125,8 @@ export class MaintenanceDesk implements MaintenanceSource {
     });
     const pending = instances.map((each) => each.id);
     this.#store.write(() => {
-      this.#store.putDatabase({ ...database, maintenance: { operation: operation.id, pending } });
+      const maintenance = { operation: operation.id, pending };
+      this.#store.putDatabase({ ...database, ...change, maintenance });
       this.#store.putOperation(operation);
       this.#event(
         database,
@@ -134,7 +145,7 @@ export class MaintenanceDesk implements MaintenanceSource {
       const { plan, next } = this.view(id);
       if (plan !== 'in-window' || next === null || next.startsAt > now) continue;
       try {
-        this.ask(id, null, UNASKED);
+        this.#begin(id, null, UNASKED, { maintainedUntil: next.endsAt });
       } catch (error) {
         // Busy, or a shard is down: the window is still open at the next look.
         this.#deps.log('info', 'maintenance waits', { database: id, error: String(error) });
@@ -181,8 +192,9 @@ function planOf(
 ): MaintenancePlan {
   if (maintenance !== null) return 'under-way';
   if (due.length === 0) return 'nothing-due';
+  // Whatever a process is made anew for, it comes back with the newer engine.
   const deferred = settings.deferUpgrade === 'Deferred';
-  if (deferred && due.every(({ code }) => code === 'engine')) return 'deferred';
+  if (deferred && due.some(({ code }) => code === 'engine')) return 'deferred';
   if (next === null) return 'no-window';
   return skippedUntil > next.startsAt ? 'skipped' : 'in-window';
 }

@@ -125,6 +125,8 @@ export interface DatabaseRecord {
   readonly maintenance: Maintenance | null;
   /** What is due is not done in windows that begin before this time; absent: it is. */
   readonly maintenanceSkippedUntil?: number;
+  /** End of the last window in which it was maintained unasked: once in each. */
+  readonly maintainedUntil?: number;
   readonly provisioningState: ProvisioningState;
   readonly resourceState: ResourceState;
   readonly reason: StateReason;
