@@ -6,6 +6,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { EngineLink, ProvisionOptions } from '../../engine/index.ts';
 import { eventually } from '../../engine/testing.ts';
+import { HANDOVER_TRIES } from '../plan/limits.ts';
+import { newWish } from './planned-failover.ts';
 import { beginMaintenance, operationEnded, type World, world } from './testing.ts';
 
 const HEAL_MS = 60_000;
@@ -122,6 +124,33 @@ describe('another version of the engine', { concurrency: false }, () => {
     const lower = await w.link(w.primary(id));
     assert.deepEqual(await answers(lower), before);
     lower.close();
+  });
+
+  test('a copy that lacks what an older engine could not execute does not take over', async (t) => {
+    const w = await world(t, NINE);
+    const id = await w.create();
+    const primary = w.primary(id);
+    await w.restart(EIGHT);
+    await w.settled(id);
+    const replica = () => w.store.instances(id).find((each) => each.id !== primary.id);
+    process.kill(replica()?.process?.pid ?? 0, 'SIGKILL');
+    await eventually(
+      'its replica is an 8',
+      () => replica()?.engine.startsWith('valkey 8') === true,
+    );
+    await w.settled(id);
+    const link = await w.link(primary);
+    // Both fences are passed: by whoever administers the engine itself.
+    await link.command(['HSETEX', 'h', 'EX', '9000', 'FIELDS', '1', 'f', 'v'], COMMAND_MS);
+    const handover = { ...newWish(null, null, Date.now()), tries: HANDOVER_TRIES - 1 };
+    w.store.write(() => w.store.putShard({ ...w.shard(id), handover }));
+    w.databases.wake(id);
+    await eventually('given up', () => w.shard(id).handover === null, HEAL_MS);
+    assert.equal(w.primary(id).id, primary.id);
+    const [event] = w.store.events({ limit: 50 }).filter((e) => e.reason === 'switch-given-up');
+    assert.match(event?.message ?? '', /replica-differs.*could not execute 1 of the commands/);
+    assert.equal(String(await link.command(['EXISTS', 'h'], COMMAND_MS)), '1');
+    link.close();
   });
 
   test('no way back to an engine that cannot read what is there', async (t) => {

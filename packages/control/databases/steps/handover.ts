@@ -29,6 +29,7 @@ import {
   SWITCH_VERB_MS,
 } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
+import { whatDiffers } from './copies.ts';
 import { type Agreement, afterTry, connect, finish, quietly } from './handover-end.ts';
 
 /** Thrown before the decision only: nothing happened that is not undone where it is caught. */
@@ -82,6 +83,7 @@ async function attempt(change: Switch): Promise<void> {
     await reach('pause:before');
     pausedAt = clock.ticks();
     await pauseUntilEqual(change, pausedAt);
+    await compareCopies(change);
     await reach('pause:after');
     await reach('decide:before');
     decide(change, pausedAt);
@@ -176,6 +178,12 @@ async function pauseUntilEqual(
     }
     await clock.sleep(DRAIN_POLL_MS);
   }
+}
+
+async function compareCopies({ loop, from, to, old, next }: Switch): Promise<void> {
+  if (loop.instance(from).engine === loop.instance(to).engine) return;
+  const problem = await whatDiffers(old, next);
+  if (problem !== null) throw new NotNow(problem.code, problem.message);
 }
 
 /** The commit. Only while enough of the pause is left for what follows; a repetition keeps the first. */
