@@ -38,13 +38,7 @@ import { regenerateKey, startFlush, storedKeys, storeNewSecrets } from './keys.t
 import type { Stamp } from './operations.ts';
 import { startPlannedFailover } from './planned-failover.ts';
 import { Situations } from './situations.ts';
-import {
-  type ScalingSkus,
-  type SkuQuestion,
-  type SkuView,
-  scalingSkus,
-  skuViews,
-} from './sku-views.ts';
+import { type SkuQuestion, type SkuView, scalingSkus, skuViews } from './sku-views.ts';
 
 export class Resources implements ControlService {
   readonly subscriptionId: string;
@@ -321,7 +315,7 @@ export class Resources implements ControlService {
     return skuViews(this.#deps.catalogue, question, this.#situations.promisedToAll());
   }
 
-  skusForScaling(clusterId: string): ScalingSkus {
+  skusForScaling(clusterId: string): ReturnType<typeof scalingSkus> {
     return scalingSkus(this.#deps.catalogue, this.#situations.scaling(clusterId));
   }
 
