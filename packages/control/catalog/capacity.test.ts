@@ -69,10 +69,15 @@ describe('capacity', () => {
       () => ask('Balanced_B1', room(0.3)),
       isError('InsufficientCapacity', 409, nothing),
     );
-    const disk = /of disk/;
+    const disk = /needs \S+ GB of disk for what a stop saves; \S+ GB of 5 GB are free/;
     assert.throws(
       () => ask('Balanced_B10', room(64, 5)),
       isError('InsufficientCapacity', 409, disk),
+    );
+    const both = /GB of memory .*, and \S+ GB of disk .*No SKU fits: .*free memory and disk/;
+    assert.throws(
+      () => ask('Balanced_B10', room(0.3, 1)),
+      isError('InsufficientCapacity', 409, both),
     );
   });
 

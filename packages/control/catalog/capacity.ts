@@ -114,11 +114,17 @@ export function capacitySummary(
   };
 }
 
-/** What runs short, or null when it fits. */
-export function shortage(need: Need, free: Free): 'memory' | 'disk' | null {
-  if (need.memoryBytes > free.memoryBytes) return 'memory';
-  return need.diskBytes > free.diskBytes ? 'disk' : null;
+/** What runs short, in words, or null when it fits. */
+export function shortage(need: Need, free: Free): string | null {
+  return shortages(need, free).join(' and ') || null;
 }
+
+function shortages(need: Need, free: Free): ('memory' | 'disk')[] {
+  return (['memory', 'disk'] as const).filter((what) => need[BYTES[what]] > free[BYTES[what]]);
+}
+
+const BYTES = { memory: 'memoryBytes', disk: 'diskBytes' } as const;
+const WHAT_FOR = { memory: 'with buffers and fork copies', disk: 'for what a stop saves' };
 
 export interface CapacityQuestion {
   readonly figures: Sizing;
@@ -138,27 +144,28 @@ export interface CapacityQuestion {
 export function requireCapacity(question: CapacityQuestion): void {
   const need = needOf(question.figures);
   const free = freeRoom(question.room, question.promised);
-  const short = shortage(need, free);
-  if (short === null) return;
-  const [wanted, left] =
-    short === 'memory' ? [need.memoryBytes, free.memoryBytes] : [need.diskBytes, free.diskBytes];
+  const short = shortages(need, free);
+  if (short.length === 0) return;
   const { sku, replicas, shards } = question.figures;
   const copies = replicas === 0 ? 'without replicas' : 'with replicas';
   throw new ControlError(
     'InsufficientCapacity',
     409,
-    `${sku} ${copies} (${shards} ${shards === 1 ? 'shard' : 'shards'}) needs ${formatBytes(wanted)} of ${short} ` +
-      `with buffers and fork copies; ${formatBytes(Math.max(0, left))} of ${formatBytes(total(question.room, short))} ` +
-      `are free for new caches. ${advice(question, free)}`,
+    `${sku} ${copies} (${shards} ${shards === 1 ? 'shard' : 'shards'}) needs ` +
+      short
+        .map(
+          (what) =>
+            `${formatBytes(need[BYTES[what]])} of ${what} ${WHAT_FOR[what]}; ` +
+            `${formatBytes(Math.max(0, free[BYTES[what]]))} of ${formatBytes(question.room[what].totalBytes)} ` +
+            'are free for new caches',
+        )
+        .join(', and ') +
+      `. ${advice(question, free, short)}`,
     'sku.name',
   );
 }
 
-function total(room: Room, what: 'memory' | 'disk'): number {
-  return what === 'memory' ? room.memory.totalBytes : room.disk.totalBytes;
-}
-
-function advice(question: CapacityQuestion, free: Free): string {
+function advice(question: CapacityQuestion, free: Free, short: readonly string[]): string {
   const highAvailability = question.figures.replicas > 0;
   const fitting = largestThatFits({ ...question, free, highAvailability });
   if (fitting !== null) return `The largest that fits is ${fitting}.`;
@@ -169,8 +176,8 @@ function advice(question: CapacityQuestion, free: Free): string {
     return `With high availability none fits; without it the largest is ${single}.`;
   }
   return (
-    'No SKU fits: delete a cache, free memory, or start with CINNABAR_MINIATURE=memory=0.1 to run ' +
-    'smaller caches under the same names.'
+    `No SKU fits: delete a cache, free ${short.join(' and ')}, or start with ` +
+    'CINNABAR_MINIATURE=memory=0.1 to run smaller caches under the same names.'
   );
 }
 
