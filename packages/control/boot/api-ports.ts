@@ -13,7 +13,7 @@ import { API_PORT, API_PORTS_TRIED } from './limits.ts';
 export interface ApiPorts {
   readonly http: number;
   readonly https: number;
-  /** Remembers what was bound; a port given on the command line is for this time only. */
+  /** Remembers what was bound, also when it was asked for; "any free one" (0) is for this time only. */
   record(api: RunningApi): void;
 }
 
@@ -36,8 +36,8 @@ export async function apiPorts(
     https,
     record: (api) =>
       store.write(() => {
-        if (options.apiPort === undefined) store.setMeta('api-http', portOf(api.http));
-        if (options.httpsPort === undefined) store.setMeta('api-https', portOf(api.https));
+        if (options.apiPort !== 0) store.setMeta('api-http', portOf(api.http));
+        if (options.httpsPort !== 0) store.setMeta('api-https', portOf(api.https));
       }),
   };
 }
