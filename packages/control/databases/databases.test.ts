@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
-import { startFailover } from '../resources/failover.ts';
 import type { DatabaseSettings, InstanceRecord, ShardRecord } from '../store/index.ts';
 import { SMALL, type World, world } from './testing.ts';
 
@@ -162,19 +161,7 @@ describe('databases on real engines', { concurrency: false }, () => {
     await eventually('another primary', () => w.primary(id).id !== before, HEAL_MS);
     await w.settled(id);
     assert.deepEqual(codes(), ['data-lost']);
-    const database = w.store.databaseById(id);
-    const cluster = w.store.clusterById(database?.clusterId ?? '');
-    assert.ok(database !== null && cluster !== null);
-    const operation = startFailover(
-      w.store,
-      { subscriptionId: 's', cluster, database, open: [] },
-      { acceptDataLoss: true, shard: null },
-      {
-        now: Date.now(),
-        newId: () => 'note',
-        actor: { name: 'alice', apiVersion: '', correlationId: '' },
-      },
-    );
+    const operation = w.acceptLoss(id);
     assert.deepEqual(codes(), []);
     w.databases.wake(id);
     await eventually(

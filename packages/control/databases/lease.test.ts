@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
-import { startFailover } from '../resources/failover.ts';
 import { world } from './testing.ts';
 
 const HEAL_MS = 30_000;
@@ -60,19 +59,7 @@ test('an older copy waits for the user, serves on his word, and what may be lost
   );
   assert.equal(w.shard(id).phase, 'down');
 
-  const database = w.store.databaseById(id);
-  const cluster = w.store.clusterById(database?.clusterId ?? '');
-  assert.ok(database !== null && cluster !== null);
-  const operation = startFailover(
-    w.store,
-    { subscriptionId: 's', cluster, database, open: [] },
-    { acceptDataLoss: true, shard: null },
-    {
-      now: Date.now(),
-      newId: () => 'failover',
-      actor: { name: 'alice', apiVersion: '', correlationId: '' },
-    },
-  );
+  const operation = w.acceptLoss(id);
   w.databases.wake(id);
   await w.settled(id);
   assert.equal(w.primary(id).id, replica.id);

@@ -20,6 +20,7 @@ import { eventually, Guard, testEngine } from '../../engine/testing.ts';
 import { newInternalSecrets } from '../auth/internal.ts';
 import { newAccessKeys } from '../auth/keys.ts';
 import { engineUsers } from '../auth/users.ts';
+import { startFailover } from '../resources/failover.ts';
 import { newCluster, newDatabase, newOperation } from '../simulation/records.ts';
 import type {
   ClusterRecord,
@@ -95,6 +96,8 @@ export interface World {
   shard(databaseId: string, index?: number): ShardRecord;
   settled(databaseId: string): Promise<void>;
   update(databaseId: string, sizing: Partial<Sizing>): void;
+  /** As a user says it by `failover --accept-data-loss`, for all shards; alice asks. */
+  acceptLoss(databaseId: string): OperationRecord;
   delete(databaseId: string): void;
   /** Another control process on the same records, which does nothing yet. */
   rival(): Databases;
@@ -227,6 +230,21 @@ export async function world(
       };
       store.write(() => store.putDatabase(next));
       self.databases.wake(databaseId);
+    },
+    acceptLoss(databaseId) {
+      const database = store.databaseById(databaseId);
+      const cluster = store.clusterById(database?.clusterId ?? '');
+      if (database === null || cluster === null) throw new Error('no such database');
+      return startFailover(
+        store,
+        { subscriptionId: 's', cluster, database, open: [] },
+        { acceptDataLoss: true, shard: null },
+        {
+          now: Date.now(),
+          newId: randomUUID,
+          actor: { name: 'alice', apiVersion: '', correlationId: '' },
+        },
+      );
     },
     delete(databaseId) {
       const database = store.databaseById(databaseId);
