@@ -84,6 +84,12 @@ export const GOALS: Readonly<Record<string, Goals>> = {
     tls_kb_per_connection: atMost(50),
     engine_connections: atMost(99),
   },
+  'sku-connections': {
+    plain_held: [{ is: 'at-least', value: 15_000 }],
+    tls_held: [{ is: 'at-least', value: 15_000 }],
+    plain_refused_by_name: [{ is: 'at-least', value: 5 }],
+    tls_refused_by_name: [{ is: 'at-least', value: 5 }],
+  },
   failover: {
     crash_p50_ms: atMost(25),
     crash_p99_ms: atMost(100),

@@ -194,6 +194,7 @@ export class OurService {
       readonly sku?: string;
       readonly highAvailability?: boolean;
       readonly policy?: Policy;
+      readonly plaintext?: boolean;
     } = {},
   ): Promise<{ cache: MadeCache; ms: number }> {
     const policy = options.policy ?? 'EnterpriseCluster';
@@ -211,7 +212,7 @@ export class OurService {
     await this.wait(cluster.operation);
     const database = await api.putDatabase(name, {
       properties: {
-        clientProtocol: 'Encrypted',
+        clientProtocol: options.plaintext === true ? 'Plaintext' : 'Encrypted',
         clusteringPolicy: policy,
         accessKeysAuthentication: 'Enabled',
       },
@@ -222,7 +223,7 @@ export class OurService {
       port: database.resource.properties.port,
       username: 'default',
       password: primaryKey,
-      tls: { ca: api.control.caFile },
+      ...(options.plaintext === true ? {} : { tls: { ca: api.control.caFile } }),
     };
     let refusal = '';
     const takesSet = async (): Promise<boolean> => {

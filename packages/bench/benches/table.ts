@@ -7,6 +7,7 @@ export const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   endpoint: async () => (await import('./endpoint.ts')).endpoint,
   isolation: async () => (await import('./isolation.ts')).isolation,
   connections: async () => (await import('./connections.ts')).connections,
+  'sku-connections': async () => (await import('./sku-connections.ts')).skuConnections,
   generator: async () => (await import('./generator.ts')).generator,
   failover: async () => (await import('./failover.ts')).failover,
   client: async () => (await import('./client.ts')).client,
