@@ -29,8 +29,14 @@ export function upCommand(): Command {
     .option('--listen <address>', 'also listen on this address (repeatable)', collect)
     .option('--domain <name>', 'caches are <name>.<location>.<domain>; it must resolve')
     .option('--engine <file>', 'use this valkey-server or redis-server')
-    .option('--api-port <port>', 'management API over HTTP on loopback, also at later starts (0: any free one, this time)')
-    .option('--https-port <port>', 'management API over HTTPS, also at later starts (0: any free one, this time)')
+    .option(
+      '--api-port <port>',
+      'management API over HTTP on loopback, also at later starts (0: any free one, this time)',
+    )
+    .option(
+      '--https-port <port>',
+      'management API over HTTPS, also at later starts (0: any free one, this time)',
+    )
     .option('--workers <n>', 'endpoint workers (default: one a core)')
     .option('--miniature <d[/s]>', 'divide the memory of each SKU by d, at most s shards')
     .addHelpText(
