@@ -7,6 +7,7 @@ import {
   type EngineRoom,
   engineRoom,
   eventually,
+  freePorts,
   type RunningEngine,
   testCertificates,
 } from './testing.ts';
@@ -92,6 +93,33 @@ test('a pair born from prepared files serves well under a second, and the other 
     JSON.stringify(shown, (_, v) => (v?.type === 'Buffer' ? Buffer.from(v.data).toString() : v)),
     /"localhost"/,
   );
+});
+
+test('who has not heard of a takeover refuses to follow; an introduction is enough', async (t) => {
+  const room = await engineRoom(t);
+  const [a, b] = [await room.launch(), await room.launch()];
+  const [nowhere = 0] = await freePorts(1);
+  // Each knows the other's name and not its way: news cannot reach it.
+  const seenBy = (who: EngineLaunch): ClusterMember[] =>
+    [member(a, null, 1), member(b, a.instance, 1)].map((each) =>
+      each.id === who.instance ? each : { ...each, busPort: nowhere },
+    );
+  const { old, now } = await startPair(room, {
+    primary: { ...a, role: { kind: 'cluster', members: seenBy(a), myself: a.instance } },
+    replica: { ...b, role: { kind: 'cluster', members: seenBy(b), myself: b.instance } },
+  });
+  const primary = { id: b.instance, host: b.host, port: b.port };
+  await assert.rejects(old.link.follow(primary, MS), {
+    code: 'engine-refused',
+    message: /CLUSTER REPLICATE.*only replicate a (master|primary), not a replica/,
+  });
+  await old.link.meet(b.host, b.port, b.busPort, MS);
+  await eventually('it heard, and follows', async () => {
+    await old.link.follow(primary, MS).catch(() => undefined);
+    const facts = await old.link.facts(MS);
+    return facts.role === 'replica' && facts.link === 'up';
+  });
+  assert.equal((await now.link.facts(MS)).role, 'primary');
 });
 
 test('a primary that died comes back as a follower, accepts nothing and wipes nobody', async (t) => {
