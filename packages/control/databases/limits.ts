@@ -94,5 +94,9 @@ export const PUBLISH_RETRY_MS = 500;
 export const SERVING_POLL_MS = 20;
 /** A port that somebody else holds is tried again after this. */
 export const LISTEN_RETRY_MS = 2_000;
+/** In a shard of two versions the copies that its primary gave away are counted this often. */
+export const SYNCS_EVERY_MS = 1_000;
+/** A copy that is made again counts if it follows within this. */
+export const SYNCS_WITHIN_MS = 600_000;
 /** Functions of a database, sent from one engine to another. */
 export const FUNCTIONS_DEADLINE_MS = 10_000;

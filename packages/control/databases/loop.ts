@@ -21,6 +21,7 @@ import { perform } from './perform.ts';
 import { codeOf, type Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
 import { subjectOf } from './subject.ts';
+import { watchCopies } from './sync-alarm.ts';
 import { Watch } from './watch.ts';
 import type { WatchEvents } from './watch-events.ts';
 
@@ -61,10 +62,7 @@ export class DatabaseLoop extends DatabaseRecords {
     this.times = new FailoverTimes(() => deps.clock.ticks());
   }
 
-  /**
-   * Something changed: look soon, once for many calls. While a step of a failover runs its end is what
-   * matters; a look in between would only make it later.
-   */
+  /** Something changed: look soon, once for many calls; while a step of a failover runs, at its end. */
   wake(stepEnded = false): void {
     if (!stepEnded && this.#busy.size > 0 && this.times.any) {
       this.#between ??= this.deps.clock.later(BETWEEN_STEPS_MS, () => this.wake(true));
@@ -177,6 +175,7 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#waits = planned.waits;
     for (const action of planned.actions) this.#begin(action);
     followOperations(this, view, planned);
+    watchCopies(this, view);
     this.#tellTimes();
     this.#schedule(planned);
   }

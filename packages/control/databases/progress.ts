@@ -244,21 +244,18 @@ function failCreate(loop: DatabaseLoop, planned: Plan, neverServed: boolean): vo
 
 /**
  * A step was refused again and again since the operation began, `ageMs` ago: nothing says that the
- * next try is another one.
+ * next try is another one. What would lose data is refused once.
  */
 function hopeless(loop: DatabaseLoop, ageMs: number): boolean {
   const { failure } = loop;
   if (failure === null) return false;
+  if (failure.code === 'EngineDowngradeUnsafe') return true;
   const patience = REFUSALS.has(failure.code) ? REFUSED_FOR_MS : FAILING_FOR_MS;
   return Math.min(ageMs, loop.deps.clock.ticks() - failure.since) > patience;
 }
 
 /** What an engine answers that understood and does not want; everything else may pass. */
-const REFUSALS: ReadonlySet<string> = new Set([
-  'engine-refused',
-  'engine-permission',
-  'EngineDowngradeUnsafe',
-]);
+const REFUSALS: ReadonlySet<string> = new Set(['engine-refused', 'engine-permission']);
 
 /** The operation ends and says why. The loop goes on trying: what has changed since may let it through. */
 function failUpdate(loop: DatabaseLoop): void {

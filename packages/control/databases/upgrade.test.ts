@@ -8,6 +8,7 @@ import type { EngineLink, ProvisionOptions } from '../../engine/index.ts';
 import { eventually } from '../../engine/testing.ts';
 import { HANDOVER_TRIES } from '../plan/limits.ts';
 import { newWish } from './planned-failover.ts';
+import { CopyCount } from './sync-alarm.ts';
 import { beginMaintenance, operationEnded, type World, world } from './testing.ts';
 
 const HEAL_MS = 60_000;
@@ -168,5 +169,31 @@ describe('another version of the engine', { concurrency: false }, () => {
     assert.equal(error?.code, 'EngineDowngradeUnsafe');
     assert.deepEqual(pids(), before);
     assert.equal(w.store.databaseById(id)?.maintenance, null);
+    // And when one of its processes dies all the same: it cannot read it, asks again, and that is said.
+    const replica = w.store.instances(id).find((each) => each.id !== w.primary(id).id);
+    process.kill(replica?.process?.pid ?? 0, 'SIGKILL');
+    const said = await eventually(
+      'the copies are counted',
+      () =>
+        w.store.events({ limit: 50 }).find((each) => each.reason === 'full-syncs-repeat') ?? null,
+      HEAL_MS,
+    );
+    assert.match(said.message, /^Shard 0 runs valkey [89].* asked for a whole copy \d+ times/);
+    assert.equal(w.primary(id).engine.startsWith('valkey 9'), true);
+  });
+
+  test('one copy for each new process is no alarm, the second is, also after a while', () => {
+    const count = new CopyCount();
+    const at = (copies: number, replicas: number[], now: number, primary = 1) =>
+      count.beyond(primary, replicas, copies, now);
+    assert.equal(at(5, [2], 1_000_000), 0);
+    assert.equal(at(6, [2], 1_001_000), 0, 'it was being made');
+    assert.equal(at(7, [2], 1_002_000), 1);
+    assert.equal(at(9, [2], 1_003_000), 3);
+    assert.equal(at(9, [3], 1_004_000), 0, 'another process');
+    assert.equal(at(10, [3], 1_005_000), 0);
+    assert.equal(at(11, [3], 1_006_000), 1);
+    assert.equal(at(0, [1], 1_007_000, 3), 0, 'another primary');
+    assert.equal(at(2, [1], 2_000_000, 3), 0, 'long ago');
   });
 });
