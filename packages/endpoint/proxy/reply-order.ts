@@ -49,6 +49,20 @@ export class ReplyOrder {
     this.insertBefore(early, added);
   }
 
+  /** Nothing is due for it any more: its place is others'. */
+  remove(pending: Pending): void {
+    let before: Pending | null = null;
+    for (let p = this.head; p !== pending; p = p.nextInSession) {
+      if (p === null) return;
+      before = p;
+    }
+    if (before === null) this.head = pending.nextInSession;
+    else before.nextInSession = pending.nextInSession;
+    if (this.#tail === pending) this.#tail = before;
+    pending.nextInSession = null;
+    pending.ordered = false;
+  }
+
   /** Bytes that came before their turn. */
   keep(pending: Pending, bytes: Buffer): void {
     if (pending.muted) return;

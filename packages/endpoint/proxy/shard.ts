@@ -9,6 +9,7 @@
  */
 import type { InstanceView, ShardView } from '../control-protocol.ts';
 import { anotherBulk, idleBulk } from './bulk-lanes.ts';
+import { sendElsewhere } from './elsewhere.ts';
 import { Lane, type LaneKind, type LaneState } from './lane.ts';
 import { BulkTurns } from './lane-flow.ts';
 import type { LaneLogin } from './lane-login.ts';
@@ -279,6 +280,7 @@ export class Shard {
     if (group.small !== lane) return;
     group.small = group.spare ?? this.#connect(group, 'small');
     group.spare = this.#connect(group, 'small');
+    sendElsewhere(lane);
     if (group.bulk.length < BULK_LANES_MOST) {
       group.bulk.push(lane);
       return;

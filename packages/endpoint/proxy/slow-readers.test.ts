@@ -246,3 +246,47 @@ test('who reads one large value after the other surprises others once', async (t
   assert.equal([...running.proxy.sessions.values()].at(-1)?.state.largeCommand, -1);
   a.close();
 });
+
+test('small reads behind a first large reply are asked for elsewhere, and nothing is done twice', async (t) => {
+  const { shards, views } = await startShards(t, 1);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const link = shards[0]?.primary.link;
+  assert.ok(link);
+  const calls = async (command: string): Promise<number> => {
+    const stats = String(await link.command(['INFO', 'commandstats'], DEADLINE_MS));
+    return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+  };
+  const [large, reader, writer] = await Promise.all([
+    RawClient.open(running.port),
+    RawClient.open(running.port),
+    RawClient.open(running.port),
+  ]);
+  const value = Buffer.alloc(2 * BULK_SHARE_BYTES, 'x');
+  await writer.ask('SET', 'small', 'v');
+  let again = 0;
+  for (let i = 0; i < MOST_READERS && again === 0; i++) {
+    await writer.ask('SET', `large${i}`, value);
+    await large.ask('GET', 'small');
+    const before = { get: await calls('get'), incr: await calls('incr') };
+    large.send(['GET', `large${i}`]);
+    reader.send(['GET', 'small'], ['STRLEN', 'small'], ['GET', 'small']);
+    writer.send(['GET', 'n'], ['INCR', 'n'], ['GET', 'n']);
+    const [got, read, wrote] = await Promise.all([
+      large.settled(DEADLINE_MS),
+      reader.settled(DEADLINE_MS),
+      writer.settled(DEADLINE_MS),
+    ]);
+    assert.ok(got.equals(bulk(value)));
+    assert.equal(read.toString(), '$1\r\nv\r\n:1\r\n$1\r\nv\r\n');
+    const n = i === 0 ? '$-1\r\n' : `$${String(i).length}\r\n${i}\r\n`;
+    assert.equal(wrote.toString(), `${n}:${i + 1}\r\n$${String(i + 1).length}\r\n${i + 1}\r\n`);
+    const after = { get: await calls('get'), incr: await calls('incr') };
+    assert.equal(after.incr - before.incr, 1);
+    // Five without the reader's two again; the writer's are never asked for again.
+    again = after.get - before.get - 5;
+    assert.ok(again === 0 || again === 2, `${again}`);
+  }
+  assert.equal(again, 2, 'the reader was never behind the large reply');
+  for (const client of [large, reader, writer]) client.close();
+});
