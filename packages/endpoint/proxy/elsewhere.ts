@@ -63,3 +63,11 @@ function again(lane: Lane, session: Session, record: Pending): void {
   record.command = null;
   session.landed(record.shard, record.count);
 }
+
+/** Somebody else's answers come behind this one, on the same lane. */
+export function othersBehind({ session, nextInLane }: Pending): boolean {
+  for (let p = nextInLane; p !== null; p = p.nextInLane) {
+    if (p.session !== session && (p.session !== null || p.sink !== null)) return true;
+  }
+  return false;
+}

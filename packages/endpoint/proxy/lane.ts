@@ -16,6 +16,7 @@ import { ReplyScanner } from '../../resp/scan-reply.ts';
 import type { Command } from '../../resp/table/index.ts';
 import { Collected } from './collected.ts';
 import { DirectWriter } from './direct-write.ts';
+import { othersBehind } from './elsewhere.ts';
 import { Journal } from './journal.ts';
 import { LaneFlow } from './lane-flow.ts';
 import { LaneInput } from './lane-input.ts';
@@ -45,7 +46,6 @@ export class Lane {
   state: LaneState = 'connecting';
   /** Nothing new is put on it: it is being replaced. */
   retired = false;
-  /** Not answered. */
   inFlight = 0;
   head: Pending | null = null;
   #tail: Pending | null = null;
@@ -312,7 +312,7 @@ export class Lane {
     // Nobody else may wait for a slow reader: what others asked for behind it, when the lane was still
     // shared, is fetched, and the slow one's output grows up to its limit.
     if (this.kind === 'small' || session.output.unwritten <= CLIENT_HIGH_WATER) return;
-    if (session.lanes.on(pending.shard) !== this.inFlight) return;
+    if (othersBehind(pending)) return;
     if (this.flow.waitFor(session.output)) this.shard.wakeAll();
   }
 
