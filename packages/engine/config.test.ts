@@ -218,7 +218,7 @@ test('an older engine gets older names; one without TLS is refused', () => {
   assert.match(files.config, /^slowlog-log-slower-than 5$/m);
   assert.doesNotMatch(files.config, /primaryauth|dual-channel/);
   assert.ok(files.leftOut.includes('dual-channel-replication-enabled'));
-  assert.doesNotMatch(files.nodes ?? '', /shard-id/);
+  assert.doesNotMatch(files.nodes?.text ?? '', /shard-id/);
   const bare = { ...old, settings: new Set(settings.filter((name) => !name.startsWith('tls-'))) };
   assert.throws(
     () => launchFiles(launch, bare),

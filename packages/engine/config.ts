@@ -30,7 +30,7 @@ export interface LaunchFiles {
   readonly config: string;
   readonly users: string;
   /** Null: not a cluster node. */
-  readonly nodes: string | null;
+  readonly nodes: { readonly path: string; readonly text: string } | null;
   /** Settings that this engine does not know, by their Valkey names. */
   readonly leftOut: readonly string[];
 }
@@ -84,7 +84,8 @@ const CLUSTER_DEFAULTS: Readonly<Record<string, string>> = {
 };
 
 export function launchFiles(launch: EngineLaunch, capabilities: EngineCapabilities): LaunchFiles {
-  const binding = bindingSettings(launch);
+  const nodes = nodesFile(launch, capabilities);
+  const binding = bindingSettings(launch, nodes?.path ?? '');
   const clash = Object.keys(launch.settings).filter((name) => name in binding);
   if (clash.length > 0) {
     throw new EngineError(
@@ -117,15 +118,36 @@ export function launchFiles(launch: EngineLaunch, capabilities: EngineCapabiliti
   return {
     config: `${lines.join('\n')}\n`,
     users: aclFile(launch.users, capabilities),
-    nodes: nodesFile(launch, capabilities),
+    nodes,
     leftOut,
   };
 }
 
-function nodesFile(launch: EngineLaunch, capabilities: EngineCapabilities): string | null {
+/**
+ * An engine writes this file and waits for the disk, twice in a takeover, before it answers; clients wait
+ * with it. As it is written anew before each start, nobody needs what a power cut would leave of it: so it
+ * lies beside the socket, in a folder that is in memory on most systems. Where an engine would end itself
+ * because it cannot write it (that folder may go when a user logs out), it stays with the data.
+ */
+export function nodesPath(
+  launch: Pick<EngineLaunch, 'dataDir' | 'socket'>,
+  capabilities: Pick<EngineCapabilities, 'settings'>,
+): string {
+  return capabilities.settings.has('cluster-config-save-behavior')
+    ? rolePath(launch.socket)
+    : join(launch.dataDir, FILES.nodes);
+}
+
+/** Of the engine that has this socket. */
+export function rolePath(socket: string): string {
+  return `${socket}.nodes`;
+}
+
+function nodesFile(launch: EngineLaunch, capabilities: EngineCapabilities): LaunchFiles['nodes'] {
   if (launch.role.kind !== 'cluster') return null;
   const { members, myself } = launch.role;
-  return nodesConf(members, myself, capabilities.commands.has('cluster|myshardid'));
+  const text = nodesConf(members, myself, capabilities.commands.has('cluster|myshardid'));
+  return { path: nodesPath(launch, capabilities), text };
 }
 
 /** What this engine calls a setting; null when it has no such thing. */
@@ -151,7 +173,7 @@ const NEEDED: readonly string[] = [
   'primaryauth',
 ];
 
-function bindingSettings(launch: EngineLaunch): Record<string, string> {
+function bindingSettings(launch: EngineLaunch, nodesPath: string): Record<string, string> {
   return {
     dir: launch.dataDir,
     dbfilename: FILES.data,
@@ -173,7 +195,7 @@ function bindingSettings(launch: EngineLaunch): Record<string, string> {
     aclfile: join(launch.dataDir, FILES.users),
     primaryuser: 'replication',
     primaryauth: launch.replicationPassword,
-    ...roleSettings(launch),
+    ...roleSettings(launch, nodesPath),
   };
 }
 
@@ -191,12 +213,12 @@ function tlsSettings(launch: EngineLaunch): Record<string, string> {
   };
 }
 
-function roleSettings(launch: EngineLaunch): Record<string, string> {
+function roleSettings(launch: EngineLaunch, nodesPath: string): Record<string, string> {
   switch (launch.role.kind) {
     case 'cluster':
       return {
         'cluster-enabled': 'yes',
-        'cluster-config-file': FILES.nodes,
+        'cluster-config-file': nodesPath,
         'cluster-port': String(launch.busPort),
         'cluster-announce-hostname': launch.announceHost,
         // Whoever asks over the unix socket is told plain ports; if there are none, the TLS one.

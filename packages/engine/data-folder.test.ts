@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { rolePath } from './config.ts';
 import { EngineError, LocalNode } from './index.ts';
 import { KEPT_NODES_FILES } from './limits.ts';
 import { engineRoom, eventually, freePorts, testEngine } from './testing.ts';
@@ -131,12 +132,17 @@ test('each start writes the role anew and keeps the last few role files', async 
     await room.node.kill(process, MS);
   }
   const names = readdirSync(plain.dataDir).filter((name) => name.startsWith('nodes.conf'));
-  assert.equal(names.length, KEPT_NODES_FILES + 1);
+  assert.equal(names.length, KEPT_NODES_FILES);
+  const present = rolePath(plain.socket);
+  assert.match(readFileSync(present, 'utf8'), new RegExp(`currentEpoch ${KEPT_NODES_FILES + 3} `));
+  assert.equal(statSync(present).mode & 0o777, 0o600);
   const last = KEPT_NODES_FILES + 2;
   assert.match(
     readFileSync(join(plain.dataDir, `nodes.conf.${last}`), 'utf8'),
     new RegExp(`currentEpoch ${last} `),
   );
+  await room.node.removeData(plain.dataDir, plain.socket);
+  assert.equal(existsSync(present), false);
 });
 
 test('everything secret is readable by its owner only', async (t) => {

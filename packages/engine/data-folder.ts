@@ -8,9 +8,19 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { FILES, type LaunchFiles } from './config.ts';
+import { FILES, type LaunchFiles, rolePath } from './config.ts';
 import type { EngineLaunch } from './contract.ts';
 import { EngineError, systemCode } from './errors.ts';
 import { KEPT_NODES_FILES, LOG_TAIL_BYTES, MAX_SOCKET_PATH_BYTES } from './limits.ts';
@@ -27,11 +37,13 @@ export async function prepareFolder(launch: EngineLaunch, files: LaunchFiles): P
   await socketFolder(launch.socket);
   await rm(launch.socket, { force: true });
   if (launch.load === 'nothing') await moveLeftovers(launch.dataDir);
-  await keepRoleFile(launch.dataDir);
+  for (const path of [join(launch.dataDir, FILES.nodes), rolePath(launch.socket)]) {
+    await keepRoleFile(launch.dataDir, path);
+  }
   const at = (name: string): string => join(launch.dataDir, name);
   await writeDurably(at(FILES.claim), claim(launch, files));
   await writeDurably(at(FILES.users), files.users);
-  if (files.nodes !== null) await writeDurably(at(FILES.nodes), files.nodes);
+  if (files.nodes !== null) await writeDurably(files.nodes.path, files.nodes.text);
   await writeDurably(at(FILES.config), files.config);
   await syncFolder(launch.dataDir);
 }
@@ -61,8 +73,7 @@ async function moveLeftovers(dataDir: string): Promise<void> {
   for (const name of found) await rename(join(dataDir, name), join(target, name));
 }
 
-async function keepRoleFile(dataDir: string): Promise<void> {
-  const path = join(dataDir, FILES.nodes);
+async function keepRoleFile(dataDir: string, path: string): Promise<void> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
@@ -70,7 +81,9 @@ async function keepRoleFile(dataDir: string): Promise<void> {
     if (systemCode(error) === 'ENOENT') return;
     throw error;
   }
-  await rename(path, `${path}.${epochOf(text) ?? 'unreadable'}`);
+  const aside = join(dataDir, `${FILES.nodes}.${epochOf(text) ?? 'unreadable'}`);
+  await writeFile(aside, text, { mode: 0o600 });
+  await rm(path);
   const kept = (await readdir(dataDir)).filter((name) => name.startsWith(`${FILES.nodes}.`));
   const byAge = await Promise.all(
     kept.map(async (name) => ({ name, at: (await stat(join(dataDir, name))).mtimeMs })),
@@ -176,7 +189,10 @@ export async function dropFoldersAside(dataDir: string): Promise<void> {
 }
 
 export async function removeFolder(dataDir: string, socket: string): Promise<void> {
-  if (socket !== '') await rm(socket, { force: true });
+  if (socket !== '') {
+    await rm(socket, { force: true });
+    await rm(rolePath(socket), { force: true });
+  }
   await rm(dataDir, { recursive: true, force: true });
   await dropFoldersAside(dataDir);
 }

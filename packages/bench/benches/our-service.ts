@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { ApiClient } from '../../cli/api/client.ts';
 import { waitFor } from '../../cli/api/operations.ts';
@@ -55,6 +55,18 @@ export interface ServiceOptions {
   readonly workers?: 'one-a-core';
 }
 
+const MEMORY_FOLDER = '/dev/shm';
+const TMPFS = 0x01021994;
+
+/** Of sockets and the like: in memory, as the one that the system gives to a user or a unit. */
+async function runFolder(home: string): Promise<string> {
+  const inMemory = await statfs(MEMORY_FOLDER).catch(() => null);
+  if (inMemory?.type === TMPFS) return mkdtemp(`${MEMORY_FOLDER}/cb-r-`);
+  const below = path.join(home, 'r');
+  await mkdir(below, { mode: 0o700 });
+  return below;
+}
+
 export class OurService {
   readonly home: string;
   readonly runDir: string;
@@ -64,18 +76,17 @@ export class OurService {
   private child: ChildProcess | null = null;
   private readonly quiet = new Output({ write: () => true }, { write: () => true }, {}, true);
 
-  private constructor(home: string, options: ServiceOptions) {
+  private constructor(home: string, options: ServiceOptions, runDir: string) {
     this.home = home;
     this.options = options;
-    this.runDir = path.join(home, 'r');
+    this.runDir = runDir;
     this.firstPort = PORTS_FROM + randomInt(PORT_BLOCKS) * PORT_BLOCK;
   }
 
   static async make(options: ServiceOptions = {}): Promise<OurService> {
     // Deeper than /tmp the socket paths would be too long.
     const home = await mkdtemp('/tmp/cb-s-');
-    const service = new OurService(home, options);
-    await mkdir(service.runDir, { mode: 0o700 });
+    const service = new OurService(home, options, await runFolder(home));
     return service;
   }
 
@@ -302,6 +313,7 @@ export class OurService {
     if (this.runs) await this.killControl();
     await killAll(this);
     await rm(this.home, { recursive: true, force: true });
+    await rm(this.runDir, { recursive: true, force: true });
   }
 }
 
