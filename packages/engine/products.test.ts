@@ -59,7 +59,11 @@ for (const offer of OFFERS) {
       const facts = await old.link.facts(MS);
       return facts.role === 'replica' && facts.link === 'up' && facts.keys === 1;
     });
-    const facts = await now.link.facts(MS);
+    // Its primary calls it so only when it has heard from it.
+    const facts = await eventually('it is counted as a follower', async () => {
+      const seen = await now.link.facts(MS);
+      return seen.followers.length > 0 ? seen : null;
+    });
     assert.equal(facts.version, `${engine.build.name} ${engine.build.version}`);
     assert.equal(facts.followers[0]?.port, a.port);
     await now.link.setUser(
