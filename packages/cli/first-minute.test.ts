@@ -156,7 +156,16 @@ test('the first minute', async (t) => {
         "error: There is no cache named 'nobody'. (no-such-cache)\n  See what there is: cinnabar list\n",
       ],
     );
+    assert.match((await rig.run('stats', 'nobody')).err, /no cache named 'nobody'.*no-such-cache/);
+    assert.match((await rig.run('operations', 'show', '123')).err, /\n {2}.*cinnabar operations\n/);
     assert.equal((await rig.run('update', 'jobs')).code, EXIT.usage);
+    const day = await rig.run('update', 'jobs', '--window', 'Someday 2 9');
+    assert.match(day.err, /'Someday' is not a day of the week/);
+    // Refused for one half: the other is not done either.
+    const half = await rig.run('update', 'jobs', '--sku', 'Balanced_B1', '--policy', 'OSSCluster');
+    assert.equal(half.code, EXIT.refused, half.err);
+    const still = await rig.json<{ cluster: { sku: { name: string } } }>('show', 'jobs');
+    assert.equal(still.cluster.sku.name, 'Balanced_B0');
     const changed = await rig.run(
       'update',
       'jobs',

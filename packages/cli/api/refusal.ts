@@ -15,11 +15,18 @@ const EXITS: Readonly<Record<number, ExitName>> = {
   501: 'unsupported',
 };
 
+/** By code, where the kind of error says too little. */
+const REMEDIES_OF: Readonly<Record<string, string>> = {
+  InsufficientCapacity:
+    'Sizes: cinnabar sku list. Many or large ones on a small machine: cinnabar up --miniature 16',
+  PortInUse: 'Leave --port out, and a free one is chosen',
+};
+
 const REMEDIES: Partial<Record<ExitName, string>> = {
   denied: 'The token is read from the data folder: is --home the folder that `cinnabar up` uses?',
   notFound: 'See what there is: cinnabar list',
   conflict: 'See what is running: cinnabar operations',
-  refused: 'Sizes and policies: cinnabar sku list, cinnabar create --help',
+  refused: 'What can be said here: cinnabar sku list, and the command with --help',
 };
 
 /** An ARM error as the user reads it. The message says what to do where the server knows. */
@@ -29,9 +36,15 @@ export function refusal(answer: HttpAnswer, method: string, pathAndQuery: string
   const error =
     typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
   if (typeof error === 'object' && error !== null && 'code' in error && 'message' in error) {
+    const code = String(error.code);
+    const message = String(error.message);
+    if (code === 'ResourceNotFound' && message.startsWith('There is no operation')) {
+      return new CliError('notFound', code, message, 'See what there is: cinnabar operations');
+    }
     // ARM's own wording names groups and providers, which the command line never shows.
-    const cache = /\/redisEnterprise\/([^/?]+)(?:\?|$)/.exec(pathAndQuery)?.[1];
-    if (answer.status === 404 && error.code === 'ResourceNotFound' && cache !== undefined) {
+    const cache = /\/redisEnterprise\/([^/?]+)(?:[/?]|$)/.exec(pathAndQuery)?.[1];
+    const ofCache = /redisEnterprise\/[^/']+'/.test(message);
+    if (code === 'ResourceNotFound' && cache !== undefined && ofCache) {
       return new CliError(
         'notFound',
         'no-such-cache',
@@ -39,7 +52,7 @@ export function refusal(answer: HttpAnswer, method: string, pathAndQuery: string
         'See what there is: cinnabar list',
       );
     }
-    return new CliError(exit, String(error.code), String(error.message), REMEDIES[exit] ?? '');
+    return new CliError(exit, code, message, REMEDIES_OF[code] ?? REMEDIES[exit] ?? '');
   }
   return new CliError(
     exit,

@@ -65,8 +65,8 @@ function print({ output }: Context, certificate: CertificateInfo): void {
   if (output.json) output.data(certificate);
   else {
     output.pairs([
-      ['Subject', certificate.subject],
-      ['Issuer', certificate.issuer],
+      ['Subject', certificate.subject.replaceAll('\n', ', ')],
+      ['Issuer', certificate.issuer.replaceAll('\n', ', ')],
       ['Names', certificate.names.join(', ')],
       ['Expires', certificate.expiresAt],
       ['Generation', `${certificate.generation} (${certificate.origin})`],

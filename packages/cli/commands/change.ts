@@ -23,6 +23,7 @@ import { showCache } from './show.ts';
 /** A week, as the API allows. */
 const MOST_IDLE_MINUTES = 10_080;
 const LAST_HOUR = 23;
+const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
 /** As the API allows. */
 const MOST_REPLICAS = 4;
 
@@ -105,23 +106,25 @@ async function update(context: Context, name: string, flags: UpdateFlags): Promi
   }
   const api = context.api();
   const wait = waitOptions(flags);
-  if (cluster !== null) {
-    const version = windowsOf(flags) === null ? API_VERSION : WINDOWS_VERSION;
-    const accepted = await api.patchCluster(name, cluster, version);
-    await waitFor(
-      api,
-      context.output,
-      accepted.operation,
-      database === null ? wait : { ...wait, wait: true },
-    );
-  }
-  if (database !== null) {
-    const accepted = await api.patchDatabase(
-      name,
-      database,
-      flags.notify === undefined ? API_VERSION : NOTIFY_VERSION,
-    );
-    await waitFor(api, context.output, accepted.operation, wait);
+  const ofCluster = async () =>
+    api.patchCluster(name, cluster, windowsOf(flags) === null ? API_VERSION : WINDOWS_VERSION);
+  const ofDatabase = async () =>
+    api.patchDatabase(name, database, flags.notify === undefined ? API_VERSION : NOTIFY_VERSION);
+  // Two resources, two answers. What is refused more often, and undone more easily, comes first: then
+  // a mistake has changed nothing. But replicas need high availability to be on.
+  const changes = [
+    ...(database === null ? [] : [ofDatabase]),
+    ...(cluster === null ? [] : [ofCluster]),
+  ];
+  if (flags.ha !== undefined) changes.reverse();
+  for (const [i, change] of changes.entries()) {
+    const accepted = await change().catch((error: unknown) => {
+      if (i === 0 || !(error instanceof CliError)) throw error;
+      const half = `${error.message} What else was asked for is done.`;
+      throw new CliError(error.exit, error.code, half, error.remedy);
+    });
+    const last = i === changes.length - 1;
+    await waitFor(api, context.output, accepted.operation, last ? wait : { ...wait, wait: true });
   }
   if (wait.wait) await showCache(context, await api.cache(name));
 }
@@ -150,6 +153,14 @@ function windowsOf(flags: UpdateFlags): readonly string[] | null {
 function windowFrom(text: string): Record<string, unknown> {
   const [day = '', hour, hours] = text.trim().split(/\s+/);
   const dayOfWeek = day.slice(0, 1).toUpperCase() + day.slice(1).toLowerCase();
+  if (!DAYS.includes(dayOfWeek)) {
+    throw new CliError(
+      'usage',
+      'bad-option',
+      `--window: '${day}' is not a day of the week.`,
+      "For example: --window 'Sunday 2 9'   (day, hour in UTC, hours)",
+    );
+  }
   const startHourUtc = whole('--window', hour ?? '', 0, LAST_HOUR);
   const duration = `PT${whole('--window', hours ?? '', 1, LAST_HOUR + 1)}H`;
   return { type: 'Weekly', startHourUtc, duration, schedule: { dayOfWeek } };

@@ -12,9 +12,10 @@ import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { found } from './found.ts';
 import { openControlLog } from './log.ts';
-import { makeQuickstart, tellHowToConnect, typed } from './quickstart.ts';
+import { makeQuickstart, tellHowToConnect } from './quickstart.ts';
 import type { Rendered } from './render.ts';
 import { render } from './render.ts';
+import { typed } from './typed.ts';
 
 /** Set for the parent in the background. */
 export const INNER = 'CINNABAR_DETACHED_PARENT';
@@ -81,7 +82,7 @@ export async function goesOn(context: Context, wanted: readonly string[]): Promi
       `Stop it first: ${typed(context)} down   (clients wait meanwhile)`,
     );
   }
-  context.output.note(`Runs in the background already. Stop it: ${typed(context)} down`);
+  context.output.note(`Cinnabar runs already. Stop it: ${typed(context)} down`);
   await found(context);
 }
 

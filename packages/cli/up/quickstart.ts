@@ -15,6 +15,7 @@ import { connectionString } from '../output/connection.ts';
 import { Steps } from '../output/steps.ts';
 import { plural } from '../output/text.ts';
 import { tellProblems } from './found.ts';
+import { typed } from './typed.ts';
 
 export const QUICKSTART = 'quickstart';
 
@@ -82,13 +83,6 @@ export async function quickstart(context: Context, ready: Ready): Promise<void> 
   ]);
   output.line();
   output.note('Ctrl-C stops it.');
-}
-
-/** What to type again: in a checkout, where npm or npx started this, the command is not on PATH. */
-export function typed(context: Context): string {
-  return ['start', 'npx'].includes(context.env['npm_lifecycle_event'] ?? '')
-    ? 'npx cinnabar'
-    : 'cinnabar';
 }
 
 export function tellHowToConnect(context: Context): void {
