@@ -163,7 +163,7 @@ test('the first minute', async (t) => {
     assert.match(day.err, /'Someday' is not a day of the week/);
     // Refused for one half: the other is not done either.
     const half = await rig.run('update', 'jobs', '--sku', 'Balanced_B1', '--policy', 'OSSCluster');
-    assert.equal(half.code, EXIT.refused, half.err);
+    assert.equal(half.code, EXIT.unsupported, half.err);
     const still = await rig.json<{ cluster: { sku: { name: string } } }>('show', 'jobs');
     assert.equal(still.cluster.sku.name, 'Balanced_B0');
     const changed = await rig.run(
