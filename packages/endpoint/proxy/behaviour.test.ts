@@ -380,6 +380,16 @@ async function waits(t: TestContext, { shards, views }: TestShards, workers: num
     '-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n',
     ':0\r\n',
   ]);
+  // An engine that is made a replica sends away who waits there.
+  const interrupted = a.ask('WAIT', '1', '10000');
+  await eventually('the engine has sent it away', async () => {
+    const list = String(await shards[0]?.primary.link.command(['CLIENT', 'LIST'], ENGINE_MS));
+    const id = /^id=(\d+) .* cmd=wait /m.exec(list)?.[1];
+    if (id === undefined) return false;
+    const unblock = ['CLIENT', 'UNBLOCK', id, 'ERROR'];
+    return Number(await shards[0]?.primary.link.command(unblock, ENGINE_MS)) === 1;
+  });
+  assert.match(await interrupted, /^-OUTCOMEUNKNOWN .*WAIT/);
   process.kill(pid, 'SIGCONT');
   await a.ask('SET', 'x', '3');
   assert.equal(await a.ask('WAIT', '1', '2000'), ':1\r\n');

@@ -21,6 +21,9 @@ import { textOf } from './route.ts';
 import type { Session } from './session.ts';
 import { STALLED, TAKEN } from './session.ts';
 
+/** As much of an error as tells which it is. */
+const DEMOTED_BYTES = 60;
+
 /** What is asked for: one or two numbers (WAIT n; WAITAOF local n). */
 interface Question {
   readonly name: string;
@@ -178,7 +181,7 @@ function round(lane: Lane): void {
       const again: Question[] = [];
       for (const question of queues.get(lane) ?? []) {
         if (!asked.includes(question)) others.push(question);
-        else if (refused) question.done(reply);
+        else if (refused) question.done(demoted(reply) ? null : reply);
         else if (reaches(reached, question.wanted) || over >= question.until) {
           question.done(reached);
         } else again.push(question);
@@ -188,6 +191,12 @@ function round(lane: Lane): void {
     },
     onLost: () => undefined,
   });
+}
+
+/** The engine became a replica in the meantime: whether the writes have arrived, nobody can say there. */
+function demoted(reply: Buffer): boolean {
+  const line = reply.toString('latin1', 0, DEMOTED_BYTES);
+  return /^-(?:UNBLOCKED|MOVED|ERR WAIT(?:AOF)? cannot be used with replica)/.test(line);
 }
 
 function finish(lane: Lane): void {
