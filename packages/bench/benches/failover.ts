@@ -186,7 +186,7 @@ async function measureRivals(
 ): Promise<Record<string, Outcome>> {
   const outcomes: Record<string, Outcome> = {};
   for (const start of [sentinelRival, clusterRival]) {
-    const folder = await workFolder();
+    const folder = await workFolder(true);
     let rival: Rival | null = null;
     try {
       rival = await start(server, folder.dir);

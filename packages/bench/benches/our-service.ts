@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, statfs } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { ApiClient } from '../../cli/api/client.ts';
 import { waitFor } from '../../cli/api/operations.ts';
@@ -28,6 +28,7 @@ import { engineCacheDir } from '../../engine/index.ts';
 import { POLL_MS } from '../limits.ts';
 import { Asker, type Target } from '../load/asker.ts';
 import { exitOf, type ProcessRef, requireRef, signal, until } from '../processes.ts';
+import { memoryFolder } from '../rivals/launch.ts';
 
 const CONTROL_PROGRAM = path.join(import.meta.dirname, '../../control/boot/run.ts');
 /**
@@ -55,13 +56,10 @@ export interface ServiceOptions {
   readonly workers?: 'one-a-core';
 }
 
-const MEMORY_FOLDER = '/dev/shm';
-const TMPFS = 0x01021994;
-
 /** Of sockets and the like: in memory, as the one that the system gives to a user or a unit. */
 async function runFolder(home: string): Promise<string> {
-  const inMemory = await statfs(MEMORY_FOLDER).catch(() => null);
-  if (inMemory?.type === TMPFS) return mkdtemp(`${MEMORY_FOLDER}/cb-r-`);
+  const inMemory = await memoryFolder();
+  if (inMemory !== null) return mkdtemp(`${inMemory}/cb-r-`);
   const below = path.join(home, 'r');
   await mkdir(below, { mode: 0o700 });
   return below;

@@ -61,7 +61,7 @@ export const scale: Bench = {
     const ours = await measureOurs(context, plan);
     const peers: Record<string, ScaleFigures> = {};
     if (!context.quick && tools.cli !== null) {
-      const folder = await workFolder();
+      const folder = await workFolder(true);
       context.defer(folder.remove);
       peers['rebalance'] = await rebalanced({
         server,
