@@ -28,11 +28,46 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     file: 'packages/endpoint/proxy/wait.ts',
     edits: [
       {
-        find: 'if (lanes.length === 0) return unwritten(call);',
-        replace: 'if (lanes.length >= 0) return unwritten(call);',
+        find: 'if (lanes.length === 0) return unwritten(call, numbers[0] ?? 0);',
+        replace: 'if (lanes.length >= 0) return unwritten(call, numbers[0] ?? 0);',
       },
     ],
     caughtBy: ['wait'],
+  },
+  {
+    name: 'handshake-of-the-dead',
+    mistake: 'what the library still keeps in its queue will be answered on the next connection',
+    file: 'packages/client/adapters/ioredis-link.ts',
+    edits: [
+      {
+        find: 'if (socket !== undefined) adopt(socket, false);',
+        replace: 'if (socket !== undefined) adopt(socket, redis.commandQueue.length > 0);',
+      },
+      {
+        find: 'if (quiet) for (const sent of wire.reset()) answered(sent, performance.now());',
+        replace: '',
+      },
+    ],
+    caughtBy: ['handshake'],
+  },
+  {
+    name: 'stop-needs-its-record',
+    mistake: 'what is being deleted is there until the stop has seen it',
+    file: 'packages/control/databases/stop.ts',
+    edits: [
+      {
+        find: 'if (database === null) return { saved, notes };',
+        replace: "if (database === null) throw new Error('gone');",
+      },
+    ],
+    caughtBy: ['storm'],
+  },
+  {
+    name: 'stop-forgets-the-living',
+    mistake: 'after a stop nothing of a shard is alive: what was not saved starts empty',
+    file: 'packages/control/plan/shard.ts',
+    edits: [{ find: '  if (stoppedUnsaved(shard) && leftByStop(context)) return;\n', replace: '' }],
+    caughtBy: ['storm'],
   },
   {
     name: 'scanner-goes-on-lost',

@@ -47,6 +47,10 @@ export const CHECKS = {
     '--steps',
     '2500',
   ],
+  storm: [
+    'packages/control/simulation/main.ts',
+    ...['--focus', 'storm', '--seed', '5000', '--runs', '60', '--steps', '4000'],
+  ],
   databases: ['--test', 'packages/control/databases/databases.test.ts'],
   lease: ['--test', 'packages/control/databases/lease.test.ts'],
   epoch: [
@@ -64,6 +68,10 @@ export const CHECKS = {
     'packages/endpoint/proxy/behaviour.test.ts',
   ],
   kit: ['--test', 'packages/bench/fuzz/fuzz.test.ts'],
+  handshake: [
+    ...['--test', '--test-name-pattern', 'die in their handshake'],
+    'packages/client/lanes/faults.test.ts',
+  ],
   fence: ['--test', 'packages/engine/process.test.ts'],
   verdict: ['--test', 'packages/bench/load/verdict.test.ts'],
   faults: ['--test', 'packages/faults/faults.test.ts'],

@@ -287,6 +287,7 @@ function planDown(context: ShardContext): void {
       return planOlderCopy(context);
     }
   }
+  if (stoppedUnsaved(shard) && leftByStop(context)) return;
   const primary = members.find((i) => i.id === shard.primary);
   if (primary === undefined) return wait('no-primary-recorded', null);
   if (primary.phase !== 'running') {
@@ -319,6 +320,26 @@ function planDown(context: ShardContext): void {
     return;
   }
   act({ kind: 'crown', shard: shard.index, instance: primary.id });
+}
+
+/** By an orderly stop that could not write its data to a file. */
+export function stoppedUnsaved({ phase, reason, saved }: ShardRecord): boolean {
+  return phase === 'down' && reason.code === 'stopped' && saved === null;
+}
+
+/**
+ * A stop had nothing to save of this shard, its primary had just died, and was broken off itself: a
+ * whole copy may live on that nobody has ended. True: it serves, or its answer is waited for.
+ */
+function leftByStop(context: ShardContext): boolean {
+  const { shard, act, wait } = context;
+  const { best, soon, reasons } = survivors(context);
+  if (best !== null) act({ kind: 'promote', shard: shard.index, instance: best.id });
+  else if (soon.length > 0) {
+    const asked = soon.map((i) => i.id);
+    wait(reasons[0] ?? 'no-candidate', WAIT_POLL_MS, asked);
+  }
+  return best !== null || soon.length > 0;
 }
 
 /**

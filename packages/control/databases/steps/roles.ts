@@ -3,7 +3,7 @@
  * that comes after this one asks the same engine again and never a second one (engine rule 3).
  */
 import type { EngineFacts } from '../../../engine/contract.ts';
-import { NEVER_SERVED } from '../../plan/shard.ts';
+import { NEVER_SERVED, stoppedUnsaved } from '../../plan/shard.ts';
 import type { ShardRecord, StateReason } from '../../store/records.ts';
 import { passing } from '../failpoints.ts';
 import { isClustered } from '../launch.ts';
@@ -25,7 +25,7 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
     store.decide(() => {
       loop.lease();
       const shard = loop.shard(index);
-      if (shard.phase === 'down') noteLoss(loop, shard, id);
+      if (shard.phase === 'down' && !stoppedUnsaved(shard)) noteLoss(loop, shard, id);
       store.putShard({
         ...shard,
         phase: 'promoting',
@@ -93,6 +93,9 @@ function noteLoss(loop: DatabaseLoop, shard: ShardRecord, id: string): void {
 
 function promotionReason(shard: ShardRecord): StateReason {
   if (shard.phase === 'new') return { code: 'electing', message: 'Its first primary takes over.' };
+  if (stoppedUnsaved(shard)) {
+    return { code: 'promoting', message: 'A stop was broken off; a whole copy was still alive.' };
+  }
   if (shard.phase === 'down') {
     return { code: 'promoting-older-copy', message: 'The user let an older copy serve.' };
   }
