@@ -37,6 +37,9 @@ export interface InstanceView {
   readonly announce: { readonly host: string; readonly port: number } | null;
 }
 
+/** Reason of a held shard whose next primary has all that the present one has: a planned switch. */
+export const SWITCHING = 'switching';
+
 export interface ShardView {
   /** Stable over failovers: '<database id>/<shard index>'. */
   readonly id: string;

@@ -10,6 +10,7 @@
 import type { InstanceView, ShardView } from '../control-protocol.ts';
 import { anotherBulk, idleBulk } from './bulk-lanes.ts';
 import { sendElsewhere } from './elsewhere.ts';
+import { handOver } from './handed-over.ts';
 import { Lane, type LaneKind, type LaneState } from './lane.ts';
 import { BulkTurns } from './lane-flow.ts';
 import type { LaneLogin } from './lane-login.ts';
@@ -83,15 +84,15 @@ export class Shard {
   apply(view: ShardView): void {
     const before = this.view.primary?.socket;
     this.view = view;
-    const now = view.primary?.socket;
     const nodes = [view.primary, ...view.replicas].map((each) => each?.node);
     for (const node of this.#turns.keys()) if (!nodes.includes(node)) this.#turns.delete(node);
-    if (before !== now) {
+    if (before !== view.primary?.socket) {
       this.trouble = '';
       const next = view.primary?.node;
       // Loaded scripts are not replicated, and the old primary may come back without them.
       for (const lane of this.lanes) this.world.scripts.forget(lane.node);
       const warm = new Set([...this.groups.values()].flatMap((group) => group.warm));
+      handOver(view, this.lanes);
       for (const lane of this.lanes) if (!warm.has(lane)) this.retire(lane);
       for (const group of this.groups.values()) {
         const used = group.small !== null && group.login.tracking === null;

@@ -14,6 +14,7 @@
  */
 import { encodeCommand } from '../../resp/index.ts';
 import { type Call, type Handler, refuse } from './dispatch.ts';
+import { handedOver } from './handed-over.ts';
 import type { Lane } from './lane.ts';
 import { WAIT_ROUND_MS } from './limits.ts';
 import { integer, splitArray } from './raw-reply.ts';
@@ -21,6 +22,8 @@ import { textOf } from './route.ts';
 import type { Session } from './session.ts';
 import { STALLED, TAKEN } from './session.ts';
 
+/** How often it is looked whether a switch was planned. */
+const LEFT_BEHIND_MS = 5;
 /** As much of an error as tells which it is. */
 const DEMOTED_BYTES = 60;
 
@@ -125,10 +128,7 @@ function answer(name: string, reached: readonly Reached[]): Buffer {
 const queues = new WeakMap<Lane, Question[]>();
 
 function ask(lane: Lane, question: Question): void {
-  if (lane.state !== 'ready') {
-    question.done(null);
-    return;
-  }
+  if (lane.state !== 'ready') return leftBehind(lane, question);
   const queue = queues.get(lane);
   if (queue !== undefined) {
     queue.push(question);
@@ -148,7 +148,7 @@ function ask(lane: Lane, question: Question): void {
     lost?.(reason);
     const left = queues.get(lane) ?? [];
     queues.delete(lane);
-    for (const each of left) each.done(null);
+    for (const each of left) leftBehind(lane, each);
   };
 }
 
@@ -181,7 +181,8 @@ function round(lane: Lane): void {
       const again: Question[] = [];
       for (const question of queues.get(lane) ?? []) {
         if (!asked.includes(question)) others.push(question);
-        else if (refused) question.done(demoted(reply) ? null : reply);
+        else if (refused && demoted(reply)) leftBehind(lane, question);
+        else if (refused) question.done(reply);
         else if (reaches(reached, question.wanted) || over >= question.until) {
           question.done(reached);
         } else again.push(question);
@@ -193,7 +194,19 @@ function round(lane: Lane): void {
   });
 }
 
-/** The engine became a replica in the meantime: whether the writes have arrived, nobody can say there. */
+/**
+ * The engine is no primary any more, and can say nothing about the writes that it was sent. After a
+ * planned switch the answer is known: the replica that took its place had every one of them. That it was
+ * planned may be heard a moment later than what came of it, and not later than the shard goes on.
+ */
+function leftBehind(lane: Lane, question: Question): void {
+  if (handedOver(lane) && question.name === 'wait') return question.done([1]);
+  const heard = handedOver(lane) || lane.shard.obstacle !== 'shard-held';
+  if (heard || performance.now() >= question.until) return question.done(null);
+  setTimeout(() => leftBehind(lane, question), LEFT_BEHIND_MS);
+}
+
+/** It became a replica in the meantime. */
 function demoted(reply: Buffer): boolean {
   const line = reply.toString('latin1', 0, DEMOTED_BYTES);
   return /^-(?:UNBLOCKED|MOVED|ERR WAIT(?:AOF)? cannot be used with replica)/.test(line);

@@ -7,6 +7,7 @@
  * failover of the shard can begin: each wait has a bound, and what goes wrong is not thrown but
  * recorded as the reason why there was no switch.
  */
+import { SWITCHING } from '../../../endpoint/control-protocol.ts';
 import type { EngineLink } from '../../../engine/contract.ts';
 import {
   DRAIN_POLL_MS,
@@ -205,7 +206,7 @@ function decide({ loop, index, from, to }: Switch, pausedAt: number): void {
       phase: 'switching',
       successor: to,
       epoch: shard.epoch + 1,
-      reason: { code: 'switching', message: 'A planned switch: its replica takes over.' },
+      reason: { code: SWITCHING, message: 'A planned switch: its replica takes over.' },
       decidedAt: clock.ticks(),
     });
   });
