@@ -179,11 +179,8 @@ export async function reach(point: Failpoint): Promise<void> {
 /** What the process writes to its standard error when it gets there. */
 export const REACHED = 'failpoint reached:';
 
-/** A step that is no action of a plan, between its two points. */
-export async function passing<T>(
-  step: keyof typeof OTHER_STEPS,
-  work: () => T | Promise<T>,
-): Promise<T> {
+/** A step that is no action of a plan, or follows another without a plan in between; with its two points. */
+export async function passing<T>(step: Step, work: () => T | Promise<T>): Promise<T> {
   await reach(`${step}:before`);
   const result = await work();
   await reach(`${step}:after`);

@@ -9,6 +9,18 @@ import { world } from './testing.ts';
 
 const HEAL_MS = 30_000;
 
+/** The kernel may hold on to the port of a process that was killed for a moment. */
+async function taken(port: number, host: string): Promise<Server> {
+  const server = createServer();
+  await eventually('the port is taken', async () => {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    server.once('error', () => resolve(false));
+    server.listen(port, host, () => resolve(true));
+    return promise;
+  });
+  return server;
+}
+
 test('said by name, no files are moved for a start that must fail, healed when it is free', async (t) => {
   const w = await world(t);
   const id = await w.create();
@@ -18,10 +30,7 @@ test('said by name, no files are moved for a start that must fail, healed when i
   process.kill(replica.process.pid, 'SIGSTOP');
   await w.databases.detach();
   await w.node.kill(replica.process, HEAL_MS);
-  const stranger = await new Promise<Server>((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(replica.busPort, replica.host, () => resolve(server));
-  });
+  const stranger = await taken(replica.busPort, replica.host);
   t.after(() => stranger.close());
   await w.restart();
   const said = () => w.logged().filter((line) => line.includes('port-taken'));

@@ -52,7 +52,9 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
   await Promise.all([order, loop.watch(id).refresh()]);
   loop.times.mark(index, 'promoted');
   // What the plan would say next, without the way there.
-  if (announced !== null && servesNow(loop, id, clustered)) await crown(loop, index, id, announced);
+  if (announced !== null && servesNow(loop, id, clustered)) {
+    await passing('crown', () => crown(loop, index, id, announced));
+  }
 }
 
 function servesNow(loop: DatabaseLoop, id: string, clustered: boolean): boolean {
