@@ -51,18 +51,6 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     caughtBy: ['handshake'],
   },
   {
-    name: 'stop-needs-its-record',
-    mistake: 'what is being deleted is there until the stop has seen it',
-    file: 'packages/control/databases/stop.ts',
-    edits: [
-      {
-        find: 'if (database === null) return { saved, notes };',
-        replace: "if (database === null) throw new Error('gone');",
-      },
-    ],
-    caughtBy: ['storm'],
-  },
-  {
     name: 'stop-forgets-the-living',
     mistake: 'after a stop nothing of a shard is alive: what was not saved starts empty',
     file: 'packages/control/plan/shard.ts',
