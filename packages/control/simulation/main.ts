@@ -37,9 +37,10 @@ for (let run = 0; wanted === null ? run < Number(values.runs) : faults < wanted;
   slots += result.slotsMoved;
   stops += result.stops;
   switches += result.switches;
-  if (values.verbose || result.error !== null) console.log(result.timeline.join('\n'));
+  if (values.verbose && result.error === null) console.log(result.timeline.join('\n'));
   if (result.error !== null) {
-    console.log(`seed ${result.seed} failed at step ${result.steps}: ${result.error}`);
+    console.error(result.timeline.join('\n'));
+    console.error(`seed ${result.seed} failed at step ${result.steps}: ${result.error}`);
     process.exit(1);
   }
 }
