@@ -54,7 +54,9 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     name: 'stop-forgets-the-living',
     mistake: 'after a stop nothing of a shard is alive: what was not saved starts empty',
     file: 'packages/control/plan/shard.ts',
-    edits: [{ find: '  if (stoppedUnsaved(shard) && leftByStop(context)) return;\n', replace: '' }],
+    edits: [
+      { find: '    if (stoppedUnsaved(shard) && leftByStop(context)) return;\n', replace: '' },
+    ],
     caughtBy: ['storm'],
   },
   {

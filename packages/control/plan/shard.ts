@@ -287,12 +287,12 @@ function planDown(context: ShardContext): void {
       return planOlderCopy(context);
     }
   }
-  if (stoppedUnsaved(shard) && leftByStop(context)) return;
   const primary = members.find((i) => i.id === shard.primary);
   if (primary === undefined) return wait('no-primary-recorded', null);
   if (primary.phase !== 'running') {
     // It would claim slots that the other end may own by now, and be believed.
     if (inMove(view, shard)) return wait('move-not-settled');
+    if (stoppedUnsaved(shard) && leftByStop(context)) return;
     startWhenDue(context, primary, 'cold');
     return wait('cold-start');
   }
