@@ -3,15 +3,14 @@
  * resident memory of the endpoint's worker for each, engine connections behind them, and how many
  * new TLS connections a second it takes, beside HAProxy.
  */
-import { type ChildProcess, fork } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { interleave } from '../harness/pairs.ts';
 import type { Bench, BenchContext, Measured } from '../harness/result.ts';
-import { MIN_PAIRS, WANTED_FILES } from '../limits.ts';
+import { MIN_PAIRS } from '../limits.ts';
 import { Asker, type Target } from '../load/asker.ts';
-import { endProcess, inspectProcess, requireRef, run } from '../processes.ts';
-import type { FromHolder, ToHolder } from './connection-holder.ts';
+import { inspectProcess, requireRef } from '../processes.ts';
 import { setStage } from './endpoint.ts';
+import { Holder, raiseFileLimit } from './holder.ts';
 import { ACCESS_KEY } from './key.ts';
 
 const EACH_KIND = 5_000;
@@ -24,44 +23,10 @@ const KB = 1024;
 
 /** As many as the hard limit of open files allows; the soft one is raised. */
 async function affordable(say: (line: string) => void): Promise<number> {
-  const limits = await run('prlimit', ['--nofile', '--noheadings', '--output=HARD', '--raw']);
-  const hard = limits.trim() === 'unlimited' ? WANTED_FILES : Number(limits.trim());
-  const soft = Math.min(hard, WANTED_FILES);
-  await run('prlimit', ['--pid', String(process.pid), `--nofile=${soft}:`]);
+  const { soft, hard } = await raiseFileLimit();
   const each = Math.min(EACH_KIND, Math.floor((soft - SPARE_FILES) / 2));
   if (each < EACH_KIND) say(`the hard limit of ${hard} open files allows ${2 * each} connections`);
   return each;
-}
-
-/** A process that holds connections: its memory is not the endpoint's. */
-class Holder {
-  private readonly child: ChildProcess;
-  constructor(context: BenchContext) {
-    this.child = fork(new URL('./connection-holder.ts', import.meta.url), {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    });
-    context.defer(() => this.end());
-  }
-
-  ask(message: ToHolder): Promise<FromHolder> {
-    return new Promise((resolve, reject) => {
-      const ended = (): void => reject(new Error('the process that holds connections ended'));
-      this.child.once('exit', ended);
-      this.child.once('message', (answer) => {
-        this.child.off('exit', ended);
-        const said = answer as FromHolder;
-        if (said.error === undefined) resolve(said);
-        else reject(new Error(said.error));
-      });
-      this.child.send(message);
-    });
-  }
-
-  async end(): Promise<void> {
-    if (this.child.exitCode === null && this.child.pid !== undefined) {
-      await endProcess(requireRef(this.child.pid));
-    }
-  }
 }
 
 function residentBytes(pids: readonly number[]): number {

@@ -2,13 +2,11 @@
  * The connections that a SKU promises, opened for real: 15,000 on a managed Balanced_B0, all logged in
  * and answered, without TLS and with it; and the next one, which is refused with a reason.
  */
-import { type ChildProcess, fork } from 'node:child_process';
 import type { Bench, BenchContext, Measured } from '../harness/result.ts';
-import { MIN_PAIRS, WANTED_FILES } from '../limits.ts';
+import { MIN_PAIRS } from '../limits.ts';
 import { Asker, type Target } from '../load/asker.ts';
-import { endProcess, requireRef, run } from '../processes.ts';
 import { rivalEngine } from '../rivals/programs.ts';
-import type { FromHolder, ToHolder } from './connection-holder.ts';
+import { Holder, raiseFileLimit } from './holder.ts';
 import { OurService } from './our-service.ts';
 
 const SKU = 'Balanced_B0';
@@ -23,10 +21,7 @@ export const skuConnections: Bench = {
   async run(context): Promise<Measured[]> {
     const { build } = await rivalEngine('valkey-9');
     context.engine(`${build.name} ${build.version}`);
-    // Each end of a connection is an open file: of the holder here, of the worker there.
-    const hard = await run('prlimit', ['--nofile', '--noheadings', '--output=HARD', '--raw']);
-    const files = hard.trim() === 'unlimited' ? WANTED_FILES : hard.trim();
-    await run('prlimit', ['--pid', String(process.pid), `--nofile=${files}:`]);
+    await raiseFileLimit();
     const service = await OurService.make();
     context.defer(() => service.destroy());
     await service.start();
@@ -47,15 +42,16 @@ async function fill(
 ): Promise<Measured[]> {
   const kind = tls ? 'tls' : 'plain';
   const { cache } = await service.create(kind, { sku: SKU, plaintext: !tls });
-  const child = fork(new URL('./connection-holder.ts', import.meta.url), {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  });
+  const holder = new Holder(context);
   try {
     const began = performance.now();
-    const { open, error } = await ask(child, { target: cache.target, open: wanted });
+    // What could not be opened shows in how many are held.
+    await holder
+      .ask({ target: cache.target, open: wanted })
+      .catch((error: unknown) => context.say(String(error)));
     const seconds = (performance.now() - began) / 1000;
-    context.say(`${open} ${kind} connections after ${seconds.toFixed(1)} s${error ?? ''}`);
-    const alive = await ask(child, { check: true });
+    const alive = await holder.ask({ check: true });
+    context.say(`${alive.open} ${kind} connections after ${seconds.toFixed(1)} s`);
     const held: Measured = {
       metric: `${kind}_held`,
       unit: 'connections',
@@ -76,17 +72,9 @@ async function fill(
       },
     ];
   } finally {
-    if (child.pid !== undefined) await endProcess(requireRef(child.pid));
+    await holder.end();
     await service.remove(kind);
   }
-}
-
-function ask(child: ChildProcess, message: ToHolder): Promise<FromHolder> {
-  return new Promise((resolve, reject) => {
-    child.once('exit', () => reject(new Error('the process that holds connections ended')));
-    child.once('message', (answer) => resolve(answer as FromHolder));
-    child.send(message);
-  });
 }
 
 async function oneMore(target: Target): Promise<string> {

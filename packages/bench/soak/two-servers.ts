@@ -5,7 +5,7 @@
 import { digestOf } from '../data/digest.ts';
 import { loadDataset } from '../data/load.ts';
 import { Asker } from '../load/asker.ts';
-import { startEngine } from '../rivals/engine.ts';
+import { type PlainEngine, startEngine } from '../rivals/engine.ts';
 import { workFolder } from '../rivals/launch.ts';
 import { rivalEngine } from '../rivals/programs.ts';
 
@@ -13,8 +13,8 @@ import { rivalEngine } from '../rivals/programs.ts';
 export async function twoServers(bytes: number, seed: number): Promise<string> {
   const folder = await workFolder();
   const began = performance.now();
+  const sides: PlainEngine[] = [];
   try {
-    const sides = [];
     for (const name of ['valkey-9', 'redis-7'] as const) {
       const { server } = await rivalEngine(name);
       sides.push(await startEngine(server, { dir: folder.dir, name }));
@@ -36,13 +36,13 @@ export async function twoServers(bytes: number, seed: number): Promise<string> {
     await asker.ask('DEL', 'one more');
     await mustBe(true, 'that key taken away again');
     asker.close();
-    for (const side of sides) await side.stop();
     const seconds = Math.round((performance.now() - began) / 1_000);
     return (
       `${loaded.keys} keys, ${loaded.payload} bytes of values from seed ${seed}, in Valkey 9 and in Redis 7: ` +
       `digests equal (${digest.value.slice(0, 16)}…), different with one empty key more, equal without it; ${seconds} s`
     );
   } finally {
+    for (const side of sides) await side.stop();
     await folder.remove();
   }
 }
