@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { receivedInPieces, sent, text } from '../testing/wire.ts';
 import type { ReplyInto } from './diversion.ts';
 import { type Sent, Wire } from './wire.ts';
 
@@ -20,13 +21,6 @@ class Collected implements ReplyInto {
   }
 }
 
-function sent(into: ReplyInto | undefined): Sent {
-  const times = { queuedAt: 0, writtenAt: 0, headAt: 0, firstByteAt: 0 };
-  return { name: 'get', key: 'k', bytesOut: 1, bytesIn: 0, announced: 0, ...times, into };
-}
-
-const text = (payload: Uint8Array): Buffer =>
-  Buffer.concat([Buffer.from(`$${payload.length}\r\n`), payload, Buffer.from('\r\n')]);
 const payload = fc.uint8Array({ maxLength: 200 });
 /** A reply as on the wire, and its payload where it is one string. */
 const reply = fc.oneof(
@@ -53,16 +47,8 @@ test('what is diverted arrives in its place, the rest reaches the library, howev
         });
         const places = replies.map(([, wanted]) => (wanted ? new Collected() : undefined));
         for (const place of places) wire.sent(sent(place), 1);
-        const heard: Buffer[] = [];
         const stream = Buffer.concat(replies.map(([r]) => r.bytes));
-        for (let at = 0, i = 0; at < stream.length; i += 1) {
-          const step = cuts[i % cuts.length] as number;
-          // The socket may use its memory again: nothing may be kept.
-          const chunk = Buffer.from(stream.subarray(at, at + step));
-          wire.received(chunk, (piece) => heard.push(Buffer.from(piece)));
-          chunk.fill(0x21);
-          at += step;
-        }
+        const heard = receivedInPieces(wire, stream, cuts);
         const expected = replies.map(([r, wanted]) =>
           wanted && r.string !== undefined ? Buffer.from('$0\r\n\r\n') : r.bytes,
         );

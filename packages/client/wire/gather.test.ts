@@ -2,19 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { GATHER_BYTES_MIN } from '../limits.ts';
+import { receivedInPieces, sent, text } from '../testing/wire.ts';
 import { type Sent, Wire } from './wire.ts';
-
-function sent(into?: Sent['into']): Sent {
-  const times = { queuedAt: 0, writtenAt: 0, headAt: 0, firstByteAt: 0 };
-  return { name: 'get', key: 'k', bytesOut: 1, bytesIn: 0, announced: 0, ...times, into };
-}
 
 const large = fc
   .integer({ min: GATHER_BYTES_MIN - 40, max: GATHER_BYTES_MIN + 100_000 })
   .map((length) => Buffer.alloc(length, 'abcdefg\r\n$9'));
 const small = fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes));
-const text = (payload: Buffer): Buffer =>
-  Buffer.concat([Buffer.from(`$${payload.length}\r\n`), payload, Buffer.from('\r\n')]);
 const reply = fc.oneof(
   { weight: 3, arbitrary: large.map(text) },
   { weight: 3, arbitrary: small.map(text) },
@@ -41,15 +35,7 @@ test('every byte reaches the library in order, a large string in one piece, howe
         const place = { begin() {}, write() {}, end() {} };
         if (diverted) wire.sent(sent(place), 1);
         const stream = Buffer.concat(replies);
-        const heard: Buffer[] = [];
-        for (let at = 0, i = 0; at < stream.length; i += 1) {
-          const step = cuts[i % cuts.length] as number;
-          const chunk = Buffer.from(stream.subarray(at, at + step));
-          // A piece that is not the chunk's may be kept: it must not change when the socket's memory does.
-          wire.received(chunk, (piece) => heard.push(Buffer.from(piece)));
-          chunk.fill(0);
-          at += step;
-        }
+        const heard = receivedInPieces(wire, stream, cuts);
         assert.ok(Buffer.concat(heard).equals(stream));
         assert.deepEqual(
           sizes,
