@@ -49,33 +49,30 @@ export async function send(
     ...(secure && target.ca !== null ? { ca: target.ca } : {}),
   };
   const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
-  const call = (secure ? process.getBuiltinModule('node:https').request : httpRequest)(
-    url,
-    options,
-    (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on('data', (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > MAX_ANSWER_BYTES) call.destroy(new Error('the answer is too large'));
-        else chunks.push(chunk);
-      });
-      response.on('error', reject);
-      response.on('end', () => {
-        const answer = Buffer.concat(chunks).toString('utf8');
-        const plain: Record<string, string> = {};
-        for (const [name, value] of Object.entries(response.headers)) {
-          if (value !== undefined) plain[name] = Array.isArray(value) ? value.join(', ') : value;
-        }
-        try {
-          const parsed: unknown = answer.trim() === '' ? null : JSON.parse(answer);
-          resolve({ status: response.statusCode ?? 0, headers: plain, body: parsed });
-        } catch {
-          reject(new Error(`the answer is not JSON (HTTP ${response.statusCode})`));
-        }
-      });
-    },
-  );
+  const request = secure ? process.getBuiltinModule('node:https').request : httpRequest;
+  const call = request(url, options, (response) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    response.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > MAX_ANSWER_BYTES) call.destroy(new Error('the answer is too large'));
+      else chunks.push(chunk);
+    });
+    response.on('error', reject);
+    response.on('end', () => {
+      const answer = Buffer.concat(chunks).toString('utf8');
+      const plain: Record<string, string> = {};
+      for (const [name, value] of Object.entries(response.headers)) {
+        if (value !== undefined) plain[name] = Array.isArray(value) ? value.join(', ') : value;
+      }
+      try {
+        const parsed: unknown = answer.trim() === '' ? null : JSON.parse(answer);
+        resolve({ status: response.statusCode ?? 0, headers: plain, body: parsed });
+      } catch {
+        reject(new Error(`the answer is not JSON (HTTP ${response.statusCode})`));
+      }
+    });
+  });
   call.on('timeout', () =>
     call.destroy(new Error(`no answer in ${REQUEST_TIMEOUT_MS / 1000} seconds`)),
   );

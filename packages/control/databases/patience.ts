@@ -1,7 +1,8 @@
 /**
  * How soon a wait is looked at again. A moment that is nearly over is polled each millisecond; one
  * that lasts would cost a whole core that way, and the engines' time too. So the interval grows with
- * how long the wait has lasted already; the first look, where clients wait for it, is at once: whatever ends it is seen late by an eighth of that at most.
+ * how long the wait has lasted already: whatever ends it is seen late by an eighth of that at most. The
+ * first look, where clients wait for it, is at once.
  */
 import { WAIT_POLL_MS } from '../plan/limits.ts';
 import type { Wait } from '../plan/model.ts';

@@ -5,7 +5,6 @@
  * loses nothing, does nothing twice and shows no error; after the kill everything that was known to be
  * on a replica is done.
  */
-
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FlowProducer, type Job, Queue, QueueEvents, Worker } from 'bullmq';
