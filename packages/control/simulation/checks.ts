@@ -49,6 +49,8 @@ export class Checks {
   switches = 0;
   /** By engine that hands over: its successor's decision, while one control process sees it through. */
   readonly #handing = new Map<string, { readonly decidedAt: number }>();
+  /** Standalone engines that were told to take over in a switch. */
+  readonly #toldAlone = new Set<string>();
   #excusing = false;
   #steps = 0;
   readonly #shards = new Map<string, number>();
@@ -194,7 +196,7 @@ export class Checks {
     const now = this.#world.clock.ticks();
     const seen: SimEngine[] = [];
     for (const engine of this.#world.running()) {
-      if (engine.role !== 'primary' || !engine.accepts(now)) continue;
+      if (engine.role !== 'primary' || !engine.accepts(now) || this.#isNobodys(engine)) continue;
       const other = seen.find(
         (e) =>
           e.group === engine.group &&
@@ -206,6 +208,21 @@ export class Checks {
       }
       seen.push(engine);
     }
+  }
+
+  /**
+   * Standalone engines know no epochs. When the control process dies between telling the successor
+   * and telling the old primary, that one's pause ends, and the switch is undone later: until then the
+   * successor is a primary too, and nobody's. Clients come through the endpoint only, which sends it
+   * nothing before the switch is recorded as done (`written` looks at that).
+   */
+  #isNobodys(engine: SimEngine): boolean {
+    return this.#toldAlone.has(engine.id) && this.#shardRecordOf(engine)?.primary !== engine.id;
+  }
+
+  #shardRecordOf(engine: SimEngine): ShardRecord | null {
+    const instance = this.#store().instance(engine.id);
+    return instance && this.#store().shard(instance.databaseId, instance.shard);
   }
 
   /** Never slots for a shard that lacks the functions of the one they come from. */
@@ -262,8 +279,7 @@ export class Checks {
 
   /** Never TAKEOVER without a committed decision, nor beside a primary that may still speak. */
   takingOver(engine: SimEngine): void {
-    const instance = this.#store().instance(engine.id);
-    const shard = instance && this.#store().shard(instance.databaseId, instance.shard);
+    const shard = this.#shardRecordOf(engine);
     const decided = shard?.phase === 'promoting' || shard?.phase === 'switching';
     if (!decided || shard.successor !== engine.id) {
       throw new Broken(`${engine.id} was told to take over without a committed decision`);
@@ -292,6 +308,7 @@ export class Checks {
       throw new Broken(`${engine.id} was told to take over without write ${missing}`);
     }
     this.switches++;
+    if (!engine.clustered) this.#toldAlone.add(engine.id);
     this.#handing.set(old.id, { decidedAt: shard.decidedAt });
   }
 
@@ -302,9 +319,11 @@ export class Checks {
 
   /** A client was told that its write is done. */
   written(value: number, engine: SimEngine): void {
+    const shard = this.#shardRecordOf(engine);
+    if (this.#isNobodys(engine)) {
+      throw new Broken(`write ${value} was sent to ${engine.id} before its switch was recorded`);
+    }
     if (!this.#handing.has(engine.id)) return;
-    const instance = this.#store().instance(engine.id);
-    const shard = instance && this.#store().shard(instance.databaseId, instance.shard);
     if (shard?.phase !== 'switching' || shard.primary !== engine.id) {
       this.#handing.delete(engine.id);
       return;
@@ -327,8 +346,7 @@ export class Checks {
 
   /** Never UNPAUSE a master after its successor was named. */
   unpausing(engine: SimEngine): void {
-    const instance = this.#store().instance(engine.id);
-    const shard = instance && this.#store().shard(instance.databaseId, instance.shard);
+    const shard = this.#shardRecordOf(engine);
     const named = shard?.successor ?? shard?.primary ?? engine.id;
     if (engine.role === 'primary' && named !== engine.id) {
       throw new Broken(`${engine.id} was unpaused as primary after ${named} was named`);
