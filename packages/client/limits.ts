@@ -9,6 +9,9 @@ export const LARGE_BYTES = 64 * 1024;
 export const GATHER_BYTES_MIN = 256 * 1024;
 export const GATHER_BYTES_MAX = 512 * 1024 * 1024 + 64;
 
+/** What one connection may bring before the others are looked at. */
+export const TURN_BYTES = 256 * 1024;
+
 /** Small lanes: one is fastest while replies are small (every further socket is one more system call a tick). (option) */
 export const SMALL_LANES_MAX = 4;
 /** Bulk lanes: two large replies at a time already fill what one JavaScript thread can take in. (option) */

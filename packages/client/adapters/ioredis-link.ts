@@ -14,6 +14,7 @@ import { performance } from 'node:perf_hooks';
 import { factsOf, firstKey, keyText, requestBytes } from '../commands/keys.ts';
 import { Call } from '../lanes/call.ts';
 import { coalesceWrites } from '../wire/coalesce.ts';
+import { Pace } from '../wire/pace.ts';
 import { type Sent, Wire } from '../wire/wire.ts';
 import type { IoCommand, IoQueue, IoQueued, IoRedis } from './ioredis-shape.ts';
 
@@ -87,6 +88,7 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
     let quiet = !begun;
     // Before all listeners, the library's among them: some replies are not for it.
     const { emit } = socket;
+    const pace = new Pace(socket);
     const forward = (piece: Buffer): void => void Reflect.apply(emit, socket, ['data', piece]);
     Object.defineProperty(socket, 'emit', {
       configurable: true,
@@ -94,7 +96,9 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
       value: (event: string | symbol, ...args: unknown[]): boolean => {
         if (event !== 'data') return Reflect.apply(emit, socket, [event, ...args]);
         if (quiet) {
-          wire.received(args[0] as Buffer, forward);
+          const chunk = args[0] as Buffer;
+          wire.received(chunk, forward);
+          pace.came(chunk.length);
           return true;
         }
         const heard = Reflect.apply(emit, socket, [event, ...args]);
