@@ -233,6 +233,8 @@ export class Wire<T extends Sent = Sent> {
   }
 
   #tell(): void {
-    for (const item of this.#untold.splice(0)) this.#listener.answered(item, this.#now);
+    const untold = this.#untold;
+    for (let i = 0; i < untold.length; i += 1) this.#listener.answered(untold[i] as T, this.#now);
+    untold.length = 0;
   }
 }
