@@ -65,6 +65,7 @@ export class Databases {
   #targets: { readonly changes: number; readonly of: readonly WatchdogTarget[] } | null = null;
   #lease: { cancel(): void } | null = null;
   #stopped = false;
+  #adopted = false;
 
   constructor(deps: ManagerDeps) {
     this.#deps = deps;
@@ -103,6 +104,7 @@ export class Databases {
       if (adoptEngine(store, found)) adopted++;
       else await node.kill(found.process, FENCE_DEADLINE_MS);
     }
+    this.#adopted = true;
     for (const database of store.databases()) this.wake(database.id);
     this.#publisher.publish();
     this.#heart.start();
@@ -130,8 +132,9 @@ export class Databases {
     }
   }
 
+  /** Nothing turns before what runs is known: a loop would start what is there, and end it first. */
   wake(id: string): void {
-    if (this.#stopped) return;
+    if (this.#stopped || !this.#adopted) return;
     let loop = this.#loops.get(id);
     if (loop === undefined) {
       loop = new DatabaseLoop(

@@ -28,4 +28,8 @@ export const KEPT_SEEDS: readonly (readonly [seed: number, found: string])[] = [
 /** Seeds with many times the trouble. */
 export const KEPT_STORM_SEEDS: readonly (readonly [seed: number, found: string])[] = [
   [5022, 'an orderly stop broke off when a delete ended in the middle of it'],
+  [
+    1800865,
+    'a loop turned before it was known what runs, and ended an engine that was being adopted',
+  ],
 ];

@@ -28,6 +28,8 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
     const load = as === 'cold' ? await coldFile(loop, shard, instance) : 'nothing';
     const database = loop.database();
     const cluster = loop.cluster();
+    const tls = await loop.deps.tls(cluster);
+    refuseUnfit(loop.shard(instance.shard), loop.instance(id), as);
     const process = await node.start(
       launchOf({
         database,
@@ -36,7 +38,7 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
         instance,
         as,
         load,
-        tls: await loop.deps.tls(cluster),
+        tls,
         // Nobody but us gets in before the shard's role is decided and settled.
         users: usersOf(loop, as === 'follow'),
         secrets: loop.secrets(),
@@ -73,7 +75,10 @@ function hadItsTurn(loop: DatabaseLoop, id: string): void {
   loop.deps.store.putDatabase({ ...database, maintenance: { ...maintenance, pending } });
 }
 
-/** What engine rule 30 forbids is checked where it would happen, not only where it is planned. */
+/**
+ * What engine rule 30 forbids is checked where it would happen, not only where it is planned: when the
+ * step begins, and once more with nothing between it and the start.
+ */
 function refuseUnfit(shard: ShardRecord, instance: InstanceRecord, as: StartKind): void {
   const first = as === 'first-primary' || as === 'first-replica';
   if (first && shard.phase !== 'new') {
