@@ -69,6 +69,8 @@ export class World {
       file,
     );
     this.engines.push(engine);
+    // Both ends of a hand-over may have died before it was recorded: whoever starts with them has them.
+    if (engine.role === 'primary') this.noteHandOver(engine, engine.slots);
     return engine;
   }
 
