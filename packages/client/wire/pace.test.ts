@@ -25,7 +25,7 @@ test('a socket that brings much gives way after its share, and all of it comes, 
     if (running) setImmediate(newTurn);
   };
   newTurn();
-  socket.on('data', (chunk) => {
+  socket.on('data', (chunk: Buffer) => {
     pieces.push(chunk);
     turn += chunk.length;
     most = Math.max(most, turn);
