@@ -27,15 +27,15 @@ export class Gather {
 
   /**
    * `chunk` ends in the middle of a reply: `partial` bytes of it, `bytes` in all by its header (0: no
-   * whole header yet). Answers how many bytes at the end it keeps: all of them or none.
+   * whole header yet). Answers whether it keeps these.
    */
-  begin(chunk: Buffer, partial: number, bytes: number): number {
-    if (bytes < GATHER_BYTES_MIN || bytes > GATHER_BYTES_MAX || partial > chunk.length) return 0;
+  begin(chunk: Buffer, partial: number, bytes: number): boolean {
+    if (bytes < GATHER_BYTES_MIN || bytes > GATHER_BYTES_MAX || partial > chunk.length) return false;
     const from = chunk.length - partial;
-    if (chunk[from] !== DOLLAR) return 0;
+    if (chunk[from] !== DOLLAR) return false;
     this.#whole = Buffer.allocUnsafeSlow(bytes);
     this.#filled = chunk.copy(this.#whole, 0, from);
-    return partial;
+    return true;
   }
 
   /** Takes what belongs to the reply from the front of `chunk`; answers how much. */

@@ -193,9 +193,9 @@ export class Wire<T extends Sent = Sent> {
   #passed(chunk: Buffer, forward: (piece: Buffer) => void): void {
     this.#scanner.feed(chunk);
     const { partial } = this.#scanner;
-    const kept = partial > 0 ? this.#gather.begin(chunk, partial, this.#expected) : 0;
-    if (kept === 0) forward(chunk);
-    else if (kept < chunk.length) forward(chunk.subarray(0, chunk.length - kept));
+    const kept = partial > 0 && this.#gather.begin(chunk, partial, this.#expected);
+    if (!kept) forward(chunk);
+    else if (partial < chunk.length) forward(chunk.subarray(0, chunk.length - partial));
   }
 
   /** Answers what follows the reply that is being gathered. */
