@@ -16,7 +16,8 @@ import type { Incarnation, Trouble, Watcher } from './trouble.ts';
 import type { World } from './world.ts';
 
 const FAST_MS = 3;
-const NEVER = new Promise<never>(() => undefined);
+/** Made anew each time: one for all would keep every life that ever waited for it. */
+const never = (): Promise<never> => new Promise(() => undefined);
 
 export class SimNode implements EngineNode {
   readonly id = 'local';
@@ -43,16 +44,16 @@ export class SimNode implements EngineNode {
     const { clock, random } = this.#world;
     const trouble = this.#trouble;
     if (delayMs > 0) await clock.sleep(delayMs);
-    if (this.#life.dead) return NEVER;
+    if (this.#life.dead) return never();
     if (random.chance(trouble.crash)) {
       await endOfTurn();
       this.#watcher.crash();
-      return NEVER;
+      return never();
     }
     if (random.chance(trouble.lostCall)) {
       trouble.faults++;
       await clock.sleep(deadlineMs);
-      if (this.#life.dead) return NEVER;
+      if (this.#life.dead) return never();
       throw new Error(`${what}: no answer within ${deadlineMs} ms`);
     }
     const result = effect();
@@ -60,12 +61,12 @@ export class SimNode implements EngineNode {
     if (random.chance(trouble.crash)) {
       await endOfTurn();
       this.#watcher.crash();
-      return NEVER;
+      return never();
     }
     const lost = random.chance(trouble.lostReply);
     if (lost) trouble.faults++;
     await clock.sleep(lost ? deadlineMs : random.between(0, FAST_MS));
-    if (this.#life.dead) return NEVER;
+    if (this.#life.dead) return never();
     if (lost) throw new Error(`${what}: no answer within ${deadlineMs} ms`);
     return result;
   }
