@@ -30,7 +30,8 @@ export class Gather {
    * whole header yet). Answers whether it keeps these.
    */
   begin(chunk: Buffer, partial: number, bytes: number): boolean {
-    if (bytes < GATHER_BYTES_MIN || bytes > GATHER_BYTES_MAX || partial > chunk.length) return false;
+    if (bytes < GATHER_BYTES_MIN || bytes > GATHER_BYTES_MAX || partial > chunk.length)
+      return false;
     const from = chunk.length - partial;
     if (chunk[from] !== DOLLAR) return false;
     this.#whole = Buffer.allocUnsafeSlow(bytes);
