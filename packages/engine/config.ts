@@ -13,6 +13,7 @@ import { aclFile } from './acl.ts';
 import type { EngineCapabilities } from './capabilities.ts';
 import type { EngineLaunch } from './contract.ts';
 import { EngineError } from './errors.ts';
+import { HUGE_PAGES } from './huge-pages.ts';
 import { nodesConf } from './nodes-conf.ts';
 import { quote } from './quote.ts';
 
@@ -62,6 +63,8 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   'crash-log-enabled': 'yes',
   // The memory test after a crash delays the death, and with it the failover, by seconds.
   'crash-memcheck-enabled': 'no',
+  // It would forbid this process huge pages.
+  'disable-thp': HUGE_PAGES ? 'no' : 'yes',
   'always-show-logo': 'no',
   'proc-title-template': '{title} {config-file}',
   'latency-monitor-threshold': '100',

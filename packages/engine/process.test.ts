@@ -1,17 +1,20 @@
 /** The fence and what it relies on, on real processes in every awkward state. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import type { ProcessRef } from './contract.ts';
 import { EngineError } from './errors.ts';
+import { copiesSmallPages } from './huge-pages.ts';
 import { fence } from './process.ts';
 import { allProcesses, inspectProcess, parseStat, readStat, refOf } from './procfs.ts';
 import { engineRoom, eventually } from './testing.ts';
 
 const MS = 2000;
+const VALUE_BYTES = 1_048_576;
 
 function ref(pid: number | undefined): ProcessRef {
   const found = pid === undefined ? null : refOf(pid);
@@ -178,6 +181,30 @@ test('nothing secret shows in the process list, and nothing of ours is inherited
     (file) => !/^(?:\/dev\/null|pipe:|socket:|anon_inode:|.*engine\.log)/.test(file),
   );
   assert.deepEqual(foreign, []);
+});
+
+test('data lies in huge pages where the kernel has them and copies small ones out of them', async (t) => {
+  const table = [
+    ['4.18.0-553.el8', false],
+    ['5.7.19', false],
+    ['5.8.0-rc1', true],
+    ['5.10.0-28-amd64', true],
+    ['6.1.0', true],
+    ['12', true],
+  ] as const;
+  for (const [kernel, so] of table) assert.equal(copiesSmallPages(kernel), so, kernel);
+
+  const room = await engineRoom(t);
+  const engine = await room.start(await room.launch());
+  const value = Buffer.alloc(VALUE_BYTES, 'x');
+  for (let i = 0; i < 8; i++) await engine.link.command(['SET', `large-${i}`, value], MS);
+  const kernelHasThem = !readFileSync(
+    '/sys/kernel/mm/transparent_hugepage/enabled',
+    'utf8',
+  ).includes('[never]');
+  const rollup = readFileSync(`/proc/${engine.process.pid}/smaps_rollup`, 'utf8');
+  const huge = Number(/^AnonHugePages:\s+(\d+)/m.exec(rollup)?.[1]);
+  assert.equal(huge > 0, kernelHasThem && copiesSmallPages(release()), rollup);
 });
 
 test('a stat line is read right whatever the program calls itself', () => {

@@ -18,6 +18,7 @@ import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessRef } from './contract.ts';
 import { EngineError, reasonOf, systemCode } from './errors.ts';
+import { allocatorEnvironment } from './huge-pages.ts';
 import { KILL_POLL_MS } from './limits.ts';
 import { allProcesses, inspectProcess, readStat, refOf } from './procfs.ts';
 
@@ -71,7 +72,7 @@ export async function startDetached(
 
 /** Only what a server needs: a shell's environment may hold secrets, and /proc shows it for ever. */
 function cleanEnvironment(): Record<string, string> {
-  const kept: Record<string, string> = { LC_ALL: 'C.UTF-8' };
+  const kept: Record<string, string> = { LC_ALL: 'C.UTF-8', ...allocatorEnvironment() };
   for (const name of ['PATH', 'TZ', 'TMPDIR']) {
     const value = process.env[name];
     if (value !== undefined) kept[name] = value;
