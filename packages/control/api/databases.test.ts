@@ -137,11 +137,10 @@ test('clusteringPolicy: clusters become each other, NoCluster stays what it is',
     clusteringPolicy: 'EnterpriseCluster',
     clientProtocol: 'Plaintext',
   });
-  refused(
-    await call('PATCH', database(open), { properties: { clusteringPolicy: 'OSSCluster' } }),
-    501,
-    'NotImplemented',
-  );
+  const protocols = { clusteringPolicy: 'OSSCluster', clientProtocol: 'Encrypted' };
+  for (const properties of [{ clusteringPolicy: 'OSSCluster' }, protocols]) {
+    await rig.done(await call('PATCH', database(open), { properties }));
+  }
   const plain = await makeCache({ clusteringPolicy: 'NoCluster' });
   refused(
     await call('PATCH', database(plain), { properties: { clusteringPolicy: 'OSSCluster' } }),

@@ -56,6 +56,11 @@ export function joiningShard(database: DatabaseRecord, index: number, now: numbe
   };
 }
 
+/** Whether clients reach its engines directly, and without TLS. */
+export function wantsPlainPort({ settings }: Pick<DatabaseRecord, 'settings'>): boolean {
+  return settings.policy === 'OSSCluster' && settings.clientProtocol === 'Plaintext';
+}
+
 export interface PlannedInstance {
   readonly record: InstanceRecord;
   readonly claims: readonly PortClaim[];
@@ -72,7 +77,7 @@ export async function planInstance(
   const id = deps.randomHex(20);
   const direct = database.settings.policy === 'OSSCluster';
   const hosts = [deps.engineHost, ...(direct ? (deps.directHosts ?? []) : [])];
-  const plain = direct && database.settings.clientProtocol === 'Plaintext';
+  const plain = wantsPlainPort(database);
   const forClients = direct ? await freePort(deps, hosts, deps.shardPorts, taken) : 0;
   // Clients get the one port they are told of; replication keeps its own, with TLS.
   const port =
@@ -112,7 +117,7 @@ export async function planInstance(
   };
 }
 
-async function freePort(
+export async function freePort(
   deps: ExecutorDeps,
   hosts: readonly string[],
   from: number,

@@ -8,6 +8,7 @@ import type {
 } from '../../endpoint/control-protocol.ts';
 import type { DatabaseRecord, InstanceRecord, ShardRecord } from '../store/records.ts';
 import { IDLE_TIMEOUT_MINUTES } from '../store/records.ts';
+import { wantsPlainPort } from './layout.ts';
 import { MINUTE_MS } from './limits.ts';
 
 export interface ViewInput {
@@ -31,10 +32,14 @@ export function viewOf(input: ViewInput): DatabaseView | null {
   if (database.provisioningState === 'Deleting' || database.resourceState === 'CreateFailed')
     return null;
   if (shards.length === 0 || shards.every((shard) => shard.phase === 'new')) return null;
+  const { policy } = database.settings;
   const tls = database.settings.clientProtocol === 'Encrypted';
+  const open = ({ phase, plainPort }: InstanceRecord) =>
+    phase !== 'running' || plainPort > 0 === wantsPlainPort(database);
   return {
     id: database.id,
-    policy: database.settings.policy,
+    // Nobody is sent to a shard before it can be reached as its clients will.
+    policy: policy === 'OSSCluster' && !input.instances.every(open) ? BEHIND : policy,
     listen: input.hosts.map((host) => ({ host, port: database.port, tls })),
     certificate: tls ? input.certificate : null,
     users: input.users,
@@ -50,6 +55,8 @@ export function viewOf(input: ViewInput): DatabaseView | null {
     shards: shards.filter(concernsClients).map((shard) => shardView(input, shard)),
   };
 }
+
+const BEHIND = 'EnterpriseCluster';
 
 /** A shard without slots is known from when it serves (functions go to it too) until it leaves. */
 function concernsClients(shard: ShardRecord): boolean {

@@ -334,17 +334,6 @@ test('each row of the table', async (t) => {
   }
 });
 
-test('shards in plaintext stay so: 501, for their ports are laid out once', async () => {
-  const database = { clusteringPolicy: 'OSSCluster', clientProtocol: 'Plaintext' };
-  await service.create('plain', { ha: false, database });
-  const properties = { clientProtocol: 'Encrypted' };
-  const refused = await service.call('PATCH', service.database('plain'), { properties });
-  assert.deepEqual([refused.status, refused.body.error.code], [501, 'NotImplemented']);
-  assert.equal(refused.body.error.target, 'properties.clientProtocol');
-  const shown = await service.call('GET', service.database('plain'));
-  assert.equal(shown.body.properties.clientProtocol, 'Plaintext');
-});
-
 test('a port that a stranger holds: 409 with a free one, and that one works', async () => {
   const stranger = createServer();
   await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));

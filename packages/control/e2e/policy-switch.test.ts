@@ -15,12 +15,15 @@ const service = new Service({ miniature: { memoryDivisor: 16, maxShards: 2 } });
 before(() => service.up());
 after(() => service.close());
 
-async function become(policy: Policy): Promise<void> {
-  const properties = { clusteringPolicy: policy };
-  const answer = await service.call('PATCH', service.database(NAME), { properties });
+function become(policy: Policy, name = NAME): Promise<void> {
+  return change(name, { clusteringPolicy: policy });
+}
+
+async function change(name: string, properties: Record<string, string>): Promise<void> {
+  const answer = await service.call('PATCH', service.database(name), { properties });
   assert.ok(answer.status < 300, answer.text);
-  await eventually(`${policy} is there`, HEAL_DEADLINE_MS, async () => {
-    const { body } = await service.call('GET', service.database(NAME));
+  await eventually(`${JSON.stringify(properties)} is there`, HEAL_DEADLINE_MS, async () => {
+    const { body } = await service.call('GET', service.database(name));
     return body.properties.provisioningState === 'Succeeded' ? true : null;
   });
 }
@@ -77,6 +80,59 @@ test('EnterpriseCluster to OSSCluster and back, under a client that counts', asy
   await counting;
   assert.deepEqual(await pids(), before, 'nothing was started anew');
   t.diagnostic(`${acknowledged} increments acknowledged`);
+});
+
+test('in plaintext too, and from one protocol to the other: the shards open and close a port for it', async (t) => {
+  const name = 'plain';
+  const clientProtocol = 'Plaintext';
+  const database = { clusteringPolicy: 'EnterpriseCluster', clientProtocol };
+  await service.create(name, { sku: 'Balanced_B5', database });
+  const ports = async () =>
+    (await service.healthy(name)).flatMap((s) => s.instances.map((i) => i.clientPort));
+  const pids = async () =>
+    (await service.healthy(name)).flatMap((s) => s.instances.map((i) => i.instance.process?.pid));
+  const before = await pids();
+  const behind = await target(service, name, 'EnterpriseCluster', false);
+  const client = once(behind);
+  t.after(() => client.disconnect());
+  await client.connect();
+  const counts = Array.from({ length: 8 }, () => 0);
+  let stop = false;
+  const counting = (async () => {
+    for (let i = 0; !stop; i = (i + 1) % counts.length) {
+      counts[i] = (counts[i] ?? 0) + 1;
+      assert.equal(await client.incr(`n${i}`), counts[i]);
+    }
+  })();
+  counting.catch(() => undefined);
+
+  await become('OSSCluster', name);
+  const cluster = connect(await target(service, name, 'OSSCluster', false));
+  t.after(() => cluster.close());
+  assert.equal(await cluster.call('SET', 'by the shards', 'yes'), 'OK');
+  const [port = 0] = await ports();
+  const direct = once(behind, { port });
+  t.after(() => direct.disconnect());
+  await direct.connect();
+  assert.equal(await direct.ping(), 'PONG');
+  stop = true;
+  await counting;
+
+  // With TLS from now on: nobody goes on in plaintext.
+  await change(name, { clientProtocol: 'Encrypted' });
+  await assert.rejects(direct.ping(), /closed/);
+  assert.match((await loginError(behind, { port })) ?? '', /ECONNREFUSED/);
+  const secure = connect(await target(service, name, 'OSSCluster'));
+  t.after(() => secure.close());
+  assert.equal(await secure.call('GET', 'by the shards'), 'yes');
+  for (const [i, count] of counts.entries()) {
+    assert.equal(await secure.call('GET', `n${i}`), String(count));
+  }
+
+  await change(name, { clientProtocol, clusteringPolicy: 'EnterpriseCluster' });
+  assert.equal(await loginError(behind), null);
+  assert.deepEqual((await pids()).sort(), before.sort(), 'nothing was started anew');
+  assert.ok(!(await ports()).includes(port), 'its port was given back');
 });
 
 test('NoCluster is no neighbour of either', async () => {

@@ -14,7 +14,7 @@ import type { Catalogue } from './catalogue.ts';
 import { decidePort, type PortSituation } from './decide-port.ts';
 import { DATABASE_NAME, databaseId } from './ids.ts';
 import { refuseWhenBusy, type Stamp, startOperation } from './operations.ts';
-import { checkGuard, checkNotify, checkProtocol } from './rules.ts';
+import { checkGuard, checkNotify } from './rules.ts';
 
 export interface DatabaseSituation {
   readonly subscriptionId: string;
@@ -141,7 +141,6 @@ function update(
   const neverRan = current.observedGeneration === 0;
   if (!neverRan) {
     refusePolicyChange(current, input);
-    checkProtocol(current.settings, input.settings);
   }
   if (input.port !== null && input.port !== current.port) {
     throw new ControlError(
@@ -200,7 +199,7 @@ function refusePolicyChange(current: DatabaseRecord, input: DatabaseInput): void
   const to = input.settings.policy;
   if (from === to) return;
   // Both are clusters of the same engines: only the way in is another one.
-  if (from !== 'NoCluster' && to !== 'NoCluster') return refusePlaintext(current, input);
+  if (from !== 'NoCluster' && to !== 'NoCluster') return;
   if (from === 'NoCluster') {
     throw new ControlError(
       'NotImplemented',
@@ -213,18 +212,6 @@ function refusePolicyChange(current: DatabaseRecord, input: DatabaseInput): void
     'InvalidParameter',
     400,
     `clusteringPolicy is ${from} and cannot become ${to}: the shards of a cluster cannot become one server. OSSCluster and EnterpriseCluster can become each other.`,
-    'properties.clusteringPolicy',
-  );
-}
-
-/** Shards have a port without TLS from their start on, or none. */
-function refusePlaintext({ settings }: DatabaseRecord, input: DatabaseInput): void {
-  const all = [settings.clientProtocol, input.settings.clientProtocol];
-  if (!all.includes('Plaintext')) return;
-  throw new ControlError(
-    'NotImplemented',
-    501,
-    `Moving a Plaintext database from ${settings.policy} to ${input.settings.policy} is not built: its shards would need other ports. With clientProtocol Encrypted it is done at once.`,
     'properties.clusteringPolicy',
   );
 }

@@ -62,20 +62,6 @@ export function checkZones(sku: Sku, zones: readonly string[] | null): void {
   );
 }
 
-/** The ports of shards that clients reach directly are laid out with TLS or without. */
-export function checkProtocol(
-  current: Pick<DatabaseSettings, 'clientProtocol'>,
-  { policy, clientProtocol }: DatabaseSettings,
-): void {
-  if (policy !== 'OSSCluster' || clientProtocol === current.clientProtocol) return;
-  throw new ControlError(
-    'NotImplemented',
-    501,
-    `Changing clientProtocol from ${current.clientProtocol} to ${clientProtocol} is not built for OSSCluster, whose shards have ports of their own: delete the database and create it again, or make a second cache and copy the data.`,
-    'properties.clientProtocol',
-  );
-}
-
 /** Letters as in the engine's notify-keyspace-events; K or E must be among them. */
 export function checkNotify(flags: string): void {
   if (flags === '' || (/^[KEg$lshzxetdmnoA]{1,32}$/.test(flags) && /[KE]/.test(flags))) return;

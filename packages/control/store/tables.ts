@@ -183,6 +183,10 @@ export class Tables {
     });
   }
 
+  freePort(port: number): void {
+    this.run('DELETE FROM ports WHERE port = $port', { port });
+  }
+
   freePorts(owner: string): void {
     this.run('DELETE FROM ports WHERE owner = $owner', { owner });
   }

@@ -5,6 +5,7 @@ import { isClustered, liveSettings, votingOff } from '../launch.ts';
 import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { commandsOf, usersOf } from '../users.ts';
+import { settleClientPort } from './client-port.ts';
 
 /**
  * In a cluster an engine follows only whom it knows to be a primary. News of that comes by gossip, which
@@ -64,6 +65,7 @@ export async function applySettings(loop: DatabaseLoop, id: string): Promise<voi
     VERB_DEADLINE_MS,
   );
   await openTo(loop, id);
+  if (isClustered(database)) await settleClientPort(loop, id);
   const users = usersOf(loop, true, await commandsOf(loop, id));
   for (const user of users) await watch.link.setUser(user, VERB_DEADLINE_MS);
   watch.configuredAt(database.generation);
