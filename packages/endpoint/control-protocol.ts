@@ -8,7 +8,7 @@
  * epoch it runs.
  */
 
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 /** A frame longer than this is a protocol error, not a message. */
 export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 
@@ -100,6 +100,12 @@ export interface Snapshot {
   readonly databases: readonly DatabaseView[];
 }
 
+/** Who took over, and why: the node of one that the endpoint knows as a replica. */
+export interface Successor {
+  readonly node: string;
+  readonly reason: string;
+}
+
 /** Control to endpoint. Each carries an id; exactly one `Answer` with that id comes back. */
 export type Request =
   | { readonly type: 'snapshot'; readonly id: number; readonly snapshot: Snapshot }
@@ -110,12 +116,16 @@ export type Request =
       readonly shard: string;
       readonly deadlineMs: number;
     }
-  /** The shard goes on as the snapshot of this epoch says; one that it calls held, as serving. */
+  /**
+   * The shard goes on as the snapshot of this epoch says; one that it calls held, as serving. With a
+   * successor, one of its replicas is its primary from now on; the next snapshot says the same.
+   */
   | {
       readonly type: 'release';
       readonly id: number;
       readonly shard: string;
       readonly epoch: number;
+      readonly successor: Successor | null;
     }
   /** Stop accepting, finish what is in flight, exit. */
   | { readonly type: 'drain'; readonly id: number; readonly deadlineMs: number }

@@ -88,15 +88,15 @@ export class ControlServer {
         await pathOf(worker, request.shard).hold(request.shard, Date.now() + request.deadlineMs);
         return null;
       case 'release':
-        // It may have come right behind the snapshot that it is for.
-        if (worker.epoch < request.epoch) await worker.applied();
+        // It may have come right behind a snapshot: what is applied later would undo it.
+        await worker.applied();
         if (worker.epoch < request.epoch) {
           throw new Refused(
             'epoch-not-here',
             `this worker runs epoch ${worker.epoch}; a release for ${request.epoch} would reach the primary before`,
           );
         }
-        pathOf(worker, request.shard).release(request.shard, request.epoch);
+        pathOf(worker, request.shard).release(request.shard, request.epoch, request.successor);
         return null;
       case 'drain':
         await this.#leave(request.deadlineMs);

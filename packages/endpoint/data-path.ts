@@ -19,6 +19,7 @@ import type {
   GuardCounters,
   LargeView,
   Snapshot,
+  Successor,
 } from './control-protocol.ts';
 import type { Neighbours } from './neighbours.ts';
 
@@ -76,8 +77,11 @@ export interface DataPath {
    * having released itself. A second hold of a held shard only moves its deadline.
    */
   hold(shard: string, deadlineAt: number): Promise<void>;
-  /** The shard goes on, as the last applied view says; one that it calls held, as serving. */
-  release(shard: string, epoch: number): void;
+  /**
+   * The shard goes on, as the last applied view says; one that it calls held, as serving. With a
+   * successor, that replica is its primary from now on; throws `UnknownSuccessor`, having done nothing.
+   */
+  release(shard: string, epoch: number, successor: Successor | null): void;
   counters(): PathCounters;
   /** `idleMs` and bytes are filled in by the worker. */
   clients(): ClientView[];
@@ -102,6 +106,15 @@ export interface DataPath {
   drain(deadlineAt: number): Promise<void>;
   /** Frees what is left. No method is called afterwards. */
   close(): void;
+}
+
+/** No replica of the shard by this name is known here: a snapshot has to name it. */
+export class UnknownSuccessor extends Error {
+  override readonly name = 'UnknownSuccessor';
+  readonly code = 'unknown-successor';
+  constructor(shard: string, node: string) {
+    super(`shard ${shard} has no replica ${node} here`);
+  }
 }
 
 /** The hold ran out before the shard was quiet. The shard goes on as before. */

@@ -1,5 +1,6 @@
 /** What the executor works with. The simulator gives other ones for node, clock and endpoint. */
 
+import type { Successor } from '../../endpoint/control-protocol.ts';
 import type { AclUser, EngineNode, EngineTls } from '../../engine/contract.ts';
 import type { DatabaseUsers } from '../auth/users.ts';
 import type { ClusterRecord } from '../store/records.ts';
@@ -31,12 +32,13 @@ export interface ExecutorDeps {
   published(databaseId: string): boolean;
   /** Publishes; true when every worker serves what the records say now before the deadline. */
   publishNow(deadlineMs: number): Promise<boolean>;
-  /** The same, but true when it is on its way: a release arrives behind it. */
-  announce(deadlineMs: number): Promise<boolean>;
   /** Resolves when nothing of clients is in flight on the shard; nothing new goes there meanwhile. */
   hold(databaseId: string, shard: number, deadlineMs: number): Promise<void>;
-  /** Clients of the shard go on. Never rejects: a hold has an end of its own. */
-  release(databaseId: string, shard: number): Promise<void>;
+  /**
+   * Clients of the shard go on, with this successor if there is one. False: not every worker could be
+   * told so (a hold has an end of its own).
+   */
+  release(databaseId: string, shard: number, successor: Successor | null): Promise<boolean>;
   /** Why the endpoint cannot listen for it now; null when it can, or was not told yet. */
   listenProblem(databaseId: string): string | null;
   randomHex(bytes: number): string;

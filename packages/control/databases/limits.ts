@@ -57,8 +57,8 @@ export const START_BACKOFF_MS = 200;
 export const START_BACKOFF_MAX_MS = 30_000;
 /** An engine that lived this long had a good start: its back-off is forgotten. */
 export const GOOD_START_MS = 10_000;
-/** While a step of a failover runs, whatever else happens is looked at no sooner than this. */
-export const BETWEEN_STEPS_MS = 10;
+/** While a step runs for which clients wait, whatever else happens is looked at no sooner than this. */
+export const BETWEEN_STEPS_MS = 25;
 /** An action that failed is tried again after this. */
 export const RETRY_MS = 250;
 /** An update ends as failed when an engine has refused a step of it for so long, at each try. */
@@ -86,8 +86,6 @@ export const MINUTE_MS = 60_000;
  * one that names the new primary, and each one before it keeps it, and both cores, waiting.
  */
 export const PUBLISH_SOON_MS = 60;
-/** All workers know who is next after this, or they hear it when it serves. */
-export const ANNOUNCE_MS = 200;
 /** A publication that failed (no endpoint yet) is tried again after this. */
 export const PUBLISH_RETRY_MS = 500;
 /** While a start waits for its caches it looks this often. */

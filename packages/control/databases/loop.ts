@@ -11,7 +11,7 @@ import { plan } from '../plan/plan.ts';
 import type { DatabaseRecord, InstanceRecord } from '../store/records.ts';
 import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
-import { FailoverTimes, PARTS } from './failover-times.ts';
+import { FailoverTimes } from './failover-times.ts';
 import type { Heart } from './heart.ts';
 import { votingOff } from './launch.ts';
 import { BETWEEN_STEPS_MS, RETRY_MS } from './limits.ts';
@@ -22,6 +22,7 @@ import { codeOf, type Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
 import { subjectOf } from './subject.ts';
 import { watchCopies } from './sync-alarm.ts';
+import { tellTimes } from './tell-times.ts';
 import { Watch } from './watch.ts';
 import type { WatchEvents } from './watch-events.ts';
 
@@ -62,9 +63,9 @@ export class DatabaseLoop extends DatabaseRecords {
     this.times = new FailoverTimes(() => deps.clock.ticks());
   }
 
-  /** Something changed: look soon, once for many calls; while a step of a failover runs, at its end. */
+  /** Something changed: look soon, once for many calls; while a step runs for which clients wait, at its end. */
   wake(stepEnded = false): void {
-    if (!stepEnded && this.#busy.size > 0 && this.times.any) {
+    if (!stepEnded && this.#clientsWait) {
       this.#between ??= this.deps.clock.later(BETWEEN_STEPS_MS, () => this.wake(true));
       return;
     }
@@ -76,6 +77,10 @@ export class DatabaseLoop extends DatabaseRecords {
       this.#scheduled = false;
       if (!this.#stopped) this.#turn();
     });
+  }
+
+  get #clientsWait(): boolean {
+    return this.#busy.size > 0 && (this.times.any || this.pausing.size > 0);
   }
 
   /** Applies settings and users to every engine again: certificates or keys changed. */
@@ -176,7 +181,9 @@ export class DatabaseLoop extends DatabaseRecords {
     for (const action of planned.actions) this.#begin(action);
     followOperations(this, view, planned);
     watchCopies(this, view);
-    this.#tellTimes();
+    tellTimes(this);
+    // Asked whether it is served as recorded, the endpoint is told so.
+    if (!this.#clientsWait) this.deps.published(this.id);
     this.#schedule(planned);
   }
 
@@ -194,6 +201,8 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#syncWatches(database, instances);
     this.#syncMove(database);
     const seen = new Map(instances.map((i) => [i.id, this.watch(i.id).sighting()]));
+    const { published } = this.deps;
+    const { id } = this;
     return {
       now: this.deps.clock.ticks(),
       began: this.#began,
@@ -203,7 +212,10 @@ export class DatabaseLoop extends DatabaseRecords {
       shards: this.shards(),
       instances,
       seen,
-      published: this.deps.published(this.id),
+      // Only when it is asked for: it is made of every key and secret, and clients may be waiting.
+      get published() {
+        return published(id);
+      },
       move: this.moveSighting(),
       stopping: this.#movesEnd,
     };
@@ -285,22 +297,6 @@ export class DatabaseLoop extends DatabaseRecords {
     if (instance === null) return null;
     const { phase, primary } = this.shard(instance.shard);
     return phase === 'serving' && primary === id ? instance.shard : null;
-  }
-
-  /** Failovers whose new primary the endpoint serves by now: said, with the time of each part. */
-  #tellTimes(): void {
-    for (const shard of this.times.over()) {
-      const after = this.times.end(shard);
-      const parts = Object.entries(after).map(([part, ms]) => `${part} ${ms}`);
-      this.deps.store.write(() =>
-        this.event(
-          'failover-complete',
-          'info',
-          `Shard ${shard} serves again ${after.published ?? 0} ms after ${PARTS.alarm} (ms: ${parts.join(', ')}).`,
-          { shard, data: after },
-        ),
-      );
-    }
   }
 
   /** Keeps what each engine last said of its stream: it proves candidates fit (engine rule 3). */

@@ -2,6 +2,7 @@
  * All databases of this installation: their loops, the endpoint's knowledge of them, the lease that
  * keeps engines from voting while somebody is here to decide.
  */
+import type { Successor } from '../../endpoint/control-protocol.ts';
 import type { EngineLink } from '../../engine/contract.ts';
 import { CLIENT_USER } from '../auth/users.ts';
 import type { EndpointFleet, WatchdogTarget } from '../endpoints/contract.ts';
@@ -31,14 +32,7 @@ import { type StopReport, stopDatabase } from './stop.ts';
 import { commandsOf, usersOf } from './users.ts';
 import { Views } from './views.ts';
 
-type OfThePublisher =
-  | 'publish'
-  | 'publishNow'
-  | 'announce'
-  | 'published'
-  | 'listenProblem'
-  | 'hold'
-  | 'release';
+type OfThePublisher = 'publish' | 'publishNow' | 'published' | 'listenProblem' | 'hold' | 'release';
 
 export interface ManagerDeps extends Omit<ExecutorDeps, OfThePublisher> {
   readonly fleet: Pick<
@@ -73,9 +67,8 @@ export class Databases {
       ...deps,
       publish: () => this.#publisher.publish(),
       publishNow: (deadlineMs) => this.#publisher.publishNow(deadlineMs),
-      announce: (deadlineMs) => this.#publisher.publishNow(deadlineMs, 'sent'),
       hold: (id, shard, deadlineMs) => deps.fleet.hold(`${id}/${shard}`, deadlineMs),
-      release: (id, shard) => this.#release(`${id}/${shard}`),
+      release: (id, shard, successor) => this.#release(`${id}/${shard}`, successor),
       published: (id) => this.#published(id),
       listenProblem: (id) => this.#publisher.problem(id),
     };
@@ -316,12 +309,14 @@ export class Databases {
     };
   }
 
-  async #release(shard: string): Promise<void> {
+  async #release(shard: string, successor: Successor | null): Promise<boolean> {
     try {
-      await this.#deps.fleet.release(shard, this.#publisher.epoch);
+      await this.#deps.fleet.release(shard, this.#publisher.epoch, successor);
+      return true;
     } catch (error) {
       // Its deadline releases it.
       this.#deps.log('warn', 'a shard was not released', { shard, error: String(error) });
+      return false;
     }
   }
 

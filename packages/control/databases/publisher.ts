@@ -35,14 +35,12 @@ export class Publisher {
   #retry = false;
   #lastProblems = '';
   #running: Promise<void> | null = null;
-  /** Publications asked for so far; how many of these are on their way, or applied, or needed neither. */
+  /** Publications asked for so far; how many of these are applied, or were not needed. */
   #asked = 0;
-  #begun = 0;
   #sent = 0;
   /** Who waits for a publication, and which one. */
   #waiting: {
     readonly mine: number;
-    readonly enough: Progress;
     readonly done: (told: boolean) => void;
   }[] = [];
   #soon: { cancel(): void } | null = null;
@@ -71,11 +69,8 @@ export class Publisher {
     this.#soon ??= this.#deps.clock.later(PUBLISH_SOON_MS, () => this.publish());
   }
 
-  /**
-   * Publishes, and answers before the deadline whether every worker runs what is recorded now; or only
-   * whether it is on its way to them, so that what is sent next arrives behind it.
-   */
-  async publishNow(deadlineMs: number, enough: Progress = 'applied'): Promise<boolean> {
+  /** Publishes, and answers before the deadline whether every worker runs what is recorded now. */
+  async publishNow(deadlineMs: number): Promise<boolean> {
     this.publish();
     const mine = this.#asked;
     return new Promise((resolve) => {
@@ -84,15 +79,14 @@ export class Publisher {
         timer.cancel();
         resolve(told);
       };
-      this.#waiting.push({ mine, enough, done });
+      this.#waiting.push({ mine, done });
     });
   }
 
   #told(): void {
-    const so = { sent: this.#begun, applied: this.#sent };
     const waiting = this.#waiting;
-    this.#waiting = waiting.filter(({ mine, enough }) => mine > so[enough]);
-    for (const { mine, enough, done } of waiting) if (mine <= so[enough]) done(true);
+    this.#waiting = waiting.filter(({ mine }) => mine > this.#sent);
+    for (const { mine, done } of waiting) if (mine <= this.#sent) done(true);
   }
 
   #go(): void {
@@ -131,8 +125,8 @@ export class Publisher {
     while (this.#asked > this.#sent && !this.#stopped) {
       const asked = this.#asked;
       try {
-        await this.#send(asked);
-        this.#begun = this.#sent = asked;
+        await this.#send();
+        this.#sent = asked;
         this.#told();
       } catch (error) {
         this.#deps.log('warn', 'the endpoint could not be told', { error: String(error) });
@@ -141,16 +135,24 @@ export class Publisher {
     }
   }
 
-  async #send(asked: number): Promise<void> {
-    const { store, fleet } = this.#deps;
-    const views: DatabaseView[] = [];
-    const next = new Map<string, string>();
-    for (const id of this.#deps.databaseIds()) {
-      const view = await this.#deps.view(id);
-      if (view === null) continue;
-      views.push(view);
-      next.set(id, fingerprint(view));
+  /** Of one moment, which is that of the sending: nothing that is sent next may be older than it. */
+  async #views(): Promise<DatabaseView[]> {
+    const { store } = this.#deps;
+    for (;;) {
+      const { changes } = store;
+      const views: DatabaseView[] = [];
+      for (const id of this.#deps.databaseIds()) {
+        const view = await this.#deps.view(id);
+        if (view !== null) views.push(view);
+      }
+      if (changes === store.changes) return views;
     }
+  }
+
+  async #send(): Promise<void> {
+    const { store, fleet } = this.#deps;
+    const views = await this.#views();
+    const next = new Map(views.map((view) => [view.id, fingerprint(view)]));
     const retry = this.#retry;
     this.#retry = false;
     const reachable = new Map([...next].filter(([id]) => !this.#unserved.has(id)));
@@ -158,10 +160,7 @@ export class Publisher {
     const epoch = this.#epoch + 1;
     store.decide(() => store.setMeta(EPOCH, String(epoch)));
     this.#epoch = epoch;
-    const publication = fleet.publish(epoch, views);
-    this.#begun = asked;
-    this.#told();
-    const problems = await publication;
+    const problems = await fleet.publish(epoch, views);
     const before = this.#served;
     // What cannot be reached is not served, whatever the records say: it is tried again.
     this.#unserved = new Map(
@@ -185,7 +184,6 @@ export class Publisher {
   }
 }
 
-type Progress = 'sent' | 'applied';
 type Problem = { readonly address: string; readonly reason: string };
 
 /** Its first address (loopback) is what is printed to the user; others may be missing (no IPv6). */

@@ -8,6 +8,7 @@ import type {
   DatabaseView,
   Event,
   LargeView,
+  Successor,
 } from '../../endpoint/control-protocol.ts';
 
 /** What the supervisor's dead-man watchdog may do when no lease renewal came for 10 s (engine rule 28). */
@@ -39,7 +40,8 @@ export interface EndpointFleet {
   ): Promise<readonly { readonly address: string; readonly reason: string }[]>;
   /** Resolves when no worker has anything in flight on the shard; rejects at the deadline (and releases). */
   hold(shard: string, deadlineMs: number): Promise<void>;
-  release(shard: string, epoch: number): Promise<void>;
+  /** With a successor, that replica is primary from now on; rejects when a worker does not know it. */
+  release(shard: string, epoch: number, successor: Successor | null): Promise<void>;
   /** Never goes back while anybody of supervisor, workers and control lives to remember. */
   counters(): Promise<Counters>;
   /** Of all workers, those that were active last; at most `most`. */

@@ -198,10 +198,16 @@ test('a worker refuses an older epoch and says which one it runs; and another pr
     assert.match(error.message, /older than 5/);
     return true;
   });
+  const release = { type: 'release', shard: 'db/0', successor: null };
   await assert.rejects(peer.request({ type: 'nonsense' }, MS), /'nonsense' is unknown/);
   await assert.rejects(
-    peer.request({ type: 'release', shard: 'db/0', epoch: 6 } as { type: string }, MS),
+    peer.request({ ...release, epoch: 6 } as { type: string }, MS),
     /runs epoch 5/,
+  );
+  const stranger = { node: 'nobody', reason: 'promoting' };
+  await assert.rejects(
+    peer.request({ ...release, epoch: 5, successor: stranger } as { type: string }, MS),
+    /db\/0 has no replica nobody here/,
   );
   peer.close();
   const said = Promise.withResolvers<unknown>();

@@ -13,6 +13,7 @@ import type {
   Event,
   LargeView,
   Snapshot,
+  Successor,
 } from '../../endpoint/control-protocol.ts';
 import {
   type LeaseResult,
@@ -103,7 +104,8 @@ export class LocalFleet implements EndpointFleet {
     databases: readonly DatabaseView[],
   ): Promise<readonly { address: string; reason: string }[]> {
     const snapshot: Snapshot = { epoch, databases };
-    const supervisor = await this.#connected();
+    // Without a wait where there is none: what is said next must not come before this.
+    const supervisor = this.#supervisor?.open ? this.#supervisor : await this.#connected();
     const before = this.#snapshot;
     this.#snapshot = snapshot;
     // Where no socket changes hands, side by side: clients may be waiting for it.
@@ -141,7 +143,7 @@ export class LocalFleet implements EndpointFleet {
     );
     const problem = [...answers].find(([pid, answer]) => !heldBy(pid, answer));
     if (problem === undefined) return;
-    await this.release(shard, 0).catch(() => {}); // each releases itself at the deadline anyway
+    await this.release(shard, 0, null).catch(() => {}); // each releases itself at the deadline anyway
     throw new ControlError(
       'HoldExpired',
       504,
@@ -149,11 +151,10 @@ export class LocalFleet implements EndpointFleet {
     );
   }
 
-  async release(shard: string, epoch: number): Promise<void> {
+  async release(shard: string, epoch: number, successor: Successor | null): Promise<void> {
     this.#holds.delete(shard);
-    // Behind the snapshot on the same connection: workers need not have applied it yet.
-    await until(this.#wakeups, ANSWER_WAIT_MS, () => this.#links.pushed >= epoch);
-    const answers = await this.#links.ask({ type: 'release', shard, epoch }, ANSWER_WAIT_MS);
+    const word = { type: 'release', shard, epoch, successor };
+    const answers = await this.#links.ask(word, ANSWER_WAIT_MS);
     for (const [pid, answer] of answers) {
       if (!heldBy(pid, answer)) {
         throw new ControlError('ReleaseFailed', 500, `worker ${pid}: ${String(answer)}`);

@@ -144,7 +144,7 @@ for (const workers of [1, 2]) {
         assert.equal(await first.link.command(['EXISTS', 'during'], MS), 0);
         await eventually('the login is answered here', async () => late.text === '+OK\r\n');
         assert.equal(other.text, '', 'nothing but the login is answered');
-        await fleet.release('db/0', epoch);
+        await fleet.release('db/0', epoch, null);
         await other.until('its reply after the release', (c) => c.text === '+OK\r\n');
         await late.until(
           'the late client is served',
@@ -162,7 +162,7 @@ for (const workers of [1, 2]) {
           /blocked_clients:1/.test(String(await first.link.command(['INFO', 'clients'], MS))),
         );
         await fleet.hold('db/0', MS);
-        await fleet.release('db/0', epoch);
+        await fleet.release('db/0', epoch, null);
         const slow = await client();
         slow.text = '';
         slow.send(

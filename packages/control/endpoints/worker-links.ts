@@ -47,7 +47,6 @@ export interface WorkerRequest {
 export class WorkerLinks {
   readonly #owner: LinkOwner;
   readonly #links = new Map<number, Link>();
-  #pushed = 0;
   #closed = false;
 
   constructor(owner: LinkOwner) {
@@ -137,14 +136,8 @@ export class WorkerLinks {
   /** Pushes to every connected worker; failures are said and leave the worker at its epoch. */
   async push(snapshot: Snapshot): Promise<void> {
     const answers = [...this.#links.values()].map((link) => this.#push(link, snapshot));
-    this.#pushed = Math.max(this.#pushed, snapshot.epoch);
     this.#owner.changed();
     await Promise.all(answers);
-  }
-
-  /** The epoch of the last snapshot that was written to every connection. */
-  get pushed(): number {
-    return this.#pushed;
   }
 
   async counters(): Promise<Counters[]> {

@@ -10,9 +10,10 @@ import { Broken, Checks } from './checks.ts';
 import { SimClock } from './clock.ts';
 import { SimNode } from './node.ts';
 import { Random } from './random.ts';
-import { type ClientView, type Focus, Scenario, type Stage } from './scenario.ts';
+import { type Focus, Scenario, type Stage } from './scenario.ts';
 import type { Incarnation, Trouble } from './trouble.ts';
 import { unrest } from './unrest.ts';
+import { type ClientView, goneOn } from './views.ts';
 import { World } from './world.ts';
 
 export interface RunResult {
@@ -236,7 +237,11 @@ class Run {
         hold: (shard, deadlineMs) =>
           node.call('hold', deadlineMs, () => this.#scenario.hold(shard, deadlineMs)),
         answerConfig: async () => undefined,
-        release: (shard) => node.call('release', 500, () => this.#scenario.release(shard)),
+        release: (shard, _epoch, successor) =>
+          node.call('release', 500, () => {
+            this.#views = goneOn(this.#views, shard, successor);
+            this.#scenario.release(shard);
+          }),
       },
     });
     void this.#databases.start().catch((error: unknown) => {

@@ -1,5 +1,4 @@
 /** What happens to the simulated installation: its users' wishes and writes, and its troubles. */
-import type { SlotRange } from '../../engine/contract.ts';
 import { beginScaling } from '../plan/pace.ts';
 import { ONLY_OLDER_COPY } from '../plan/shard.ts';
 import type { DatabaseRecord, DatabaseSettings, Store } from '../store/index.ts';
@@ -9,18 +8,8 @@ import type { SimEngine } from './engine.ts';
 import { holdsSlot, slotOf } from './handovers.ts';
 import type { Random } from './random.ts';
 import { newCluster, newDatabase, newOperation } from './records.ts';
+import type { ClientView } from './views.ts';
 import type { World } from './world.ts';
-
-/** As much of a database's view as a client needs: who is primary of each shard. */
-export interface ClientView {
-  readonly id: string;
-  readonly policy: string;
-  readonly shards: readonly {
-    readonly state: string;
-    readonly slots: readonly SlotRange[];
-    readonly primary: { readonly node: string } | null;
-  }[];
-}
 
 export interface Stage {
   readonly random: Random;

@@ -20,7 +20,8 @@ export const clusterCommand: Handler = (call) => {
   if (!FROM_SNAPSHOT.has(command.name)) {
     return toShard(call, session.proxy.world.topology.first());
   }
-  const shards = session.proxy.view.shards.filter((shard) => shard.primary !== null);
+  const { serving } = session.proxy.world.topology;
+  const shards = serving.map(({ view }) => view).filter(({ primary }) => primary !== null);
   if (command.name === 'cluster|slots') session.reply(slots(shards));
   else if (command.name === 'cluster|nodes') session.reply(nodes(session, shards));
   else session.reply(array(shards.map((shard) => shardOf(session, shard))));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
-import type { ShardView } from '../control-protocol.ts';
+import { type ShardView, SWITCHING } from '../control-protocol.ts';
 import { HoldExpired } from '../data-path.ts';
 import { startProxy } from './testing.ts';
 import { instance, KEY, RawClient, startShards, type TestShard } from './testing-engines.ts';
@@ -43,10 +43,9 @@ test('a killed primary: new commands wait for the next one, writes in flight are
   const b = await RawClient.open(running.port);
   kill(shard.primary.process.pid, 'SIGKILL');
   await eventually('the loss is seen', () => running.events.some((e) => e.kind === 'shard-lost'));
-  running.apply({ shards: [{ ...shard.view, state: 'down', reason: 'promoting', primary: null }] });
   b.send(['GET', 'k'], ['SET', 'k2', 'x']);
   await shard.replica.link.takeover(MS);
-  running.apply({ shards: [promoted(shard)] });
+  running.release('test/0', { node: instance(shard.replica).node, reason: 'promoting' });
   const seen = (await a.settled()).toString();
   const lines = seen.split('\r\n');
   assert.match(lines[0] ?? '', /^-OUTCOMEUNKNOWN .*shard test\/0.*'incr'.*may or may not/);
@@ -115,10 +114,12 @@ test('a planned switch under load: no error, nothing lost, nothing twice', async
     await to.link.takeover(MS);
     await eventually('demoted', async () => (await from.link.facts(MS)).role === 'replica');
     await from.link.unpause(MS);
-    running.apply({
-      shards: [{ ...shard.view, primary: instance(to), replicas: [instance(from)] }],
-    });
-    running.release('test/0');
+    const snapshot = { ...shard.view, primary: instance(to), replicas: [instance(from)] };
+    // By one word, which a snapshot follows; or by the snapshot.
+    const byWord = round % 2 === 0;
+    if (!byWord) running.apply({ shards: [snapshot] });
+    running.release('test/0', byWord ? { node: instance(to).node, reason: SWITCHING } : undefined);
+    if (byWord) running.apply({ shards: [snapshot] });
     [from, to] = [to, from];
     const before = counts.reduce((a, b) => a + b, 0);
     await eventually('the load goes on', () => counts.reduce((a, b) => a + b, 0) > before + 50);

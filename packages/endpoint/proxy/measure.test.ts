@@ -70,7 +70,7 @@ test('a command that waited for its shard shows it', async (t) => {
   await running.proxy.hold('test/0', Date.now() + 10_000);
   a.send(['GET', 'k']);
   await new Promise((resolve) => setTimeout(resolve, 300)); // time is what is measured here
-  running.proxy.release('test/0', 1);
+  running.proxy.release('test/0', 1, null);
   await a.settled();
   const latency = running.proxy.counters().commands['get']?.latency;
   assert.ok((latency?.sum ?? 0) > 200_000, `${latency?.sum} µs`);

@@ -5,7 +5,7 @@
  */
 import { ReplyParser } from '../../resp/index.ts';
 import { AZURE_BLOCKED, CommandTable, readCommandSpecs } from '../../resp/table/index.ts';
-import type { ClientView, DatabaseView, LargeView } from '../control-protocol.ts';
+import type { ClientView, DatabaseView, LargeView, Successor } from '../control-protocol.ts';
 import type { AdmittedClient, DataPath, DataPathHost, PathCounters } from '../data-path.ts';
 import { AcrossWorkers } from './across-workers.ts';
 import { type EngineGreeting, readGreeting } from './greeting.ts';
@@ -18,6 +18,7 @@ import type { Scripts } from './scripts.ts';
 import { Session } from './session.ts';
 import { SettingRequests } from './setting-requests.ts';
 import { Subscriptions } from './subscriptions.ts';
+import { succeed } from './succession.ts';
 import { Topology } from './topology.ts';
 import { World } from './world.ts';
 
@@ -165,8 +166,11 @@ export class ProxyPath implements DataPath {
     return found === undefined ? Promise.resolve() : found.hold(deadlineAt);
   }
 
-  release(shard: string, _epoch: number): void {
-    this.world.topology.shards.find((candidate) => candidate.id === shard)?.release();
+  release(shard: string, _epoch: number, successor: Successor | null): void {
+    const found = this.world.topology.shards.find((candidate) => candidate.id === shard);
+    if (found === undefined) return;
+    if (successor !== null) succeed(found, successor);
+    found.release();
   }
 
   counters(): PathCounters {

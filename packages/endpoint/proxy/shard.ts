@@ -95,7 +95,6 @@ export class Shard {
       handOver(view, this.lanes);
       for (const lane of this.lanes) if (!warm.has(lane)) this.retire(lane);
       for (const group of this.groups.values()) {
-        const used = group.small !== null && group.login.tracking === null;
         group.small = group.warm.find((lane) => lane.node === next) ?? null;
         group.spare = null;
         group.bulk = [];
@@ -105,9 +104,6 @@ export class Shard {
         if (next === undefined) continue; // nobody serves yet: they are kept for whoever will
         for (const lane of group.warm) if (lane !== group.small) this.retire(lane);
         group.warm = [];
-        // Everybody waits, and it is known who will serve: who is logged in there by then costs no
-        // client anything.
-        if (view.state === 'held' && used) group.small ??= this.#connect(group, 'small');
       }
     }
     this.replicas.apply();
@@ -217,8 +213,9 @@ export class Shard {
   }
 
   /**
-   * A connection to the primary was lost: it may be dead. Until it is known who follows it, there is
-   * time to connect and log in to each replica; then the first command needs not wait for that.
+   * A connection to the primary was lost, or clients are held: it may be dead, or about to be replaced.
+   * Until it is known who follows it, there is time to connect and log in to each replica; then the
+   * first command needs not wait for that.
    */
   #warm(group: LaneGroup): void {
     for (const replica of this.view.replicas) {
@@ -335,6 +332,9 @@ export class Shard {
 
   /** Resolves when nothing is in flight; rejects at the deadline, having released itself. */
   hold(deadlineAt: number): Promise<void> {
+    for (const group of this.groups.values()) {
+      if (group.small !== null && group.login.tracking === null) this.#warm(group);
+    }
     return this.#hold.begin(deadlineAt);
   }
 

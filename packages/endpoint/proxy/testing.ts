@@ -18,6 +18,7 @@ import type {
   Event,
   LargeView,
   ShardView,
+  Successor,
   UserView,
 } from '../control-protocol.ts';
 import type { AdmittedClient } from '../data-path.ts';
@@ -48,7 +49,8 @@ export interface RunningProxy {
   /** Applies a changed view with the next epoch. */
   apply(change: Partial<DatabaseView>): void;
   hold(shard: string, deadlineAt: number): Promise<void>;
-  release(shard: string): void;
+  /** `successor`: a replica that is its primary from now on. */
+  release(shard: string, successor?: Successor): void;
   clients(): ClientView[];
   large(): LargeView[];
   /** Commands in flight to the first shard. */
@@ -155,8 +157,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     async hold(shard, deadlineAt) {
       await Promise.all(proxies.map((each) => each.hold(shard, deadlineAt)));
     },
-    release(shard) {
-      for (const each of proxies) each.release(shard, epoch);
+    release(shard, successor) {
+      for (const each of proxies) each.release(shard, epoch, successor ?? null);
     },
     clients: () => proxies.flatMap((each) => each.clients()),
     large: () => proxies.flatMap((each) => [...each.large()]),

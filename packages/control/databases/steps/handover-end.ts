@@ -2,6 +2,7 @@
  * The end of a planned switch, whichever it is: the successor serves, the old primary stays, or the
  * wish is given up. Also what both halves of it share.
  */
+import { SWITCHING } from '../../../endpoint/control-protocol.ts';
 import type { EngineLink, StreamFacts } from '../../../engine/contract.ts';
 import { nextTryMs } from '../../plan/handover.ts';
 import type { ShardRecord, StateReason } from '../../store/records.ts';
@@ -9,6 +10,7 @@ import { reach } from '../failpoints.ts';
 import { LINK_DEADLINE_MS, SWITCH_PUBLISH_MS, SWITCH_VERB_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { failOperation } from '../progress.ts';
+import { letGoOn } from './succession.ts';
 
 /** What both said when they agreed; null for an old primary that is dead. */
 export interface Agreement {
@@ -20,7 +22,6 @@ export interface Agreement {
 export async function finishHandover(loop: DatabaseLoop, index: number): Promise<void> {
   const { primary, successor, phase } = loop.shard(index);
   if (phase !== 'switching' || primary === null || successor === null) return;
-  const announced = loop.deps.announce(SWITCH_PUBLISH_MS);
   const links: EngineLink[] = [];
   try {
     const nextLink = await connect(loop, successor);
@@ -33,7 +34,7 @@ export async function finishHandover(loop: DatabaseLoop, index: number): Promise
     }
     const old = oldLink === null ? null : await oldLink.stream(SWITCH_VERB_MS);
     if (next.role !== 'primary' || old?.role === 'primary') return;
-    await finish(loop, index, { old, next, announced, oldLink });
+    await finish(loop, index, { old, next, oldLink });
   } finally {
     for (const link of links) link.close();
   }
@@ -43,23 +44,23 @@ export async function finishHandover(loop: DatabaseLoop, index: number): Promise
 export async function finish(
   loop: DatabaseLoop,
   index: number,
-  agreed: Agreement & { readonly announced: Promise<boolean>; readonly oldLink: EngineLink | null },
+  agreed: Agreement & { readonly oldLink: EngineLink | null },
 ): Promise<void> {
   const before = loop.shard(index);
-  if (before.successor === null || before.primary === null) return;
+  const { successor } = before;
+  if (successor === null || before.primary === null) return;
   // The watches may believe for seconds what was true before; a stray primary would be fenced.
   if (agreed.old !== null) loop.watch(before.primary).learn(agreed.old);
-  loop.watch(before.successor).learn(agreed.next);
+  loop.watch(successor).learn(agreed.next);
   loop.deps.store.decide(() => crownSuccessor(loop, loop.shard(index), agreed.next));
   const letGo = async (): Promise<void> => {
     await reach('release:before');
-    await agreed.announced;
-    await loop.deps.release(loop.id, index);
+    await letGoOn(loop, index, { node: successor, reason: SWITCHING });
     await reach('release:after');
   };
   await Promise.all([letGo(), agreed.oldLink === null ? null : endOldPause(agreed.oldLink)]);
   loop.deps.publish(loop.id);
-  await Promise.all([before.primary, before.successor].map((id) => loop.watch(id).refresh()));
+  await Promise.all([before.primary, successor].map((id) => loop.watch(id).refresh()));
 }
 
 function crownSuccessor(loop: DatabaseLoop, shard: ShardRecord, facts: StreamFacts): void {
@@ -138,7 +139,7 @@ export async function undoHandover(loop: DatabaseLoop, index: number, why: strin
   const { primary } = loop.shard(index);
   if (primary !== null) await quietly((ms) => loop.watch(primary).link.unpause(ms));
   await loop.deps.publishNow(SWITCH_PUBLISH_MS);
-  await loop.deps.release(loop.id, index);
+  await loop.deps.release(loop.id, index, null);
 }
 
 /** The wish ends. What asked for it fails with the reason; who is primary is as it was. */

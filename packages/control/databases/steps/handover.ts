@@ -25,7 +25,6 @@ import {
   SWITCH_CATCH_UP_MS,
   SWITCH_EQUAL_MS,
   SWITCH_HOLD_MS,
-  SWITCH_PUBLISH_MS,
   SWITCH_QUIET_MS,
   SWITCH_VERB_MS,
 } from '../limits.ts';
@@ -94,14 +93,12 @@ async function attempt(change: Switch): Promise<void> {
     if (pausedAt > 0 && loop.shard(index).phase === 'serving') {
       await quietly((ms) => change.old.unpause(ms));
     }
-    if (loop.shard(index).phase === 'serving') await loop.deps.release(loop.id, index);
+    if (loop.shard(index).phase === 'serving') await loop.deps.release(loop.id, index, null);
     throw error;
   }
   if (clock.ticks() - pausedAt >= SWITCH_DECIDE_WITHIN_MS) return;
-  // Meanwhile the endpoint hears who is next, and connects there; it sends nothing before the release.
-  const announced = loop.deps.announce(SWITCH_PUBLISH_MS);
   const says = await tell(change);
-  if (says !== null) await finish(loop, index, { ...says, announced, oldLink: change.old });
+  if (says !== null) await finish(loop, index, { ...says, oldLink: change.old });
 }
 
 async function checkReplica({ loop, index, from, old, next }: Switch): Promise<void> {

@@ -7,10 +7,11 @@ import { NEVER_SERVED, stoppedUnsaved } from '../../plan/shard.ts';
 import type { ShardRecord, StateReason } from '../../store/records.ts';
 import { passing } from '../failpoints.ts';
 import { isClustered } from '../launch.ts';
-import { ANNOUNCE_MS, FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
+import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { STARTING_EMPTY } from '../problems.ts';
 import { applySettings, endPause } from './converge.ts';
+import { letGoOn } from './succession.ts';
 
 /** The reason of a promotion whose primary was ended because it did not answer. */
 const AFTER_DEADLINE = 'promoting-after-deadline';
@@ -47,13 +48,11 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
     : clustered
       ? link.takeover(VERB_DEADLINE_MS)
       : link.becomePrimary(VERB_DEADLINE_MS);
-  // Meanwhile the endpoint hears who is next, and sends nothing there before the release.
-  const announced = before.primary === null ? null : loop.deps.announce(ANNOUNCE_MS);
   await Promise.all([order, loop.watch(id).refresh()]);
   loop.times.mark(index, 'promoted');
   // What the plan would say next, without the way there.
-  if (announced !== null && servesNow(loop, id, clustered)) {
-    await passing('crown', () => crown(loop, index, id, announced));
+  if (before.primary !== null && servesNow(loop, id, clustered)) {
+    await passing('crown', () => crown(loop, index, id));
   }
 }
 
@@ -107,13 +106,7 @@ function promotionReason(shard: ShardRecord): StateReason {
 }
 
 /** The successor says it is primary: settle it, let clients in, and record that it serves. */
-export async function crown(
-  loop: DatabaseLoop,
-  index: number,
-  id: string,
-  /** Whether the endpoint knows it as the next one: then one word lets clients go on. */
-  announced: Promise<boolean> | null = null,
-): Promise<void> {
+export async function crown(loop: DatabaseLoop, index: number, id: string): Promise<void> {
   const { store, clock, node } = loop.deps;
   const before = loop.shard(index);
   const failover = before.phase === 'promoting' && before.primary !== null;
@@ -160,8 +153,7 @@ export async function crown(
     }
   });
   loop.times.mark(index, 'served');
-  if (announced !== null && (await announced)) await loop.deps.release(loop.id, index);
-  else if (loop.times.any) await loop.deps.publishNow(ANNOUNCE_MS);
+  if (failover) await letGoOn(loop, index, { node: id, reason: 'promoting' });
   loop.times.mark(index, 'published');
   loop.deps.publish(loop.id);
 }

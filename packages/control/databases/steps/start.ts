@@ -212,6 +212,15 @@ export async function fence(loop: DatabaseLoop, id: string, reason: FenceReason)
   });
   loop.watch(id).ended();
   loop.times.mark(instance.shard, 'fenced');
+  if (phase === 'serving' && primary === id) await drainReplicas(loop, instance);
+}
+
+/** What the plan would ask for next: whoever may follow the dead primary has to have read all it sent. */
+async function drainReplicas(loop: DatabaseLoop, dead: InstanceRecord): Promise<void> {
+  const replicas = loop.instances().filter(({ id, shard, phase, synced }) => {
+    return shard === dead.shard && id !== dead.id && phase === 'running' && synced;
+  });
+  await Promise.all(replicas.map(({ id }) => loop.watch(id).refresh(true)));
 }
 
 function roleOf(shard: ShardRecord, instance: InstanceRecord): string {
