@@ -262,6 +262,32 @@ test('clock jump: processes started with it see the jump and its end; others see
   });
 });
 
+test('two faults of one kind on one process: the second is refused, from any process; each end restores', async () => {
+  const { child, ref } = ticker();
+  const limit = (): string =>
+    /Max address space\s+(\S+)/.exec(readFileSync(`/proc/${ref.pid}/limits`, 'latin1'))?.[1] ?? '';
+  const before = limit();
+  const taken = (error: FaultError): boolean => error.code === 'already-on';
+  await withFaults(async (first) => {
+    await withFaults(async (second) => {
+      const bytes = 64 * 1024 ** 3;
+      const on = await first.memoryLimit(ref, bytes, LONG_MS);
+      await assert.rejects(second.memoryLimit(ref, bytes / 2, LONG_MS), taken);
+      assert.equal(limit(), String(bytes));
+      // Another kind on the same process, and the same kind again when the first is over.
+      await (await second.stop(ref, LONG_MS)).end();
+      await on.end();
+      await (await second.memoryLimit(ref, bytes / 2, LONG_MS)).end();
+      assert.equal(limit(), before);
+      const stopped = await second.stop(ref, LONG_MS);
+      await assert.rejects(first.stop(ref, SHORT_MS), taken);
+      assert.equal(inspectProcess(ref).state, 'stopped');
+      await stopped.end();
+    });
+  });
+  child.kill('SIGKILL');
+});
+
 test('wrong durations and processes that are gone are refused by name', async () => {
   await withFaults(async (faults) => {
     const { child, ref } = ticker();

@@ -18,7 +18,7 @@ import type { FromGuardian, ToGuardian } from './guardian.ts';
 import { MAX_FAULT_MS, MAX_FILL_BYTES } from './limits.ts';
 import { inspectProcess, run, signal, until } from './processes.ts';
 import { type DiskEffect, STRACE, startTracer } from './tracer.ts';
-import { perform, type Undo } from './undo.ts';
+import { perform, softLimit, type Undo } from './undo.ts';
 
 /** A fault that is on. */
 export interface Fault {
@@ -38,7 +38,12 @@ export class Faults {
   private guardian: ChildProcess | null = null;
   private readonly waiting = new Map<
     number,
-    { armed: PromiseWithResolvers<void>; undone: PromiseWithResolvers<void>; undo: readonly Undo[] }
+    {
+      what: string;
+      armed: PromiseWithResolvers<void>;
+      undone: PromiseWithResolvers<void>;
+      undo: readonly Undo[];
+    }
   >();
   private readonly on = new Set<Fault>();
   private nextId = 1;
@@ -76,26 +81,27 @@ export class Faults {
         // A short stop may be over before it was seen.
         return until('it is stopped', () => isOver() || inspectProcess(ref).state !== 'running');
       },
+      claimOn('stop', ref),
     );
   }
 
   /** The address space may not grow beyond `bytes`: the next larger allocation fails. */
   async memoryLimit(ref: ProcessRef, bytes: number, ms: number): Promise<Fault> {
-    const pid = String(ref.pid);
-    const limits = await run('prlimit', [
-      '--pid',
-      pid,
-      '--as',
-      '--noheadings',
-      '--output=SOFT',
-    ]).catch((error: Error) => {
+    const was = await softLimit(ref, 'as').catch((error: Error) => {
       throw new FaultError('needs-prlimit', `prlimit (package util-linux): ${error.message}`);
     });
-    const soft = limits.trim();
-    const undo: Undo = { kind: 'limit', process: ref, resource: 'as', soft };
-    return this.set(`memory limit ${ref.pid}`, ms, [undo], async () => {
-      await run('prlimit', ['--pid', pid, `--as=${bytes}:`]);
-    });
+    const undo: Undo = { kind: 'limit', process: ref, resource: 'as', soft: was, set: bytes };
+    return this.set(
+      `memory limit ${ref.pid}`,
+      ms,
+      [undo],
+      async () => {
+        // Another fault may have ended since: then `was` was its doing.
+        if ((await softLimit(ref, 'as')) !== was) throw alreadyOn(`memory limit ${ref.pid}`);
+        await run('prlimit', ['--pid', String(ref.pid), `--as=${bytes}:`]);
+      },
+      claimOn('memory', ref),
+    );
   }
 
   /** A small file system of its own; answers its folder. For tests of a full disk. */
@@ -147,7 +153,14 @@ export class Faults {
     const tracer = await startTracer(ref, effect, options.files ?? [], options.strace ?? STRACE);
     const what = 'delayMs' in effect ? 'slow disk' : `disk that answers ${effect.error}`;
     const undo: Undo = { kind: 'end', process: tracer.process };
-    return this.set(`${what} ${ref.pid}`, ms, [undo], () => tracer.attached);
+    tracer.attached.catch(() => undefined); // It is not asked when the fault is refused before.
+    try {
+      const apply = (): Promise<void> => tracer.attached;
+      return await this.set(`${what} ${ref.pid}`, ms, [undo], apply, claimOn('disk', ref));
+    } catch (error) {
+      await perform(undo);
+      throw error;
+    }
   }
 
   /**
@@ -168,6 +181,7 @@ export class Faults {
       ms,
       [{ kind: 'write', path: file, text: NO_FAKE_TIME }],
       () => writeFile(file, seconds < 0 ? String(seconds) : `+${seconds}`),
+      `clock:${file}`,
     );
   }
 
@@ -184,13 +198,14 @@ export class Faults {
 
   /**
    * For kinds of faults that are defined elsewhere. `undo` is what takes it back, as data; it is with
-   * the guardian before `apply` is called.
+   * the guardian before `apply` is called. `claim`: what no other fault may be on meanwhile.
    */
   async set(
     what: string,
     ms: number,
     undo: readonly Undo[],
     apply: (isOver: () => boolean) => unknown,
+    claim: string | null = null,
   ): Promise<Fault> {
     if (!(ms > 0 && ms <= MAX_FAULT_MS)) {
       throw new FaultError('bad-duration', `${what}: ${ms} ms is not within 1 to ${MAX_FAULT_MS}`);
@@ -201,8 +216,8 @@ export class Faults {
     const armed = Promise.withResolvers<void>();
     const undone = Promise.withResolvers<void>();
     undone.promise.catch(() => undefined); // Whoever awaits `end` or `ended` sees it.
-    this.waiting.set(id, { armed, undone, undo });
-    this.tell({ type: 'set', id, undo, ms });
+    this.waiting.set(id, { what, armed, undone, undo });
+    this.tell({ type: 'set', id, undo, ms, claim });
     await armed.promise;
     const fault: Fault = {
       what,
@@ -260,7 +275,8 @@ export class Faults {
       return;
     }
     this.waiting.delete(message.id);
-    if (message.error === undefined) entry.undone.resolve();
+    if (message.type === 'taken') entry.armed.reject(alreadyOn(entry.what));
+    else if (message.error === undefined) entry.undone.resolve();
     else entry.undone.reject(new FaultError('undo-failed', message.error));
   }
 
@@ -298,6 +314,14 @@ export function clockEnvironment(library: string, file: string): Record<string, 
     FAKETIME_NO_CACHE: '1',
     FAKETIME_DONT_FAKE_MONOTONIC: '1',
   };
+}
+
+function claimOn(what: string, { pid, startTicks }: ProcessRef): string {
+  return `${what}:${pid}:${startTicks}`;
+}
+
+function alreadyOn(what: string): FaultError {
+  return new FaultError('already-on', `${what}: another fault of this kind is on there`);
 }
 
 function guardianGone(): FaultError {

@@ -15,12 +15,13 @@ export type Undo =
   | { readonly kind: 'write'; readonly path: string; readonly text: string }
   | { readonly kind: 'unmount'; readonly path: string }
   | { readonly kind: 'run'; readonly command: string; readonly args: readonly string[] }
-  /** Sets the soft limit of a resource back; the hard one was never touched. */
+  /** Sets the soft limit of a resource back if it is the one we set; the hard one was never touched. */
   | {
       readonly kind: 'limit';
       readonly process: ProcessRef;
       readonly resource: string;
       readonly soft: string;
+      readonly set: number;
     };
 
 /** Doing it twice, or after the process it concerns is gone, is no error. */
@@ -53,7 +54,13 @@ export async function perform(undo: Undo): Promise<void> {
       return;
     case 'limit':
       if (inspectProcess(undo.process).state === 'gone') return;
+      if ((await softLimit(undo.process, undo.resource)) !== String(undo.set)) return;
       await run('prlimit', ['--pid', String(undo.process.pid), `--${undo.resource}=${undo.soft}:`]);
       return;
   }
+}
+
+export async function softLimit({ pid }: ProcessRef, resource: string): Promise<string> {
+  const args = ['--pid', String(pid), `--${resource}`, '--noheadings', '--output=SOFT'];
+  return (await run('prlimit', args)).trim();
 }

@@ -78,6 +78,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
     'Start Cinnabar anew with a clock that can jump: cinnabar fault --clock-environment says how.',
   'needs-ptrace': 'Only root, or the same user where the kernel lets it, may trace a process.',
   'needs-net-admin': 'Run it as root, or leave --in-place out and connect through the proxy.',
+  'already-on': 'Wait until that one is undone; faults of different kinds go together.',
+  'cannot-listen': 'Choose another port with --listen, or leave it out: any free one is taken.',
   'process-gone': 'It ended meanwhile. See what runs: cinnabar show <name>',
 };
 
