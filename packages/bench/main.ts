@@ -1,21 +1,18 @@
-/**
- * `npm run -s bench -- <name> [--quick] [--json] [--report|--no-report]`
- *
- * --quick    fewer and shorter rounds; the page is left alone unless --report is given
- * --json     the report as JSON on standard output, and nothing else there
- *
- * Exit code: 0 when every judged metric is met, 1 when one is not, 2 for a wrong call, 3 when the
- * benchmark could not run.
- */
+/** `npm run -s bench`: one benchmark, judged by the goals. */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { BENCHES } from './benches/table.ts';
+import { command, oneOf, say, WrongCall } from './command.ts';
 import { section } from './harness/markdown.ts';
 import { runBench } from './harness/run.ts';
 
-const say = (line: string): void => {
-  process.stderr.write(`${line}\n`);
-};
+const NAMES = Object.keys(BENCHES);
+const USAGE = `usage: npm run -s bench -- <name> [--quick] [--json] [--report|--no-report]
+
+  <name>            ${NAMES.join(', ')}
+  --quick           fewer and shorter rounds; docs/benchmarks.md is left alone unless --report is given
+  --json            the report as JSON on standard output, and nothing else there
+Exit code: 0 every goal met, 1 one is not, 2 a wrong call, 3 it could not run.`;
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -28,12 +25,10 @@ async function main(): Promise<number> {
     },
   });
   const [name, ...rest] = positionals;
-  const load = name === undefined ? undefined : BENCHES[name];
-  if (name === undefined || load === undefined || rest.length > 0) {
-    say(`usage: npm run -s bench -- <${Object.keys(BENCHES).join('|')}> [--quick] [--json]`);
-    return 2;
-  }
-  const bench = await load();
+  if (name === undefined || rest.length > 0)
+    throw new WrongCall('which benchmark? One name, please');
+  const bench = await BENCHES[oneOf('benchmark', name, NAMES)]?.();
+  if (bench === undefined) throw new Error(`${name} could not be loaded`);
   const write = (values.report ?? !values.quick) && !values['no-report'];
   const docs = write ? path.join(import.meta.dirname, '..', '..', 'docs') : null;
   const report = await runBench(bench, { quick: values.quick, docs, say });
@@ -42,9 +37,4 @@ async function main(): Promise<number> {
   return report.results.every((r) => r.met !== false) ? 0 : 1;
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  say(error instanceof Error ? (error.stack ?? error.message) : String(error));
-  process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ? 2 : 3;
-}
+await command(USAGE, main);

@@ -1,91 +1,161 @@
-/**
- * `npm run soak [-- --minutes n] [--seed s] [--steps n] [--pause] [--json] [--report]`
- *
- * Real processes, all policies, load on, random faults and management operations from the seed,
- * invariants checked after each. The seed and the time line are printed; `--seed s --steps n`
- * tells the same story up to step n, `--pause` waits for Enter before each.
- *
- * The long forms: `--simulated n` lets the simulator go through n faults, `--fuzz n` n inputs a parser
- * (`--only <name>`: of one), `--dataset n` puts n bytes of the standard data set into two makes of
- * engines, all with `--report` into docs/benchmarks.md,
- * `--crash-points` crashes, hangs and fails the control process at each step of each operation
- * (`--effects crash,hang,fail`, `--life failover`, `--side 2` services beside each other).
- */
+/** `npm run soak`: real processes under load, faults and changes from a seed; and the long forms. */
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
+import { EFFECTS } from '../control/databases/failpoints.ts';
+import { command, oneOf, say, WrongCall, wholeNumber } from './command.ts';
 import { PARSERS } from './fuzz/parsers.ts';
 import { fuzzLong } from './fuzz/run.ts';
 import { place } from './harness/markdown.ts';
 import { run } from './processes.ts';
 import { crashMatrix, matrixSummary } from './soak/crash-matrix.ts';
+import { LIFE_NAMES } from './soak/lives.ts';
 import { type SoakResult, soak } from './soak/run.ts';
 import { twoServers } from './soak/two-servers.ts';
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '10' },
-    seed: { type: 'string' },
-    steps: { type: 'string' },
-    pause: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    report: { type: 'boolean', default: false },
-    simulated: { type: 'string' },
-    fuzz: { type: 'string' },
-    dataset: { type: 'string' },
-    only: { type: 'string' },
-    'crash-points': { type: 'boolean', default: false },
-    effects: { type: 'string', default: 'crash,hang,fail' },
-    life: { type: 'string' },
-    side: { type: 'string', default: '2' },
-  },
-});
+const USAGE = `usage: npm run soak [-- --minutes n] [--seed s] [--steps n] [--pause] [--json] [--report]
+
+Real processes, all policies, load on, random faults and management operations from the seed, every
+write checked. The seed and the time line are printed.
+  --minutes n       how long; 10 unless --steps is given
+  --seed s          the same story again; --steps n: up to step n; --pause: Enter before each step
+  --json            the result on standard output
+  --report          the result into docs/benchmarks.md
+
+The long forms, each with --seed and --report:
+  --simulated n     n faults in the simulator
+  --fuzz n          n inputs a parser (--only <name>: of this one)
+  --dataset n       n bytes of the standard data set in two makes of engines, digests compared
+  --crash-points    control crashes, hangs and fails at each step of each operation
+                    (--effects crash,hang,fail  --life <name>  --side n services beside each other)
+
+Examples: npm run soak -- --minutes 1
+          npm run soak -- --seed 5 --steps 12 --pause
+          npm run soak -- --crash-points --life stop --effects crash
+Exit code: 0 clean, 1 something was found, 2 a wrong call, 3 it could not run.`;
+
+const OPTIONS = {
+  minutes: { type: 'string' },
+  seed: { type: 'string' },
+  steps: { type: 'string' },
+  pause: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  report: { type: 'boolean', default: false },
+  simulated: { type: 'string' },
+  fuzz: { type: 'string' },
+  dataset: { type: 'string' },
+  only: { type: 'string' },
+  'crash-points': { type: 'boolean', default: false },
+  effects: { type: 'string', default: EFFECTS.join(',') },
+  life: { type: 'string' },
+  side: { type: 'string', default: '2' },
+} as const;
+
 const ROOT = path.join(import.meta.dirname, '..', '..');
 const SIMULATED_STEPS = 2_500;
+const DEFAULT_MINUTES = 10;
+const MOST_MINUTES = 7 * 24 * 60;
+const MOST_SEED = 2 ** 31 - 1;
+const MOST_BESIDE = 16;
+const INTERRUPTED = 130;
 
-const say = (line: string): void => {
-  process.stderr.write(`${line}\n`);
-};
+type Values = ReturnType<typeof words>;
 
-async function longForms(): Promise<void> {
-  if (values.simulated !== undefined) {
+function words() {
+  return parseArgs({ options: OPTIONS }).values;
+}
+
+function seedOf(values: Values): number | null {
+  return values.seed === undefined ? null : wholeNumber('--seed', values.seed, 0, MOST_SEED);
+}
+
+function count(option: string, text: string): number {
+  return wholeNumber(option, text, 1, Number.MAX_SAFE_INTEGER);
+}
+
+/** Ctrl-C ends the children of it, too. Not for work without pauses, which would never hear of it. */
+async function interruptible<T>(work: (stop: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController();
+  const end = (): void => {
+    stop.abort();
+    process.exit(INTERRUPTED);
+  };
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  for (const name of signals) process.once(name, end);
+  try {
+    return await work(stop.signal);
+  } finally {
+    for (const name of signals) process.off(name, end);
+  }
+}
+
+async function longForms(values: Values): Promise<number> {
+  const seed = seedOf(values);
+  const { simulated, dataset, fuzz, only } = values;
+  // All words are looked at before hours are spent on the first.
+  const faults = simulated === undefined ? 0 : count('--simulated', simulated);
+  const bytes = dataset === undefined ? 0 : count('--dataset', dataset);
+  const inputs = fuzz === undefined ? 0 : count('--fuzz', fuzz);
+  const names = PARSERS.map(({ name }) => name);
+  const chosen = only === undefined ? names : [oneOf('--only', only, names)];
+  try {
+    await longFormsOf({ faults, bytes, inputs, chosen, seed, report: values.report });
+    return 0;
+  } catch (error) {
+    say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    return 1;
+  }
+}
+
+interface LongForms {
+  readonly faults: number;
+  readonly bytes: number;
+  readonly inputs: number;
+  readonly chosen: readonly string[];
+  readonly seed: number | null;
+  readonly report: boolean;
+}
+
+/** Throws what was found. */
+async function longFormsOf(asked: LongForms): Promise<void> {
+  const { faults, bytes, inputs, chosen, seed } = asked;
+  if (faults > 0) {
     const program = path.join(ROOT, 'packages', 'control', 'simulation', 'main.ts');
-    const args = [program, '--faults', values.simulated, '--steps', String(SIMULATED_STEPS)];
+    const args = [program, '--faults', String(faults), '--steps', String(SIMULATED_STEPS)];
     args.push('--focus', 'storm');
-    if (values.seed !== undefined) args.push('--seed', values.seed);
-    const text = (await run(process.execPath, args)).trim();
+    if (seed !== null) args.push('--seed', String(seed));
+    const text = (await interruptible((signal) => run(process.execPath, args, { signal }))).trim();
     say(text);
-    if (values.report) await report('simulated', `--simulated ${values.simulated}`, text);
+    if (asked.report) await report('simulated', `--simulated ${faults}`, text);
   }
-  if (values.dataset !== undefined) {
-    const text = await twoServers(Number(values.dataset), Number(values.seed ?? 1));
+  if (bytes > 0) {
+    const text = await interruptible(() => twoServers(bytes, seed ?? 1));
     say(text);
-    if (values.report) await report('dataset', `--dataset ${values.dataset}`, text);
+    if (asked.report) await report('dataset', `--dataset ${bytes}`, text);
   }
-  if (values.fuzz !== undefined) {
-    const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
-    const chosen = PARSERS.filter((each) => values.only === undefined || each.name === values.only);
-    if (chosen.length === 0) say(`there are: ${PARSERS.map((each) => each.name).join('; ')}`);
+  if (inputs > 0) {
+    const from = seed ?? Date.now() % 2 ** 31;
     const lines: string[] = [];
-    for (const parser of chosen) {
-      lines.push(`- ${fuzzLong(parser, Number(values.fuzz), seed)}`);
+    for (const parser of PARSERS.filter(({ name }) => chosen.includes(name))) {
+      lines.push(`- ${fuzzLong(parser, inputs, from)}`);
       say(lines.at(-1) ?? '');
       // After each: a run of hours that is interrupted has something to say.
-      if (values.report)
-        await report('fuzz', `--fuzz ${values.fuzz} --seed ${seed}`, lines.join('\n'));
+      if (asked.report) await report('fuzz', `--fuzz ${inputs} --seed ${from}`, lines.join('\n'));
     }
   }
 }
 
-async function crashPoints(): Promise<number> {
-  const { effects, life } = values;
-  const outcome = await crashMatrix({
-    effects: effects.split(','),
-    life: life ?? null,
-    side: Number(values.side),
+async function crashPoints(values: Values): Promise<number> {
+  const { life } = values;
+  const effects = values.effects.split(',').map((word) => oneOf('--effects', word, EFFECTS));
+  const options = {
+    effects,
+    life: life === undefined ? null : oneOf('--life', life, LIFE_NAMES),
+    side: wholeNumber('--side', values.side, 1, MOST_BESIDE),
     say,
-  });
+  };
+  const outcome = await interruptible(() => crashMatrix(options));
   const text = matrixSummary(outcome);
   say(text);
   if (values.report) await report('crash-points', `--crash-points --effects ${effects}`, text);
@@ -93,19 +163,22 @@ async function crashPoints(): Promise<number> {
 }
 
 async function main(): Promise<number> {
-  if (values['crash-points']) return crashPoints();
+  const values = words();
+  if (values['crash-points']) return crashPoints(values);
   if ([values.simulated, values.fuzz, values.dataset].some((value) => value !== undefined)) {
-    await longForms();
-    return 0;
+    return longForms(values);
   }
-  const seed =
-    values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
-  const steps = values.steps === undefined ? Number.POSITIVE_INFINITY : Number(values.steps);
-  const minutes = Number(values.minutes);
-  if (!(minutes > 0) || Number.isNaN(steps) || !Number.isSafeInteger(seed)) {
-    say('minutes and steps are positive numbers, the seed is an integer');
-    return 2;
+  if (values.only !== undefined || values.life !== undefined) {
+    throw new WrongCall('--only belongs to --fuzz, --life to --crash-points');
   }
+  return story(values);
+}
+
+async function story(values: Values): Promise<number> {
+  const seed = seedOf(values) ?? Math.floor(Math.random() * MOST_SEED);
+  const steps =
+    values.steps === undefined ? Number.POSITIVE_INFINITY : count('--steps', values.steps);
+  const minutes = minutesOf(values);
   const pause = async (step: number, name: string): Promise<void> => {
     if (!values.pause) return;
     const terminal = createInterface({ input: process.stdin, output: process.stderr });
@@ -117,10 +190,17 @@ async function main(): Promise<number> {
   const result = await soak({ seed, minutes, steps, say, pause, stop: stop.signal });
   if (values.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   else say(summary(result));
-  if (values.report) {
-    await report('soak', `--minutes ${values.minutes} --seed ${result.seed}`, summary(result));
-  }
+  if (values.report) await report('soak', `--minutes ${minutes} --seed ${seed}`, summary(result));
   return result.problems.length === 0 ? 0 : 1;
+}
+
+/** A replay goes to its last step, however long the steps take and whoever thinks before Enter. */
+function minutesOf({ minutes, steps }: Values): number {
+  if (minutes === undefined)
+    return steps === undefined ? DEFAULT_MINUTES : Number.POSITIVE_INFINITY;
+  const value = /^\d+(\.\d+)?$/.test(minutes) ? Number(minutes) : Number.NaN;
+  if (value > 0 && value <= MOST_MINUTES) return value;
+  throw new WrongCall(`--minutes: '${minutes}' is not a number up to ${MOST_MINUTES}`);
 }
 
 function summary(result: SoakResult): string {
@@ -146,4 +226,4 @@ async function report(name: string, args: string, text: string): Promise<void> {
   await writeFile(file, place(page, name, `## ${name}\n\n${command}\n\n${text}`));
 }
 
-process.exitCode = await main();
+await command(USAGE, main);

@@ -3,11 +3,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { GOALS, RIVAL_SHARE } from '../goals.ts';
+import { GOALS, type Goals, RIVAL_SHARE } from '../goals.ts';
 import { judge } from './judge.ts';
 import { place } from './markdown.ts';
 import { interleave, measureCell, voidReason } from './pairs.ts';
-import type { Bench, MetricResult } from './result.ts';
+import type { Bench, Measured, MetricResult } from './result.ts';
 import { runBench } from './run.ts';
 import { median, quantile } from './stats.ts';
 
@@ -28,22 +28,28 @@ test('goals: against numbers, against rivals, and what was not measured is not m
   const samples = { ours: [10, 12, 11], haproxy: [8, 8, 8], direct: [12, 12, 12] };
   const cell = { metric: 'm', unit: 'requests/s', samples };
   const times = (value: number, than: string) => ({ is: 'at-least', value, than }) as const;
-  const yes = only(judge([cell], { m: [times(1.25, 'haproxy'), times(0.9, 'direct')] }));
+  const judged = (cells: readonly Measured[], goals: Goals) => judge(cells, goals, false);
+  const yes = only(judged([cell], { m: [times(1.25, 'haproxy'), times(0.9, 'direct')] }));
   assert.equal(yes.ours, 11);
   assert.deepEqual(yes.peers, { haproxy: 8, direct: 12 });
   assert.equal(yes.goal, '>= 1.25x haproxy, >= 0.9x direct');
   assert.equal(yes.met, true);
-  assert.equal(only(judge([cell], { m: [times(1.5, 'haproxy')] })).met, false);
-  assert.equal(only(judge([cell], { m: [times(1, 'twemproxy')] })).met, false);
-  assert.equal(only(judge([cell], {})).met, null);
+  assert.equal(only(judged([cell], { m: [times(1.5, 'haproxy')] })).met, false);
+  assert.equal(only(judged([cell], { m: [times(1, 'twemproxy')] })).met, false);
+  assert.equal(only(judged([cell], {})).met, null);
   assert.equal(
-    only(judge([{ ...cell, void: 'disturbed' }], { m: [times(1, 'haproxy')] })).met,
+    only(judged([{ ...cell, void: 'disturbed' }], { m: [times(1, 'haproxy')] })).met,
     false,
   );
   const larger = [{ is: 'at-most', value: 1, than: 'haproxy', orIfLarger: 11 }] as const;
-  assert.equal(only(judge([cell], { m: larger })).met, true);
-  const nothing = only(judge([{ metric: 'm', unit: 's', samples: { ours: [] } }], { m: larger }));
+  assert.equal(only(judged([cell], { m: larger })).met, true);
+  const nothing = only(judged([{ metric: 'm', unit: 's', samples: { ours: [] } }], { m: larger }));
   assert.deepEqual([nothing.ours, nothing.met], [null, false]);
+  // Nobody drops a cell by not measuring it; the quick form measures less and says so.
+  const goals = { m: [times(1, 'haproxy')], other: [times(1, 'haproxy')] };
+  const other = judge([cell], goals, true).find(({ metric }) => metric === 'other');
+  assert.deepEqual([other?.met, other?.void], [false, 'not measured']);
+  assert.equal(judged([cell], goals).length, 1);
 });
 
 test('every cell with a known share of its rivals has goals against them', () => {

@@ -3,8 +3,16 @@ import type { Check, Goals } from '../goals.ts';
 import type { Measured, MetricResult } from './result.ts';
 import { median, round3 } from './stats.ts';
 
-export function judge(measured: readonly Measured[], goals: Goals): MetricResult[] {
-  return measured.map((m) => judgeOne(m, goals[m.metric] ?? []));
+/** `complete`: the full form, which measures all there is; a goal that is not among it was dropped. */
+export function judge(
+  measured: readonly Measured[],
+  goals: Goals,
+  complete: boolean,
+): MetricResult[] {
+  const there = new Set(measured.map(({ metric }) => metric));
+  const dropped = complete ? Object.keys(goals).filter((metric) => !there.has(metric)) : [];
+  const blank = dropped.map((metric) => ({ metric, unit: '', samples: {}, void: 'not measured' }));
+  return [...measured, ...blank].map((m) => judgeOne(m, goals[m.metric] ?? []));
 }
 
 function judgeOne(m: Measured, checks: readonly Check[]): MetricResult {

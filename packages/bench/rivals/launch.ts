@@ -1,5 +1,6 @@
 /** Starting and ending the processes that a benchmark compares. None outlives its benchmark. */
 import { spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -96,7 +97,6 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** A folder of its own for a benchmark, short enough for socket paths, removed by `remove`. */
 const MEMORY_FOLDER = '/dev/shm';
 const TMPFS = 0x01021994;
 
@@ -106,11 +106,22 @@ export async function memoryFolder(): Promise<string | null> {
   return kind?.type === TMPFS ? MEMORY_FOLDER : null;
 }
 
-/** `inMemory`: where that can be had. What ours keeps in memory while the clock runs, a rival may, too. */
+/**
+ * A folder of its own for a benchmark, short enough for socket paths; removed by `remove`, and when the
+ * process exits before that. `inMemory`: where that can be had. What ours keeps in memory while the clock runs, a rival may, too.
+ */
 export async function workFolder(
   inMemory = false,
 ): Promise<{ dir: string; remove: () => Promise<void> }> {
   const parent = (inMemory ? await memoryFolder() : null) ?? tmpdir();
   const dir = await mkdtemp(path.join(parent, 'cb-'));
-  return { dir, remove: () => rm(dir, { recursive: true, force: true }) };
+  const remove = (): void => rmSync(dir, { recursive: true, force: true });
+  process.once('exit', remove);
+  return {
+    dir,
+    remove: async () => {
+      process.off('exit', remove);
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
 }

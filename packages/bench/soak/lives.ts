@@ -173,3 +173,5 @@ async function killPrimary(service: OurService, name: string): Promise<void> {
   // Until it is gone, everything still looks whole.
   await until('the primary is gone', () => inspectProcess(ref).state === 'gone', GONE_DEADLINE_MS);
 }
+
+export const LIFE_NAMES = Object.keys(LIVES);
