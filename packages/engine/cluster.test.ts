@@ -122,6 +122,30 @@ test('who has not heard of a takeover refuses to follow; an introduction is enou
   assert.equal((await now.link.facts(MS)).role, 'primary');
 });
 
+test('the other reasons not to follow: a stranger, itself, and slots or data of its own', async (t) => {
+  const room = await engineRoom(t);
+  const [a, b] = [await room.launch(), await room.launch()];
+  const members: ClusterMember[] = [
+    { ...member(a, null, 1), slots: [[0, 99]] },
+    { ...member(b, null, 2), slots: [[100, 16383]] },
+  ];
+  const [owner] = await Promise.all(
+    [a, b].map((each) =>
+      room.start({ ...each, role: { kind: 'cluster', members, myself: each.instance } }),
+    ),
+  );
+  assert.ok(owner);
+  const at = { host: b.host, port: b.port };
+  const refused = (id: string, message: RegExp) =>
+    assert.rejects(owner.link.follow({ ...at, id }, MS), { code: 'engine-refused', message });
+  await refused('f'.repeat(40), /Unknown node/);
+  await refused(a.instance, /Can't replicate myself/);
+  await refused(b.instance, /must be empty and without assigned slots/);
+  // No introduction helps here: such a one believes that it is primary itself, and has to start anew.
+  await owner.link.meet(b.host, b.port, b.busPort, MS);
+  await refused(b.instance, /must be empty and without assigned slots/);
+});
+
 test('a primary that died comes back as a follower, accepts nothing and wipes nobody', async (t) => {
   const room = await engineRoom(t);
   const launches = await pair(room);

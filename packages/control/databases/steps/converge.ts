@@ -8,9 +8,11 @@ import { commandsOf, usersOf } from '../users.ts';
 import { settleClientPort } from './client-port.ts';
 
 /**
- * In a cluster an engine follows only whom it knows to be a primary. News of that comes by gossip, which
- * nodes send at random, and over a connection that one of them may not have yet. So who refuses is told
- * first hand: an introduction carries the role of whoever introduces itself.
+ * In a cluster an engine follows only whom it knows, and knows to be a primary. News of that comes by
+ * gossip, which nodes send at random, and over a connection that one of them may not have yet. So who
+ * refuses is told first hand: an introduction carries the role of whoever introduces itself. The other
+ * reason to refuse is that it has slots or data of its own as a primary: then nothing that is said helps,
+ * and the plan ends it as a stray, to start anew as a follower.
  */
 export async function follow(loop: DatabaseLoop, id: string, primaryId: string): Promise<void> {
   const { id: node, host, port } = loop.instance(primaryId);
