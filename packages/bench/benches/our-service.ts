@@ -2,14 +2,13 @@
  * The whole service as a user runs it: the real control process on a data folder of its own, its
  * management API, its engines and its endpoint. For benchmarks and the soak.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ApiClient } from '../../cli/api/client.ts';
 import { waitFor } from '../../cli/api/operations.ts';
 import { codeCache } from '../../cli/code-cache.ts';
-import { killAll } from '../../cli/ending.ts';
 import { processesOf } from '../../cli/orphans.ts';
 import { Output } from '../../cli/output/output.ts';
 import { openSecretBox } from '../../control/auth/secret-box.ts';
@@ -30,6 +29,7 @@ import { Asker, type Target } from '../load/asker.ts';
 import { exitOf, type ProcessRef, requireRef, signal, until } from '../processes.ts';
 import { memoryFolder } from '../rivals/launch.ts';
 
+const KEEPER_PROGRAM = path.join(import.meta.dirname, 'our-keeper.ts');
 const CONTROL_PROGRAM = path.join(import.meta.dirname, '../../control/boot/run.ts');
 /**
  * Ports are looked for from here up, in blocks, so that runs beside each other rarely meet; below the
@@ -71,6 +71,8 @@ export class OurService {
   readonly firstPort: number;
   readonly logs: string[] = [];
   private readonly options: ServiceOptions;
+  private readonly keeper: ChildProcess;
+  private readonly keeperGone: Promise<number | string>;
   private child: ChildProcess | null = null;
   private readonly quiet = new Output({ write: () => true }, { write: () => true }, {}, true);
 
@@ -79,6 +81,15 @@ export class OurService {
     this.options = options;
     this.runDir = runDir;
     this.firstPort = PORTS_FROM + randomInt(PORT_BLOCKS) * PORT_BLOCK;
+    this.keeper = spawn(process.execPath, [KEEPER_PROGRAM, home, runDir], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+      detached: true,
+    });
+    this.keeperGone = exitOf(this.keeper);
+    this.keeperGone.catch(() => undefined); // Whoever destroys sees it.
+    // It keeps nobody from ending: an end is what it waits for.
+    this.keeper.unref();
+    this.keeper.stdin?.on('error', () => undefined); // Its own death shows in `destroy`.
   }
 
   static async make(options: ServiceOptions = {}): Promise<OurService> {
@@ -131,6 +142,7 @@ export class OurService {
       env: { ...process.env, ...codeCache(process.env), ...env },
     });
     this.child = child;
+    this.keeper.stdin?.write(`${JSON.stringify(this.control)}\n`);
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (data: Buffer) => {
         this.logs.push(data.toString());
@@ -309,9 +321,10 @@ export class OurService {
   /** Ends everything and removes the folder, in whatever state it is. */
   async destroy(): Promise<void> {
     if (this.runs) await this.killControl();
-    await killAll(this);
-    await rm(this.home, { recursive: true, force: true });
-    await rm(this.runDir, { recursive: true, force: true });
+    this.keeper.ref();
+    this.keeper.stdin?.end();
+    const code = await this.keeperGone;
+    if (code !== 0) throw new Error(`the service below ${this.home} could not be ended (${code})`);
   }
 }
 
