@@ -1,5 +1,5 @@
 /** Plants one mistake at a time in a copy of the tree, and sees whether a test notices. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -21,6 +21,7 @@ const LAST_WORDS = 200;
 
 export class Copy {
   readonly dir: string;
+  private running: ChildProcess | null = null;
 
   private constructor(dir: string) {
     this.dir = dir;
@@ -70,24 +71,44 @@ export class Copy {
   /** Null when it passes, else its last words. */
   async check(name: CheckName): Promise<string | null> {
     const args = ['--disable-warning=ExperimentalWarning', ...CHECKS[name]];
+    // A group of its own: a test that hangs is ended with all it started.
     const child = spawn(process.execPath, args, {
       cwd: this.dir,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, NODE_TEST_CONTEXT: undefined },
+      detached: true,
     });
+    this.running = child;
     let said = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (data: Buffer) => {
         said += data.toString();
       });
     }
-    const timer = setTimeout(() => child.kill('SIGKILL'), CHECK_DEADLINE_MS);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.end();
+    }, CHECK_DEADLINE_MS);
     const code = await exitOf(child);
     clearTimeout(timer);
-    return code === 0 ? null : lastWords(said, code);
+    this.running = null;
+    if (code === 0) return null;
+    return late ? `did not end within ${CHECK_DEADLINE_MS / 1000} s` : lastWords(said, code);
+  }
+
+  private end(): void {
+    const pid = this.running?.pid;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // It ended meanwhile.
+    }
   }
 
   async remove(): Promise<void> {
+    this.end();
     await rm(this.dir, { recursive: true, force: true });
   }
 }

@@ -1,6 +1,7 @@
 /** A mistake that cannot be planted any more proves nothing: code that moves takes its mutant along. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import path from 'node:path';
 import { test } from 'node:test';
 import { MUTANTS } from './table.ts';
@@ -15,6 +16,14 @@ test('each mutant can be planted, in one place', () => {
       .map(({ find }) => `${name}: ${file} does not hold ${JSON.stringify(find)} once`);
   });
   assert.deepEqual(astray, []);
+});
+
+test('each is a program still: one that does not parse fails every test, and shows nothing', () => {
+  for (const { name, file, edits } of MUTANTS) {
+    let text = readFileSync(path.join(ROOT, file), 'utf8');
+    for (const { find, replace } of edits) text = text.replace(find, () => replace);
+    assert.doesNotThrow(() => stripTypeScriptTypes(text), name);
+  }
 });
 
 test('each has a name of its own', () => {
