@@ -20,6 +20,7 @@ async function ran(program: string, ...args: string[]): Promise<{ code: unknown;
 
 test('wrong words are answered with what there is, and exit code 2', async () => {
   const calls = [
+    ['load.ts', ['sessions', '--rate', '0'], /--rate: '0' is not a whole number/],
     ['main.ts', ['nope'], /there is no 'nope'.*lifecycle/],
     ['mutants.ts', ['--only', 'nope'], /there is no 'nope'.*obey-a-stale-epoch/],
     ['soak.ts', ['--fuzz', '10', '--only', 'nope'], /there is no 'nope'.*replies of an engine/],

@@ -1,8 +1,10 @@
 /** `cinnabar fault` on a real cache: each fault seen from outside while it is on, and gone afterwards. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import { Asker } from '../../bench/load/asker.ts';
 import type { ShardStatus } from '../../control/service.ts';
 import { Faults, inspectProcess, requireRef, until } from '../../faults/index.ts';
@@ -205,6 +207,13 @@ test('kill: what died is replaced', async () => {
   assert.match(out, new RegExp(`primary of shard 0 of ${CACHE}: process ${pid} is gone: done`));
   await whole();
   assert.notEqual(await pidOf('primary'), pid);
+});
+
+test('the load generator of the command line finds the cache, and every write is there', async () => {
+  const file = path.join(import.meta.dirname, '../../bench/load.ts');
+  const args = [file, CACHE, '--home', rig.home, '--rate', '200', '--seconds', '1'];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: rig.env });
+  assert.match(stdout, /writes: [1-9]\d* acknowledged, 0 lost, 0 duplicated, 0 reordered/);
 });
 
 test('clock: control is two hours behind while it is on, and on time afterwards', async () => {
