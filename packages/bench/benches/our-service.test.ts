@@ -17,7 +17,7 @@ test('a service whose owner is killed is gone, with its processes and folders', 
     await service.start();
     const processes = [service.control, ...service.processes().map(({ pid }) => requireRef(pid))];
     console.log(JSON.stringify({ processes, folders: [service.home, service.runDir] }));
-    setInterval(() => {}, 1_000);`;
+    setInterval(() => {}, 500);`;
   const args = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', program];
   const owner = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = exitOf(owner);
