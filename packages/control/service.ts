@@ -51,7 +51,7 @@ export interface Written<T> {
 /** What an instance is seen to do now; not stored. */
 export interface InstanceStatus {
   readonly instance: InstanceRecord;
-  /** Where clients reach it, if they talk to it directly. */
+  /** Where clients reach it, if they talk to it directly; 0: they are not to. */
   readonly clientPort: number;
   readonly role: 'primary' | 'replica' | 'unknown';
   /** Named: 'in-sync', 'syncing', 'starting', 'mute', 'busy', 'dead', ... */

@@ -26,6 +26,8 @@ export interface ListenAddress {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
+  /** Serves this shard alone, as a node of a cluster does; absent: the whole database. */
+  readonly shard?: string;
 }
 
 export interface InstanceView {
@@ -49,6 +51,8 @@ export interface ShardView {
   readonly reason: string;
   readonly primary: InstanceView | null;
   readonly replicas: readonly InstanceView[];
+  /** The shard's own address here, whoever is its primary: cluster clients are told of no other. */
+  readonly announce?: { readonly host: string; readonly port: number };
 }
 
 export interface UserView {

@@ -2,6 +2,8 @@
 
 import { type Answer, type Event, PROTOCOL, type Request } from './control-protocol.ts';
 import { ControlSocket } from './control-socket.ts';
+import { mergeLarge } from './counters.ts';
+import type { DataPath } from './data-path.ts';
 import type { FrameConnection } from './frame-connection.ts';
 import type { Message } from './frames.ts';
 import { EVENT_BACKPRESSURE_BYTES } from './limits.ts';
@@ -85,7 +87,7 @@ export class ControlServer {
       case 'snapshot':
         return { failed: await worker.apply(request.snapshot) };
       case 'hold':
-        await pathOf(worker, request.shard).hold(request.shard, Date.now() + request.deadlineMs);
+        await holdAll(pathsOf(worker, request.shard), request.shard, request.deadlineMs);
         return null;
       case 'release':
         // It may have come right behind a snapshot: what is applied later would undo it.
@@ -96,7 +98,9 @@ export class ControlServer {
             `this worker runs epoch ${worker.epoch}; a release for ${request.epoch} would reach the primary before`,
           );
         }
-        pathOf(worker, request.shard).release(request.shard, request.epoch, request.successor);
+        for (const path of pathsOf(worker, request.shard)) {
+          path.release(request.shard, request.epoch, request.successor);
+        }
         return null;
       case 'drain':
         await this.#leave(request.deadlineMs);
@@ -112,10 +116,12 @@ export class ControlServer {
         return false;
       }
       case 'config-answer':
-        worker.front(request.database)?.path.configAnswered(request.serial, request.error);
+        for (const { path } of worker.frontsOf(request.database)) {
+          path.configAnswered(request.serial, request.error);
+        }
         return null;
       case 'large':
-        return worker.front(request.database)?.path.large() ?? [];
+        return mergeLarge(worker.frontsOf(request.database).flatMap(({ path }) => path.large()));
       default:
         throw new Refused('unknown-request', `'${String((request as Message).type)}' is unknown`);
     }
@@ -134,11 +140,26 @@ class Refused extends Error {
   }
 }
 
-function pathOf(worker: Worker, shard: string) {
+/** Those of its database: the one behind the common address, and those of single shards. */
+function pathsOf(worker: Worker, shard: string): DataPath[] {
   const database = shard.slice(0, shard.lastIndexOf('/'));
-  const front = worker.front(database);
-  if (front === undefined) {
+  const paths = worker.frontsOf(database).map(({ path }) => path);
+  if (paths.length === 0) {
     throw new Refused('unknown-shard', `no database here has a shard ${shard}`);
   }
-  return front.path;
+  return paths;
+}
+
+async function holdAll(
+  paths: readonly DataPath[],
+  shard: string,
+  deadlineMs: number,
+): Promise<void> {
+  const deadlineAt = Date.now() + deadlineMs;
+  const held = await Promise.allSettled(paths.map((path) => path.hold(shard, deadlineAt)));
+  const failed = held.find((each) => each.status === 'rejected');
+  if (failed === undefined) return;
+  // One alone that goes on holding would only make its clients wait.
+  for (const path of paths) path.release(shard, 0, null);
+  throw failed.reason;
 }

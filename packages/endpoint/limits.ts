@@ -68,6 +68,8 @@ export const DRAIN_MS = 30_000;
 /** ...and how long a worker that leaves lets handshakes and admissions that have begun come to an end. */
 export const DRAIN_ARRIVALS_MS = 3000;
 export const DRAIN_LOOK_MS = 20;
+/** Clients of a shard's own address, when it is no longer served there. */
+export const SHARD_LEAVES_MS = 3000;
 /** After the drain's deadline: time to exit before SIGKILL. */
 export const EXIT_GRACE_MS = 2000;
 export const MOST_WORKERS = 64;

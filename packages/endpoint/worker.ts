@@ -70,7 +70,7 @@ function receive(to: Worker, message: ToWorker, handle: unknown): void {
       to.rotate(message.ticketSecret);
       break;
     case 'permits':
-      to.front(message.database)?.purse.granted(message.granted);
+      to.purse(message.database)?.granted(message.granted);
       break;
     case 'recall':
       recall(to, message.database);
@@ -88,8 +88,8 @@ function receive(to: Worker, message: ToWorker, handle: unknown): void {
 }
 
 function recall(from: Worker, database: string): void {
-  const front = from.front(database);
-  if (front !== undefined) front.purse.recall();
+  const purse = from.purse(database);
+  if (purse !== undefined) purse.recall();
   else tell({ type: 'return', database, count: 0, answer: true });
 }
 

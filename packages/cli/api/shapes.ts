@@ -37,6 +37,7 @@ export interface DatabaseResource {
       readonly azureStrict?: boolean;
       readonly guard?: readonly GuardRule[];
       readonly readFrom?: 'primary' | 'replica';
+      readonly shardAccess?: 'direct' | 'relayed';
       readonly idleTimeoutMinutes?: number;
     };
   };

@@ -12,6 +12,7 @@ import {
   EVICTION,
   NOTIFY_VERSION,
   POLICIES,
+  SHARD_ACCESS,
   state,
   type WaitFlags,
   WINDOWS_VERSION,
@@ -36,6 +37,7 @@ interface UpdateFlags extends WaitFlags {
   readonly protocol?: string;
   readonly azureStrict?: string;
   readonly readFrom?: string;
+  readonly shardAccess?: string;
   readonly idleTimeout?: string;
   readonly replicas?: string;
   readonly notify?: string;
@@ -66,6 +68,11 @@ export function updateCommand(): Command {
     .option('--azure-strict <on|off>', "refuse Azure's blocked commands", state('--azure-strict'))
     .addOption(
       new Option('--read-from <copy>', 'which copy serves reads').choices(['primary', 'replica']),
+    )
+    .addOption(
+      new Option('--shard-access <way>', 'OSSCluster: how clients reach shards').choices([
+        ...SHARD_ACCESS,
+      ]),
     )
     .option('--idle-timeout <minutes>', 'disconnect silent clients (default: 10); 0: never')
     .option('--notify <letters>', 'keyspace notifications, as in Redis; empty: off')
@@ -170,6 +177,7 @@ function databaseChange(flags: UpdateFlags): Record<string, unknown> | null {
   const cinnabar = {
     ...(flags.azureStrict === undefined ? {} : { azureStrict: flags.azureStrict === 'Enabled' }),
     ...(flags.readFrom === undefined ? {} : { readFrom: flags.readFrom }),
+    ...(flags.shardAccess === undefined ? {} : { shardAccess: flags.shardAccess }),
     ...(flags.idleTimeout === undefined
       ? {}
       : { idleTimeoutMinutes: whole('--idle-timeout', flags.idleTimeout, 0, MOST_IDLE_MINUTES) }),

@@ -7,7 +7,15 @@ import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
 import { whole } from '../up/options.ts';
-import { EVICTION, POLICIES, state, type WaitFlags, waitFlags, waitOptions } from './options.ts';
+import {
+  EVICTION,
+  POLICIES,
+  SHARD_ACCESS,
+  state,
+  type WaitFlags,
+  waitFlags,
+  waitOptions,
+} from './options.ts';
 import { showCache } from './show.ts';
 
 export interface CreateFlags extends WaitFlags {
@@ -19,6 +27,7 @@ export interface CreateFlags extends WaitFlags {
   readonly port?: string;
   readonly plaintext?: boolean;
   readonly azureStrict?: boolean;
+  readonly shardAccess?: string;
   readonly capacity?: string;
   readonly location?: string;
   readonly tag?: readonly string[];
@@ -50,6 +59,11 @@ export function createCommand(): Command {
     )
     .option('--port <port>', 'default: the first free one from 10000 up')
     .option('--plaintext', 'no TLS between clients and the cache')
+    .addOption(
+      new Option('--shard-access <way>', 'OSSCluster: how clients reach shards').choices([
+        ...SHARD_ACCESS,
+      ]),
+    )
     .option('--azure-strict', "refuse Azure's whole list of blocked commands")
     .option('--capacity <n>', 'for Enterprise_ SKUs only')
     .option('--location <name>', 'any name; it is echoed', LOCATION)
@@ -111,6 +125,10 @@ export async function createCache(
   });
   // The database cannot be asked for before its cluster is there, so this wait is not optional.
   await waitFor(api, context.output, cluster.operation, { ...wait, wait: true });
+  const cinnabar = {
+    ...(flags.azureStrict === true ? { azureStrict: true } : {}),
+    ...(flags.shardAccess === undefined ? {} : { shardAccess: flags.shardAccess }),
+  };
   const database = await orUndo(context, name, {
     properties: {
       clientProtocol: flags.plaintext === true ? 'Plaintext' : 'Encrypted',
@@ -118,7 +136,7 @@ export async function createCache(
       accessKeysAuthentication: flags.accessKeys ?? 'Enabled',
       ...(flags.eviction === undefined ? {} : { evictionPolicy: flags.eviction }),
       ...port,
-      ...(flags.azureStrict === true ? { cinnabar: { azureStrict: true } } : {}),
+      ...(Object.keys(cinnabar).length === 0 ? {} : { cinnabar }),
     },
   });
   const done = await waitFor(api, context.output, database.operation, wait);

@@ -5,6 +5,8 @@ import { CliError } from '../errors.ts';
 import { OPERATION_TIMEOUT_S } from '../limits.ts';
 import { whole } from '../up/options.ts';
 
+/** By the engines' own ports, or by ports of the endpoint. */
+export const SHARD_ACCESS = ['direct', 'relayed'] as const;
 export const POLICIES = ['OSSCluster', 'EnterpriseCluster', 'NoCluster'] as const;
 export const EVICTION = [
   'AllKeysLFU',

@@ -129,6 +129,7 @@ export async function showCache(context: Context, cache: Cache): Promise<void> {
     );
     if (p.redisVersion !== undefined) items.push(['Redis version', p.redisVersion]);
     if (p.cinnabar?.azureStrict === true) items.push(['Azure strict', 'on']);
+    if (p.cinnabar?.shardAccess === 'relayed') items.push(['Shards', 'through the endpoint']);
     if (p.cinnabar?.readFrom === 'replica') items.push(['Reads from', 'replicas']);
     const idle = p.cinnabar?.idleTimeoutMinutes ?? AZURES_IDLE_MINUTES;
     if (idle !== AZURES_IDLE_MINUTES) {
@@ -176,7 +177,7 @@ export function showShards(context: Context, shards: readonly ShardStatus[]): vo
       : instances.map((status) => ({
           ...shardRow(String(shard.index), status.role, status.condition),
           pid: String(status.instance.process?.pid ?? '-'),
-          port: String(status.clientPort),
+          port: status.clientPort === 0 ? '-' : String(status.clientPort),
           memory: status.usedMemoryBytes === null ? '-' : bytes(status.usedMemoryBytes),
           keys: status.keys === null ? '-' : String(status.keys),
           lag: status.lagBytes === null ? '-' : bytes(status.lagBytes),

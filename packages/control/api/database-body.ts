@@ -70,6 +70,7 @@ const Properties = Type.Object({
         ),
       ),
       readFrom: Type.Optional(Type.Enum(['primary', 'replica'])),
+      shardAccess: Type.Optional(Type.Enum(['direct', 'relayed'])),
       idleTimeoutMinutes: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_IDLE_MINUTES })),
       replicas: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_REPLICAS })),
     }),
@@ -117,6 +118,7 @@ export function databaseFromPut(
     azureStrict: said.cinnabar?.azureStrict ?? stored?.azureStrict ?? false,
     guard: guardOf(said) ?? stored?.guard ?? [],
     ...pick('readFrom', said.cinnabar?.readFrom ?? stored?.readFrom),
+    ...pick('shardAccess', said.cinnabar?.shardAccess ?? stored?.shardAccess),
     ...pick('idleTimeoutMinutes', said.cinnabar?.idleTimeoutMinutes ?? stored?.idleTimeoutMinutes),
     ...pick('replicas', said.cinnabar?.replicas ?? stored?.replicas),
   };
@@ -141,6 +143,7 @@ export function databaseFromPatch(
     ...pick('azureStrict', said.cinnabar?.azureStrict),
     ...pick('guard', guardOf(said)),
     ...pick('readFrom', said.cinnabar?.readFrom),
+    ...pick('shardAccess', said.cinnabar?.shardAccess),
     ...pick('idleTimeoutMinutes', said.cinnabar?.idleTimeoutMinutes),
     ...pick('replicas', said.cinnabar?.replicas),
   };

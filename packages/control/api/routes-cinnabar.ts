@@ -170,12 +170,14 @@ function connection(call: Call): Answer {
     shards:
       settings.policy === 'OSSCluster'
         ? shards.flatMap((shard) =>
-            shard.instances.map(({ clientPort, role }) => ({
-              shard: shard.shard.index,
-              host,
-              port: clientPort,
-              role,
-            })),
+            shard.instances
+              .filter(({ clientPort }) => clientPort > 0)
+              .map(({ clientPort, role }) => ({
+                shard: shard.shard.index,
+                host,
+                port: clientPort,
+                role,
+              })),
           )
         : [],
   });

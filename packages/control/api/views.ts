@@ -109,6 +109,8 @@ export function databaseView(
         azureStrict: settings.azureStrict,
         guard: settings.guard,
         readFrom: settings.readFrom ?? 'primary',
+        shardAccess:
+          settings.policy === 'OSSCluster' ? (settings.shardAccess ?? 'direct') : undefined,
         config: database.config,
         replicas: sizing.replicas,
         idleTimeoutMinutes: settings.idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES,

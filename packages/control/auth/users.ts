@@ -2,7 +2,7 @@
 import { createHmac } from 'node:crypto';
 import type { DatabaseView, GuardRule, Policy, UserView } from '../../endpoint/control-protocol.ts';
 import type { AclUser } from '../../engine/contract.ts';
-import type { InternalSecrets } from '../store/records.ts';
+import { type InternalSecrets, shardsDirect } from '../store/records.ts';
 import { type CommandNames, clientRules, clientUser } from './acl.ts';
 import { secretHash } from './keys.ts';
 
@@ -23,6 +23,7 @@ export const INTERNAL_USERS = {
 
 export interface DatabaseUsers {
   readonly policy: Policy;
+  readonly shardAccess?: 'direct' | 'relayed';
   readonly accessKeys: 'Enabled' | 'Disabled';
   readonly azureStrict: boolean;
   readonly guard: readonly GuardRule[];
@@ -37,7 +38,7 @@ export interface DatabaseUsers {
  * The users of each engine of a database, complete: whoever is not in it has no business there.
  *
  * With `OSSCluster` clients reach engines directly, so the client user is there with its keys. With
- * every other policy the endpoint checks logins and speaks as the twin: the client user is off, and a
+ * every other policy, and where shards are relayed, the endpoint checks logins and speaks as the twin: the client user is off, and a
  * key opens nothing but the endpoint. The same rules bind both users.
  */
 export function engineUsers(database: DatabaseUsers, commands: CommandNames): AclUser[] {
@@ -46,7 +47,7 @@ export function engineUsers(database: DatabaseUsers, commands: CommandNames): Ac
     ...alwaysRefused(guard),
     ...(database.unshared ?? []),
   ]);
-  const direct = policy === 'OSSCluster' ? accessKeys : 'Disabled';
+  const direct = shardsDirect(database) ? accessKeys : 'Disabled';
   const everything = ['~*', '&*', '+@all'];
   return [
     clientUser(CLIENT_USER, direct, keyHashes, rules),

@@ -14,6 +14,7 @@ import {
   type InternalSecrets,
   type ShardRecord,
   type StartKind,
+  shardsDirect,
 } from '../store/records.ts';
 import { CONNECTION_RESERVE, MINUTE_MS } from './limits.ts';
 import { mostEngineClients } from './open-files.ts';
@@ -70,9 +71,9 @@ export function liveSettings(database: DatabaseRecord): Record<string, string> {
 }
 
 /** Where clients are direct the engine ends idle ones, seconds. Our own links are never idle for so long. */
-function engineTimeout({ policy, idleTimeoutMinutes }: DatabaseRecord['settings']): number {
-  if (policy !== 'OSSCluster') return 0;
-  return (idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES) * (MINUTE_MS / 1000);
+function engineTimeout(settings: DatabaseRecord['settings']): number {
+  if (!shardsDirect(settings)) return 0;
+  return (settings.idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES) * (MINUTE_MS / 1000);
 }
 
 /** Only primaries with slots have a vote: while their number changes the smaller one counts. */
@@ -121,7 +122,7 @@ export function launchOf(input: LaunchInput): EngineLaunch {
     busPort: instance.busPort,
     ...plainPortOf(instance),
     announceHost: input.announceHost,
-    ...(database.settings.policy === 'OSSCluster' && input.directHosts.length > 0
+    ...(shardsDirect(database.settings) && input.directHosts.length > 0
       ? { listen: input.directHosts }
       : {}),
     role: roleOf(input),

@@ -10,6 +10,7 @@ import type {
   ShardRecord,
   StartKind,
 } from '../store/records.ts';
+import { shardsDirect } from '../store/records.ts';
 import type { ExecutorDeps } from './deps.ts';
 import { isClustered } from './launch.ts';
 
@@ -58,7 +59,7 @@ export function joiningShard(database: DatabaseRecord, index: number, now: numbe
 
 /** Whether clients reach its engines directly, and without TLS. */
 export function wantsPlainPort({ settings }: Pick<DatabaseRecord, 'settings'>): boolean {
-  return settings.policy === 'OSSCluster' && settings.clientProtocol === 'Plaintext';
+  return shardsDirect(settings) && settings.clientProtocol === 'Plaintext';
 }
 
 export interface PlannedInstance {
@@ -75,7 +76,7 @@ export async function planInstance(
   taken: Set<number>,
 ): Promise<PlannedInstance> {
   const id = deps.randomHex(20);
-  const direct = database.settings.policy === 'OSSCluster';
+  const direct = shardsDirect(database.settings);
   const hosts = [deps.engineHost, ...(direct ? (deps.directHosts ?? []) : [])];
   const plain = wantsPlainPort(database);
   const forClients = direct ? await freePort(deps, hosts, deps.shardPorts, taken) : 0;
@@ -117,6 +118,7 @@ export async function planInstance(
   };
 }
 
+/** The first one from `from` on that nobody has; it is added to `taken`. */
 export async function freePort(
   deps: ExecutorDeps,
   hosts: readonly string[],

@@ -20,6 +20,7 @@ import { Patience } from './patience.ts';
 import { perform } from './perform.ts';
 import { codeOf, type Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
+import { endDirectClients, ShardPorts } from './shard-ports.ts';
 import { subjectOf } from './subject.ts';
 import { watchCopies } from './sync-alarm.ts';
 import { tellTimes } from './tell-times.ts';
@@ -42,6 +43,7 @@ export class DatabaseLoop extends DatabaseRecords {
   #movesEnd = false;
   #waits: readonly Wait[] = [];
   readonly #patience = new Patience();
+  readonly #ports = new ShardPorts(this, () => this.wake());
   #timer: { cancel(): void } | null = null;
   #scheduled = false;
   #between: { cancel(): void } | null = null;
@@ -131,6 +133,7 @@ export class DatabaseLoop extends DatabaseRecords {
   settled(): void {
     this.#failing.clear();
     this.#operations.clear();
+    endDirectClients(this);
   }
 
   /** For how long this process has known an open operation. */
@@ -201,6 +204,7 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#syncWatches(database, instances);
     this.#syncMove(database);
     const seen = new Map(instances.map((i) => [i.id, this.watch(i.id).sighting()]));
+    const ported = this.#ports.settle(database);
     const { published } = this.deps;
     const { id } = this;
     return {
@@ -214,7 +218,7 @@ export class DatabaseLoop extends DatabaseRecords {
       seen,
       // Only when it is asked for: it is made of every key and secret, and clients may be waiting.
       get published() {
-        return published(id);
+        return ported && published(id);
       },
       move: this.moveSighting(),
       stopping: this.#movesEnd,
@@ -260,10 +264,7 @@ export class DatabaseLoop extends DatabaseRecords {
             'false-alarm',
             'info',
             `A control connection was closed (${reason}), but the engine lives.`,
-            {
-              shard: instance.shard,
-              instance: instance.id,
-            },
+            { shard: instance.shard, instance: instance.id },
           ),
         );
       },

@@ -27,6 +27,7 @@ import {
 import { DatabaseLoop } from './loop.ts';
 import { problemsOf } from './problems.ts';
 import { Publisher } from './publisher.ts';
+import { shardPorts } from './shard-ports.ts';
 import { shardStatus } from './status.ts';
 import { type StopReport, stopDatabase } from './stop.ts';
 import { commandsOf, usersOf } from './users.ts';
@@ -160,9 +161,11 @@ export class Databases {
     const { store } = this.#deps;
     const loop = this.#loops.get(id);
     const instances = store.instances(id);
+    const ports = shardPorts(store, id);
+    const sighting = (each: string) => loop?.sighting(each) ?? null;
     return store
       .shards(id)
-      .map((shard) => shardStatus(shard, instances, (each) => loop?.sighting(each) ?? null));
+      .map((shard) => shardStatus(shard, instances, sighting, ports.get(shard.index) ?? null));
   }
 
   /** Each running engine is asked; one that does not answer is left out. */

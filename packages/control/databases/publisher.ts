@@ -186,13 +186,16 @@ export class Publisher {
 
 type Problem = { readonly address: string; readonly reason: string };
 
-/** Its first address (loopback) is what is printed to the user; others may be missing (no IPv6). */
+/** The first host (loopback) is what is printed to the user; others may be missing (no IPv6). */
 function whyUnreachable(view: DatabaseView, problems: readonly Problem[]): string | null {
-  const first = view.listen[0];
-  if (first === undefined) return null;
-  const address = `${first.host}:${first.port}`;
-  const problem = problems.find((each) => each.address === address);
-  return problem === undefined ? null : `${address}: ${problem.reason}`;
+  const host = view.listen[0]?.host;
+  const own = view.listen.filter((listen) => listen.host === host);
+  for (const { port } of own) {
+    const address = `${host}:${port}`;
+    const problem = problems.find((each) => each.address === address);
+    if (problem !== undefined) return `${address}: ${problem.reason}`;
+  }
+  return null;
 }
 
 function same(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {

@@ -8,6 +8,8 @@ export function shardStatus(
   shard: ShardRecord,
   instances: readonly InstanceRecord[],
   sighting: (id: string) => (Sighting & { readonly residentBytes: number }) | null,
+  /** Where clients reach it through the endpoint; null: not in this way. */
+  relayed: number | null,
 ): ShardStatus {
   const primary = instances.find((i) => i.id === shard.primary);
   const head = primary === undefined ? null : (sighting(primary.id)?.facts?.offset ?? null);
@@ -15,7 +17,12 @@ export function shardStatus(
     shard,
     instances: instances
       .filter((i) => i.shard === shard.index)
-      .map((instance) => instanceStatus(shard, instance, sighting(instance.id), head)),
+      .map((instance) => instanceStatus(shard, instance, sighting(instance.id), head))
+      .map((status) =>
+        relayed === null
+          ? status
+          : { ...status, clientPort: status.instance.id === shard.primary ? relayed : 0 },
+      ),
   };
 }
 

@@ -10,10 +10,11 @@ import type { DatabaseLoop } from './loop.ts';
 
 /** What both fences are built from: the engines' users and the endpoint's. */
 export function databaseUsers(records: DatabaseRecords): DatabaseUsers {
-  const { policy, azureStrict, accessKeys, guard } = records.database().settings;
+  const { policy, shardAccess, azureStrict, accessKeys, guard } = records.database().settings;
   const keys = records.deps.store.secret<AccessKeys>(`${records.id}/keys`);
   return {
     policy,
+    ...(shardAccess === undefined ? {} : { shardAccess }),
     azureStrict,
     guard,
     accessKeys,

@@ -3,11 +3,12 @@ import { createHash } from 'node:crypto';
 import type {
   DatabaseView,
   InstanceView,
+  ListenAddress,
   ShardView,
   UserView,
 } from '../../endpoint/control-protocol.ts';
 import type { DatabaseRecord, InstanceRecord, ShardRecord } from '../store/records.ts';
-import { IDLE_TIMEOUT_MINUTES } from '../store/records.ts';
+import { IDLE_TIMEOUT_MINUTES, shardsDirect } from '../store/records.ts';
 import { wantsPlainPort } from './layout.ts';
 import { MINUTE_MS } from './limits.ts';
 
@@ -16,6 +17,8 @@ export interface ViewInput {
   readonly shards: readonly ShardRecord[];
   readonly instances: readonly InstanceRecord[];
   readonly hosts: readonly string[];
+  /** By index, where clients reach shards through the endpoint. */
+  readonly shardPorts: ReadonlyMap<number, number>;
   readonly hostName: string;
   readonly certificate: {
     readonly certFile: string;
@@ -40,7 +43,7 @@ export function viewOf(input: ViewInput): DatabaseView | null {
     id: database.id,
     // Nobody is sent to a shard before it can be reached as its clients will.
     policy: policy === 'OSSCluster' && !input.instances.every(open) ? BEHIND : policy,
-    listen: input.hosts.map((host) => ({ host, port: database.port, tls })),
+    listen: addresses(input, tls),
     certificate: tls ? input.certificate : null,
     users: input.users,
     limits: {
@@ -57,6 +60,21 @@ export function viewOf(input: ViewInput): DatabaseView | null {
 }
 
 const BEHIND = 'EnterpriseCluster';
+/** Those of the whole database first. */
+function addresses(input: ViewInput, tls: boolean): ListenAddress[] {
+  const { database, shards, shardPorts } = input;
+  const own = shards.filter(concernsClients).flatMap((shard) => {
+    const port = shardPorts.get(shard.index);
+    return port === undefined ? [] : [{ port, tls, shard: shardId(shard) }];
+  });
+  return [{ port: database.port, tls }, ...own].flatMap((listen) =>
+    input.hosts.map((host) => ({ host, ...listen })),
+  );
+}
+
+function shardId({ databaseId, index }: ShardRecord): string {
+  return `${databaseId}/${index}`;
+}
 
 /** A shard without slots is known from when it serves (functions go to it too) until it leaves. */
 function concernsClients(shard: ShardRecord): boolean {
@@ -71,14 +89,16 @@ function shardView(input: ViewInput, shard: ShardRecord): ShardView {
   const head = changing ? shard.successor : shard.primary;
   const primary = members.find((i) => i.id === head);
   const serving = (shard.phase === 'serving' || changing) && primary !== undefined;
+  const port = input.shardPorts.get(shard.index);
   return {
-    id: `${shard.databaseId}/${shard.index}`,
+    id: shardId(shard),
     slots: shard.slots,
     // Workers connect to who is next, and send nothing until the shard is released.
     state: serving ? (changing ? 'held' : 'serving') : 'down',
     reason: shard.reason.code,
     primary: serving ? instanceView(input, primary) : null,
     replicas: members.filter((i) => i.synced && i.id !== head).map((i) => instanceView(input, i)),
+    ...(port === undefined ? {} : { announce: { host: input.hostName, port } }),
   };
 }
 
@@ -88,7 +108,7 @@ export function clientPort({ plainPort, port }: InstanceRecord): number {
 }
 
 function instanceView(input: ViewInput, instance: InstanceRecord): InstanceView {
-  const direct = input.database.settings.policy === 'OSSCluster';
+  const direct = shardsDirect(input.database.settings);
   return {
     node: instance.id,
     socket: instance.socket,

@@ -4,14 +4,18 @@
  */
 import type { DatabaseView } from '../../endpoint/control-protocol.ts';
 import { endpointUsers, serviceUser } from '../auth/users.ts';
+import { shardsRelayed } from '../store/records.ts';
 import type { ServedCertificate } from '../tls/contract.ts';
 import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
 import type { ManagerDeps } from './manager.ts';
+import { shardPorts } from './shard-ports.ts';
 import { databaseUsers } from './users.ts';
 import { viewOf } from './view.ts';
 
 type ViewDeps = Pick<ManagerDeps, 'store' | 'hosts' | 'hostName' | 'served'>;
+
+const NONE: ReadonlyMap<number, number> = new Map();
 
 interface Kept {
   /** Of the store, when it was made. */
@@ -79,6 +83,7 @@ export class Views {
       shards: store.shards(id),
       instances: store.instances(id),
       hosts: this.#deps.hosts,
+      shardPorts: shardsRelayed(database.settings) ? shardPorts(store, id) : NONE,
       hostName: this.#deps.hostName(cluster),
       certificate: {
         certFile: certificate.certFile,

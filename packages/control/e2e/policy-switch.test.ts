@@ -1,9 +1,12 @@
 /**
  * OSSCluster and EnterpriseCluster become each other while clients of the one address count: none of
- * them sees an error, keys and port stay, and the shards let clients in exactly while they should.
+ * them sees an error, keys and port stay, and the shards let clients in exactly while they should. And
+ * the third form between the two: a cluster whose shards are ports of the endpoint.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Cluster as ValkeyCluster } from 'iovalkey';
+import { createCluster } from 'redis';
 import { connect, loginError, once, type Policy, target } from './clients.ts';
 import { HEAL_DEADLINE_MS } from './limits.ts';
 import { eventually, Service } from './service.ts';
@@ -11,15 +14,15 @@ import { eventually, Service } from './service.ts';
 const NAME = 'both';
 const WARM = 50;
 
-const service = new Service({ miniature: { memoryDivisor: 16, maxShards: 2 } });
+const service = new Service({ miniature: { memoryDivisor: 16, maxShards: 2 }, workers: 2 });
 before(() => service.up());
 after(() => service.close());
 
-function become(policy: Policy, name = NAME): Promise<void> {
-  return change(name, { clusteringPolicy: policy });
+function become(policy: Policy, name = NAME, cinnabar: object = {}): Promise<void> {
+  return change(name, { clusteringPolicy: policy, cinnabar });
 }
 
-async function change(name: string, properties: Record<string, string>): Promise<void> {
+async function change(name: string, properties: Record<string, unknown>): Promise<void> {
   const answer = await service.call('PATCH', service.database(name), { properties });
   assert.ok(answer.status < 300, answer.text);
   await eventually(`${JSON.stringify(properties)} is there`, HEAL_DEADLINE_MS, async () => {
@@ -133,6 +136,140 @@ test('in plaintext too, and from one protocol to the other: the shards open and 
   assert.equal(await loginError(behind), null);
   assert.deepEqual((await pids()).sort(), before.sort(), 'nothing was started anew');
   assert.ok(!(await ports()).includes(port), 'its port was given back');
+});
+
+test('OSSCluster through the endpoint: three cluster clients, a failover, and back', async (t) => {
+  const refuse = [{ command: 'hgetall', action: 'refuse', above: 2 }];
+  const direct = await service.call('PATCH', service.database(NAME), {
+    properties: { clusteringPolicy: 'OSSCluster', cinnabar: { guard: refuse } },
+  });
+  assert.equal(direct.status, 400, 'an engine refuses always or never');
+  assert.match(direct.text, /shardAccess/);
+  const misplaced = await service.call('PATCH', service.database(NAME), {
+    properties: { cinnabar: { shardAccess: 'relayed' } },
+  });
+  assert.match(misplaced.text, /for OSSCluster/);
+  await become('OSSCluster', NAME, { shardAccess: 'relayed', guard: refuse });
+
+  const engines = (await service.healthy(NAME)).flatMap((shard) => shard.instances);
+  const to = await target(service, NAME, 'OSSCluster');
+  const { body: said } = await service.call('GET', `${service.database(NAME)}/connection`);
+  const ports = (said.shards as { port: number; role: string }[]).map(({ port }) => port);
+  assert.equal(ports.length, 2, 'one a shard, whatever copies it has');
+  assert.ok(engines.every(({ instance }) => !ports.includes(instance.port)));
+  for (const { instance } of engines) {
+    assert.match((await loginError(to, { port: instance.port })) ?? '', /WRONGPASS/);
+  }
+
+  // Azure's way: the name that the certificate was made for, whatever the cluster announces.
+  const tls = { ca: to.ca ?? '', servername: 'localhost' };
+  const io = connect(to);
+  const iovalkey = new ValkeyCluster([{ host: 'localhost', port: to.port }], {
+    dnsLookup: (address, done) => done(null, address),
+    redisOptions: { username: 'default', password: to.password, tls },
+  });
+  const redis = createCluster({
+    rootNodes: [{ url: `rediss://localhost:${to.port}` }],
+    defaults: { username: 'default', password: to.password, socket: { tls: true, ...tls } },
+  });
+  redis.on('error', () => undefined);
+  iovalkey.on('error', () => undefined);
+  await redis.connect();
+  t.after(() => {
+    io.close();
+    iovalkey.disconnect();
+    redis.destroy();
+  });
+  for (let i = 0; i < WARM; i++) {
+    assert.equal(await io.call('SET', `c${i}`, String(i)), 'OK');
+    assert.equal(await iovalkey.get(`c${i}`), String(i));
+    assert.equal(await redis.incr(`c${i}`), i + 1);
+  }
+  assert.deepEqual(
+    redis.masters.map(({ port }) => port).toSorted(),
+    ports.toSorted(),
+    'what a client has learned',
+  );
+  await io.call('HSET', 'h', 'a', 1, 'b', 2, 'c', 3);
+  await assert.rejects(redis.hGetAll('h'), /guard-refused/);
+  const { body: counted } = await service.call('GET', `${service.database(NAME)}/stats`);
+  assert.equal(counted.source, 'endpoint', JSON.stringify(counted).slice(0, 300));
+
+  // The port of a shard outlives its primary: nobody has to look for another node.
+  const [victim] = (await service.healthy(NAME)).flatMap((shard) =>
+    shard.instances.filter(({ role }) => role === 'primary'),
+  );
+  process.kill(victim?.instance.process?.pid ?? 0, 'SIGKILL');
+  const said2: string[] = [];
+  for (let i = 0; i < WARM; i++) {
+    await redis.incr(`c${i}`).catch((error: Error) => said2.push(error.message));
+    assert.ok(Number(await io.call('GET', `c${i}`)) >= i + 1, 'a read waits and is answered');
+  }
+  assert.ok(said2.length <= 1 && said2.every((text) => /OUTCOMEUNKNOWN/.test(text)), said2.join());
+  await service.healthy(NAME);
+  const { body: after } = await service.call('GET', `${service.database(NAME)}/connection`);
+  assert.deepEqual(
+    after.shards.map(({ port }: { port: number }) => port).toSorted(),
+    ports.toSorted(),
+  );
+
+  // And by an update: the same clients find the engines' own ports, and come back.
+  await become('OSSCluster', NAME, { shardAccess: 'direct', guard: [] });
+  await eventually('clients of direct shards', HEAL_DEADLINE_MS, async () => {
+    const answers = await Promise.allSettled([
+      io.call('GET', 'c1'),
+      iovalkey.get('c1'),
+      redis.get('c1'),
+    ]);
+    return answers.every(({ status }) => status === 'fulfilled') ? true : null;
+  });
+  assert.equal(await loginError(to, { port: engines[0]?.instance.port ?? 0 }), null);
+  await become('OSSCluster', NAME, { shardAccess: 'relayed' });
+  const anew = connect(to);
+  t.after(() => anew.close());
+  assert.equal(await anew.call('SET', 'c1', 'again'), 'OK');
+  assert.match(
+    (await loginError(to, { port: engines[0]?.instance.port ?? 0 })) ?? '',
+    /WRONGPASS|refused/i,
+  );
+  await become('EnterpriseCluster');
+});
+
+test('in plaintext and without replicas: ports stay over a restart, and grow with the shards', async (t) => {
+  const name = 'plain-relayed';
+  const cinnabar = { shardAccess: 'relayed' };
+  await service.create(name, {
+    ha: false,
+    database: { clusteringPolicy: 'OSSCluster', clientProtocol: 'Plaintext', cinnabar },
+  });
+  const portsOf = async (): Promise<number[]> => {
+    const { body } = await service.call('GET', `${service.database(name)}/connection`);
+    return body.shards.map(({ port }: { port: number }) => port);
+  };
+  const ports = await portsOf();
+  assert.equal(ports.length, 1);
+  const client = connect(await target(service, name, 'OSSCluster', false));
+  t.after(() => client.close());
+  assert.equal(await client.call('SET', 'n', '0'), 'OK');
+  await service.killControl();
+  await service.up();
+  let stop = false;
+  const counting = (async () => {
+    let count = 0;
+    while (!stop) assert.equal(await client.call('INCR', 'n'), ++count);
+    return count;
+  })();
+  counting.catch(() => undefined);
+  const scaled = await service.call('PATCH', service.cluster(name), {
+    sku: { name: 'Balanced_B5' },
+  });
+  assert.ok(scaled.status < 300, scaled.text);
+  await service.settled(name);
+  const now = await portsOf();
+  assert.deepEqual([now.length, now[0]], [2, ports[0]]);
+  for (let i = 0; i < WARM; i++) assert.equal(await client.call('SET', `k${i}`, i), 'OK');
+  stop = true;
+  t.diagnostic(`${await counting} increments acknowledged while slots moved`);
 });
 
 test('NoCluster is no neighbour of either', async () => {

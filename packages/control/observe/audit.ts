@@ -8,6 +8,7 @@
  * lines that are new are read. An engine that does not answer may only be busy: its clients are taken
  * for gone after some looks in a row.
  */
+import { shardsDirect } from '../store/records.ts';
 import { clientsOf, type EngineClient } from './engine-stats.ts';
 import { AUDIT_MISSES, AUDIT_MS, ENGINE_DEADLINE_MS } from './limits.ts';
 import type { ObserveDeps } from './observe.ts';
@@ -66,7 +67,7 @@ export class ConnectionAudit {
   async look(): Promise<void> {
     const answered = new Set<string>();
     for (const { database } of this.#deps.databases()) {
-      if (database.settings.policy !== 'OSSCluster') continue;
+      if (!shardsDirect(database.settings)) continue;
       const answers = await this.#deps.askEngines(database.id, (link) =>
         link.command(['CLIENT', 'LIST'], ENGINE_DEADLINE_MS),
       );

@@ -9,6 +9,7 @@ import type { EngineLink } from '../../engine/contract.ts';
 import type { EndpointFleet } from '../endpoints/contract.ts';
 import { ControlError } from '../errors.ts';
 import type { ClusterRecord, DatabaseRecord, InstanceRecord } from '../store/records.ts';
+import { shardsDirect } from '../store/records.ts';
 import type {
   ClientRow,
   ClientsReport,
@@ -141,7 +142,7 @@ export class Observe implements Observer {
     const series = await Promise.all(
       this.#deps.databases().map(async ({ cluster, database }): Promise<Series | null> => {
         const labels = { cache: cluster.name, group: cluster.group };
-        if (database.settings.policy !== 'OSSCluster') {
+        if (!shardsDirect(database.settings)) {
           const counters = endpoint.get(database.id);
           return counters === undefined ? null : { labels, counters, since: counted.since };
         }
@@ -157,7 +158,7 @@ export class Observe implements Observer {
     if (database === null) {
       throw new ControlError('ResourceNotFound', 404, 'The database is gone.');
     }
-    return database.settings.policy === 'OSSCluster';
+    return shardsDirect(database.settings);
   }
 
   async #read(id: string, direct: boolean): Promise<Reading> {

@@ -10,6 +10,7 @@ import type {
   PortClaim,
   Sizing,
 } from '../store/records.ts';
+import { shardsDirect } from '../store/records.ts';
 import type { Catalogue } from './catalogue.ts';
 import { decidePort, type PortSituation } from './decide-port.ts';
 import { DATABASE_NAME, databaseId } from './ids.ts';
@@ -53,13 +54,30 @@ export function decideDatabase(
   };
   checkGuard(input.settings);
   checkReadFrom(input.settings);
+  checkShardAccess(input.settings, current?.settings.shardAccess);
   return current === null
     ? create(situation, input, sizing, stamp)
     : update(situation, current, input, sizing, stamp);
 }
 
-/** Clients of OSSCluster talk to the copies themselves: nobody stands in between to choose one. */
-function checkReadFrom({ policy, readFrom, azureStrict }: DatabaseSettings): void {
+/** Only with OSSCluster have shards addresses of their own. */
+function checkShardAccess(
+  { policy, shardAccess }: DatabaseSettings,
+  before: DatabaseSettings['shardAccess'],
+): void {
+  // One that was set before sleeps while another policy is chosen.
+  if (policy === 'OSSCluster' || shardAccess !== 'relayed' || before === 'relayed') return;
+  throw new ControlError(
+    'InvalidParameter',
+    400,
+    `properties.cinnabar.shardAccess 'relayed' is for OSSCluster; with ${policy} every client comes through the endpoint anyway. Leave it out.`,
+    'properties.cinnabar.shardAccess',
+  );
+}
+
+/** Clients of direct shards talk to the copies themselves: nobody stands in between to choose one. */
+function checkReadFrom(settings: DatabaseSettings): void {
+  const { readFrom, azureStrict } = settings;
   if (readFrom !== 'replica') return;
   if (azureStrict) {
     throw new ControlError(
@@ -69,11 +87,11 @@ function checkReadFrom({ policy, readFrom, azureStrict }: DatabaseSettings): voi
       'properties.cinnabar.readFrom',
     );
   }
-  if (policy !== 'OSSCluster') return;
+  if (!shardsDirect(settings)) return;
   throw new ControlError(
     'InvalidParameter',
     400,
-    "properties.cinnabar.readFrom 'replica' is for EnterpriseCluster and NoCluster; with OSSCluster a client chooses by READONLY on a replica's own port.",
+    "properties.cinnabar.readFrom 'replica' is for what the endpoint serves; with OSSCluster and direct shards a client chooses by READONLY on a replica's own port. Set shardAccess to relayed as well, or use another policy.",
     'properties.cinnabar.readFrom',
   );
 }

@@ -2,7 +2,7 @@
 import { EXPENSIVE, EXPENSIVE_NAMES } from '../../resp/table/index.ts';
 import type { Sku } from '../catalog/skus.ts';
 import { ControlError } from '../errors.ts';
-import type { DatabaseSettings } from '../store/records.ts';
+import { type DatabaseSettings, shardsDirect } from '../store/records.ts';
 import { MAX_LOCATION, MAX_TAG_NAME, MAX_TAG_VALUE, MAX_TAGS } from './limits.ts';
 
 const LOCATION = /^[A-Za-z][A-Za-z0-9 _-]*$/;
@@ -74,7 +74,10 @@ export function checkNotify(flags: string): void {
 }
 
 /** What a guard rule may be about, and where it can be kept. */
-export function checkGuard({ guard, policy }: Pick<DatabaseSettings, 'guard' | 'policy'>): void {
+export function checkGuard(
+  settings: Pick<DatabaseSettings, 'guard' | 'policy' | 'shardAccess'>,
+): void {
+  const { guard } = settings;
   const seen = new Set<string>();
   for (const { command, action, above } of guard) {
     const about = EXPENSIVE.get(command);
@@ -90,9 +93,9 @@ export function checkGuard({ guard, policy }: Pick<DatabaseSettings, 'guard' | '
     if (about.counts === null) {
       throw badRule(`${name} has no size that a rule could measure: leave 'above' out.`);
     }
-    if (policy === 'OSSCluster' && action === 'refuse') {
+    if (shardsDirect(settings) && action === 'refuse') {
       throw badRule(
-        `${name} cannot be refused above ${above} ${about.counts} with OSSCluster: clients talk to the shards themselves, and an engine refuses a command always or never. Leave 'above' out, choose warn, or use the policy EnterpriseCluster.`,
+        `${name} cannot be refused above ${above} ${about.counts} with OSSCluster: clients talk to the shards themselves, and an engine refuses a command always or never. Leave 'above' out, choose warn, set shardAccess to relayed, or use the policy EnterpriseCluster.`,
       );
     }
   }

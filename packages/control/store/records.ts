@@ -97,12 +97,26 @@ export interface DatabaseSettings {
   readonly azureStrict: boolean;
   /** Extension: rules for expensive commands, at most one a command. */
   readonly guard: readonly GuardRule[];
+  /** Extension, OSSCluster: how clients reach a shard, itself or through the endpoint. Absent: direct. */
+  readonly shardAccess?: 'direct' | 'relayed';
   /** Extension: which copy serves the reads of clients that do not say so themselves. Absent: primary. */
   readonly readFrom?: 'primary' | 'replica';
   /** Extension: a client that says nothing for so long is disconnected; 0: never. Absent: as Azure. */
   readonly idleTimeoutMinutes?: number;
   /** Extension: copies of each shard beside its primary, where high availability is on. Absent: one. */
   readonly replicas?: number;
+}
+
+type Access = Pick<DatabaseSettings, 'policy' | 'shardAccess'>;
+
+/** Clients log in at the engines themselves. */
+export function shardsDirect({ policy, shardAccess }: Access): boolean {
+  return policy === 'OSSCluster' && shardAccess !== 'relayed';
+}
+
+/** Clients see a cluster whose shards are ports of the endpoint. */
+export function shardsRelayed({ policy, shardAccess }: Access): boolean {
+  return policy === 'OSSCluster' && shardAccess === 'relayed';
 }
 
 export interface DatabaseRecord {

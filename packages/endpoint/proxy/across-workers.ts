@@ -37,8 +37,8 @@ export class AcrossWorkers {
 
   /** Answers of the others; of those that answer in time. */
   async ask(question: Question): Promise<readonly unknown[]> {
-    const { host, database } = this.#proxy.world;
-    const { answers } = await host.neighbours.ask(database, question);
+    const { host, name } = this.#proxy.world;
+    const { answers } = await host.neighbours.ask(name, question);
     return answers.filter((answer) => answer !== null);
   }
 
@@ -49,8 +49,8 @@ export class AcrossWorkers {
   }
 
   tell(notice: Notice, to?: number): boolean {
-    const { host, database } = this.#proxy.world;
-    return host.neighbours.tell(database, notice, to);
+    const { host, name } = this.#proxy.world;
+    return host.neighbours.tell(name, notice, to);
   }
 
   /** Names that somebody in any worker listens to. */

@@ -122,7 +122,13 @@ class Blocked {
           this.#unitMs === 1 ? String(Math.ceil(left)) : (left / 1000).toFixed(3),
         );
       }
-      const shard = session.proxy.world.topology.ofSlot(Math.max(0, this.#slot));
+      const { topology } = session.proxy.world;
+      const moved = topology.moved(this.#slot);
+      if (moved !== null) {
+        this.#finish(Buffer.from(moved), false);
+        return;
+      }
+      const shard = topology.ofSlot(this.#slot < 0 ? topology.home : this.#slot);
       const lane = shard === null ? null : session.lanes.takeOwn(shard);
       if (lane !== null) this.issue(lane);
       else if (this.#endsAt > 0 && left <= 0) this.#finish(timedOut(session), false);

@@ -2,7 +2,8 @@
  * CLUSTER. Behind one address there is nothing to see: the engine's own wording for a server without
  * cluster, which is what single-address clients expect. The port of an OSSCluster database is the
  * seed: SLOTS, SHARDS and NODES answer from the last snapshot, so a dead node is never named, and a
- * change shows at once.
+ * change shows at once. Where shards are reached through the endpoint, a node is a shard: its copies
+ * are the endpoint's affair, and not named.
  */
 import type { InstanceView, ShardView } from '../control-protocol.ts';
 import { type Handler, refuse, toShard } from './dispatch.ts';
@@ -20,8 +21,7 @@ export const clusterCommand: Handler = (call) => {
   if (!FROM_SNAPSHOT.has(command.name)) {
     return toShard(call, session.proxy.world.topology.first());
   }
-  const { serving } = session.proxy.world.topology;
-  const shards = serving.map(({ view }) => view).filter(({ primary }) => primary !== null);
+  const shards = session.proxy.world.topology.known().filter((shard) => members(shard).length > 0);
   if (command.name === 'cluster|slots') session.reply(slots(shards));
   else if (command.name === 'cluster|nodes') session.reply(nodes(session, shards));
   else session.reply(array(shards.map((shard) => shardOf(session, shard))));
@@ -31,7 +31,9 @@ export const clusterCommand: Handler = (call) => {
 const number = (value: number): Buffer => Buffer.from(`:${value}\r\n`);
 
 function members(shard: ShardView): InstanceView[] {
-  return [...(shard.primary === null ? [] : [shard.primary]), ...shard.replicas];
+  const { primary, announce } = shard;
+  if (primary === null) return [];
+  return announce === undefined ? [primary, ...shard.replicas] : [{ ...primary, announce }];
 }
 
 function slots(shards: readonly ShardView[]): Buffer {
@@ -70,7 +72,7 @@ function shardOf(session: Session, shard: ShardView): Buffer {
       bulk('hostname'),
       bulk(instance.announce?.host ?? ''),
       bulk('role'),
-      bulk(instance === shard.primary ? 'master' : 'replica'),
+      bulk(instance.node === shard.primary?.node ? 'master' : 'replica'),
       bulk('replication-offset'),
       number(0),
       bulk('health'),
@@ -83,12 +85,14 @@ function shardOf(session: Session, shard: ShardView): Buffer {
 
 function nodes(session: Session, shards: readonly ShardView[]): Buffer {
   const lines: string[] = [];
-  for (const [i, shard] of shards.entries()) {
+  const { only } = session.proxy.world.topology;
+  const myself = shards.find((shard) => shard.id === only) ?? shards[0];
+  for (const shard of shards) {
     for (const instance of members(shard)) {
       const host = instance.announce?.host ?? '';
       const port = instance.announce?.port ?? 0;
-      const primary = instance === shard.primary;
-      const flags = primary ? (i === 0 ? 'myself,master' : 'master') : 'slave';
+      const primary = instance.node === shard.primary?.node;
+      const flags = primary ? (shard === myself ? 'myself,master' : 'master') : 'slave';
       const ranges = shard.slots.map(([a, b]) => (a === b ? `${a}` : `${a}-${b}`)).join(' ');
       lines.push(
         `${instance.node} ${host}:${port}@${port},${host} ${flags} ${primary ? '-' : (shard.primary?.node ?? '-')} 0 0 ${session.proxy.world.topology.epoch} connected${primary ? ` ${ranges}` : ''}\n`,

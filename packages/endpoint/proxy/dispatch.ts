@@ -17,7 +17,7 @@ import { underGuard } from './guarded.ts';
 import { BULK_BYTES, LOCAL_ARGUMENT_BYTES } from './limits.ts';
 import { LOCAL } from './local.ts';
 import { waitedTooLong } from './retries.ts';
-import { firstSlot, isWrapped, textOf, WRAPPED_KEY } from './route.ts';
+import { firstSlot, isWrapped, nodeSlot, textOf, WRAPPED_KEY } from './route.ts';
 import { script } from './script-command.ts';
 import { ENDED, type Session, STALLED, TAKEN } from './session.ts';
 import type { Shard } from './shard.ts';
@@ -132,6 +132,10 @@ function handle(
   }
   if (state.mode.kind === 'transaction' && command.noMulti) {
     return refuse(session, notInTransaction(command.name));
+  }
+  if (proxy.world.topology.only !== null) {
+    const moved = proxy.world.topology.moved(nodeSlot(command, bytes, args));
+    if (moved !== null) return refuse(session, moved);
   }
   const rule = proxy.guard.rule(command.name);
   if (state.mode.kind === 'transaction' && !TRANSACTION.has(command.name)) {

@@ -54,7 +54,7 @@ function again(lane: Lane, session: Session, record: Pending): void {
     // Not for a loss: if this lane's successor is lost, it may go out once more.
     single.attempts = record.attempts - 1;
     single.bytes = bytes;
-    single.slot = slotOfCommand(command, bytes);
+    single.slot = slotOfCommand(command, bytes, lane.world.topology.home);
     session.order.insertBefore(single, record);
     lane.world.retries.add(single);
   }

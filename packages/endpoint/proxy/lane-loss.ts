@@ -73,7 +73,7 @@ function decide(
     session.order.insertBefore(single, p);
     if (again) {
       single.bytes = bytes;
-      single.slot = slotOfCommand(command, bytes);
+      single.slot = slotOfCommand(command, bytes, lane.world.topology.home);
       single.turn = p.turn;
       lane.world.retries.add(single);
     } else {

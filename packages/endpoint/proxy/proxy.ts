@@ -44,10 +44,11 @@ export class ProxyPath implements DataPath {
   #asking = false;
   #drained: (() => void) | null = null;
 
-  constructor(host: DataPathHost, database: string) {
+  /** `shard`: serves this one alone, and leads to the others by MOVED; null: the whole database. */
+  constructor(host: DataPathHost, database: string, shard: string | null = null) {
     this.view = { ...NOTHING, id: database };
-    this.world = new World(host, database, (world) => ({
-      topology: new Topology(world, this.view),
+    this.world = new World(host, database, shard ?? database, (world) => ({
+      topology: new Topology(world, this.view, shard),
       retries: new Retries(world),
     }));
     this.guard = new GuardBook(this.world);

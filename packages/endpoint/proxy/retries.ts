@@ -61,7 +61,7 @@ export class Retries {
     const earlier = this.#queue.filter((other) => other.session === session);
     if (earlier.length === 0) return;
     for (const bytes of answeredOf(pending, answered)) {
-      const slot = slotOfCommand(command, bytes);
+      const slot = slotOfCommand(command, bytes, this.#world.topology.home);
       for (const other of earlier) if (other.slot === slot) other.overtaken = true;
     }
   }
@@ -82,6 +82,12 @@ export class Retries {
       const { session } = pending;
       if (session === null || session.gone) {
         pending.sink?.onLost('client-gone', false);
+        continue;
+      }
+      const elsewhere = this.#world.topology.moved(pending.slot);
+      if (elsewhere !== null && !held.has(session)) {
+        session.gate(-1);
+        this.#refuse(pending, 'moved', Buffer.from(elsewhere));
         continue;
       }
       if (pending.overtaken || now > pending.deadlineAt || pending.attempts > REDIRECTS * 64) {
@@ -115,14 +121,20 @@ export class Retries {
       : shard === null
         ? 'no-shard'
         : shard.obstacle || 'shard-unreachable';
+    const id = shard?.id ?? `slot ${pending.slot}`;
+    this.#refuse(
+      pending,
+      reason,
+      pending.overtaken ? (pending.refusal ?? overtaken(id)) : waitedTooLong(id, reason),
+    );
+  }
+
+  #refuse(pending: Pending, reason: string, reply: Buffer): void {
     if (pending.sink !== null) {
       pending.sink.onLost(reason, false);
       return;
     }
-    const id = shard?.id ?? `slot ${pending.slot}`;
-    pending.parts = [
-      pending.overtaken ? (pending.refusal ?? overtaken(id)) : waitedTooLong(id, reason),
-    ];
+    pending.parts = [reply];
     pending.done = true;
     pending.session?.settle();
     this.#world.schedule();

@@ -12,10 +12,11 @@ import { LOCAL_ARGUMENT_BYTES } from './limits.ts';
 
 const scanner = new RequestScanner();
 
-/** Slot of the first key of one whole command; 0 when it has none. */
-export function slotOfCommand(command: Command, bytes: Buffer): number {
-  if (scanner.scan(bytes, 0, bytes.length, FULL_BOUNDS) !== SCAN_COMMAND) return 0;
-  return Math.max(0, firstSlot(command, bytes, scanner));
+/** Slot of the first key of one whole command; `keyless` when it has none. */
+export function slotOfCommand(command: Command, bytes: Buffer, keyless = 0): number {
+  if (scanner.scan(bytes, 0, bytes.length, FULL_BOUNDS) !== SCAN_COMMAND) return keyless;
+  const slot = firstSlot(command, bytes, scanner);
+  return slot < 0 ? keyless : slot;
 }
 
 /** A guarded command travels as a script (guarded.ts): its keys stand behind the body and their number. */
@@ -44,6 +45,13 @@ export function firstSlot(command: Command, bytes: Buffer, args: ArgumentRanges)
 export function wordsOf(bytes: Buffer): string[] {
   if (scanner.scan(bytes, 0, bytes.length, FULL_BOUNDS) !== SCAN_COMMAND) return [];
   return argumentsOf(bytes, scanner).map((word) => word.toString('latin1'));
+}
+
+/** What a node of a cluster is asked about: the one slot of keys or of a sharded channel; else negative. */
+export function nodeSlot(command: Command, bytes: Buffer, args: ArgumentRanges): number {
+  const sharded = command.name === 'ssubscribe' || command.name === 'spublish';
+  if (!sharded) return onlySlot(command, bytes, args);
+  return args.count < 2 ? -1 : slotOfRange(bytes, args.starts[1] ?? 0, args.ends[1] ?? 0);
 }
 
 /** Slots of all keys: -1 none, -2 several. */

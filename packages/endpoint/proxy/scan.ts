@@ -36,13 +36,19 @@ export const scan: Handler = (call) => {
   const text = textOf(bytes, args, 1);
   if (!/^\d{1,20}$/.test(text)) return refuse(session, '-ERR invalid cursor\r\n');
   const cursor = BigInt(text);
-  const slot = Number(cursor & SLOT_MASK);
+  const asked = Number(cursor & SLOT_MASK);
+  // Behind the address of one shard the slots of others are not on the way.
+  const slot = topology.only === null ? asked : topology.nextSlot(asked);
+  if (slot < 0) {
+    session.reply(array([bulk('0'), array([])]));
+    return TAKEN;
+  }
   const shard = topology.ofSlot(slot);
   if (shard === null || session.overdue) return fail(session, shard);
   const lane = session.laneFor(shard, false);
   if (lane === null) return STALLED;
   const place = (cursor >> SLOT_BITS) & PLACE_MASK;
-  const sameNode = cursor >> MARK_SHIFT === mark(lane.node);
+  const sameNode = slot === asked && cursor >> MARK_SHIFT === mark(lane.node);
   const engineCursor = ((sameNode ? place : 0n) << SLOT_BITS) | BigInt(slot);
   const all = argumentsOf(bytes, args);
   all[1] = Buffer.from(String(engineCursor));

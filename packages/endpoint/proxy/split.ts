@@ -26,7 +26,8 @@ interface Share {
 export function split(call: Call, fate: SplitFate): number {
   const { session, command, bytes, args } = call;
   const { topology } = session.proxy.world;
-  if (!topology.cluster) return toShard(call, topology.first());
+  // A node of a cluster does not divide commands: the engine says CROSSSLOT.
+  if (!topology.cluster || topology.only !== null) return toShard(call, topology.first());
   const { step } = fate;
   if ((args.count - 1) % step !== 0) {
     return refuse(session, `-ERR wrong number of arguments for '${command.name}' command\r\n`);

@@ -1,6 +1,12 @@
-/** The shards of a database and which slot is whose, from the last snapshot and from MOVED. */
+/**
+ * The shards of a database and which slot is whose, from the last snapshot and from MOVED.
+ *
+ * Behind an address of one shard there is that shard only, and the other slots are nobody's: every
+ * command is then about this shard alone, as on a node of a cluster, and what belongs to others is
+ * answered with MOVED. Who has it is known all the same.
+ */
 import { type Reply, ReplyParser, SLOTS } from '../../resp/index.ts';
-import type { DatabaseView } from '../control-protocol.ts';
+import type { DatabaseView, ShardView } from '../control-protocol.ts';
 import type { Lane } from './lane.ts';
 import { SLOT_MAP_RETRY_MS } from './limits.ts';
 import { Shard } from './shard.ts';
@@ -15,20 +21,36 @@ export class Topology {
   /** Counts the times that a slot changed hands: see `Session`. */
   version = 0;
   epoch = 0;
+  /** Stands for the slot of commands that have no key: one that is served here. */
+  home = 0;
+  /** Served alone; null: all are. */
+  readonly only: string | null;
+  /** With `only`: position in the view of each slot's shard; -1: nobody's. */
+  readonly #owners: Int16Array | null;
   #askedAt = 0;
 
-  constructor(world: World, view: DatabaseView) {
+  constructor(world: World, view: DatabaseView, only: string | null) {
     this.world = world;
     this.view = view;
+    this.only = only;
+    this.#owners = only === null ? null : new Int16Array(SLOTS).fill(-1);
   }
 
   get cluster(): boolean {
     return this.view.policy !== 'NoCluster';
   }
 
-  apply(view: DatabaseView, epoch: number): void {
-    this.view = view;
+  apply(whole: DatabaseView, epoch: number): void {
+    this.view = whole;
     this.epoch = epoch;
+    const view =
+      this.only === null
+        ? whole
+        : { ...whole, shards: whole.shards.filter((shard) => shard.id === this.only) };
+    this.#owners?.fill(-1);
+    for (const [i, shard] of whole.shards.entries()) {
+      for (const [first, last] of shard.slots) this.#owners?.fill(i, first, last + 1);
+    }
     const before = this.shards;
     const kept = new Map(before.map((shard) => [shard.id, shard]));
     const same =
@@ -52,6 +74,7 @@ export class Topology {
       }
       if (!this.cluster && shardView !== undefined) this.slots.fill(shard.index);
     }
+    if (this.only !== null) this.home = Math.max(0, this.nextSlot(0));
     this.#compare(owners);
     for (const shard of this.shards) {
       shard.apply(
@@ -78,6 +101,26 @@ export class Topology {
 
   ofSlot(slot: number): Shard | null {
     return this.shards[this.slots[slot] ?? -1] ?? null;
+  }
+
+  /** Every shard, those that are served elsewhere as the last snapshot says. */
+  known(): readonly ShardView[] {
+    const own = this.serving.map(({ view }) => view);
+    if (this.only === null) return own;
+    return this.view.shards.map((shard) => (shard.id === this.only ? (own[0] ?? shard) : shard));
+  }
+
+  /** What a cluster client is told of a slot that is not served here; null: nothing of the kind. */
+  moved(slot: number): string | null {
+    if (this.#owners === null || slot < 0 || this.slots[slot] !== -1) return null;
+    const owner = this.view.shards[this.#owners[slot] ?? -1];
+    const at = owner?.announce ?? owner?.primary?.announce;
+    return at == null ? null : `-MOVED ${slot} ${at.host}:${at.port}\r\n`;
+  }
+
+  /** The first slot from this one on that is served here; -1: none. */
+  nextSlot(from: number): number {
+    return this.slots.findIndex((shard, slot) => slot >= from && shard >= 0);
   }
 
   /**
@@ -113,8 +156,12 @@ export class Topology {
       const node = range[2];
       const id = Array.isArray(node) ? String(node[2]) : '';
       const shard = owner.get(id);
-      if (shard === undefined) continue;
-      this.slots.fill(shard.index, Number(range[0]), Number(range[1]) + 1);
+      const [from, to] = [Number(range[0]), Number(range[1]) + 1];
+      if (shard === undefined) {
+        this.#elsewhere(id, from, to);
+        continue;
+      }
+      this.slots.fill(shard.index, from, to);
       // A replica of the same shard was promoted: go there before the snapshot says so.
       const promoted = shard.view.replicas.find((instance) => instance.node === id);
       const old = shard.view.primary;
@@ -128,6 +175,18 @@ export class Topology {
     }
     this.#compare(owners);
     this.world.retries.run();
+  }
+
+  /** Slots of a shard that is not served here. */
+  #elsewhere(node: string, from: number, to: number): void {
+    if (this.#owners === null) return;
+    const owner = this.view.shards.findIndex(({ id, primary, replicas }) => {
+      return id !== this.only && [primary, ...replicas].some((each) => each?.node === node);
+    });
+    if (owner < 0) return;
+    this.#owners.fill(owner, from, to);
+    this.slots.fill(-1, from, to);
+    this.home = Math.max(0, this.nextSlot(0));
   }
 
   #compare(before: Int16Array): void {

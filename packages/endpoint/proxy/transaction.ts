@@ -127,7 +127,7 @@ export class Transaction {
     state.open();
     state.watch = null;
     // With WATCH it is never sent again: the check would be lost.
-    const slot = watch === null ? Math.max(0, this.#slot) : -1;
+    const slot = watch !== null ? -1 : this.#slot < 0 ? topology.home : this.#slot;
     new Part(session, command, lane, slot, piece, count, (result) => {
       if (watch !== null) watch.finished();
       if (result.kind === 'replies') {

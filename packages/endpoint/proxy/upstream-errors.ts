@@ -86,7 +86,7 @@ function again(
   single.turn = pending.turn;
   single.refusal = refusal;
   single.bytes = bytes;
-  single.slot = slotOfCommand(command, bytes);
+  single.slot = slotOfCommand(command, bytes, lane.world.topology.home);
   session.order.insertBefore(single, pending);
   lane.world.retries.add(single);
 }

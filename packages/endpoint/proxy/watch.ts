@@ -61,7 +61,7 @@ export const watch: Handler = (call: Call) => {
     session.reply('+OK\r\n');
     return TAKEN;
   }
-  const shard = topology.ofSlot(Math.max(0, slot));
+  const shard = topology.ofSlot(slot < 0 ? topology.home : slot);
   if (shard === null || session.overdue) return fail(session, shard);
   const lane = session.lanes.takeOwn(shard);
   if (lane === null) return STALLED;

@@ -13,6 +13,8 @@ import type { Topology } from './topology.ts';
 export class World {
   readonly host: DataPathHost;
   readonly database: string;
+  /** What the same path is called in other workers: its database, or the one shard that it serves. */
+  readonly name: string;
   readonly pendings = new PendingPool();
   readonly blocks = new BlockPool();
   readonly meter = new Meter();
@@ -36,10 +38,12 @@ export class World {
   constructor(
     host: DataPathHost,
     database: string,
+    name: string,
     make: (world: World) => { topology: Topology; retries: Retries },
   ) {
     this.host = host;
     this.database = database;
+    this.name = name;
     this.large = new LargeKeys(this);
     const { topology, retries } = make(this);
     this.topology = topology;

@@ -1,6 +1,7 @@
 /**
  * The front of one database in one worker: from an accepted socket to an admitted client (TLS, then
- * a permit), then watching it until it is gone. What happens to its bytes is the data path's.
+ * a permit), then watching it until it is gone. What happens to its bytes is the data path's. Shards
+ * that have addresses of their own have a front each beside it; all of a database share its permits.
  */
 import type { Socket } from 'node:net';
 import type { ClientView, DatabaseCounters, DatabaseView, Event } from '../control-protocol.ts';
@@ -9,7 +10,7 @@ import { DRAIN_ARRIVALS_MS, DRAIN_LOOK_MS, IDLE_SWEEP_MS } from '../limits.ts';
 import { ProxyPath } from '../proxy/proxy.ts';
 import { messageOf } from '../say.ts';
 import { Client, closeSocket } from './client.ts';
-import { PermitPurse, type PermitSupplier } from './permits.ts';
+import type { PermitPurse } from './permits.ts';
 import { TlsFront } from './tls-front.ts';
 
 const FULL = '-ERR max number of clients reached\r\n';
@@ -18,7 +19,10 @@ export interface FrontOptions {
   readonly host: DataPathHost;
   readonly view: DatabaseView;
   readonly ticketSecret: Buffer;
-  readonly permits: PermitSupplier;
+  /** Serves this shard alone; null: the whole database. */
+  readonly shard: string | null;
+  /** Of the database: who made it closes it. */
+  readonly purse: PermitPurse;
   /** The next client number of this worker. */
   nextNumber(): number;
 }
@@ -46,9 +50,9 @@ export class Front {
     this.#options = options;
     this.#host = options.host;
     this.#view = options.view;
-    this.#path = new ProxyPath(options.host, this.id);
+    this.#path = new ProxyPath(options.host, this.id, options.shard);
     this.#tls = new TlsFront(this.id, options.ticketSecret);
-    this.purse = new PermitPurse(this.id, options.permits);
+    this.purse = options.purse;
   }
 
   get path(): DataPath {
@@ -58,7 +62,6 @@ export class Front {
   /** Answers what of it cannot be used, by name; null when everything can. */
   apply(view: DatabaseView, epoch: number): string | null {
     this.#view = view;
-    this.purse.setLimit(view.limits.maxConnections, this.#host.workers);
     this.#path.apply(view, epoch);
     this.#sweepEach(Math.min(IDLE_SWEEP_MS, Math.ceil(view.limits.idleTimeoutMs / 10)));
     if (view.certificate === null) return null;
@@ -141,7 +144,6 @@ export class Front {
     await Promise.all([this.#arrivalsOver(deadlineAt), this.#path.drain(deadlineAt)]);
     this.#draining = true;
     this.#tls.close();
-    this.purse.close();
     if (this.#clients.size > 0) await this.#path.drain(deadlineAt);
   }
 
@@ -155,7 +157,6 @@ export class Front {
   close(): void {
     this.#draining = true;
     this.#tls.close();
-    this.purse.close();
     if (this.#sweep !== null) clearInterval(this.#sweep);
     this.#path.close();
     for (const client of this.#clients.values()) client.end('database-removed');

@@ -1,19 +1,25 @@
-/** One endpoint worker: applies snapshots, and keeps a front for each database of the last one. */
+/**
+ * One endpoint worker: applies snapshots, and keeps a front for each database of the last one, and
+ * one for each shard of it that has addresses of its own.
+ */
 import type {
   ClientView,
   Counters,
+  DatabaseCounters,
   DatabaseView,
   Event,
   ListenAddress,
   Snapshot,
 } from '../control-protocol.ts';
+import { mergeCounters } from '../counters.ts';
 import type { DataPathHost } from '../data-path.ts';
+import { SHARD_LEAVES_MS } from '../limits.ts';
 import { addressOf, type FromWorker } from '../worker-ipc.ts';
 import { Front } from './front.ts';
 import { Listeners, type Route } from './listeners.ts';
 import { NeighbourLinks } from './neighbour-links.ts';
 import { Numbers } from './numbers.ts';
-import type { PermitSupplier } from './permits.ts';
+import { PermitPurse, type PermitSupplier } from './permits.ts';
 
 export interface ListenProblem {
   readonly address: string;
@@ -41,11 +47,15 @@ export class Worker {
   readonly neighbours: NeighbourLinks;
   readonly numbers: Numbers;
   readonly #options: WorkerOptions;
+  /** By database, or by shard for those that serve one alone. */
   readonly #fronts = new Map<string, Front>();
+  /** By database. */
+  readonly #purses = new Map<string, PermitPurse>();
   readonly #host: DataPathHost & { workers: number };
   readonly #permits: PermitSupplier;
   readonly #since = Date.now();
-  readonly #gone = new Map<string, Counters['databases'][number]>();
+  /** What fronts that are no more had counted, by database. */
+  readonly #gone = new Map<string, DatabaseCounters>();
   #ticketSecret: Buffer;
   #epoch = 0;
   #applying: Promise<unknown> = Promise.resolve();
@@ -88,12 +98,16 @@ export class Worker {
     this.#host.workers = count;
   }
 
-  front(database: string): Front | undefined {
-    return this.#fronts.get(database);
+  purse(database: string): PermitPurse | undefined {
+    return this.#purses.get(database);
   }
 
   fronts(): Iterable<Front> {
     return this.#fronts.values();
+  }
+
+  frontsOf(database: string): Front[] {
+    return [...this.#fronts.values()].filter((front) => front.id === database);
   }
 
   rotate(ticketSecret: string): void {
@@ -115,9 +129,8 @@ export class Worker {
 
   counters(): Counters {
     const live = [...this.#fronts.values()].map((front) => front.counters());
-    const seen = new Set(live.map((database) => database.id));
-    const gone = [...this.#gone.values()].filter((database) => !seen.has(database.id));
-    return { since: this.#since, epoch: this.#epoch, databases: [...live, ...gone] };
+    const databases = [...live, ...this.#gone.values()];
+    return mergeCounters([{ since: this.#since, epoch: this.#epoch, databases }]);
   }
 
   /** What leaves this process is also told to the supervisor: no counter may go back when this one dies. */
@@ -128,7 +141,7 @@ export class Worker {
   }
 
   clients(database: string, most: number): ClientView[] {
-    const all = this.#fronts.get(database)?.clients() ?? [];
+    const all = this.frontsOf(database).flatMap((front) => front.clients());
     return all.sort((a, b) => a.idleMs - b.idleMs).slice(0, most);
   }
 
@@ -142,6 +155,7 @@ export class Worker {
     this.listeners.close();
     this.#options.tell({ type: 'draining' });
     await Promise.all([...this.#fronts.values()].map((front) => front.drain(deadlineAt)));
+    for (const purse of this.#purses.values()) purse.close();
   }
 
   async #apply(snapshot: Snapshot): Promise<ListenProblem[]> {
@@ -153,21 +167,29 @@ export class Worker {
     this.#epoch = snapshot.epoch;
     const routes = new Map<string, Route>();
     const problems: ListenProblem[] = [];
-    const wanted = new Set(snapshot.databases.map((view) => view.id));
-    for (const [id, front] of this.#fronts) {
-      if (wanted.has(id)) continue;
-      this.#fronts.delete(id);
-      this.#gone.set(id, { ...front.counters(), connections: 0 });
-      front.close();
+    const wanted = new Set(snapshot.databases.flatMap((view) => [view.id, ...shardsWith(view)]));
+    const databases = new Set(snapshot.databases.map((view) => view.id));
+    for (const [key, front] of this.#fronts) {
+      if (!wanted.has(key)) this.#remove(key, front, databases.has(front.id));
+    }
+    for (const [id, purse] of this.#purses) {
+      if (databases.has(id)) continue;
+      this.#purses.delete(id);
+      purse.close();
     }
     for (const view of snapshot.databases) {
-      const problem = this.#serve(view, snapshot.epoch);
+      const failures = new Map<string, string | null>();
+      for (const shard of [null, ...shardsWith(view)]) {
+        failures.set(shard ?? view.id, this.#serve(view, shard, snapshot.epoch));
+      }
       for (const listen of view.listen) {
         const address = addressOf(listen);
+        const key = listen.shard ?? view.id;
+        const problem = failures.get(key) ?? null;
         if (problem !== null) problems.push({ address, reason: problem });
-        const front = this.#fronts.get(view.id);
+        const front = this.#fronts.get(key);
         const serves = front !== undefined && (!listen.tls || front.tlsReady);
-        if (serves && this.#draining === null) routes.set(address, this.#route(view, listen));
+        if (serves && this.#draining === null) routes.set(address, this.#route(key, listen));
       }
     }
     const failed = [...problems, ...(await this.listeners.route(routes))];
@@ -175,19 +197,39 @@ export class Worker {
     return failed;
   }
 
-  #serve(view: DatabaseView, epoch: number): string | null {
-    let front = this.#fronts.get(view.id);
+  #serve(view: DatabaseView, shard: string | null, epoch: number): string | null {
+    const key = shard ?? view.id;
+    let purse = this.#purses.get(view.id);
+    if (purse === undefined) {
+      purse = new PermitPurse(view.id, this.#permits);
+      this.#purses.set(view.id, purse);
+    }
+    purse.setLimit(view.limits.maxConnections, this.#host.workers);
+    let front = this.#fronts.get(key);
     if (front === undefined) {
       front = new Front({
         host: this.#host,
         view,
         ticketSecret: this.#ticketSecret,
-        permits: this.#permits,
+        shard,
+        purse,
         nextNumber: () => this.numbers.next(),
       });
-      this.#fronts.set(view.id, front);
+      this.#fronts.set(key, front);
     }
     return front.apply(view, epoch);
+  }
+
+  /** Clients of a shard that is no longer served alone leave between two commands. */
+  #remove(key: string, front: Front, gently: boolean): void {
+    this.#fronts.delete(key);
+    const leave = gently ? front.drain(Date.now() + SHARD_LEAVES_MS) : Promise.resolve();
+    void leave.then(() => front.close());
+    const counted = { ...front.counters(), connections: 0 };
+    const before = this.#gone.get(front.id);
+    const parts = [counted, ...(before === undefined ? [] : [before])];
+    const [sum = counted] = mergeCounters([{ since: 0, epoch: 0, databases: parts }]).databases;
+    this.#gone.set(front.id, sum);
   }
 
   #tellMute(pid: number, detail: string): void {
@@ -201,9 +243,9 @@ export class Worker {
     });
   }
 
-  #route(view: DatabaseView, listen: ListenAddress): Route {
+  #route(key: string, listen: ListenAddress): Route {
     return (socket) => {
-      const front = this.#fronts.get(view.id);
+      const front = this.#fronts.get(key);
       if (front === undefined) socket.destroy();
       else front.arrive(socket, listen.tls);
     };
@@ -222,4 +264,10 @@ export class Worker {
       reason,
     });
   }
+}
+
+/** Shards that have addresses of their own. */
+function shardsWith(view: DatabaseView): string[] {
+  const shards = view.listen.flatMap(({ shard }) => (shard === undefined ? [] : [shard]));
+  return [...new Set(shards)];
 }

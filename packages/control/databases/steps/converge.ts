@@ -1,6 +1,7 @@
 /** Bringing a running engine to where it should be: whom it follows, whom it knows, its settings. */
 import type { EngineFacts } from '../../../engine/contract.ts';
 import { bindTo } from '../../../engine/index.ts';
+import { shardsDirect } from '../../store/records.ts';
 import { isClustered, liveSettings, votingOff } from '../launch.ts';
 import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
@@ -81,7 +82,7 @@ export async function applySettings(loop: DatabaseLoop, id: string): Promise<voi
 async function openTo(loop: DatabaseLoop, id: string): Promise<void> {
   const { directHosts = [] } = loop.deps;
   if (directHosts.length === 0 || !isClustered(loop.database())) return;
-  const direct = loop.database().settings.policy === 'OSSCluster';
+  const direct = shardsDirect(loop.database().settings);
   const bind = bindTo([loop.instance(id).host, ...(direct ? directHosts : [])]);
   const { link } = loop.watch(id);
   const now = await link.readSettings(['bind'], VERB_DEADLINE_MS);

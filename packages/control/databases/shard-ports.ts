@@ -1,0 +1,110 @@
+/**
+ * Ports of the shards of an `OSSCluster` whose clients come through the endpoint (`shardAccess:
+ * relayed`). One a shard, not one a copy: a failover changes nothing for who is connected. Found when
+ * the shard is there, and its own for as long as it is, over restarts too; so they are kept with the
+ * other claims of the database and need no place in a record.
+ */
+
+import { CLIENT_USER } from '../auth/users.ts';
+import type { DatabaseRecord, ShardRecord } from '../store/records.ts';
+import { shardsRelayed } from '../store/records.ts';
+import type { Store } from '../store/store.ts';
+import type { DatabaseRecords } from './database-records.ts';
+import { freePort } from './layout.ts';
+import { VERB_DEADLINE_MS } from './limits.ts';
+import type { DatabaseLoop } from './loop.ts';
+
+const PREFIX = 'shard-';
+
+/** By index of the shard. */
+export function shardPorts(store: Store, databaseId: string): ReadonlyMap<number, number> {
+  const prefix = `${databaseId}/${PREFIX}`;
+  const own = store.ports().filter(({ owner }) => owner.startsWith(prefix));
+  return new Map(own.map(({ owner, port }) => [Number(owner.slice(prefix.length)), port]));
+}
+
+/** Shards that need a port and have none, and ports that nobody needs any more. Pure. */
+export function portChanges(
+  database: DatabaseRecord,
+  shards: readonly ShardRecord[],
+  ports: ReadonlyMap<number, number>,
+): { readonly missing: readonly number[]; readonly surplus: readonly number[] } {
+  const wanted = shardsRelayed(database.settings)
+    ? shards.filter((shard) => shard.phase !== 'leaving').map((shard) => shard.index)
+    : [];
+  return {
+    missing: wanted.filter((index) => !ports.has(index)),
+    surplus: [...ports.keys()].filter((index) => !wanted.includes(index)),
+  };
+}
+
+export class ShardPorts {
+  readonly #records: DatabaseRecords;
+  readonly #changed: () => void;
+  #looking: Promise<void> | null = null;
+  /** Until looked at once, an earlier process may have left some. */
+  #any = true;
+
+  constructor(records: DatabaseRecords, changed: () => void) {
+    this.#records = records;
+    this.#changed = changed;
+  }
+
+  /** Whether every shard has what it needs; what is missing is looked for. */
+  settle(database: DatabaseRecord): boolean {
+    const relayed = shardsRelayed(database.settings);
+    if (!relayed && !this.#any) return true;
+    const { store } = this.#records.deps;
+    const ports = shardPorts(store, database.id);
+    const { missing, surplus } = portChanges(database, this.#records.shards(), ports);
+    if (surplus.length > 0) {
+      store.write(() => {
+        for (const index of surplus) store.freePorts(ownerOf(database.id, index));
+      });
+    }
+    this.#any = relayed;
+    if (missing.length === 0) return true;
+    this.#looking ??= this.#find(missing)
+      .catch((error) => {
+        const data = { database: database.id, error: String(error) };
+        this.#records.deps.log('warn', 'no port for a shard', data);
+      })
+      .finally(() => {
+        this.#looking = null;
+        this.#changed();
+      });
+    return false;
+  }
+
+  async #find(missing: readonly number[]): Promise<void> {
+    const { deps, id } = this.#records;
+    const { store } = deps;
+    const taken = new Set(store.ports().map((claim) => claim.port));
+    const hosts = [deps.engineHost, ...(deps.directHosts ?? [])];
+    for (const index of missing) {
+      const port = await freePort(deps, hosts, deps.shardPorts, taken);
+      store.write(() => {
+        const gone = store.databaseById(id) === null || store.portOwner(port) !== null;
+        if (!gone) store.claimPort({ port, owner: ownerOf(id, index), purpose: 'shard' });
+      });
+    }
+  }
+}
+
+function ownerOf(databaseId: string, index: number): string {
+  return `${databaseId}/${PREFIX}${index}`;
+}
+
+/**
+ * Who came to the engines themselves before an update may do nothing there any more. A client of a
+ * cluster asks where to go when its connection ends, and by now it is told of the endpoint's ports.
+ */
+export function endDirectClients(loop: DatabaseLoop): void {
+  if (!shardsRelayed(loop.database().settings)) return;
+  for (const { id, phase } of loop.instances()) {
+    if (phase !== 'running') continue;
+    const { link } = loop.watch(id);
+    // One that does not answer has no clients to speak of, and lets them do nothing anyway.
+    link.disconnect(CLIENT_USER, VERB_DEADLINE_MS).catch(() => undefined);
+  }
+}
