@@ -27,7 +27,8 @@ export function certificateCommand(): Command {
     .addHelpText(
       'after',
       `
-It is served on the cache's own port; with OSSCluster the shard ports keep ours.
+It is served on the cache's own port; with OSSCluster the shard ports keep ours,
+unless they are the endpoint's (--shard-access relayed).
 New connections get it at once; open ones go on.
 
 Examples:
