@@ -48,6 +48,9 @@ export const LISTS_FRESH_MS = 6 * 60 * 60_000;
 /** A fresh engine answers its first question within 0.2 s; a loaded machine may need longer. */
 export const PROBE_DEADLINE_MS = 20_000;
 
+/** Of its folder's name: a socket in it, `/probe-xxxxxx/s`, may have 107 bytes with it. */
+export const CACHE_DIR_CHARACTERS = 90;
+
 /** `--version` of a binary that somebody named. */
 export const VERSION_DEADLINE_MS = 5_000;
 

@@ -4,7 +4,7 @@
  * folder still runs then is killed, and the folder removed.
  */
 import { randomInt } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -18,7 +18,14 @@ import { connectionString } from '../cli/output/connection.ts';
 import { Output } from '../cli/output/output.ts';
 import type { ParentReport } from '../cli/up/parent.ts';
 import { runParent } from '../cli/up/parent.ts';
-import { CREATE_TIMEOUT_MS, END_TIMEOUT_MS, PORT_BLOCK, PORTS_FROM, PORTS_TO } from './limits.ts';
+import {
+  CREATE_TIMEOUT_MS,
+  END_TIMEOUT_MS,
+  LEAST_TEMPORARY_BYTES,
+  PORT_BLOCK,
+  PORTS_FROM,
+  PORTS_TO,
+} from './limits.ts';
 import type { CacheFacts, CacheOptions, FromKeeper } from './protocol.ts';
 
 const NAME = 'test';
@@ -42,8 +49,8 @@ input.once('line', (line) => {
 
 async function keep(options: CacheOptions): Promise<void> {
   // Socket paths have at most 107 bytes, so a deep TMPDIR is not used.
-  const root = tmpdir().length <= 40 ? tmpdir() : '/tmp';
-  const home = mkdtempSync(path.join(root, 'cinnabar-t-'));
+  const home = temporaryHome(tmpdir().length <= 40 ? tmpdir() : '/tmp');
+  if (home === null) return;
   const runDir = path.join(home, 'r');
   try {
     makePrivate(runDir);
@@ -72,6 +79,27 @@ async function keep(options: CacheOptions): Promise<void> {
     rmSync(home, { recursive: true, force: true });
     input.close();
     process.exit(process.exitCode ?? 0);
+  }
+}
+
+/** Says so when the folder for temporary files is full or cannot be written: nothing is left in it. */
+function temporaryHome(root: string): string | null {
+  let home: string | null = null;
+  try {
+    home = mkdtempSync(path.join(root, 'cinnabar-t-'));
+    const probe = path.join(home, 'probe');
+    writeFileSync(probe, Buffer.alloc(LEAST_TEMPORARY_BYTES));
+    rmSync(probe);
+    return home;
+  } catch (error) {
+    if (home !== null) rmSync(home, { recursive: true, force: true });
+    say({
+      type: 'failed',
+      code: 'temp-not-writable',
+      message: `A cache for tests lives in the folder for temporary files, and ${root} cannot be used: ${error instanceof Error ? error.message : String(error)}.`,
+      remedy: 'Free some space there (df -h), or set TMPDIR to a folder that you may write.',
+    });
+    return null;
   }
 }
 

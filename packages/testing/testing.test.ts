@@ -35,6 +35,20 @@ async function gone(folder: string): Promise<void> {
   }
 }
 
+test('a folder for temporary files that cannot be used is named, with what to do', async (t) => {
+  const before = process.env['TMPDIR'];
+  t.after(() => {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+  });
+  process.env['TMPDIR'] = '/proc/no-such-folder';
+  await assert.rejects(startCache(), (error: Error & { code?: string }) => {
+    assert.equal(error.code, 'temp-not-writable');
+    assert.match(error.message, /\/proc\/no-such-folder cannot be used.*set TMPDIR/);
+    return true;
+  });
+});
+
 test('two caches at once, each its own; gone after stop', async () => {
   const [a, b] = await Promise.all([
     startCache(),

@@ -136,9 +136,12 @@ export class PrivateApt {
     cwd = this.#folder,
   ): Promise<{ stdout: string }> {
     await mkdir(join(this.#folder, 'cache', 'archives', 'partial'), { recursive: true });
+    // With the host's TMPDIR full, apt says of a good signature that there is none.
+    const temporary = join(this.#folder, 'tmp');
+    await mkdir(temporary, { recursive: true, mode: 0o700 });
     return run(program, args, {
       cwd,
-      env: { APT_CONFIG: join(this.#folder, 'apt.conf') },
+      env: { APT_CONFIG: join(this.#folder, 'apt.conf'), TMPDIR: temporary },
       deadlineMs: FETCH_DEADLINE_MS,
     });
   }

@@ -16,7 +16,12 @@ import {
 } from '../capabilities.ts';
 import { EngineConnection } from '../connection.ts';
 import { EngineError, reasonOf } from '../errors.ts';
-import { LOG_TAIL_BYTES, PROBE_DEADLINE_MS, VERSION_DEADLINE_MS } from '../limits.ts';
+import {
+  CACHE_DIR_CHARACTERS,
+  LOG_TAIL_BYTES,
+  PROBE_DEADLINE_MS,
+  VERSION_DEADLINE_MS,
+} from '../limits.ts';
 import { fence, type Program, startDetached } from '../process.ts';
 import { inspectProcess } from '../procfs.ts';
 import { run } from './run.ts';
@@ -54,15 +59,34 @@ export async function capabilitiesOf(
   } catch {
     // Not asked before, or the answer is damaged: ask.
   }
-  const stored = await trialRun(server);
+  const stored = await trialRun(server, await placeFor(cacheDir));
   await mkdir(join(cacheDir, 'capabilities'), { recursive: true, mode: 0o700 });
   await writeFile(`${file}.${process.pid}`, JSON.stringify(stored), { mode: 0o600 });
   await rename(`${file}.${process.pid}`, file);
   return fromStored(stored);
 }
 
-async function trialRun(server: Program): Promise<StoredCapabilities> {
-  const folder = await mkdtemp(join(tmpdir(), 'cinnabar-probe-'));
+/**
+ * In the cache folder, which has to be written anyway: TMPDIR may be full, or not there. Only where a
+ * socket in it would have too long a name is that one needed.
+ */
+async function placeFor(cacheDir: string): Promise<string> {
+  const root = cacheDir.length <= CACHE_DIR_CHARACTERS ? cacheDir : tmpdir();
+  try {
+    return await mkdtemp(join(root, 'probe-'));
+  } catch (error) {
+    throw new EngineError(
+      'temp-not-writable',
+      `a trial run of the engine needs a folder in ${root}, and none can be made there: ${reasonOf(error)}`,
+      root === cacheDir
+        ? 'Free some space there, or set XDG_CACHE_HOME to a folder that you may write.'
+        : 'Free some space there, or set TMPDIR to a folder that you may write.',
+      { cause: error },
+    );
+  }
+}
+
+async function trialRun(server: Program, folder: string): Promise<StoredCapabilities> {
   const socket = join(folder, 's');
   const log = join(folder, 'log');
   try {

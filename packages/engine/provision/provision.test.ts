@@ -123,11 +123,13 @@ async function copiedCache(
   return { cacheDir, home, bundle };
 }
 
-test('two at once, as an ordinary user, into an empty cache: one fetches, both get it', async (t) => {
+test('two at once, as an ordinary user without a TMPDIR, into an empty cache: one fetches, both get it', async (t) => {
   const cacheDir = join(folder(t), 'engines');
+  // Nobody needs the folder for temporary files: it may be full.
+  const env = { TMPDIR: '/proc/no-such-folder' };
   const both = await Promise.all([
-    provisionInChild({ cacheDir, ordinary: true }),
-    provisionInChild({ cacheDir, ordinary: true }),
+    provisionInChild({ cacheDir, ordinary: true, env }),
+    provisionInChild({ cacheDir, ordinary: true, env }),
   ]);
   const failed = both.find((each) => each.error !== null);
   if (failed !== undefined) {
