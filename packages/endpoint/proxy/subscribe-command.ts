@@ -45,7 +45,10 @@ export const subscribe: Handler = (call) => {
     subscriber.names[kind].add(name);
     const count = subscriber.count(kind);
     const place = session.order.place(command);
+    // What the client sends behind it must find it subscribed: a message of its own, a key it changes.
+    session.gate(1);
     proxy.subscriptions.add(session, kind, name, (error) => {
+      session.gate(-1);
       if (session.gone) {
         proxy.subscriptions.remove(session, kind, name);
         return;
