@@ -1,4 +1,4 @@
-/** What the endpoint itself does: messages, WAIT, waiting commands, SCAN, logins, isolation. */
+/** What the endpoint itself does: messages, waiting commands, SCAN, logins, isolation. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { eventually, TEST_PASSWORDS } from '../../engine/testing.ts';
@@ -335,76 +335,3 @@ async function behaves(t: TestContext, { shards, views }: TestShards, workers: n
     a.close();
   });
 }
-
-test('WAIT tells the truth', async (t) => {
-  const cluster = await startShards(t, 1, true);
-  for (const workers of WORKER_COUNTS) {
-    await t.test(`${workers} worker(s)`, (part) => waits(part, cluster, workers));
-  }
-});
-
-async function waits(t: TestContext, { shards, views }: TestShards, workers: number) {
-  const running = await startProxy({ shards: views, keys: { default: KEY }, workers });
-  t.after(() => running.close());
-  const a = await RawClient.open(running.port);
-  const crowd = await Promise.all(Array.from({ length: 50 }, () => RawClient.open(running.port)));
-  const pid = shards[0]?.replica?.process.pid ?? 0;
-  // Only what writes a log of its own can say that it has it on disk.
-  await shards[0]?.replica?.link.command(['CONFIG', 'SET', 'appendonly', 'yes'], ENGINE_MS);
-  a.send(['SET', 'x', '0'], ['WAITAOF', '0', '1', '5000']);
-  assert.equal((await a.settled()).toString(), '+OK\r\n*2\r\n:0\r\n:1\r\n');
-  a.send(['SET', 'x', '1'], ['WAIT', '1', '1000']);
-  assert.equal((await a.settled()).toString(), '+OK\r\n:1\r\n');
-  process.kill(pid, 'SIGSTOP');
-  let slowest = 0;
-  let stop = false;
-  const load = crowd.map(async (client) => {
-    while (!stop) {
-      const began = performance.now();
-      await client.ask('GET', 'x');
-      slowest = Math.max(slowest, performance.now() - began);
-    }
-  });
-  await a.ask('SET', 'x', '2');
-  const began = performance.now();
-  assert.equal(await a.ask('WAIT', '1', '1000'), ':0\r\n');
-  const took = performance.now() - began;
-  assert.ok(took >= 1000 && took < 2500, `${took} ms`);
-  // Asked again, about the same write.
-  assert.equal(await a.ask('WAIT', '1', '100'), ':0\r\n');
-  assert.equal(await a.ask('WAITAOF', '0', '1', '300'), '*2\r\n:0\r\n:0\r\n');
-  stop = true;
-  await Promise.all(load);
-  assert.ok(slowest < 800, `somebody was delayed for ${slowest} ms`);
-  // At the same time, each in its own words; what the engine refuses is said to whoever asked for it.
-  const asked = [
-    ['WAIT', '1', '200'],
-    ['WAITAOF', '0', '1', '200'],
-    ['WAITAOF', '1', '0', '200'],
-    ['WAIT', '0', '200'],
-  ];
-  const several = crowd.slice(0, asked.length);
-  for (const client of several) await client.ask('SET', 'x', '2');
-  assert.deepEqual(await Promise.all(several.map((client, i) => client.ask(...(asked[i] ?? [])))), [
-    ':0\r\n',
-    '*2\r\n:0\r\n:0\r\n',
-    '-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n',
-    ':0\r\n',
-  ]);
-  // An engine that is made a replica sends away who waits there.
-  const interrupted = a.ask('WAIT', '1', '10000');
-  await eventually('the engine has sent it away', async () => {
-    const list = String(await shards[0]?.primary.link.command(['CLIENT', 'LIST'], ENGINE_MS));
-    const id = /^id=(\d+) .* cmd=wait /m.exec(list)?.[1];
-    if (id === undefined) return false;
-    const unblock = ['CLIENT', 'UNBLOCK', id, 'ERROR'];
-    return Number(await shards[0]?.primary.link.command(unblock, ENGINE_MS)) === 1;
-  });
-  assert.match(await interrupted, /^-OUTCOMEUNKNOWN .*WAIT/);
-  process.kill(pid, 'SIGCONT');
-  await a.ask('SET', 'x', '3');
-  assert.equal(await a.ask('WAIT', '1', '2000'), ':1\r\n');
-  assert.equal(await a.ask('WAITAOF', '0', '1', '5000'), '*2\r\n:0\r\n:1\r\n');
-}
-
-const ENGINE_MS = 3000;
