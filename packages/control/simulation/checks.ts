@@ -154,11 +154,8 @@ export class Checks {
       add(engine.group, this.#world.dataOf(engine), engine);
       add(engine.group, handovers.broughtBy(engine.inbox), engine);
     }
-    for (const [dataDir, log] of this.#world.files) {
-      if (log !== null) add(dataDir.split('/').slice(0, -1).join('/'), handovers.dataOf(log));
-    }
-    for (const [dataDir, log] of this.#world.consumed) {
-      if (!this.#isCurrent(dataDir, log)) continue;
+    for (const [dataDir, log] of [...this.#world.files, ...this.#world.consumed]) {
+      if (log === null || !this.#isCurrent(dataDir, log)) continue;
       add(dataDir.split('/').slice(0, -1).join('/'), handovers.dataOf(log));
     }
     for (const write of this.#safe) {
@@ -170,7 +167,10 @@ export class Checks {
     }
   }
 
-  /** A file that was set aside as read counts until the store says that its shard serves. */
+  /**
+   * A file counts when it is recorded; one that was set aside as read, until its shard is recorded to
+   * serve. What a stop wrote that died before its record is nothing that anybody may rely on.
+   */
   #isCurrent(dataDir: string, log: readonly number[]): boolean {
     const sha256 = this.#world.hashOf(log);
     return this.#store()
