@@ -44,7 +44,6 @@ interface UpdateFlags extends WaitFlags {
   readonly tag?: readonly string[];
   readonly window?: readonly string[];
   readonly windows?: boolean;
-  readonly port?: string;
 }
 
 export function updateCommand(): Command {
@@ -76,7 +75,6 @@ export function updateCommand(): Command {
     )
     .option('--idle-timeout <minutes>', 'disconnect silent clients (default: 10); 0: never')
     .option('--notify <letters>', 'keyspace notifications, as in Redis; empty: off')
-    .option('--port <port>', 'move to another port')
     .option(
       '--window <day hour hours>',
       "replace all maintenance windows, in UTC: 'Sunday 2 9' (repeatable)",
@@ -192,7 +190,6 @@ function databaseChange(flags: UpdateFlags): Record<string, unknown> | null {
     ...(flags.protocol === undefined ? {} : { clientProtocol: flags.protocol }),
     ...(flags.notify === undefined ? {} : { notifyKeyspaceEvents: flags.notify }),
     ...(Object.keys(cinnabar).length === 0 ? {} : { cinnabar }),
-    ...(flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) }),
   };
   return Object.keys(properties).length === 0 ? null : { properties };
 }

@@ -25,7 +25,7 @@ export function problemsOf({ shards, listenProblem, failure }: ProblemInput): Pr
   if (listenProblem !== null) {
     problems.push({
       code: 'unreachable',
-      message: `The endpoint cannot listen for it: ${listenProblem}. It tries again by itself; end whoever holds the port, or change the port with an update.`,
+      message: `The endpoint cannot listen for it: ${listenProblem}. It tries again by itself; end whoever holds the port.`,
     });
   }
   for (const shard of shards) {

@@ -164,7 +164,7 @@ function update(
     throw new ControlError(
       'InvalidParameter',
       400,
-      `properties.port is settled at creation (${current.port}) and cannot become ${input.port}: delete the database and create it again.`,
+      `properties.port is settled at creation (${current.port}) and cannot become ${input.port}. Leave it out; for another port create a second cache.`,
       'properties.port',
     );
   }
