@@ -103,6 +103,9 @@ test('the first minute', async (t) => {
   await t.test('connect runs one command, and valkey-cli exits as it says', async () => {
     const { out, code } = await rig.run('connect', 'quickstart', 'GET', 'greeting');
     assert.deepEqual([out.trim(), code], ['hello', 0]);
+    const wrong = await rig.run('connect', 'quickstart', 'NOSUCHCMD');
+    assert.deepEqual([wrong.code, wrong.out.trim()], [EXIT.failed, ''], wrong.err);
+    assert.match(wrong.err, /unknown command/);
   });
 
   await t.test('names of caches are completed', () => {

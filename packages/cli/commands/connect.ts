@@ -32,7 +32,8 @@ export function connectCommand(): Command {
 Examples:
   cinnabar connect quickstart
   cinnabar connect quickstart SET greeting hello
-  cinnabar connect quickstart -- --scan --pattern 'user:*'`,
+  cinnabar connect quickstart -- --scan --pattern 'user:*'
+With a command the exit code is 1 when the cache answered an error.`,
     )
     .action(
       action(
@@ -59,7 +60,13 @@ Examples:
               "Install it beside the server, or fetch Debian's: cinnabar engine install --refresh",
             );
           }
-          const args = [...cli.argsBefore, ...cliArguments(cache, api.control.caFile), ...words];
+          const args = [
+            ...cli.argsBefore,
+            ...cliArguments(cache, api.control.caFile),
+            // A script must see that the one command was answered with an error.
+            ...(words.length === 0 ? [] : ['-e']),
+            ...words,
+          ];
           const key = flags.key === 'Primary' ? keys.primaryKey : keys.secondaryKey;
           process.exitCode = await run(cli.file, args, {
             ...process.env,
