@@ -1,6 +1,7 @@
 /** What every command gets: where things are, how to write, and the API when it is asked for. */
 import type { Command } from 'commander';
 import { ApiClient } from './api/client.ts';
+import { CliError } from './errors.ts';
 import type { Folders } from './folders.ts';
 import { foldersFrom } from './folders.ts';
 import { Output } from './output/output.ts';
@@ -30,6 +31,21 @@ export function action<A extends unknown[]>(
 ): (...args: unknown[]) => Promise<void> {
   return async (...args: unknown[]) => {
     const command = args.at(-1) as Command;
-    await run(contextOf(command), ...(args.slice(0, -1) as A));
+    try {
+      await run(contextOf(command), ...(args.slice(0, -1) as A));
+    } catch (error) {
+      throw error instanceof CliError ? withHelp(error, command) : error;
+    }
   };
+}
+
+/** What it could have been told instead is in its help. */
+function withHelp(error: CliError, command: Command): CliError {
+  if (error.remedy !== '' || (error.exit !== 'usage' && error.exit !== 'refused')) return error;
+  return new CliError(error.exit, error.code, error.message, `See: ${pathOf(command)} --help`);
+}
+
+/** As it is typed: `cinnabar sku list`. */
+export function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }

@@ -1,6 +1,9 @@
 import type { ExitName } from './exit-codes.ts';
 
-/** What a user reads when a command cannot be done: a stable code, what was wrong, what to do. */
+/**
+ * What a user reads when a command cannot be done: a stable code, what was wrong, what to do. Without
+ * a remedy of its own, a bad value gets the command's help as one (`action`).
+ */
 export class CliError extends Error {
   override readonly name = 'CliError';
   readonly code: string;

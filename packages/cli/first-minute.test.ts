@@ -164,6 +164,12 @@ test('the first minute', async (t) => {
     assert.equal((await rig.run('update', 'jobs')).code, EXIT.usage);
     const day = await rig.run('update', 'jobs', '--window', 'Someday 2 9');
     assert.match(day.err, /'Someday' is not a day of the week/);
+    const notify = await rig.run('update', 'jobs', '--notify', 'q');
+    assert.equal(notify.code, EXIT.refused, notify.err);
+    assert.match(notify.err, /\n {2}See: cinnabar update --help\n/);
+    assert.match((await rig.run('clients', 'jobs', 'kill', '99')).err, /: cinnabar clients jobs\n/);
+    const skip = await rig.run('maintain', 'jobs', '--skip');
+    assert.match(skip.err, /\n {2}.*cinnabar maintain --list\n/);
     // Refused for one half: the other is not done either.
     const half = await rig.run('update', 'jobs', '--sku', 'Balanced_B1', '--policy', 'OSSCluster');
     assert.equal(half.code, EXIT.unsupported, half.err);

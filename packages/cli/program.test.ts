@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import type { Command } from 'commander';
+import { pathOf } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { foldersFrom } from './folders.ts';
 import { Output } from './output/output.ts';
-import { buildProgram, pathOf } from './program.ts';
+import { buildProgram } from './program.ts';
 import { moduleFile, packageRoot } from './self.ts';
 
 const scratch = mkdtempSync(path.join(tmpdir(), 'cli-'));
@@ -103,6 +104,7 @@ test('mistakes on the command line are refused with code 2, and nothing is made'
     ['keys', 'regenerate', 'x'],
     ['keys', 'regenerate', 'x', '--key', 'Third'],
     ['completion', 'tcsh'],
+    ['certificate', 'set', 'x', '--cert', '/no/such/file', '--key', '/no/such/file'],
   ];
   const all = await Promise.all(mistakes.map((args) => cinnabar(args)));
   for (const [i, { code, err, out }] of all.entries()) {
@@ -111,6 +113,7 @@ test('mistakes on the command line are refused with code 2, and nothing is made'
     assert.equal(out, '');
     assert.match(err, /^error: .+ \([a-z-]+\)\n {2}\S/, args.join(' '));
   }
+  assert.match(all[5]?.err ?? '', /to 65535\. \(bad-option\)\n {2}See: cinnabar up --help\n/);
   assert.throws(() => readFileSync(path.join(scratch, 'home')), /ENOENT/);
 });
 

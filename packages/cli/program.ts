@@ -22,6 +22,7 @@ import { skuCommand } from './commands/sku.ts';
 import { statusCommand } from './commands/status.ts';
 import { uninstallCommand } from './commands/uninstall.ts';
 import { clientsCommand, largeCommand, slowlogCommand, statsCommand } from './commands/watch.ts';
+import { pathOf } from './context.ts';
 import type { Output } from './output/output.ts';
 import { upCommand } from './up/command.ts';
 
@@ -113,8 +114,4 @@ function configure(command: Command, output: Output): void {
       },
     });
   for (const child of command.commands) configure(child, output);
-}
-
-export function pathOf(command: Command): string {
-  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }

@@ -15,10 +15,17 @@ const EXITS: Readonly<Record<number, ExitName>> = {
   501: 'unsupported',
 };
 
+const SKUS = 'Sizes and what they mean here: cinnabar sku list';
+
 /** By code, where the kind of error says too little. */
 const REMEDIES_OF: Readonly<Record<string, string>> = {
   InsufficientCapacity:
     'Sizes: cinnabar sku list. Many or large ones on a small machine: cinnabar up --miniature 16',
+  InvalidSku: SKUS,
+  InvalidSkuCapacity: SKUS,
+  SkuNotAllowedForPolicy: SKUS,
+  ClientNotFound: 'See who is connected: cinnabar clients <name>',
+  NothingToSkip: 'See what is due, and when: cinnabar maintain --list',
   PortInUse: 'Leave --port out, and a free one is chosen',
 };
 
@@ -26,8 +33,9 @@ const REMEDIES: Partial<Record<ExitName, string>> = {
   denied: 'The token is read from the data folder: is --home the folder that `cinnabar up` uses?',
   notFound: 'See what there is: cinnabar list',
   conflict: 'See what is running: cinnabar operations',
-  refused: 'What can be said here: cinnabar sku list, and the command with --help',
 };
+
+const ofPath = (cache: string | undefined): string => decodeURIComponent(cache ?? '<name>');
 
 /** An ARM error as the user reads it. The message says what to do where the server knows. */
 export function refusal(answer: HttpAnswer, method: string, pathAndQuery: string): CliError {
@@ -48,11 +56,12 @@ export function refusal(answer: HttpAnswer, method: string, pathAndQuery: string
       return new CliError(
         'notFound',
         'no-such-cache',
-        `There is no cache named '${decodeURIComponent(cache)}'.`,
+        `There is no cache named '${ofPath(cache)}'.`,
         'See what there is: cinnabar list',
       );
     }
-    return new CliError(exit, code, message, REMEDIES_OF[code] ?? REMEDIES[exit] ?? '');
+    const remedy = (REMEDIES_OF[code] ?? REMEDIES[exit] ?? '').replace('<name>', ofPath(cache));
+    return new CliError(exit, code, message, remedy);
   }
   return new CliError(
     exit,

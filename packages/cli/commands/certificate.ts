@@ -1,10 +1,11 @@
 /** `cinnabar certificate show`, `set` and `reset`. */
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { Command } from 'commander';
 import type { CertificateInfo } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
-import { systemError } from '../errors.ts';
+import { CliError } from '../errors.ts';
 
 export function certificateCommand(): Command {
   const certificate = new Command('certificate').summary('what a cache shows to TLS clients');
@@ -36,8 +37,8 @@ Examples:
     )
     .action(
       action(async (context: Context, name: string, files: { cert: string; key: string }) => {
-        const cert = readPem(files.cert, 'read the certificate');
-        const key = readPem(files.key, 'read the private key');
+        const cert = readPem('--cert', files.cert);
+        const key = readPem('--key', files.key);
         print(context, await context.api().setCertificate(name, cert, key));
       }),
     );
@@ -54,11 +55,17 @@ Examples:
   return certificate;
 }
 
-function readPem(file: string, what: string): string {
+function readPem(option: string, file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw systemError(error, what, file);
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CliError(
+      'usage',
+      'file-not-readable',
+      `${option}: ${path.resolve(file)} cannot be read: ${why}.`,
+      'Name a PEM file that you may read; nothing was changed.',
+    );
   }
 }
 

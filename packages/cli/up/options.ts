@@ -58,6 +58,7 @@ function usage(option: string, value: string, problem: string, example: string):
   );
 }
 
+/** The caller's command adds where its help is. */
 export function whole(option: string, value: string, least: number, most: number): number {
   const number = Number(value);
   if (!/^\d+$/.test(value) || number < least || number > most) {
@@ -65,7 +66,7 @@ export function whole(option: string, value: string, least: number, most: number
       'usage',
       'bad-option',
       `${option}: '${value}' is not a whole number from ${least} to ${most}.`,
-      'See --help.',
+      '',
     );
   }
   return number;
