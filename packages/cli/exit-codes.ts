@@ -28,6 +28,8 @@ export const EXIT = {
   unsupported: 11,
   /** The installation is not complete. */
   installation: 69,
+  /** A start or stop is under way on this data folder: trying again soon helps. */
+  underWay: 75,
   /** `up` could not start, and trying again would not help. */
   cannotStart: 78,
   /** Ended by Ctrl-C. */

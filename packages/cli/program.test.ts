@@ -1,11 +1,12 @@
 /** The command line as a whole: every command, its help, its mistakes; without a running Cinnabar. */
 import assert from 'node:assert/strict';
-import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import type { Command } from 'commander';
+import { lockFolder } from '../control/store/open.ts';
 import { pathOf } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { foldersFrom } from './folders.ts';
@@ -157,6 +158,25 @@ test('a dead control process is told from a running one', async () => {
   const down = await cinnabar(['down', '--home', home]);
   assert.equal(down.code, 0);
   assert.match(down.err, /Nothing runs here/);
+});
+
+test('while a start is under way on the folder, code 75 says to try again', async (t) => {
+  const home = path.join(scratch, 'starting');
+  mkdirSync(home, { mode: 0o700 });
+  // A control process that has not been told to start yet.
+  const control = spawn(process.execPath, [moduleFile('control/boot/run')], {
+    cwd: home,
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+  t.after(() => control.kill('SIGKILL'));
+  const lock = lockFolder(home);
+  t.after(() => lock.release());
+  for (const args of [['status'], ['list'], ['up', '--api-port', '0', '--https-port', '0']]) {
+    const { code, err } = await cinnabar([...args, '--home', home]);
+    assert.equal(code, EXIT.underWay, err);
+    assert.match(err, /\(start-under-way\)/);
+    assert.match(err, /Wait for it: .*cinnabar status/);
+  }
 });
 
 test('doctor finds an open data folder and says the command', async () => {

@@ -112,6 +112,8 @@ export interface ControlFile {
 }
 
 export const CONTROL_FILE = 'control.json';
+/** A `fatal` that passes: another start or stop is under way on the data folder. */
+export const UNDER_WAY = 'start-under-way';
 export const LOG_FOLDER = 'logs';
 export const LOG_FILE = 'control.log';
 export const TOKEN_FILE = 'api-token';

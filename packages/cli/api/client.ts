@@ -14,6 +14,7 @@ import type {
 import type { MaintenanceView, ShardStatus, SystemStatus } from '../../control/service.ts';
 import type { OperationRecord } from '../../control/store/records.ts';
 import { CliError, errorCode, systemError } from '../errors.ts';
+import { absent, isUnderWay } from './absent.ts';
 import type { HttpAnswer, Target } from './http.ts';
 import { send } from './http.ts';
 import { refusal } from './refusal.ts';
@@ -57,7 +58,7 @@ export class ApiClient {
   /** The API of the Cinnabar that runs on this data folder. */
   static forHome(home: string): ApiClient {
     const control = readControlFile(home);
-    if (control === null) throw notRunning(home);
+    if (control === null) throw absent(home);
     const url = control.http ?? control.https;
     if (url === null) {
       throw new CliError(
@@ -80,7 +81,10 @@ export class ApiClient {
   }
 
   async #call(method: string, pathAndQuery: string, body?: unknown): Promise<HttpAnswer> {
-    const answer = await send(this.#target, method, pathAndQuery, body);
+    const answer = await send(this.#target, method, pathAndQuery, body).catch((error: unknown) => {
+      const away = error instanceof CliError && error.exit === 'notRunning';
+      throw away && isUnderWay(this.#home) ? absent(this.#home) : error;
+    });
     if (answer.status >= 400) throw refusal(answer, method, pathAndQuery);
     return answer;
   }
@@ -337,15 +341,6 @@ export function readControlFile(home: string): ControlFile | null {
     }
     throw systemError(error, 'read', file);
   }
-}
-
-export function notRunning(home: string): CliError {
-  return new CliError(
-    'notRunning',
-    'not-running',
-    `No Cinnabar runs on ${home}.`,
-    'Start it: cinnabar up   (another data folder: --home, or CINNABAR_HOME)',
-  );
 }
 
 function readText(file: string, doing: string): string {

@@ -51,7 +51,8 @@ async function patiently<T>(
     try {
       return await ask(now);
     } catch (error) {
-      const away = error instanceof CliError && error.exit === 'notRunning';
+      const away =
+        error instanceof CliError && (error.exit === 'notRunning' || error.exit === 'underWay');
       if (!away || Date.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       now = here(now);

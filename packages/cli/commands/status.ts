@@ -11,7 +11,7 @@ export function statusCommand(): Command {
     .summary('what runs, where, and whether it is well')
     .addHelpText(
       'after',
-      '\nExit code 6 when nothing runs.\n\nExamples:\n  cinnabar status\n  cinnabar status --json',
+      '\nExit code 6 when nothing runs, 75 while a start or stop is under way.\n\nExamples:\n  cinnabar status\n  cinnabar status --json',
     )
     .action(
       action(async (context: Context) => {

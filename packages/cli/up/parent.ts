@@ -11,6 +11,7 @@ import {
   type FromControl,
   type StartOptions,
   type ToControl,
+  UNDER_WAY,
 } from '../../control/boot-protocol.ts';
 import { codeCache } from '../code-cache.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -59,8 +60,8 @@ class Parent {
   #life: Life;
   #child: ChildProcess | null = null;
   #stopped = false;
-  /** It said why it cannot start. */
-  #explained = false;
+  /** Why it cannot start, as it said itself. */
+  #fatal: string | null = null;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: ParentOptions, log: ControlLog) {
@@ -119,7 +120,9 @@ class Parent {
           break;
         case 'exit':
           if (act.how === 'unclean') report.unclean();
-          this.#done.resolve(CODES[act.how]);
+          this.#done.resolve(
+            act.how === 'fatal' && this.#fatal === UNDER_WAY ? EXIT.underWay : CODES[act.how],
+          );
           break;
       }
     }
@@ -129,7 +132,7 @@ class Parent {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#stopped = false;
-    this.#explained = false;
+    this.#fatal = null;
     // Its own session: a Ctrl-C in the terminal must reach it as one order, not as a signal.
     const child = spawn(
       process.execPath,
@@ -157,7 +160,7 @@ class Parent {
   #left(child: ChildProcess, code: number | null): void {
     if (this.#child !== child) return;
     this.#child = null;
-    if (code === EXIT_FATAL && !this.#explained && this.#life.phase === 'booting')
+    if (code === EXIT_FATAL && this.#fatal === null && this.#life.phase === 'booting')
       this.#happened(FATAL);
     this.#happened({ type: 'exit', code, stopped: this.#stopped });
   }
@@ -166,7 +169,7 @@ class Parent {
     this.#options.report.message(message);
     if (message.type === 'ready') this.#happened({ type: 'ready' });
     else if (message.type === 'fatal') {
-      this.#explained = true;
+      this.#fatal = message.code;
       this.#happened({ type: 'fatal', passing: PASSING.has(message.code) });
     } else if (message.type === 'stopping') this.#happened({ type: 'stopping' });
     else if (message.type === 'stopped') this.#stopped = true;

@@ -10,9 +10,10 @@
  * death of this process (a power cut ends the engines too), and an fsync there would be added to
  * every failover. The commit that follows the promotion is full again.
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { CONTROL_FILE, type ControlFile, UNDER_WAY } from '../boot-protocol.ts';
 import { ControlError } from '../errors.ts';
 import { BUSY_TIMEOUT_MS } from './limits.ts';
 import { MIGRATIONS } from './schema.ts';
@@ -24,7 +25,10 @@ export interface FolderLock {
 /** A handle that nobody refers to is closed by the garbage collector, and the lock with it. */
 const held = new Set<DatabaseSync>();
 
-/** Takes the data folder for this process. Throws ControlError `home-in-use`, `home-not-writable`. */
+/**
+ * Takes the data folder for this process. Throws ControlError `home-in-use`, `start-under-way`,
+ * `home-not-writable`.
+ */
 export function lockFolder(home: string): FolderLock {
   try {
     mkdirSync(home, { recursive: true, mode: 0o700 });
@@ -43,6 +47,13 @@ export function lockFolder(home: string): FolderLock {
     };
   } catch (error) {
     if (String(error).includes('locked')) {
+      if (!serves(home)) {
+        throw new ControlError(
+          UNDER_WAY,
+          409,
+          `Another start or stop of Cinnabar is under way on ${home}. Wait for it: "cinnabar status".`,
+        );
+      }
       throw new ControlError(
         'home-in-use',
         409,
@@ -54,6 +65,17 @@ export function lockFolder(home: string): FolderLock {
       500,
       `The data folder ${home} cannot be written (${error instanceof Error ? error.message : error}). Check its owner and free space, or set CINNABAR_HOME to another folder.`,
     );
+  }
+}
+
+/** The file is written when a start is complete, and removed when a stop begins. */
+function serves(home: string): boolean {
+  try {
+    const text = readFileSync(join(home, CONTROL_FILE), 'utf8');
+    process.kill((JSON.parse(text) as ControlFile).pid, 0);
+    return true;
+  } catch {
+    return false; // absent, or left by one that was killed
   }
 }
 

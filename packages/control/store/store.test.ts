@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -102,10 +102,14 @@ describe('store', () => {
     });
     t.after(() => child.kill('SIGKILL'));
     await once(child.stdout, 'data');
-    assert.throws(
-      () => lockFolder(home),
-      (e: unknown) => e instanceof ControlError && e.code === 'home-in-use',
-    );
+    const refusedAs = (code: string) =>
+      assert.throws(
+        () => lockFolder(home),
+        (e: unknown) => e instanceof ControlError && e.code === code,
+      );
+    refusedAs('start-under-way');
+    writeFileSync(join(home, 'control.json'), JSON.stringify({ pid: child.pid }));
+    refusedAs('home-in-use');
     child.kill('SIGKILL');
     await once(child, 'exit');
     lockFolder(home).release();
