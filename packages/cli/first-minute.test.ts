@@ -70,6 +70,9 @@ test('the first minute', async (t) => {
     const seen = processLists();
     assert.ok(!seen.includes(key) && !seen.includes(encoded), 'in a process list');
     const status = await rig.run('status', '--json');
+    const { version, build } = JSON.parse(status.out);
+    const said = (await rig.run('--version')).out;
+    assert.ok(said.startsWith(`cinnabar ${version} (build ${build})\n`), said);
     assert.ok(!status.out.includes(key) && !status.out.includes(encoded), 'in the status');
     for (const file of filesUnder(rig.scratch)) {
       const text = readFileSync(file, 'latin1');

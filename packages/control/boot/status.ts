@@ -6,6 +6,7 @@ import { fewerConnections, openToOthers } from './warnings.ts';
 
 export interface About {
   readonly options: StartOptions;
+  readonly version: string;
   readonly build: string;
   readonly startedAt: number;
 }
@@ -16,7 +17,7 @@ export function systemStatus(parts: Parts, about: About): SystemStatus {
   const endpoint = fleet.status();
   const { listen, domain, home } = about.options;
   return {
-    version: about.build,
+    version: about.version,
     build: about.build,
     pid: process.pid,
     startedAt: about.startedAt,
