@@ -144,6 +144,9 @@ test('the first minute', async (t) => {
       (await rig.run('create', 'flash', '--sku', 'FlashOptimized_A250')).code,
       EXIT.unsupported,
     );
+    const large = await rig.run('create', 'l', '--policy', 'NoCluster', '--sku', 'Balanced_B100');
+    assert.equal(large.code, EXIT.refused, large.err);
+    assert.match(large.err, /at most 25 GB.*\(SkuNotAllowedForPolicy\)/);
     // Refused at its database, after its cluster was made: the name is free again.
     const plain = await rig.run('create', 'plain', '--port', '80');
     assert.equal(plain.code, EXIT.refused, plain.err);

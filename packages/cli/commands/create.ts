@@ -1,6 +1,6 @@
 /** `cinnabar create`: cluster and database in one go, with the choices that let any client connect. */
 import { Command, Option } from 'commander';
-import { type Accepted, LOCATION } from '../api/client.ts';
+import { type Accepted, type ApiClient, LOCATION } from '../api/client.ts';
 import { type WaitOptions, waitFor } from '../api/operations.ts';
 import type { Cache, DatabaseResource } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
@@ -33,6 +33,7 @@ export interface CreateFlags extends WaitFlags {
   readonly tag?: readonly string[];
 }
 
+const DEFAULT_SKU = 'Balanced_B1';
 const NAME = /^(?=.{1,60}$)[A-Za-z0-9]+(-[A-Za-z0-9]+)*$/;
 
 export function createCommand(): Command {
@@ -42,7 +43,7 @@ export function createCommand(): Command {
       'Makes a cache and waits until it serves. Unlike in Azure, access keys are on and the policy is EnterpriseCluster unless you say otherwise, so that any client can connect.',
     )
     .argument('<name>', 'letters, digits and single hyphens, at most 60')
-    .option('--sku <name>', 'size and tier; see: cinnabar sku list', 'Balanced_B1')
+    .option('--sku <name>', 'size and tier; see: cinnabar sku list', DEFAULT_SKU)
     .addOption(
       new Option('--policy <policy>', 'how clients see the shards')
         .choices([...POLICIES])
@@ -108,11 +109,14 @@ export async function createCache(
   const port = flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) };
   const api = context.api();
   await refuseExisting(context, name);
+  if (flags.policy === 'NoCluster') {
+    await refuseLargeNoCluster(api, flags.sku ?? DEFAULT_SKU, flags.ha ?? 'Enabled');
+  }
   const cluster = await api.putCluster(name, {
     location: flags.location ?? LOCATION,
     ...(flags.tag === undefined ? {} : { tags: tags(flags.tag) }),
     sku: {
-      name: flags.sku ?? 'Balanced_B1',
+      name: flags.sku ?? DEFAULT_SKU,
       ...(flags.capacity === undefined
         ? {}
         : { capacity: whole('--capacity', flags.capacity, 1, 1000) }),
@@ -158,6 +162,19 @@ async function orUndo(
     }
     throw error;
   }
+}
+
+/** The cluster is made before its policy is known, and would be refused for shards that it never gets. */
+async function refuseLargeNoCluster(api: ApiClient, sku: string, ha: string): Promise<void> {
+  const rows = await api.skus('NoCluster', ha);
+  const reason = rows.find((row) => row.name.toLowerCase() === sku.toLowerCase())?.reason;
+  if (reason?.code !== 'SkuNotAllowedForPolicy') return;
+  throw new CliError(
+    'refused',
+    reason.code,
+    reason.message,
+    'Sizes: cinnabar sku list --policy NoCluster',
+  );
 }
 
 /** A PUT of ARM on an existing cache changes it; `create` on the command line never does. */
