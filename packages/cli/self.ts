@@ -1,4 +1,5 @@
 /** Where this program's own files are, from source (.ts) and from the compiled package (.js) alike. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,6 +30,22 @@ export function version(): string {
     return String(parsed.version);
   }
   throw new Error('package.json has no version: broken installation.');
+}
+
+/** The commit in a checkout; `release` in an installed package. */
+export function build(): string {
+  const root = packageRoot();
+  if (!existsSync(path.join(root, '.git'))) return 'release';
+  try {
+    const commit = execFileSync('git', ['-C', root, 'rev-parse', '--short', 'HEAD'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    return commit.trim();
+  } catch {
+    // No git on this machine: the version says enough.
+    return 'checkout';
+  }
 }
 
 /** The number, not the name: in a container the user may have no entry in /etc/passwd. */

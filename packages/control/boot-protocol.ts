@@ -46,6 +46,8 @@ export interface StartOptions {
    * its first message and begins when the channel closes.
    */
   readonly keeper?: readonly string[];
+  /** Which build the parent is, as `cinnabar --version` says it: shown in the status. */
+  readonly build?: string;
   /** Scales memory and caps shards, so that large SKUs run on a laptop. */
   readonly miniature?: MiniatureOption;
 }

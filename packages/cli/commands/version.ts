@@ -1,8 +1,7 @@
 /** `cinnabar --version`: build, Node, and the engine that would be used. */
-import { buildCommit } from '../../control/boot/identity.ts';
 import { engineAtHand } from '../engines.ts';
 import { foldersFrom } from '../folders.ts';
-import { version } from '../self.ts';
+import { build, version } from '../self.ts';
 
 export async function versionText(): Promise<string> {
   const engine = await engineAtHand(foldersFrom(process.env).engineCache);
@@ -16,7 +15,7 @@ export async function versionText(): Promise<string> {
     origin: 'cinnabar engine install',
   };
   return [
-    `cinnabar ${version()} (build ${buildCommit()})`,
+    `cinnabar ${version()} (build ${build()})`,
     `node ${process.versions.node}`,
     `${name} ${number} (${origin})`,
   ].join('\n');

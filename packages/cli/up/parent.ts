@@ -16,7 +16,7 @@ import {
 import { codeCache } from '../code-cache.ts';
 import { EXIT } from '../exit-codes.ts';
 import { STOP_NOW_GRACE_MS } from '../limits.ts';
-import { moduleFile } from '../self.ts';
+import { build, moduleFile } from '../self.ts';
 import type { Act, Happening, Life } from './lifecycle.ts';
 import { begin, next } from './lifecycle.ts';
 import type { ControlLog } from './log.ts';
@@ -154,7 +154,7 @@ class Parent {
       else this.#left(child, code);
     });
     const keeper = [process.execPath, ...NODE_FLAGS, moduleFile('cli/up/keeper')];
-    this.#tell({ type: 'start', options: { ...this.#options.start, keeper } });
+    this.#tell({ type: 'start', options: { ...this.#options.start, keeper, build: build() } });
   }
 
   #left(child: ChildProcess, code: number | null): void {

@@ -12,7 +12,7 @@ import { type FolderLock, lockFolder } from '../store/index.ts';
 import { Authority } from '../tls/authority.ts';
 import { type ApiPorts, apiPorts } from './api-ports.ts';
 import { certificateEvent } from './certificates.ts';
-import { buildCommit, buildVersion, subscriptionOf } from './identity.ts';
+import { buildVersion, subscriptionOf } from './identity.ts';
 import { DRAIN_DEADLINE_MS, RENEW_EVERY_MS, SERVING_DEADLINE_MS } from './limits.ts';
 import {
   assemble,
@@ -43,8 +43,6 @@ export class System {
   readonly #say: Say;
   readonly #startedAt = Date.now();
   readonly #build = buildVersion();
-  /** Looked up when it is shown first: a start does not wait for git. */
-  #commit: string | null = null;
   readonly #stopAsked: (options: { save: boolean }) => void;
   readonly #internals: Internals;
   #lock: FolderLock | null = null;
@@ -246,11 +244,10 @@ export class System {
   }
 
   #status(): SystemStatus {
-    this.#commit ??= buildCommit();
     return systemStatus(this.#assembled(), {
       options: this.#options,
       version: this.#build,
-      build: this.#commit,
+      build: this.#options.build ?? 'unknown',
       startedAt: this.#startedAt,
     });
   }
