@@ -290,7 +290,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: SHARD,
     edits: [
       {
-        find: "if (!wholeCopyBeside(context, primary)) return wait('mute-without-copy');",
+        find: "if (!wholeCopyBeside(context, primary, true)) return wait('mute-without-copy');",
         replace: '',
       },
     ],

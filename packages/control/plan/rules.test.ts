@@ -206,6 +206,12 @@ describe('a primary that does not answer', () => {
       [B]: replica,
     });
     assert.deepEqual(said(alone), []);
+    // Its link broke before: it lacks what the mute one wrote since, however whole it was.
+    const cut = view(shardOf(), members, {
+      [A]: mute(age),
+      [B]: seen({ facts: facts({ link: 'down' }) }),
+    });
+    assert.deepEqual(said(cut), []);
     const gone = view(shardOf(), [instance(A), instance(B, DEAD)], { [A]: mute(age) });
     assert.ok(said(gone).every((action) => action.kind !== 'fence'));
   });

@@ -110,7 +110,7 @@ function planServing(context: ShardContext): void {
   }
   const sight = seen(primary.id);
   if (sight.condition === 'mute' || sight.condition === 'script') {
-    if (!wholeCopyBeside(context, primary)) return wait('mute-without-copy');
+    if (!wholeCopyBeside(context, primary, true)) return wait('mute-without-copy');
     return fenceIfHung(context, primary, sight, sinceDeadlineFailover(context));
   }
   if (sight.condition === 'unknown' || sight.facts === null) return wait('primary-not-asked');
@@ -255,13 +255,22 @@ function replaceDead(context: ShardContext): void {
 const NO_COPY_LEFT =
   'The primary died and no whole copy is left. It starts again with what was persisted.';
 
-/** A deadline never takes the last copy: without a replica in sync a mute primary is waited for. */
-function wholeCopyBeside({ members, seen }: ShardContext, primary: InstanceRecord): boolean {
+/**
+ * A deadline never takes the last copy: without a replica in sync a mute primary is waited for.
+ * `connected`: one that lost its link to it before lacks what was written since.
+ */
+function wholeCopyBeside(
+  { members, seen }: ShardContext,
+  primary: InstanceRecord,
+  connected = false,
+): boolean {
   return members.some((other) => {
     const sight = seen(other.id);
     const lives = other.phase === 'running' && sight.process !== 'gone';
-    const replica = sight.condition === 'answering' && sight.facts?.role === 'replica';
-    return other.id !== primary.id && other.synced && lives && replica;
+    const { facts } = sight;
+    const replica = sight.condition === 'answering' && facts?.role === 'replica';
+    const follows = !connected || facts?.link === 'up';
+    return other.id !== primary.id && other.synced && lives && replica && follows;
   });
 }
 
