@@ -1,5 +1,8 @@
 /** One soak: real processes, load on every policy, a story of faults and operations from a seed. */
 
+import { cp, mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { Faults } from '../../faults/index.ts';
 import { OurService } from '../benches/our-service.ts';
 import { Random } from '../data/random.ts';
@@ -41,6 +44,15 @@ export interface SoakResult {
       }
     >
   >;
+}
+
+/** A problem that does not come again can only be understood from what was recorded. No data, no keys. */
+async function keepEvidence(home: string): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'cinnabar-soak-'));
+  for (const name of ['store.db', 'store.db-wal', 'store.db-shm', 'logs']) {
+    await cp(path.join(home, name), path.join(folder, name), { recursive: true }).catch(() => null);
+  }
+  return folder;
 }
 
 const FIRST_SKU = 'Balanced_B1';
@@ -113,6 +125,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     for (const load of loads.values()) load.stop();
     await Promise.allSettled([...loads.values()].map((load) => load.report));
     await faults.close();
+    if (problems.length > 0) say(`store and logs are kept in ${await keepEvidence(service.home)}`);
     await service.destroy();
   }
   for (const problem of problems) say(`PROBLEM ${problem}`);
