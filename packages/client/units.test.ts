@@ -220,6 +220,13 @@ describe('with a server', () => {
       );
       assert.deepEqual(outcome.where('refused'), [1]);
       assert.throws(() => outcome.replies(), /of 3 commands 2 were done, 1 refused/);
+      // The server answers nothing to an empty command; the replies behind it must stay whose they are.
+      const [empty, after] = await Promise.all([
+        batch(redis, [[]]),
+        batch(redis, [['GET', 'b:2']]),
+      ]);
+      assert.ok(empty?.results[0]?.status !== 'done');
+      assert.equal(String(after?.replies()[0]), '1');
       const stopped = await batch(
         redis,
         [

@@ -312,6 +312,8 @@ function own(target: object, name: string, value: unknown): void {
 
 /** RESP of a command: text as one string, else its parts; an Error for what is no argument. */
 function encode(args: readonly unknown[]): string | Error | (string | Buffer)[] {
+  // The server answers nothing to it: every later reply would go to the one before.
+  if (args.length === 0) return new TypeError('A command has at least a name.');
   let text = `*${args.length}\r\n`;
   let parts: (string | Buffer)[] | undefined;
   for (let i = 0; i < args.length; i += 1) {
