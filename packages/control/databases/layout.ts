@@ -118,8 +118,15 @@ export async function planInstance(
   };
 }
 
+/** A port for clients of a shard that no record has and nobody holds. */
+export function freeShardPort(deps: ExecutorDeps): Promise<number> {
+  const hosts = [deps.engineHost, ...(deps.directHosts ?? [])];
+  const taken = new Set(deps.store.ports().map(({ port }) => port));
+  return freePort(deps, hosts, deps.shardPorts, taken);
+}
+
 /** The first one from `from` on that nobody has; it is added to `taken`. */
-export async function freePort(
+async function freePort(
   deps: ExecutorDeps,
   hosts: readonly string[],
   from: number,

@@ -10,7 +10,7 @@ import type { DatabaseRecord, ShardRecord } from '../store/records.ts';
 import { shardsRelayed } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import type { DatabaseRecords } from './database-records.ts';
-import { freePort } from './layout.ts';
+import { freeShardPort } from './layout.ts';
 import { VERB_DEADLINE_MS } from './limits.ts';
 import type { DatabaseLoop } from './loop.ts';
 
@@ -79,10 +79,8 @@ export class ShardPorts {
   async #find(missing: readonly number[]): Promise<void> {
     const { deps, id } = this.#records;
     const { store } = deps;
-    const taken = new Set(store.ports().map((claim) => claim.port));
-    const hosts = [deps.engineHost, ...(deps.directHosts ?? [])];
     for (const index of missing) {
-      const port = await freePort(deps, hosts, deps.shardPorts, taken);
+      const port = await freeShardPort(deps);
       store.write(() => {
         const gone = store.databaseById(id) === null || store.portOwner(port) !== null;
         if (!gone) store.claimPort({ port, owner: ownerOf(id, index), purpose: 'shard' });

@@ -8,27 +8,26 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Cluster } from 'ioredis';
 import type { ListenAddress, ShardView } from '../../endpoint/control-protocol.ts';
-import type { ClusterMember } from '../../engine/contract.ts';
 import { engineRoom, eventually, freePorts, TEST_PASSWORDS } from '../../engine/testing.ts';
-import { fleetRoom, instanceOf, RawClient, shardOf, startedFleet, viewOf } from './testing.ts';
+import {
+  fleetRoom,
+  HALVES,
+  instanceOf,
+  membersOf,
+  RawClient,
+  shardOf,
+  startedFleet,
+  viewOf,
+} from './testing.ts';
 
 const MS = 2000;
-const HALVES: readonly ClusterMember['slots'][] = [[[0, 8191]], [[8192, 16383]]];
 /** Slots 5061 and 12182. */
 const [OWN, FOREIGN] = ['bar', 'foo'];
 
 test('a node a shard: its keys, its figures, MOVED for the rest, one connection limit', async (t) => {
   const room = await engineRoom(t);
   const launches = [await room.launch(), await room.launch()];
-  const members = launches.map(({ instance: id, host, port, busPort }, i) => ({
-    id,
-    host,
-    port,
-    busPort,
-    primaryId: null,
-    epoch: i + 1,
-    slots: HALVES[i] ?? [],
-  }));
+  const members = membersOf(launches);
   const engines = await Promise.all(
     launches.map((launch) =>
       room.start({ ...launch, role: { kind: 'cluster', members, myself: launch.instance } }),

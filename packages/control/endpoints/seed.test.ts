@@ -6,29 +6,23 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Cluster } from 'ioredis';
-import type { ClusterMember, EngineLaunch } from '../../engine/contract.ts';
 import { engineRoom, eventually, freePorts, TEST_PASSWORDS } from '../../engine/testing.ts';
-import { fleetRoom, instanceOf, RawClient, shardOf, startedFleet, viewOf } from './testing.ts';
+import {
+  fleetRoom,
+  HALVES,
+  instanceOf,
+  membersOf,
+  RawClient,
+  shardOf,
+  startedFleet,
+  viewOf,
+} from './testing.ts';
 
 const MS = 2000;
-const HALVES: readonly ClusterMember['slots'][] = [[[0, 8191]], [[8192, 16383]]];
-
-function members(launches: readonly EngineLaunch[]): ClusterMember[] {
-  return launches.map(({ instance: id, host, port, busPort }, i) => ({
-    id,
-    host,
-    port,
-    busPort,
-    primaryId: null,
-    epoch: i + 1,
-    slots: HALVES[i] ?? [],
-  }));
-}
-
 test('the seed tells who serves, a cluster client starts from it, a down shard is left out', async (t) => {
   const room = await engineRoom(t);
   const launches = [await room.launch(), await room.launch()];
-  const all = members(launches);
+  const all = membersOf(launches);
   const engines = await Promise.all(
     launches.map((launch) =>
       room.start({

@@ -13,6 +13,7 @@ import type {
   ShardView,
   UserView,
 } from '../../endpoint/control-protocol.ts';
+import type { ClusterMember, EngineLaunch } from '../../engine/contract.ts';
 import { refOf } from '../../engine/index.ts';
 import { freePorts, Guard, type RunningEngine, TEST_PASSWORDS } from '../../engine/testing.ts';
 import { LocalFleet } from './fleet.ts';
@@ -120,6 +121,22 @@ export async function viewOf(
     port,
     ...parts,
   };
+}
+
+/** The slots of a cluster of two. */
+export const HALVES: readonly ClusterMember['slots'][] = [[[0, 8191]], [[8192, 16383]]];
+
+/** Primaries with a half of the slots each. */
+export function membersOf(launches: readonly EngineLaunch[]): ClusterMember[] {
+  return launches.map(({ instance: id, host, port, busPort }, i) => ({
+    id,
+    host,
+    port,
+    busPort,
+    primaryId: null,
+    epoch: i + 1,
+    slots: HALVES[i] ?? [],
+  }));
 }
 
 /** A client that sends text and collects bytes. */

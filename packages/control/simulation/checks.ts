@@ -319,11 +319,11 @@ export class Checks {
 
   /** A client was told that its write is done. */
   written(value: number, engine: SimEngine): void {
-    const shard = this.#shardRecordOf(engine);
     if (this.#isNobodys(engine)) {
       throw new Broken(`write ${value} was sent to ${engine.id} before its switch was recorded`);
     }
     if (!this.#handing.has(engine.id)) return;
+    const shard = this.#shardRecordOf(engine);
     if (shard?.phase !== 'switching' || shard.primary !== engine.id) {
       this.#handing.delete(engine.id);
       return;

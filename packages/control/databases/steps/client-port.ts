@@ -6,7 +6,7 @@
  * close: told first, so that a port given back is never one that an engine still holds; and who was
  * connected there is sent away, because that is what the change is for.
  */
-import { freePort, wantsPlainPort } from '../layout.ts';
+import { freeShardPort, wantsPlainPort } from '../layout.ts';
 import { VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 
@@ -28,11 +28,8 @@ export async function settleClientPort(loop: DatabaseLoop, id: string): Promise<
 }
 
 async function claim(loop: DatabaseLoop, id: string): Promise<void> {
-  const { deps } = loop;
-  const { store } = deps;
-  const hosts = [deps.engineHost, ...(deps.directHosts ?? [])];
-  const taken = new Set(store.ports().map(({ port }) => port));
-  const port = await freePort(deps, hosts, deps.shardPorts, taken);
+  const { store } = loop.deps;
+  const port = await freeShardPort(loop.deps);
   store.write(() => {
     store.claimPort({ port, owner: `${loop.id}/${id}`, purpose: 'shard' });
     store.putInstance({ ...loop.instance(id), plainPort: port });
