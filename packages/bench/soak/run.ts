@@ -41,6 +41,9 @@ export interface SoakResult {
         readonly reordered: number;
         readonly unknown: number;
         readonly longestGapMs: number;
+        /** Since the soak began, as in the time line. */
+        readonly longestGapAtS: number;
+        readonly longestGapOf: string;
       }
     >
   >;
@@ -155,6 +158,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
           reordered: report.verification?.reordered ?? 0,
           unknown: report.verification?.unknown ?? 0,
           longestGapMs: Math.round(report.longestGap.ms),
+          longestGapAtS:
+            Math.round((report.longestGap.at - performance.timeOrigin - began) / 100) / 10,
+          longestGapOf: report.longestGap.connection,
         },
       ]),
     ),
