@@ -67,6 +67,8 @@ const CACHES = [
 const CONNECTIONS = 6;
 /** Low: two cores carry everything, and what counts is every single write. */
 const RATE = 150;
+/** The newest of them; the service keeps so many at least. */
+const EVENTS = 1_000;
 /** Steps before the first footprint: what is allocated once is allocated by then. */
 const SETTLING_STEPS = 4;
 
@@ -115,6 +117,10 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     after = await footprintAtFirst(service, names);
     before ??= after;
     problems.push(...leaks(before, after).map((leak) => `leak: ${leak}`));
+    // What the service itself calls an error is the first thing to look at when a write is missing.
+    for (const event of await service.api.events({ limit: EVENTS })) {
+      if (event.severity === 'error') say(`event ${event.reason} of ${event.at}: ${event.message}`);
+    }
     for (const load of loads.values()) load.stop();
     for (const [name, load] of loads) reports.set(name, await load.report);
     problems.push(...[...reports].flatMap(([name, report]) => wrongsOf(name, report)));

@@ -127,6 +127,29 @@ describe('never a wrong primary', { concurrency: false }, () => {
     assert.ok(events(w, id).includes('data-lost'));
   });
 
+  test('a replica that had lost its link takes over, and what it lacks is said', async (t) => {
+    const w = await world(t);
+    const id = await w.create();
+    await written(w, id);
+    const old = w.primary(id);
+    const replica = w.store.instances(id).find((each) => each.id !== old.id) ?? assert.fail();
+    const [primary, copy] = [await w.link(old), await w.link(replica)];
+    await copy.configure({ masterauth: 'another' }, COMMAND_MS);
+    await primary.command(['CLIENT', 'KILL', 'TYPE', 'replica'], COMMAND_MS);
+    await eventually('cut off', async () => (await factsOf(w, replica)).link === 'down', HEAL_MS);
+    await primary.command(['SET', 'nobody-else-has-it', 'x'.repeat(1_000)], COMMAND_MS);
+    const { offset } = await factsOf(w, old);
+    await eventually('sampled', () => w.shard(id).offset >= offset, HEAL_MS);
+    kill(old);
+    await another(w, id, old);
+    const said = w.store.events({ limit: 100 }).find((e) => e.reason === 'replica-was-behind');
+    assert.equal(said?.severity, 'error');
+    assert.ok(Number(said?.data['missingBytes']) >= 1_000, JSON.stringify(said?.data));
+    await w.settled(id);
+    await assertKept(w, id);
+    assert.ok(!events(w, id).includes('no-copy-left'));
+  });
+
   test('control connections that are closed, or refused for good, are no death', async (t) => {
     const w = await world(t);
     const id = await w.create();

@@ -27,6 +27,7 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
       loop.lease();
       const shard = loop.shard(index);
       if (shard.phase === 'down' && !stoppedUnsaved(shard)) noteLoss(loop, shard, id);
+      else noteLag(loop, shard, id);
       store.putShard({
         ...shard,
         phase: 'promoting',
@@ -88,6 +89,28 @@ function noteLoss(loop: DatabaseLoop, shard: ShardRecord, id: string): void {
         lastOffset: shard.offset,
         missingBytes: missing,
       },
+    },
+  );
+}
+
+/**
+ * A candidate proves that it read to the end of its stream, not that the stream reached its primary's
+ * end: one whose link broke a while before the death lacks what was written since. Nobody has more, and
+ * the primary's memory is gone, so it serves; but never in silence.
+ */
+function noteLag(loop: DatabaseLoop, shard: ShardRecord, id: string): void {
+  const { facts } = loop.watch(id).sighting();
+  if (facts === null || facts.replicationId !== shard.replicationId) return;
+  const missingBytes = shard.offset - facts.offset;
+  if (missingBytes <= 0) return;
+  loop.event(
+    'replica-was-behind',
+    'error',
+    `Shard ${shard.index}: the replica that takes over had lost its link before the primary died. At least ${missingBytes} bytes of writes that no replica held are lost, and what came after the last sample. WAIT 1 tells a client that a replica holds its write.`,
+    {
+      shard: shard.index,
+      instance: id,
+      data: { offset: facts.offset, lastOffset: shard.offset, missingBytes },
     },
   );
 }
