@@ -13,6 +13,8 @@ export type KitErrorCode =
   | 'ERR_CLIENT_OFFLINE'
   | 'ERR_CLIENT_QUEUE_FULL'
   | 'ERR_CLIENT_CLOSED'
+  | 'ERR_CLIENT_FACTORY'
+  | 'ERR_CLIENT_LOST'
   | 'ERR_CLIENT_GUARD'
   | 'ERR_CLIENT_UNSUPPORTED'
   | 'ERR_CLIENT_OPTION'
@@ -102,6 +104,18 @@ export class UnknownOutcomeError extends KitError {
   }
 }
 
+/** The application's factory did not make a client for a further connection. */
+export class FactoryError extends KitError {
+  constructor(problem: string, cause?: unknown) {
+    super(
+      'ERR_CLIENT_FACTORY',
+      `the factory given to lanes() ${problem}. It is called once for each connection, also later, and must make a new client each time`,
+      { cause },
+    );
+    this.name = 'FactoryError';
+  }
+}
+
 export class CircuitOpenError extends KitError {
   readonly endpoint: string;
   readonly retryInMs: number;
@@ -116,6 +130,26 @@ export class CircuitOpenError extends KitError {
     this.endpoint = endpoint;
     this.retryInMs = retryInMs;
   }
+}
+
+const notAgain = {
+  'no attempt left': 'its attempts are used up (retries.attempts)',
+  'no budget left': 'too much was repeated lately in this process (retries.budget)',
+  'in a transaction': 'its transaction did not run: begin it again',
+};
+
+/** A call that may be repeated and is not: its attempts, or what this process may repeat, are used up. */
+export function lostForGood(
+  label: string,
+  written: boolean,
+  left: keyof typeof notAgain,
+  cause: unknown,
+): KitError {
+  return new KitError(
+    written ? 'ERR_CLIENT_LOST' : 'ERR_CLIENT_OFFLINE',
+    `${label}: the connection ended before ${written ? 'the reply' : 'it was sent'}, and ${notAgain[left]}: ${messageOf(cause)}`,
+    { cause },
+  );
 }
 
 export function aborted(command: string, reason: unknown): KitError {

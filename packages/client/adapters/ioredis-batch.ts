@@ -19,7 +19,6 @@ export class IoBatch implements Placeable {
   readonly read: boolean;
   readonly place: Call['place'];
   readonly chain: Chain | undefined;
-  readonly deadlineAt: number;
   readonly queuedAt: number;
   readonly transaction: boolean;
   settled = false;
@@ -49,10 +48,13 @@ export class IoBatch implements Placeable {
         : 'data';
     this.chain = chain;
     this.queuedAt = this.calls[0]?.queuedAt ?? 0;
-    this.deadlineAt = Math.min(...this.calls.map((call) => call.deadlineAt));
     this.#calling = calling;
     this.#run = run;
     this.#refuse = refuse;
+  }
+
+  get deadlineAt(): number {
+    return Math.min(...this.calls.map((call) => call.deadlineAt));
   }
 
   keys(): readonly string[] {

@@ -15,26 +15,33 @@ import { DEADLINE_CONNECT_MS } from '../limits.ts';
 import { reconnectDelay } from '../retries/backoff.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
+import { fresh, take } from './factory.ts';
 import { IoBatch } from './ioredis-batch.ts';
 import { IoCall } from './ioredis-call.ts';
 import { type LinkEvents, linkIoredis } from './ioredis-link.ts';
-import type { IoCluster, IoCommand, IoPipeline, IoRedis } from './ioredis-shape.ts';
+import {
+  type IoCluster,
+  type IoCommand,
+  type IoPipeline,
+  type IoRedis,
+  isIoredis,
+} from './ioredis-shape.ts';
 
 export class IoDriver implements Driver {
-  readonly #factory: () => IoRedis;
+  readonly #factory: () => unknown;
   readonly #staggered: boolean;
   #first: IoRedis | undefined;
   pool: Pool | undefined;
   face: (IoRedis & FaceState) | undefined;
 
-  constructor(first: IoRedis, factory: () => IoRedis, staggered: boolean) {
+  constructor(first: IoRedis, factory: () => unknown, staggered: boolean) {
     this.#first = first;
     this.#factory = factory;
     this.#staggered = staggered;
   }
 
   open(lane: Lane): void {
-    const redis = this.#first ?? this.#factory();
+    const redis = this.#first === undefined ? fresh(this.#factory, isIoredis) : take(this.#first);
     this.#first = undefined;
     const pool = this.pool as Pool;
     lane.raw = redis;
@@ -49,6 +56,14 @@ export class IoDriver implements Driver {
         if (call.lane === lane) pool.lost(call, lane, written, cause);
       },
       refused: (call, error) => call.lane === lane && pool.refused(call, lane, error),
+      untaken: redis.isCluster
+        ? undefined
+        : (call) => {
+            const cause = new Error(`connection to ${pool.endpoint} closed`);
+            if (redis.status === 'end') pool.ended(lane, cause.message);
+            else pool.down(lane, cause.message);
+            if (call.lane === lane && !call.settled) pool.lost(call, lane, false, cause);
+          },
     };
     const link = (one: IoRedis): Wire<Sent> => {
       const wire = linkIoredis(one, events);
@@ -154,7 +169,6 @@ export function faceOf(
     guard?.(command);
     const call = new IoCall(command, this[kCalling]);
     call.chain = this[kChain];
-    if (call.place === 'session') return session(pool, call);
     pool.submit(call);
     if (call.place === 'subscribe') finishByPromise(pool, call);
     return command.promise;
@@ -252,16 +266,6 @@ function aim(
     });
   };
   return pipeline;
-}
-
-/** MULTI without a pipeline, WATCH: state of one connection, so what follows stays on it. */
-function session(pool: Pool, call: IoCall): Promise<unknown> {
-  pool.submit(call);
-  if (call.name === 'watch') pool.watching.set(call.lane);
-  if (call.name === 'unwatch' || call.name === 'discard') pool.watching.set(undefined);
-  if (call.name === 'multi') pool.pin(call.lane);
-  if (call.name === 'exec' || call.name === 'discard') pool.pin(undefined);
-  return call.command.promise;
 }
 
 /** Replies of a listening connection are not counted: these calls are over when their promise is. */

@@ -32,6 +32,11 @@ export interface LinkEvents {
   lost(call: Call, written: boolean, cause: Error): void;
   /** An error reply; true: taken care of. */
   refused(call: Call, error: Error): boolean;
+  /**
+   * The library would reject the call at once: the connection has just ended, and its event comes later.
+   * Undefined: it deals with that itself (the nodes of a cluster client).
+   */
+  readonly untaken?: ((call: Call) => void) | undefined;
 }
 
 const redirects = /^(?:MOVED|ASK) /;
@@ -50,7 +55,15 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
   });
 
   const send = redis.sendCommand;
+  const { untaken } = events;
   redis.sendCommand = function (this: IoRedis, command, stream, node) {
+    if (untaken !== undefined && !takes(redis)) {
+      const call = (command as Tagged)[kCall];
+      if (call !== undefined) {
+        untaken(call);
+        return command.promise;
+      }
+    }
     const result = send.call(redis, command, stream, node);
     const last = redis.commandQueue.peekBack();
     if (last !== undefined && last.command === command) {
@@ -138,6 +151,13 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
   });
   if (stream !== undefined) adopt(stream, redis.commandQueue.length > 0);
   return wire;
+}
+
+/** Puts a command on the connection, or into its own queue until there is one. */
+function takes(redis: IoRedis): boolean {
+  if (redis.status === 'end') return false;
+  if (redis.options.enableOfflineQueue !== false) return true;
+  return redis.status === 'ready' && redis.stream?.writable === true;
 }
 
 /** Takes the kit's calls out of a queue of the library; what is its own stays there. */

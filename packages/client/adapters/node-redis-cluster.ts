@@ -13,12 +13,14 @@ import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
 import type { Sent } from '../wire/wire.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
+import { fresh, take } from './factory.ts';
 import { NodeBatch } from './node-redis-batch.ts';
 import { isConnectionError } from './node-redis-lanes.ts';
 import { NodeLink, Watched } from './node-redis-link.ts';
 import {
   type CommandOptions,
   isErrorReply,
+  isNodeRedisCluster,
   type MakeRun,
   type NodeClient,
   type NodeCluster,
@@ -36,12 +38,12 @@ interface ClusterParts {
 }
 
 export class NodeClusterDriver implements Driver {
-  readonly #factory: () => NodeCluster;
+  readonly #factory: () => unknown;
   readonly #first: NodeCluster;
   #used = false;
   pool: Pool | undefined;
 
-  constructor(first: NodeCluster, factory: () => NodeCluster) {
+  constructor(first: NodeCluster, factory: () => unknown) {
     this.#first = first;
     this.#factory = factory;
   }
@@ -49,7 +51,7 @@ export class NodeClusterDriver implements Driver {
   open(lane: Lane): void {
     const pool = this.pool as Pool;
     const own = !this.#used;
-    const cluster = own ? this.#first : this.#factory()._self;
+    const cluster = own ? take(this.#first) : fresh(this.#factory, isNodeRedisCluster)._self;
     this.#used = true;
     const proto: NodeCluster = Object.getPrototypeOf(cluster);
     const links = new Map<NodeClient, NodeLink>();

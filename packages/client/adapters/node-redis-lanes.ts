@@ -13,12 +13,14 @@ import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
 import type { Sent } from '../wire/wire.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
+import { fresh, take } from './factory.ts';
 import { NodeBatch } from './node-redis-batch.ts';
 import { NodeCall, type NodeLaneParts } from './node-redis-call.ts';
 import { NodeLink } from './node-redis-link.ts';
 import {
   type CommandOptions,
   isErrorReply,
+  isNodeRedis,
   type MultiPart,
   type NodeClient,
   type NodeParser,
@@ -30,12 +32,12 @@ type AnyMethod = (...args: unknown[]) => Promise<unknown>;
 type Guard = (name: string, args: readonly unknown[], from: number) => void;
 
 export class NodeDriver implements Driver {
-  readonly #factory: () => NodeClient;
+  readonly #factory: () => unknown;
   readonly #first: NodeClient;
   #used = false;
   pool: Pool | undefined;
 
-  constructor(first: NodeClient, factory: () => NodeClient) {
+  constructor(first: NodeClient, factory: () => unknown) {
     this.#first = first;
     this.#factory = factory;
   }
@@ -43,7 +45,7 @@ export class NodeDriver implements Driver {
   open(lane: Lane): void {
     const pool = this.pool as Pool;
     const own = !this.#used;
-    const client = own ? this.#first : this.#factory()._self;
+    const client = own ? take(this.#first) : fresh(this.#factory, isNodeRedis)._self;
     this.#used = true;
     let reason = 'not connected yet';
     const link = new NodeLink(client, {
@@ -109,7 +111,9 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
     );
   }
   own(raw, kPool, pool);
-  const closed = (): boolean => !raw.isOpen && !pool.closed && pool.lanes.size === 1;
+  // Before connect() the library says what is wrong. Later its first connection is one of several.
+  let opened = raw.isOpen;
+  const closed = (): boolean => !opened && !pool.closed;
   const make = (
     args: readonly RedisArgument[],
     options: CommandOptions | undefined,
@@ -184,8 +188,8 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
     'SUNSUBSCRIBE',
   ] as const) {
     const method = (proto as unknown as Record<string, AnyMethod>)[name] as AnyMethod;
-    const subscribe = (...args: unknown[]): Promise<unknown> =>
-      method.apply((pool.subscriber().raw as NodeLaneParts).client, args);
+    const subscribe = async (...args: unknown[]): Promise<unknown> =>
+      method.apply((pool.roster.only('subscriber').raw as NodeLaneParts).client, args);
     own(raw, name, subscribe);
     own(raw, camel(name), subscribe);
   }
@@ -193,6 +197,7 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
     own(raw, name, () => Promise.reject(refusedHere(name.toUpperCase())));
   }
   own(raw, 'connect', async function connect(this: NodeClient) {
+    opened = true;
     await proto.connect.call(raw);
     return this;
   });

@@ -4,12 +4,14 @@
  * waits until it was answered.
  */
 import type { Call } from './call.ts';
+import type { Lane } from './lane.ts';
 import type { Placeable } from './placeable.ts';
 
 export class Barrier {
   readonly held: Placeable[] = [];
   readonly #quiet: () => boolean;
-  readonly #send: (item: Placeable) => void;
+  readonly #lane: () => Lane | undefined;
+  readonly #send: (item: Placeable, lane: Lane) => void;
   readonly #place: (item: Placeable) => void;
   #item: Placeable | undefined;
   #sent = false;
@@ -17,10 +19,12 @@ export class Barrier {
 
   constructor(
     quiet: () => boolean,
-    send: (item: Placeable) => void,
+    lane: () => Lane | undefined,
+    send: (item: Placeable, lane: Lane) => void,
     place: (item: Placeable) => void,
   ) {
     this.#quiet = quiet;
+    this.#lane = lane;
     this.#send = send;
     this.#place = place;
   }
@@ -42,10 +46,15 @@ export class Barrier {
   /** Sends it if it may go. */
   step(): void {
     const item = this.#item;
-    if (item === undefined || this.#sent || !this.#quiet()) return;
+    if (item === undefined || this.#sent) return;
+    if (item.settled) return this.#end();
+    if (!this.#quiet()) return;
+    // Only to a connection that is there: one that waits for a connection among the others would be held
+    // up by itself when it comes.
+    const lane = this.#lane();
+    if (lane === undefined) return;
     this.#sent = true;
-    if (item.settled) this.#end();
-    else this.#send(item);
+    this.#send(item, lane);
   }
 
   /** A call left its lane: perhaps one of the barrier's, perhaps the last one in its way. */

@@ -33,8 +33,17 @@ export class BlockingQueue {
       if (lane.pending.size === 0 && lane.state === 'ready') return this.#send(item, lane);
     }
     this.#wait(item);
-    if (count < this.#max)
-      this.#roster.open('blocking', 'a blocking command needs a connection of its own');
+    if (count < this.#max) this.#open('a blocking command needs a connection of its own');
+  }
+
+  /** Where none can be opened and none will be free, nothing is left to wait for. */
+  #open(reason: string): void {
+    try {
+      this.#roster.open('blocking', reason);
+    } catch (error) {
+      for (const lane of this.#roster.lanes) if (lane.kind === 'blocking') return;
+      for (const item of this.items.splice(0)) item.fail(error);
+    }
   }
 
   /** The lane is free. */
@@ -49,6 +58,6 @@ export class BlockingQueue {
 
   /** A lane went: those that wait need another. */
   more(): void {
-    if (this.items.length > 0) this.#roster.open('blocking', 'calls wait for one');
+    if (this.items.length > 0) this.#open('calls wait for one');
   }
 }

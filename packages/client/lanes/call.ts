@@ -74,6 +74,8 @@ export abstract class Call implements Sent, Placeable {
   settled = false;
   attempts = 0;
   deadlineAt = Number.POSITIVE_INFINITY;
+  /** How long it waited for a connection before it was placed. */
+  offlineMs = 0;
   large = false;
   /** Part of MULTI ... EXEC: never repeated alone. */
   inTransaction = false;

@@ -3,7 +3,7 @@
  * again, on another lane or later, or failed with what is known. See retries/policy.ts for which.
  */
 import { performance } from 'node:perf_hooks';
-import { aborted, KitError, UnknownOutcomeError } from '../errors.ts';
+import { aborted, FactoryError, KitError, lostForGood, UnknownOutcomeError } from '../errors.ts';
 import { RECONNECT_BASE_MS, RECONNECT_CAP_MS } from '../limits.ts';
 import { fullJitter } from '../retries/backoff.ts';
 import { saysNotRun } from '../retries/policy.ts';
@@ -37,7 +37,11 @@ export function callLost(
     call.fail(new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause));
     return;
   }
-  if (!again(pool, call, cause, !written)) call.fail(cause);
+  // A part of a transaction that is made again would be a command by itself.
+  const left = call.inTransaction ? 'in a transaction' : again(pool, call, cause, !written);
+  if (left === 'again') return;
+  // Where nothing is ever repeated there is no more to say than the library does.
+  call.fail(pool.policy.attempts === 1 ? cause : lostForGood(call.label, written, left, cause));
 }
 
 /** An error reply. True: the pool takes care of it. */
@@ -45,13 +49,18 @@ export function callRefused(pool: Pool, call: Call, lane: Lane, error: unknown):
   if (!saysNotRun(error) || call.settled || call.inTransaction) return false;
   pool.breaker?.failed(performance.now());
   pool.release(call, lane);
-  return again(pool, call, error, false);
+  return again(pool, call, error, false) === 'again';
 }
 
-/** Makes the call once more, later. False: no attempt left. */
-function again(pool: Pool, call: Call, cause: unknown, neverSent: boolean): boolean {
-  const delayMs = pool.policy.next(call);
-  if (delayMs === undefined) return false;
+/** Makes the call once more, later; else why not. What was never sent repeats nothing: it costs no budget. */
+function again(
+  pool: Pool,
+  call: Call,
+  cause: unknown,
+  neverSent: boolean,
+): 'again' | 'no attempt left' | 'no budget left' {
+  const delayMs = pool.policy.next(call, neverSent);
+  if (typeof delayMs !== 'number') return delayMs;
   if (retryChannel.hasSubscribers) {
     retryChannel.publish({
       command: call.name,
@@ -66,7 +75,7 @@ function again(pool: Pool, call: Call, cause: unknown, neverSent: boolean): bool
   const elsewhere = call.attempts === 1 && other !== undefined && other !== call.lane;
   if (neverSent || (elsewhere && !saysNotRun(cause))) pool.place(call);
   else setTimeout(() => pool.place(call), delayMs);
-  return true;
+  return 'again';
 }
 
 /**
@@ -89,10 +98,24 @@ export function callGivenUp(pool: Pool, call: Call, error: unknown): boolean {
 export function laneEnded(pool: Pool, lane: Lane, reason: string): void {
   const gone = new KitError('ERR_CLIENT_OFFLINE', `the connection ended: ${reason}`);
   for (const call of [...lane.pending]) callLost(pool, call, lane, call.writtenAt > 0, gone);
+  if (lane.kind === 'blocking') pool.placement.moreBlocking();
+  replaceLater(pool, lane.losses + 1);
+}
+
+/** A factory that throws is asked again later, like a server that is away. */
+function replaceLater(pool: Pool, losses: number): void {
   const missing = (): boolean => !pool.closed && pool.roster.small.length < pool.settings.smallMin;
   if (!missing()) return;
-  const delayMs = fullJitter(lane.losses + 1, RECONNECT_BASE_MS, RECONNECT_CAP_MS);
-  setTimeout(() => {
-    if (missing()) pool.roster.open('small', 'replaces one that ended').losses = lane.losses + 1;
-  }, delayMs);
+  setTimeout(
+    () => {
+      if (!missing()) return;
+      try {
+        pool.roster.open('small', 'replaces one that ended').losses = losses;
+      } catch (error) {
+        if (!(error instanceof FactoryError)) throw error;
+        replaceLater(pool, losses + 1);
+      }
+    },
+    fullJitter(losses, RECONNECT_BASE_MS, RECONNECT_CAP_MS),
+  );
 }

@@ -41,16 +41,19 @@ export class Janitor {
   #round(): void {
     const pool = this.#pool;
     const now = performance.now();
-    let pending = pool.offline.size + pool.waiting.length;
+    let pending = pool.offline.size + pool.placement.waiting.length;
     for (const lane of pool.lanes) {
       pending += lane.pending.size;
       this.#deadlines(lane, now);
       if (lane.kind === 'small' || lane.kind === 'bulk') this.#stalls(lane, now);
     }
-    for (const item of pool.waiting) {
-      if (now >= item.deadlineAt && !item.settled)
-        for (const call of item.calls) this.#late(call, undefined, now);
+    for (const item of pool.placement.waiting) {
+      const [first] = item.calls;
+      if (now < item.deadlineAt || item.settled || first === undefined) continue;
+      if (item instanceof Call) this.#late(item, undefined, now);
+      else item.fail(this.#error(first, undefined, now));
     }
+    pool.placement.step();
     for (const { item, error } of pool.offline.expire(now)) item.fail(error);
     pool.shrink(now);
     this.#slow = pending === 0;
@@ -69,6 +72,10 @@ export class Janitor {
   }
 
   #late(call: Call, wire: Wire<Sent> | undefined, now: number): void {
+    this.#pool.giveUp(call, this.#error(call, wire, now));
+  }
+
+  #error(call: Call, wire: Wire<Sent> | undefined, now: number): DeadlineError {
     const late = lateness(call, wire, now);
     this.#pool.breaker?.failed(now);
     if (lateChannel.hasSubscribers) {
@@ -76,7 +83,7 @@ export class Janitor {
     }
     this.#pool.recorder?.late(late);
     const unknown = call.writtenAt > 0 && !call.facts.read;
-    this.#pool.giveUp(call, new DeadlineError(sayLate(late), late, unknown));
+    return new DeadlineError(sayLate(late), late, unknown);
   }
 
   #stalls(lane: Lane, now: number): void {

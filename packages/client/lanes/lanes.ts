@@ -2,15 +2,10 @@
 
 import { type FaceState, kCalling, kChain, kPool } from '../adapters/face.ts';
 import { faceOf, IoDriver } from '../adapters/ioredis-lanes.ts';
-import { type IoCommand, type IoRedis, isIoredis } from '../adapters/ioredis-shape.ts';
+import { type IoCommand, isIoredis } from '../adapters/ioredis-shape.ts';
 import { NodeClusterDriver, takeOverCluster } from '../adapters/node-redis-cluster.ts';
 import { NodeDriver, takeOver } from '../adapters/node-redis-lanes.ts';
-import {
-  isNodeRedis,
-  isNodeRedisCluster,
-  type NodeClient,
-  type NodeCluster,
-} from '../adapters/node-redis-shape.ts';
+import { isNodeRedis, isNodeRedisCluster } from '../adapters/node-redis-shape.ts';
 import type { DeadlineOptions } from '../deadlines/classes.ts';
 import { KitError } from '../errors.ts';
 import { guardOf } from '../guard/guard.ts';
@@ -29,9 +24,6 @@ export function lanes<T extends object>(factory: () => T, options: LanesOptions 
 
 /** The same machinery around one connection; see harden() and observe(). */
 export function wrapOne<T extends object>(redis: T, options: LanesOptions): T {
-  if (poolOf(redis) !== undefined) {
-    throw new KitError('ERR_CLIENT_OPTION', 'this client is wrapped already');
-  }
   const again = redis as unknown as { duplicate(): T };
   return wrap(
     redis,
@@ -47,6 +39,9 @@ function wrap<T extends object>(
   options: LanesOptions,
   single: boolean,
 ): T {
+  if (poolOf(first) !== undefined) {
+    throw new KitError('ERR_CLIENT_OPTION', 'this client is wrapped already');
+  }
   const guard = guardOf(options.guard);
   const settings = {
     ...settingsOf({ ...options, deadlines: deadlinesFor(first, options) }),
@@ -55,7 +50,7 @@ function wrap<T extends object>(
   const recorder = new Recorder();
   if (isIoredis(first)) {
     const staggered = settings.retries === false || settings.retries?.reconnect !== 'client';
-    const driver = new IoDriver(first, factory as unknown as () => IoRedis, staggered);
+    const driver = new IoDriver(first, factory, staggered);
     const pool = new Pool(driver, settings, recorder);
     const check =
       guard === undefined
@@ -68,7 +63,7 @@ function wrap<T extends object>(
     return face as unknown as T;
   }
   if (isNodeRedisCluster(first)) {
-    const driver = new NodeClusterDriver(first._self, factory as unknown as () => NodeCluster);
+    const driver = new NodeClusterDriver(first._self, factory);
     const pool = new Pool(driver, settings, recorder);
     driver.pool = pool;
     takeOverCluster(first._self, pool, guard);
@@ -76,7 +71,7 @@ function wrap<T extends object>(
     return first;
   }
   if (isNodeRedis(first)) {
-    const driver = new NodeDriver(first._self, factory as unknown as () => NodeClient);
+    const driver = new NodeDriver(first._self, factory);
     const pool = new Pool(driver, settings, recorder);
     driver.pool = pool;
     takeOver(first._self, pool, guard);
@@ -150,7 +145,7 @@ export function report(redis: object): string {
 export function everyConnection(redis: object, args: readonly string[]): Promise<unknown>[] {
   const pool = poolOf(redis);
   if (pool === undefined) return [];
-  pool.remember(args);
+  pool.placement.remember(args);
   return [...pool.lanes].flatMap((lane) => {
     const { client } = lane;
     return lane.state === 'ready' && client !== undefined ? [client.command(args)] : [];

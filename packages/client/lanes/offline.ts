@@ -26,7 +26,9 @@ export class OfflineQueue {
   add(item: Placeable): void {
     const error = this.#refusal(item);
     if (error !== undefined) return item.fail(error);
-    this.#items.push({ item, since: performance.now() });
+    // Its age is that of all the time it waited here.
+    const since = performance.now() - (item.calls[0]?.offlineMs ?? 0);
+    this.#items.push({ item, since });
     this.#bytes += item.bytesOut;
   }
 
@@ -48,20 +50,26 @@ export class OfflineQueue {
     return undefined;
   }
 
-  /** Takes all, in order. */
-  take(): Placeable[] {
-    const items = this.#items.map((entry) => entry.item);
+  /** Takes all, in order. Time without a server is not the command's: its deadline moves by it. */
+  take(now: number): Placeable[] {
+    const items = this.#items.map(({ item, since }) => {
+      for (const call of item.calls) {
+        if (call.calling?.deadlineMs === undefined) call.deadlineAt += now - since - call.offlineMs;
+        call.offlineMs = now - since;
+      }
+      return item;
+    });
     this.#items = [];
     this.#bytes = 0;
     return items;
   }
 
-  /** Takes those that waited too long or whose own deadline is over. */
+  /** Takes those that waited too long, or whose caller said how long they may take. */
   expire(now: number): { item: Placeable; error: KitError }[] {
     if (this.#items.length === 0) return [];
     const out: { item: Placeable; error: KitError }[] = [];
     this.#items = this.#items.filter(({ item, since }) => {
-      if (now - since < this.#options.ageMs && now < item.deadlineAt) return true;
+      if (now - since < this.#options.ageMs && !overdue(item, now)) return true;
       this.#bytes -= item.bytesOut;
       const waited = Math.round(now - since);
       out.push({
@@ -75,4 +83,10 @@ export class OfflineQueue {
     });
     return out;
   }
+}
+
+function overdue(item: Placeable, now: number): boolean {
+  return item.calls.some(
+    (call) => call.calling?.deadlineMs !== undefined && now >= call.deadlineAt,
+  );
 }

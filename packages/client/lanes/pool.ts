@@ -9,21 +9,18 @@
  * known by declaration, by their request's size or from earlier replies, go to bulk lanes. A reply
  * that turns out large on a small lane makes that lane a bulk lane from then on, another takes its
  * place, and reads that already stood behind it are asked again there. Blocking commands get a
- * connection each, subscriptions one of their own. Order per key is kept (order.ts).
+ * connection each, subscriptions one of their own. Order per key is kept (order.ts). Here is what calls
+ * and lanes go through; which lane a call takes is decided in placement.ts.
  *
  * The pool knows no client library: a driver opens lanes and tells what happens on them.
  */
 import { performance } from 'node:perf_hooks';
-import { CircuitOpenError, KitError, refusedHere, tooManyWait } from '../errors.ts';
-import { WAITING_CALLS_MAX } from '../limits.ts';
+import { CircuitOpenError, KitError } from '../errors.ts';
 import { CircuitBreaker } from '../retries/breaker.ts';
 import { RetryPolicy } from '../retries/policy.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
-import { Barrier } from './barrier.ts';
-import { BlockingQueue } from './blocking.ts';
 import { Call } from './call.ts';
-import { Everywhere } from './everywhere.ts';
 import { callGivenUp, callLost, callRefused, heed, laneEnded } from './fate.ts';
 import { Janitor } from './janitor.ts';
 import { endLane, type Lane } from './lane.ts';
@@ -33,9 +30,9 @@ import { OfflineQueue } from './offline.ts';
 import type { LanesSettings } from './options.ts';
 import type { KeyOrder } from './order.ts';
 import type { Placeable } from './placeable.ts';
+import { Placement } from './placement.ts';
 import { rescueBehind } from './rescue.ts';
 import { type Driver, isData, Roster } from './roster.ts';
-import { Watching, watchLost } from './watching.ts';
 
 export class Pool {
   readonly settings: LanesSettings;
@@ -47,14 +44,7 @@ export class Pool {
   endpoint = '';
   readonly roster: Roster;
   readonly #janitor: Janitor;
-  readonly #everywhere = new Everywhere();
-  readonly #barrier: Barrier;
-  readonly #blocking: BlockingQueue;
-  /** Wait in the order table for their key. */
-  readonly #parked = new Set<Placeable>();
-  #session: Lane | undefined;
-  /** Where WATCH was sent, for the transaction that follows it. */
-  readonly watching = new Watching();
+  readonly placement: Placement;
   #closing = false;
 
   constructor(driver: Driver, settings: LanesSettings, recorder: Recorder | undefined) {
@@ -67,17 +57,7 @@ export class Pool {
     const breaker = settings.retries === false ? false : settings.retries?.breaker;
     this.breaker = breaker === false ? undefined : new CircuitBreaker(breaker);
     this.#janitor = new Janitor(this);
-    this.#blocking = new BlockingQueue(
-      this.roster,
-      settings.blockingMax,
-      (item, lane) => this.#toLane(item, lane),
-      (item) => this.#wait(this.#blocking.items, item),
-    );
-    this.#barrier = new Barrier(
-      () => ![...this.lanes].some((lane) => isData(lane) && lane.pending.size > 0),
-      (item) => this.#toLane(item, this.roster.smallLane()),
-      (item) => this.place(item),
-    );
+    this.placement = new Placement(this);
   }
 
   get closed(): boolean {
@@ -92,29 +72,20 @@ export class Pool {
     return this.roster.order;
   }
 
-  get waiting(): readonly Placeable[] {
-    return [...this.#barrier.waiting, ...this.#blocking.items, ...this.#parked];
-  }
-
-  /** Lanes that open later get this command too: a login that changed, a name. */
-  remember(args: readonly string[]): void {
-    this.#everywhere.remember(args);
-  }
-
-  /** The lane of subscriptions. */
-  subscriber(): Lane {
-    return this.roster.only('subscriber');
-  }
-
   /** Opens the lanes there are from the start. */
   start(): void {
-    for (let i = 0; i < this.settings.smallMin; i += 1) this.roster.open('small', 'start');
+    try {
+      for (let i = 0; i < this.settings.smallMin; i += 1) this.roster.open('small', 'start');
+    } catch (error) {
+      this.destroy('it could not be made');
+      throw error;
+    }
   }
 
   /** Entry of a new call: deadline, circuit breaker, signal; then a lane. */
   submit(call: Call): void {
     measure(call, this.settings, this.sketch);
-    if (this.breaker !== undefined && this.breaker.state !== 'closed') {
+    if (this.breaker !== undefined && this.breaker.state !== 'closed' && !this.#closing) {
       const ms = this.breaker.refusedFor(call.queuedAt);
       if (ms > 0) return call.fail(new CircuitOpenError(this.endpoint, ms));
     }
@@ -137,120 +108,11 @@ export class Pool {
   }
 
   place(item: Placeable): void {
-    if (this.#parked.size > 0) this.#parked.delete(item);
-    if (item.settled) return;
-    if (this.#closing)
-      return item.fail(new KitError('ERR_CLIENT_CLOSED', `${item.label}: the client was closed`));
-    if (this.#barrier.on) return this.#wait(this.#barrier.held, item);
-    if (item.place === 'data' || item.place === 'free') return this.#placeData(item);
-    if (this.settings.single && (item.place === 'blocking' || item.place === 'subscribe')) {
-      return this.#placeData(item);
-    }
-    switch (item.place) {
-      case 'barrier':
-        return this.#placeBarrier(item);
-      case 'blocking':
-        if (this.#session !== undefined) return this.#toLane(item, this.#session);
-        return this.#placeBlocking(item);
-      case 'subscribe':
-        return this.#toLane(item, this.roster.only('subscriber'));
-      case 'session':
-        return this.#toLane(item, this.#session ?? this.roster.smallLane());
-      case 'everywhere':
-        return this.#toLane(
-          item,
-          this.#everywhere.spread(item, this.lanes, this.#session ?? this.roster.smallLane()),
-        );
-      case 'refused':
-        return item.fail(refusedHere(item.label));
-    }
+    this.placement.place(item);
   }
 
-  /** While set, everything goes to this lane: MULTI without a pipeline. */
-  pin(lane: Lane | undefined): void {
-    this.#session = lane;
-  }
-
-  #placeData(item: Placeable): void {
-    if (this.#session !== undefined) return this.#toLane(item, this.#session);
-    const watched = item.transaction === true ? this.watching.take() : undefined;
-    if (watched === 'lost') return item.fail(watchLost(item.label));
-    if (watched !== undefined) return this.#toLane(item, watched);
-    const chain = item.chain;
-    if (chain?.lane !== undefined && chain.pending > 0) return this.#toLane(item, chain.lane);
-    const large = item instanceof Call ? item.large : item.calls.some((call) => call.large);
-    if (!this.order.on) {
-      return this.#toLane(item, large ? this.roster.bulkLane() : this.roster.smallLane());
-    }
-    const keys = item.keys();
-    const where = this.order.where(keys, item.read);
-    if (where === 'free')
-      return this.#toLane(item, large ? this.roster.bulkLane() : this.roster.smallLane());
-    if (where !== 'wait' && where.state === 'ready' && (!large || where.kind === 'bulk')) {
-      return this.#toLane(item, where);
-    }
-    const only = keys[0];
-    if (keys.length === 1 && only !== undefined && this.#park(item, only)) return;
-    this.#placeBarrier(item);
-  }
-
-  /** Waits until the key is quiet; false when it is. */
-  #park(item: Placeable, key: string): boolean {
-    if (!this.order.wait(item, key)) return false;
-    this.#parked.add(item);
-    return true;
-  }
-
-  #placeBarrier(item: Placeable): void {
-    if (this.#session !== undefined) return this.#toLane(item, this.#session);
-    if (!this.order.on) return this.#toLane(item, this.roster.smallLane());
-    this.#barrier.begin(item);
-    this.#barrier.step();
-  }
-
-  #placeBlocking(item: Placeable): void {
-    // Commands before it may be on its keys: from now on the table knows.
-    if (this.roster.busy) this.roster.track();
-    const busy = item
-      .keys()
-      .find((key) => this.order.on && this.order.where([key], false) !== 'free');
-    if (busy !== undefined && this.#park(item, busy)) return;
-    this.#blocking.place(item);
-  }
-
-  #wait(queue: Placeable[], item: Placeable): void {
-    if (queue.length >= WAITING_CALLS_MAX) {
-      item.fail(tooManyWait(item.label, queue.length));
-      return;
-    }
-    queue.push(item);
-  }
-
-  #toLane(item: Placeable, lane: Lane): void {
-    if (lane.state === 'ready') return this.#send(item, lane);
-    if (!isData(lane) || this.#session !== undefined) return this.offline.add(item);
-    let other = this.roster.readyLane(lane.kind);
-    if (other === undefined) {
-      other = this.roster.readyLane();
-      // Better wait for the lane that opens than stand behind a large reply, or be one in front of
-      // small ones. It counts as being on that lane already, so that nobody on its keys overtakes.
-      const worse = lane.kind === 'bulk' || other?.congested === true;
-      if (lane.state === 'opening' && worse && other !== undefined) {
-        this.#register(item, lane);
-        lane.unsent.push(item);
-        return;
-      }
-    }
-    if (other === undefined) this.offline.add(item);
-    else this.#send(item, other);
-  }
-
-  #send(item: Placeable, lane: Lane): void {
-    this.#register(item, lane);
-    item.send(lane);
-  }
-
-  #register(item: Placeable, lane: Lane): void {
+  /** On this lane from now on, as to order and load. */
+  register(item: Placeable, lane: Lane): void {
     const { chain } = item;
     if (chain !== undefined) {
       chain.lane = lane;
@@ -276,14 +138,14 @@ export class Pool {
     lane.readyAt = performance.now();
     lane.losses = 0;
     this.roster.announce(lane, 'ready', 'connected');
-    this.#everywhere.replay(lane);
-    if (lane.kind === 'blocking') return this.#blocking.next(lane);
+    this.placement.ready(lane);
+    if (lane.kind === 'blocking') return;
     for (const item of lane.unsent.splice(0)) {
       if (item.settled) for (const call of item.calls) this.release(call, lane);
       else item.send(lane);
     }
-    for (const item of this.offline.take()) this.place(item);
-    this.#barrier.step();
+    for (const item of this.offline.take(lane.readyAt)) this.place(item);
+    this.placement.step();
   }
 
   answered(call: Call, now: number): void {
@@ -307,8 +169,7 @@ export class Pool {
       call.calling?.signal?.removeEventListener('abort', call.onAbort);
     const free = call.tracked ? this.order.leave(call) : undefined;
     if (free !== undefined) for (const item of free) this.place(item);
-    this.#barrier.released(call);
-    if (lane.kind === 'blocking' && lane.pending.size === 0) this.#blocking.next(lane);
+    this.placement.released(call, lane);
   }
 
   /** The reply of `sent` on `lane` has just turned out to be large. */
@@ -316,7 +177,8 @@ export class Pool {
     this.sketch.saw(sent.name, sent.key, sent.announced, true);
     if (lane.kind !== 'small' || this.settings.bulkMax === 0) return;
     this.roster.track();
-    if (this.#session !== lane) this.roster.becomeBulk(lane, `${sent.name} brought a large reply`);
+    if (this.placement.session !== lane)
+      this.roster.becomeBulk(lane, `${sent.name} brought a large reply`);
     const other = this.roster.small.find((one) => one !== lane && !one.congested);
     if (other !== undefined) rescueBehind(wire, other);
   }
@@ -336,8 +198,7 @@ export class Pool {
     lane.state = 'down';
     lane.losses += 1;
     this.roster.announce(lane, 'lost', reason);
-    if (this.#session === lane) this.#session = undefined;
-    this.#barrier.step();
+    this.placement.gone(lane);
     this.#giveBack(lane);
   }
 
@@ -354,7 +215,8 @@ export class Pool {
 
   /** The caller no longer waits. */
   giveUp(call: Call, error: unknown): void {
-    if (callGivenUp(this, call, error)) this.#blocking.more();
+    if (callGivenUp(this, call, error)) this.placement.moreBlocking();
+    this.placement.step();
   }
 
   /** Its client will not connect again: forget it, and replace it if it is needed. */
@@ -362,7 +224,7 @@ export class Pool {
     if (lane.state === 'ended') return;
     lane.state = 'ended';
     this.roster.remove(lane);
-    if (this.#session === lane) this.#session = undefined;
+    this.placement.gone(lane);
     this.roster.announce(lane, 'ended', reason);
     this.#giveBack(lane);
     laneEnded(this, lane, reason);
@@ -370,26 +232,34 @@ export class Pool {
 
   /** Closes lanes that nobody used for a while. */
   shrink(now: number): void {
-    this.roster.shrink(now, this.#session);
+    this.roster.shrink(now, this.placement.session);
   }
 
   /** Refuses new calls; those that were never sent fail, those in flight are waited for. */
   async close(): Promise<void> {
     this.#refuseAll('close() was called');
     await Promise.all([...this.lanes].map((lane) => endLane(lane)));
-    this.roster.clear();
+    this.roster.lanes.clear();
   }
 
   destroy(reason: string): void {
     this.#refuseAll(reason);
     for (const lane of this.lanes) lane.client?.destroy(reason);
-    this.roster.clear();
+    this.roster.lanes.clear();
   }
 
   #refuseAll(reason: string): void {
     this.#closing = true;
+    this.roster.close();
     this.#janitor.stop();
     const error = new KitError('ERR_CLIENT_CLOSED', `the client was closed: ${reason}`);
-    for (const item of [...this.waiting, ...this.offline.take()]) item.fail(error);
+    const waiting = [...this.placement.waiting, ...this.offline.take(performance.now())];
+    for (const lane of this.lanes) {
+      for (const item of lane.unsent.splice(0)) {
+        waiting.push(item);
+        for (const call of item.calls) this.release(call, lane);
+      }
+    }
+    for (const item of waiting) item.fail(error);
   }
 }

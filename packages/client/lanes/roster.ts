@@ -3,8 +3,9 @@
  * lanes stay few: another is opened when all are full or have a large reply on their way.
  */
 import { performance } from 'node:perf_hooks';
-import { LANE_FULL_BYTES } from '../limits.ts';
-import { laneChannel } from '../telemetry/channels.ts';
+import { FactoryError, KitError, messageOf } from '../errors.ts';
+import { LANE_FULL_BYTES, RECONNECT_CAP_MS } from '../limits.ts';
+import { type LaneEvent, laneChannel } from '../telemetry/channels.ts';
 import { Lane, type LaneKind } from './lane.ts';
 import type { LanesSettings } from './options.ts';
 import { KeyOrder } from './order.ts';
@@ -23,6 +24,8 @@ export class Roster {
   readonly #driver: Driver;
   readonly #settings: LanesSettings;
   readonly #opened: () => void;
+  /** When the factory may be asked again for a lane that would only be better to have. */
+  #spareAt = 0;
   #nextId = 0;
   #turn = 0;
   #closed = false;
@@ -64,14 +67,9 @@ export class Roster {
       }
       if (best === undefined || best.state !== 'ready' || weigh(lane) < weigh(best)) best = lane;
     }
-    if (full && lanes.length < this.#settings.smallMax && !this.#closed) {
-      const opened = this.open(
-        'small',
-        best === undefined ? 'none is left' : 'the others are full',
-      );
-      return best ?? opened;
-    }
-    return best ?? this.open('small', 'none is left');
+    if (best === undefined) return this.open('small', 'none is left');
+    if (full && lanes.length < this.#settings.smallMax) this.#spare('small', 'the others are full');
+    return best;
   }
 
   bulkLane(): Lane {
@@ -81,7 +79,8 @@ export class Roster {
       if (best === undefined || weigh(lane) < weigh(best)) best = lane;
     }
     if (this.bulk.length < this.#settings.bulkMax) {
-      return this.open('bulk', 'large values are on their way');
+      const opened = this.#spare('bulk', 'large values are on their way');
+      if (opened !== undefined) return opened;
     }
     return best ?? this.smallLane();
   }
@@ -102,7 +101,22 @@ export class Roster {
     return best;
   }
 
+  /** A lane that would be better to have; without it things go on. */
+  #spare(kind: LaneKind, reason: string): Lane | undefined {
+    const now = performance.now();
+    if (this.#closed || now < this.#spareAt) return undefined;
+    try {
+      return this.open(kind, reason);
+    } catch (error) {
+      if (!(error instanceof FactoryError)) throw error;
+      this.#spareAt = now + RECONNECT_CAP_MS;
+      return undefined;
+    }
+  }
+
+  /** Throws a FactoryError where the application's factory makes no client. */
   open(kind: LaneKind, reason: string): Lane {
+    if (this.#closed) throw new KitError('ERR_CLIENT_CLOSED', 'the client was closed');
     const lane = new Lane(this.#nextId, kind, performance.now());
     this.#nextId += 1;
     this.lanes.add(lane);
@@ -110,7 +124,15 @@ export class Roster {
     if (kind === 'bulk') this.bulk.push(lane);
     if (this.small.length + this.bulk.length > 1) this.track();
     this.announce(lane, 'opened', reason);
-    this.#driver.open(lane);
+    try {
+      this.#driver.open(lane);
+    } catch (error) {
+      // A lane without a client would be waited for for ever.
+      lane.state = 'ended';
+      this.remove(lane);
+      this.announce(lane, 'ended', messageOf(error));
+      throw error;
+    }
     this.#opened();
     return lane;
   }
@@ -124,22 +146,26 @@ export class Roster {
     }
   }
 
-  announce(
-    lane: Lane,
-    what: 'opened' | 'ready' | 'lost' | 'ended' | 'closed' | 'became-bulk',
-    reason: string,
-  ): void {
+  announce(lane: Lane, what: LaneEvent['what'], reason: string): void {
     if (laneChannel.hasSubscribers) laneChannel.publish({ lane: lane.label, what, reason });
   }
 
   /** A small lane becomes a bulk lane if there is room for one; another takes its place. */
   becomeBulk(lane: Lane, reason: string): void {
-    if (this.bulk.length >= this.#settings.bulkMax) return;
+    if (this.bulk.length >= this.#settings.bulkMax || this.#closed) return;
+    const last = this.small.length <= this.#settings.smallMin;
+    if (last && this.#spare('small', 'one becomes a bulk lane') === undefined) return;
     this.small = this.small.filter((one) => one !== lane);
     lane.kind = 'bulk';
     this.bulk.push(lane);
     this.announce(lane, 'became-bulk', reason);
-    if (this.small.length < this.#settings.smallMin) this.open('small', 'one became a bulk lane');
+  }
+
+  #becomeSmall(lane: Lane): void {
+    this.bulk = this.bulk.filter((one) => one !== lane);
+    lane.kind = 'small';
+    this.small.push(lane);
+    this.announce(lane, 'became-small', 'idle');
   }
 
   /** Closes lanes above the minimum that nobody used for a while; the order table may go off again. */
@@ -147,6 +173,11 @@ export class Roster {
     for (const lane of [...this.lanes]) {
       if (lane.pending.size > 0 || now - lane.usedAt < this.#settings.idleMs) continue;
       if (lane.kind === 'subscriber' || lane === keep) continue;
+      // The first one may be the application's own object (node-redis): closed, it would refuse everything.
+      if (lane.id === 0) {
+        if (lane.kind === 'bulk') this.#becomeSmall(lane);
+        continue;
+      }
       if (lane.kind === 'small' && this.small.length <= this.#settings.smallMin) continue;
       lane.state = 'ended';
       this.remove(lane);
@@ -165,9 +196,9 @@ export class Roster {
     this.bulk = this.bulk.filter((one) => one !== lane);
   }
 
-  clear(): void {
+  /** No lane opens any more. */
+  close(): void {
     this.#closed = true;
-    this.lanes.clear();
   }
 }
 

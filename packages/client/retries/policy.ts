@@ -64,9 +64,10 @@ export class RetryPolicy {
     return !call.inTransaction && this.#idempotent?.(call.name, call.key) === true;
   }
 
-  /** Takes an attempt if there is one; answers the delay before it, or undefined. */
-  next(call: Call): number | undefined {
-    if (call.attempts >= this.attempts || !this.budget.spend()) return undefined;
+  /** Takes an attempt if there is one; answers the delay before it, or why there is none. */
+  next(call: Call, neverSent: boolean): number | 'no attempt left' | 'no budget left' {
+    if (call.attempts >= this.attempts) return 'no attempt left';
+    if (!neverSent && !this.budget.spend()) return 'no budget left';
     return fullJitter(call.attempts, this.#baseMs, this.#capMs);
   }
 }

@@ -31,6 +31,6 @@ export interface CommandEvent {
 
 export interface LaneEvent {
   readonly lane: string;
-  readonly what: 'opened' | 'ready' | 'lost' | 'ended' | 'closed' | 'became-bulk';
+  readonly what: 'opened' | 'ready' | 'lost' | 'ended' | 'closed' | 'became-bulk' | 'became-small';
   readonly reason: string;
 }
