@@ -1,6 +1,6 @@
 /** The first minute of a new user, against the real control process and engine. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
@@ -109,6 +109,13 @@ test('the first minute', async (t) => {
     const wrong = await rig.run('connect', 'quickstart', 'NOSUCHCMD');
     assert.deepEqual([wrong.code, wrong.out.trim()], [EXIT.failed, ''], wrong.err);
     assert.match(wrong.err, /unknown command/);
+    const { stdout, status } = spawnSync(
+      process.execPath,
+      [moduleFile('cli/main'), 'connect', 'quickstart'],
+      { env: rig.env, input: 'SET piped 1\nNOSUCHCMD\nGET piped\n', encoding: 'utf8' },
+    );
+    assert.match(stdout, /^OK\nERR unknown command 'NOSUCHCMD'.*\n\n1\n$/);
+    assert.equal(status, EXIT.failed);
   });
 
   await t.test('names of caches are completed', () => {

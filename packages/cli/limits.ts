@@ -45,3 +45,10 @@ export const OPEN_FILES_FAIL = 1_024;
 export const CERTIFICATE_WARN_MS = 7 * 24 * 3_600 * 1_000;
 /** One probe of the doctor: a port, a process, a file. */
 export const PROBE_TIMEOUT_MS = 3_000;
+
+/**
+ * Without a terminal a step that is done in less than this is one line, its end; from then on it says
+ * that it still runs, at pauses that double up to the second figure.
+ */
+export const FIRST_WORD_MS = 1_000;
+export const MOST_SILENT_MS = 10_000;

@@ -70,9 +70,9 @@ function here(api: ApiClient): ApiClient {
 }
 
 function showSteps(steps: Steps, record: OperationRecord): void {
-  for (const [index, step] of record.steps.entries()) {
+  for (const step of record.steps) {
     steps.show({
-      id: `${record.id}/${index}/${step.name}`,
+      id: `${record.id}/${step.name}`,
       title: sentence(step.name),
       state: step.state,
       detail: step.detail,

@@ -3,6 +3,8 @@
  * by the environment, because arguments can be read by every user of the machine.
  */
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
 import type { Cache } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
@@ -10,6 +12,7 @@ import { action } from '../context.ts';
 import { provide } from '../engines.ts';
 import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
+import { Replies } from '../output/replies.ts';
 import { noDatabase } from './keys.ts';
 
 interface ConnectFlags {
@@ -33,7 +36,9 @@ Examples:
   cinnabar connect quickstart
   cinnabar connect quickstart SET greeting hello
   cinnabar connect quickstart -- --scan --pattern 'user:*'
-With a command the exit code is 1 when the cache answered an error.`,
+The exit code is 1 when the cache answered an error to the command, or to one of those that
+came through a pipe:
+  cinnabar connect quickstart < commands.txt`,
     )
     .action(
       action(
@@ -68,11 +73,11 @@ With a command the exit code is 1 when the cache answered an error.`,
             ...words,
           ];
           const key = flags.key === 'Primary' ? keys.primaryKey : keys.secondaryKey;
-          process.exitCode = await run(cli.file, args, {
-            ...process.env,
-            REDISCLI_AUTH: key,
-            VALKEYCLI_AUTH: key,
-          });
+          const env = { ...process.env, REDISCLI_AUTH: key, VALKEYCLI_AUTH: key };
+          const piped = words.length === 0 && process.stdin.isTTY !== true;
+          process.exitCode = piped
+            ? await runPiped(cli.file, args, env)
+            : await run(cli.file, args, env);
         },
       ),
     );
@@ -94,10 +99,37 @@ export function cliArguments(cache: Cache, caFile: string): string[] {
   ];
 }
 
+/** Commands from a pipe: the engine's tool says nothing of those that failed. */
+async function runPiped(
+  file: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
+  const mark = `\n${randomBytes(16).toString('hex')}\n`;
+  const replies = new Replies(mark);
+  const code = await run(file, [...args, '--raw', '-D', mark], env, (stdout) => {
+    stdout.on('data', (chunk: Buffer) => {
+      if (!process.stdout.write(replies.take(chunk))) {
+        stdout.pause();
+        process.stdout.once('drain', () => stdout.resume());
+      }
+    });
+    stdout.once('end', () => process.stdout.write(replies.end()));
+  });
+  return code === EXIT.ok && replies.failed > 0 ? EXIT.failed : code;
+}
+
 /** In the same process group, so that Ctrl-C reaches the prompt; we only wait. */
-function run(file: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+function run(
+  file: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  onOutput?: (stdout: Readable) => void,
+): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const child = spawn(file, args, { stdio: 'inherit', env });
+  const stdout = onOutput === undefined ? 'inherit' : 'pipe';
+  const child = spawn(file, args, { stdio: ['inherit', stdout, 'inherit'], env });
+  if (child.stdout !== null) onOutput?.(child.stdout);
   const ignore = (): void => {};
   process.on('SIGINT', ignore);
   const end = (): void => {
@@ -106,7 +138,8 @@ function run(file: string, args: readonly string[], env: NodeJS.ProcessEnv): Pro
   process.on('SIGTERM', end);
   process.on('SIGHUP', end);
   child.once('error', (error) => reject(error));
-  child.once('exit', (code) => {
+  // All that it printed is read.
+  child.once('close', (code) => {
     process.off('SIGINT', ignore);
     process.off('SIGTERM', end);
     process.off('SIGHUP', end);

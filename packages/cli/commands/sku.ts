@@ -38,6 +38,20 @@ function here(sku: SkuRow): string {
   return sku.fits ? 'yes' : (WHY_NOT[code] ?? code);
 }
 
+/** A line for each word under HERE: how many SKUs it is about, and the sentence about the last of them. */
+export function reasons(rows: readonly SkuRow[]): string[] {
+  const kinds = new Map<string, { count: number; message: string }>();
+  for (const row of rows) {
+    if (row.reason === null) continue;
+    const word = here(row);
+    const count = (kinds.get(word)?.count ?? 0) + 1;
+    kinds.set(word, { count, message: row.reason.message });
+  }
+  return [...kinds].map(([word, { count, message }]) =>
+    count === 1 ? message : `"${word}" (${count} SKUs). The last of them: ${message}`,
+  );
+}
+
 interface SkuFlags {
   readonly for?: string;
   readonly policy: string;
@@ -84,9 +98,7 @@ Examples:
         }
         const rows = await api.scalingTargets(flags.for);
         context.output.rows(rows, COLUMNS, 'There is no other SKU.');
-        // One sentence for each kind of reason: of the largest SKU that it is true of.
-        const why = new Map(rows.flatMap(({ reason }) => (reason ? [[reason.code, reason]] : [])));
-        for (const { message } of why.values()) context.output.warn(message);
+        for (const line of reasons(rows)) context.output.warn(line);
       }),
     );
   return sku;

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { reasons } from '../commands/sku.ts';
 import { CliError } from '../errors.ts';
 import { connectionString } from './connection.ts';
 import type { Sink } from './output.ts';
 import { Output } from './output.ts';
+import { Replies } from './replies.ts';
 import { Steps } from './steps.ts';
 import type { Column } from './table.ts';
 import { pairs, table } from './table.ts';
@@ -118,6 +120,71 @@ test('steps: one line each in a pipe, no spinner, each end once', () => {
   assert.match(lines[0] ?? '', /✓ Engine +valkey 9\.1\.2 +1\.2 s$/);
   assert.match(lines[1] ?? '', /✗ Ports +taken +3\.0 ms$/);
   assert.ok(!err.text.includes('\u001b') && !err.text.includes('\r'));
+});
+
+test('steps: in a pipe one that takes long says so before it ends', async () => {
+  const said = Promise.withResolvers<void>();
+  class Watched extends Memory {
+    override write(text: string): void {
+      super.write(text);
+      said.resolve();
+    }
+  }
+  const err = new Watched(false);
+  const steps = new Steps(new Output(new Memory(false), err, {}, false));
+  const engine = { id: 'a', title: 'Engine' };
+  steps.show({ ...engine, state: 'running' });
+  steps.show({ ...engine, state: 'running', detail: 'fetching valkey-server' });
+  assert.equal(err.text, '');
+  const alive = setInterval(() => {}, 1000);
+  await said.promise;
+  clearInterval(alive);
+  assert.match(err.text, /^ {2}… Engine +fetching valkey-server +1\.\d s\n$/);
+  steps.show({ ...engine, state: 'done', detail: 'valkey 9.1.2', ms: 1234 });
+  assert.equal(err.text.split('\n').length, 3, err.text);
+});
+
+test('each word under HERE is explained once, with how many SKUs it is about', () => {
+  const row = (name: string, code: string | null) => ({
+    name,
+    sizeInGB: 1,
+    retired: false,
+    sizing: null,
+    fits: code === null,
+    reason: code === null ? null : { code, message: `${name} is no choice.` },
+  });
+  assert.deepEqual(
+    reasons([
+      row('A', null),
+      row('B', 'InsufficientCapacity'),
+      row('C', 'InsufficientCapacity'),
+      row('D', 'FlashNotBuilt'),
+    ]),
+    ['"no room" (2 SKUs). The last of them: C is no choice.', 'D is no choice.'],
+  );
+});
+
+test('replies that are errors are counted, and the mark between them never shows', () => {
+  const mark = '\nMARK\n';
+  const printed = [
+    'OK',
+    'ERR unknown command\n',
+    'ERR a value',
+    'a\nERR b\n',
+    'WRONGTYPE of\n',
+    '',
+  ];
+  const text = Buffer.from(printed.map((reply) => reply + mark).join(''));
+  for (const size of [1, 3, 7, text.length]) {
+    const replies = new Replies(mark);
+    let shown = '';
+    for (let at = 0; at < text.length; at += size) {
+      shown += replies.take(text.subarray(at, at + size)).toString();
+    }
+    shown += replies.end().toString();
+    assert.equal(shown, printed.map((reply) => `${reply}\n`).join(''));
+    assert.equal(replies.failed, 2);
+  }
 });
 
 test('steps on a terminal keep within its width', () => {

@@ -1,7 +1,9 @@
 /**
  * Steps with ticks and times. On a terminal the running step has a spinner and its line is rewritten;
- * elsewhere each step is one line when it ends, so that logs and pipes stay readable.
+ * elsewhere each step is one line when it ends, so that logs and pipes stay readable, and one that
+ * takes long says so far it has come every few seconds.
  */
+import { FIRST_WORD_MS, MOST_SILENT_MS } from '../limits.ts';
 import type { Output } from './output.ts';
 import { duration, printable, truncate } from './text.ts';
 
@@ -24,6 +26,8 @@ export class Steps {
   #since = 0;
   #frame = 0;
   #timer: NodeJS.Timeout | null = null;
+  /** Where nothing is drawn: says what takes long. */
+  #patience: NodeJS.Timeout | null = null;
   #drawn = false;
 
   constructor(output: Output) {
@@ -44,6 +48,7 @@ export class Steps {
     this.#printed.add(key);
     if (this.#running?.id === step.id) this.#running = null;
     this.#erase();
+    this.#hush();
     const mark =
       step.state === 'done'
         ? this.#output.paint('green', '\u2713')
@@ -55,6 +60,7 @@ export class Steps {
   end(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
+    this.#hush();
     this.#running = null;
     this.#erase();
   }
@@ -73,9 +79,26 @@ export class Steps {
   }
 
   #spin(): void {
-    if (!this.#output.animated) return;
+    if (!this.#output.animated) {
+      if (this.#patience === null) this.#tellAfter(FIRST_WORD_MS);
+      return;
+    }
     this.#draw();
     this.#timer ??= setInterval(() => this.#draw(), FRAME_MS).unref();
+  }
+
+  #tellAfter(pauseMs: number): void {
+    this.#patience = setTimeout(() => {
+      const step = this.#running;
+      if (step === null) return;
+      this.#output.err.write(`  \u2026 ${this.#text(step, Date.now() - this.#since)}\n`);
+      this.#tellAfter(Math.min(2 * pauseMs, MOST_SILENT_MS));
+    }, pauseMs).unref();
+  }
+
+  #hush(): void {
+    if (this.#patience !== null) clearTimeout(this.#patience);
+    this.#patience = null;
   }
 
   #draw(): void {

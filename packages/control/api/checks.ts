@@ -16,6 +16,9 @@ import {
   unknownVersion,
 } from './versions.ts';
 
+/** The parts of the tree that Resource Manager answers. */
+const TREES = new Set(['subscriptions', 'providers', 'tenants']);
+
 export interface Checked {
   readonly apiVersion: string;
   readonly version: ApiVersion;
@@ -24,6 +27,10 @@ export interface Checked {
 /** Throws ControlError. The token was checked before (without it not even the body is read). */
 export function checkRequest(service: ControlService, target: Target, match: Match): Checked {
   const kind = match.found?.kind ?? 'core';
+  // Nothing has an api-version there, so asking for one would be the wrong next step.
+  if (match.found === null && !TREES.has(target.segments[0]?.toLowerCase() ?? '')) {
+    throw noRoute(target, match.allowed);
+  }
   const asked = target.query.get('api-version');
   const apiVersion =
     kind === 'open' || kind === 'extension' ? (asked ?? '') : checkVersionForm(asked);
@@ -67,7 +74,7 @@ function checkGroup(service: ControlService, { segments }: Target): void {
   throw new ControlError(
     'ResourceGroupNotFound',
     404,
-    `Resource group '${name.slice(0, 90)}' could not be found.`,
+    `Resource group '${name.slice(0, 90)}' could not be found. '/subscriptions/${service.subscriptionId}/resourceGroups' lists those that are there.`,
   );
 }
 
@@ -85,7 +92,7 @@ function noRoute({ segments }: Target, allowed: readonly string[]): ControlError
     return new ControlError(
       'InvalidResourceType',
       404,
-      `There is nothing at '/${segments.join('/').slice(0, 200)}'.`,
+      `There is nothing at '/${segments.join('/').slice(0, 200)}'. Caches are at '/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.Cache/redisEnterprise/<name>'; '/subscriptions' lists the id.`,
     );
   }
   const known = ['microsoft.cache', 'microsoft.resources'].includes(namespace.toLowerCase());
@@ -100,7 +107,7 @@ function noRoute({ segments }: Target, allowed: readonly string[]): ControlError
   return new ControlError(
     'InvalidResourceType',
     404,
-    `The resource type '${type.join('/').slice(0, 200)}' could not be found in the namespace '${namespace}'.`,
+    `The resource type '${type.join('/').slice(0, 200)}' could not be found in the namespace '${namespace}'. '/providers/${namespace}' lists its types.`,
   );
 }
 

@@ -42,7 +42,8 @@ test('refusals of a create, one by one', async () => {
   refused(await put({ sku: { name: 'Balanced_B1', capacity: 2 } }), 400, 'InvalidSkuCapacity');
   refused(await put({ sku: { name: 'FlashOptimized_A250' } }), 501, 'FlashNotBuilt');
   refused(await put({ zones: ['1'] }), 400, 'InvalidParameter');
-  refused(await put({}, 'double--hyphen'), 400, 'InvalidResourceName');
+  // The name first, whatever else is wrong.
+  refused(await put({ properties: {} }, 'double--hyphen'), 400, 'InvalidResourceName');
   refused(await put({}, 'x'.repeat(61)), 400, 'InvalidResourceName');
   refused(
     await put({ tags: Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`t${i}`, ''])) }),

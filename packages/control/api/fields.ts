@@ -37,7 +37,7 @@ export function readFields<S extends TSchema>(
   const ignored: string[] = [];
   const value = clean(schema as Node, body, '', version, ignored);
   const [error] = Value.Errors(schema, value);
-  if (error !== undefined) throw wrongField(error);
+  if (error !== undefined) throw wrongField(error, body);
   return { value: value as Static<S>, ignored };
 }
 
@@ -75,12 +75,18 @@ function isKnown(node: Node, version: ApiVersion): boolean {
   return node.since === undefined || version.knows(node.since);
 }
 
-function wrongField(error: {
-  instancePath: string;
-  message: string;
-  params: object;
-}): ControlError {
+function wrongField(
+  error: { instancePath: string; message: string; params: object },
+  body: unknown,
+): ControlError {
   const target = error.instancePath.slice(1).replaceAll('/', '.');
+  if (target === '' && (typeof body !== 'object' || body === null || Array.isArray(body))) {
+    return new ControlError(
+      'InvalidRequestContent',
+      400,
+      `The request body must be a JSON object, {...}, not ${Array.isArray(body) ? 'an array' : body === null ? 'null' : `a ${typeof body}`}.`,
+    );
+  }
   const place = target === '' ? 'The request body' : `'${target.slice(0, 200)}'`;
   const allowed = (error.params as { allowedValues?: readonly unknown[] }).allowedValues;
   return new ControlError(

@@ -32,6 +32,8 @@ interface Claims {
   readonly ver: '2.0';
 }
 
+const HAVE_ONE = `Send 'Bearer' and the content of the file ${TOKEN_FILE} in the data folder (cinnabar status names it), or an access token of a new login.`;
+
 export class Identity {
   /** The tenant that this installation says it belongs to. */
   readonly tenantId: string;
@@ -52,11 +54,11 @@ export class Identity {
       throw new ControlError(
         'AuthenticationFailed',
         401,
-        `Authentication failed. The 'Authorization' header is missing: send 'Bearer' and the content of the file ${TOKEN_FILE} in the data folder.`,
+        `Authentication failed. The 'Authorization' header is missing. ${HAVE_ONE}`,
       );
     }
     const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
-    if (token === undefined) throw invalid('The header must be: Bearer <token>.');
+    if (token === undefined) throw invalid(`The header must be: Bearer <token>. ${HAVE_ONE}`);
     if (this.isSecret(token)) return { name: 'api-token' };
     return { name: this.#verify(token).appid };
   }
@@ -102,7 +104,9 @@ export class Identity {
     const signature = Buffer.from(token.slice(end + 1), 'base64url');
     const expected = this.#sign(token.slice(0, Math.max(0, end)));
     if (signature.length !== expected.length || !timingSafeEqual(signature, expected)) {
-      throw invalid('It is not the API token, and no access token of this installation.');
+      throw invalid(
+        `It is not the API token, and no access token of this installation. ${HAVE_ONE}`,
+      );
     }
     const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8');
     const claims = JSON.parse(payload) as Claims; // signed by us: its shape is ours
@@ -114,7 +118,8 @@ export class Identity {
         `The access token expired at ${new Date(claims.exp * 1000).toISOString()}. Log in again.`,
       );
     }
-    if (now < claims.nbf - CLOCK_SKEW_S) throw invalid('It is not valid yet: a clock went back.');
+    if (now < claims.nbf - CLOCK_SKEW_S)
+      throw invalid('It is not valid yet, because a clock went back. Log in again.');
     return claims;
   }
 }

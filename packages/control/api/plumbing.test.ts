@@ -20,6 +20,7 @@ test('without a token: 401, the challenge, and nothing about what exists', async
   }
   const wrong = await rig.call('GET', `/subscriptions?${V}`, { token: 'nonsense' });
   refused(wrong, 401, 'InvalidAuthenticationToken');
+  assert.match(wrong.body.error.message, /Send 'Bearer' and the content of the file api-token/);
   assert.match(wrong.headers['www-authenticate'] ?? '', /error="invalid_token"/);
 });
 
@@ -78,7 +79,11 @@ test('unknown paths and methods are ARM errors', async () => {
     404,
     'InvalidResourceType',
   );
-  refused(await call('GET', '/nothing/here'), 404, 'InvalidResourceType');
+  for (const query of [V, '']) {
+    const nothing = await call('GET', '/nothing/here', undefined, query);
+    refused(nothing, 404, 'InvalidResourceType');
+    assert.match(nothing.body.error.message, /'\/nothing\/here'.*redisEnterprise\/<name>/);
+  }
   const method = await call('POST', cluster('x'));
   refused(method, 405, 'HttpMethodNotSupported');
   assert.match(method.headers['allow'] ?? '', /GET/);
@@ -110,6 +115,8 @@ test('bodies: malformed, wrong media type, too deep, too large, wrong types', as
   for (const body of [[], 'x', 7, { location: 5 }, { ...CLUSTER, tags: { a: 1 } }]) {
     refused(await put({ body }), 400, 'InvalidRequestContent');
   }
+  const list = await put({ body: [] });
+  assert.match(list.body.error.message, /must be a JSON object, \{\.\.\.\}, not an array\./);
   const answer = await put({ body: { ...CLUSTER, sku: { name: 'Balanced_B1', capacity: 'x' } } });
   refused(answer, 400, 'InvalidRequestContent');
   assert.equal(answer.body.error.target, 'sku.capacity');

@@ -1,4 +1,5 @@
 /** Clusters: Microsoft.Cache/redisEnterprise. */
+import { clusterNameProblem, requireName } from '../catalog/names.ts';
 import { CLUSTER_TYPE } from '../resources/index.ts';
 import type { ClusterRecord } from '../store/records.ts';
 import type { Answer } from './answer.ts';
@@ -60,6 +61,8 @@ function list(call: Call, clusters: readonly ClusterRecord[]): Answer {
 function put(call: Call): Answer {
   const names = { group: param(call, 'group'), name: param(call, 'cluster') };
   const current = call.service.cluster(names.group, names.name);
+  // Before the body: whoever mends that first would send it again for nothing.
+  if (current === null) requireName(clusterNameProblem(names.name), 'name');
   const { value, ignored } = clusterFromPut(call.body, names, current, call.version);
   call.ignored(ignored);
   const { record, operation, created } = call.service.putCluster(value, call.actor);

@@ -63,7 +63,8 @@ function stepsFor(operation: OperationRecord, view: View): StepState[] {
   if (isPlanned(operation)) return plannedSteps(operation, view);
   if (operation.kind === 'Maintain') return maintenanceSteps(operation, view);
   if (operation.kind === 'Failover') return failoverSteps(operation, view);
-  return scalingSteps(operation, view) ?? runningSteps(view);
+  if (operation.kind === 'CreateDatabase') return runningSteps(view);
+  return scalingSteps(operation, view) ?? changeSteps(operation, view);
 }
 
 function failoverSteps(operation: OperationRecord, view: View): StepState[] {
@@ -90,6 +91,17 @@ function stuck({ code, message }: Failure): StateReason {
     message: `Maintenance does not get on (${message}). What was made anew stays so; ask for it again when the cause is mended.`,
   };
 }
+
+/** Of what runs already only what the change undoes for a while; its own step ends with the operation. */
+function changeSteps(operation: OperationRecord, view: View): StepState[] {
+  const shown = new Set(operation.steps.map((step) => step.name));
+  return [
+    ...runningSteps(view).filter((s) => s.name !== OPEN && (!s.done || shown.has(s.name))),
+    { name: 'Apply the change', done: false, detail: '' },
+  ];
+}
+
+const OPEN = 'Open the endpoint';
 
 function runningSteps(view: View): StepState[] {
   const wantedEngines = view.shards.length * (1 + view.database.sizing.replicas);
@@ -122,7 +134,7 @@ function runningSteps(view: View): StepState[] {
     });
   }
   steps.push({
-    name: 'Open the endpoint',
+    name: OPEN,
     done: laidOut && serving === view.shards.length && view.published,
     detail: `port ${view.database.port}`,
   });

@@ -41,10 +41,16 @@ export function quantile(histogram: Histogram, part: number): number {
   return 0;
 }
 
-/** Upper end of the highest bucket in use. */
+/**
+ * The most that the largest value can be: the end of the highest bucket in use, or what all the others
+ * leave of the sum. Of a single value that is the value itself.
+ */
 export function largest(histogram: Histogram): number {
   const last = histogram.buckets.at(-1);
-  return last === undefined ? 0 : Math.round(upperBound(last[0]));
+  if (last === undefined) return 0;
+  const all = histogram.buckets.reduce((sum, [at, count]) => sum + lowerBound(at) * count, 0);
+  const left = histogram.sum - (all - lowerBound(last[0]));
+  return Math.round(Math.max(lowerBound(last[0]), Math.min(upperBound(last[0]), left)));
 }
 
 export function quantiles(histogram: Histogram): Quantiles {

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import type { DatabaseCounters, Histogram } from '../../endpoint/control-protocol.ts';
 import { bucketOf as endpointBucketOf } from '../../endpoint/proxy/meter.ts';
 import { clientsOf, countersOf, largeOf, logEntries } from './engine-stats.ts';
-import { bucketOf, lowerBound, quantile, since, upperBound } from './histogram.ts';
+import { bucketOf, largest, lowerBound, quantile, since, upperBound } from './histogram.ts';
 import { prometheus } from './prometheus.ts';
 import { reportOf } from './report.ts';
 
@@ -56,6 +56,15 @@ test('a quantile is within its bucket, a sixteenth of an octave wide', () => {
     assert.ok(Math.abs(found - exact) / exact < 0.07, `${part}: ${found}`);
   }
   assert.equal(quantile(histogram([]), 0.5), 0);
+});
+
+test('the largest value is never more than there was', () => {
+  assert.deepEqual(
+    [[], [0], [71], [5, 1_000_003]].map((values) => largest(histogram(values))),
+    [0, 0, 71, 1_000_003],
+  );
+  const many = largest(histogram([100, 1000, 1001]));
+  assert.ok(many >= 1001 && many <= 1024, `${many}`);
 });
 
 test('what came since is a difference; of another life it is everything', () => {

@@ -4,6 +4,7 @@
  */
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import { addNeeds, needOf, type Room, requireCapacity } from '../catalog/capacity.ts';
+import { NO_CLUSTER_MAX_GB } from '../catalog/limits.ts';
 import { findOffer, type Offer } from '../catalog/lookup.ts';
 import { requireScaling, type ScalingTarget, scalingTargets } from '../catalog/scaling.ts';
 import { type SizingMachine, type SizingRequest, sizing } from '../catalog/sizing.ts';
@@ -27,6 +28,14 @@ export interface Catalogue {
   offer(name: string, capacity: number | null): Offer;
   /** Throws ControlError: flash, NoCluster above its size. */
   sizing(request: SizingRequest): Sizing;
+  /**
+   * Of a cluster whose database, and with it the policy, is not known yet: what it needs at least.
+   * Throws ControlError: flash.
+   */
+  least(request: Omit<SizingRequest, 'policy'>): {
+    readonly figures: Sizing;
+    readonly policy: Policy;
+  };
   /** Throws ControlError `InsufficientCapacity` when it does not fit beside the others, now. */
   requireRoom(wanted: Sizing, policy: Policy, others: readonly Sizing[]): void;
   /** Figures of the SKU that a running database is asked to become; throws ControlError if it cannot. */
@@ -49,6 +58,12 @@ export function catalogueOn(machine: SizingMachine, room: () => Room): Catalogue
   return {
     offer: findOffer,
     sizing: (request) => sizing(request, machine),
+    least: (request) => {
+      const large = findOffer(request.sku, request.capacity).sku.sizeGB > NO_CLUSTER_MAX_GB;
+      // One shard needs less than several of the same size together.
+      const policy = large ? 'OSSCluster' : 'NoCluster';
+      return { policy, figures: sizing({ ...request, policy }, machine) };
+    },
     requireRoom: (figures, policy, others) =>
       requireCapacity({
         figures,

@@ -6,7 +6,6 @@
  * becomes a change of its database with an operation of its own; the cluster's operation names that
  * one as its child and ends as the child ends.
  */
-import { clusterNameProblem, requireName } from '../catalog/names.ts';
 import { ControlError } from '../errors.ts';
 import { beginScaling } from '../plan/pace.ts';
 import type { ClusterInput } from '../service.ts';
@@ -82,7 +81,6 @@ export function decideCluster(
 ): ClusterDecision {
   const group = usableGroup(situation.group, input.group);
   const { current, catalogue } = situation;
-  if (current === null) requireName(clusterNameProblem(input.name), 'name');
   checkLocation(input.location);
   if (input.tags !== null) checkTags(input.tags);
   checkWindows(input.echoed['maintenanceConfiguration']);
@@ -92,9 +90,8 @@ export function decideCluster(
   if (current === null) {
     checkZones(sku, input.zones);
     refuseTakenName(situation, input);
-    // Before there is a database its policy is not known; Azure's default stands in.
-    const policy = 'OSSCluster';
-    catalogue.requireRoom(catalogue.sizing({ ...choice, policy }), policy, situation.others);
+    const { figures, policy } = catalogue.least(choice);
+    catalogue.requireRoom(figures, policy, situation.others);
     return create(situation, group, input, choice, stamp);
   }
   refuseWhenBusy(situation.open, `Cluster '${current.name}'`);
@@ -237,9 +234,14 @@ function changedSizing(
 ): Sizing | null {
   if (sameChoice(choice, current)) return null;
   const { catalogue, database, others, usedBytes } = situation;
-  const policy = database?.settings.policy ?? 'OSSCluster';
+  if (database === null) {
+    const { figures, policy } = catalogue.least(choice);
+    catalogue.requireRoom(figures, policy, others);
+    return figures;
+  }
+  const { policy } = database.settings;
   let sizing: Sizing;
-  if (database === null || database.observedGeneration === 0) {
+  if (database.observedGeneration === 0) {
     sizing = catalogue.sizing({ ...choice, policy });
   } else {
     const { capacity } = current;

@@ -20,11 +20,11 @@ export function decideGroup(
   input: GroupInput,
   now: number,
 ): GroupRecord {
+  if (current === null) requireName(groupNameProblem(input.name), 'resourceGroupName');
   checkTags(input.tags);
   checkLocation(input.location);
   const location = normalLocation(input.location);
   if (current === null) {
-    requireName(groupNameProblem(input.name), 'resourceGroupName');
     if (count < MAX_GROUPS) {
       return { name: input.name, location, tags: input.tags, state: 'Succeeded', createdAt: now };
     }

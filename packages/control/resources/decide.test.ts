@@ -1,6 +1,8 @@
 /** The rules of writing as tables; what the API makes of them is tested over its sockets. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { needOf } from '../catalog/capacity.ts';
+import { MACHINE_RESERVE_SHARE } from '../catalog/limits.ts';
 import { ControlError } from '../errors.ts';
 import type { ClusterInput } from '../service.ts';
 import type { ClusterRecord, DatabaseRecord, OperationRecord, Sizing } from '../store/records.ts';
@@ -143,6 +145,20 @@ test('what a full machine, a full shard or a full installation cannot hold is re
   const on = (catalogueThere: typeof catalogue, change: Partial<ClusterSituation>) =>
     refusal(() => decideCluster({ ...empty, catalogue: catalogueThere, ...change }, input, stamp));
   assert.deepEqual(on(tight, {}), ['InsufficientCapacity', 409]);
+  // Room for one shard of Balanced_B5 and not for two: that depends on a policy nobody said yet.
+  const b5 = { ...input, sku: 'Balanced_B5' };
+  const one = needOf(catalogue.sizing({ ...b5, policy: 'NoCluster' })).memoryBytes;
+  const two = needOf(catalogue.sizing({ ...b5, policy: 'OSSCluster' })).memoryBytes;
+  assert.ok(one < two);
+  const reserved = Math.ceil(64 * GIB * MACHINE_RESERVE_SHARE);
+  const room = (bytes: number) => {
+    const memory = { totalBytes: 64 * GIB, availableBytes: bytes + reserved, ownBytes: 0 };
+    return catalogueOn({ cores: 2, miniature: null }, () => ({ memory, disk: plenty }));
+  };
+  const asked = (bytes: number) =>
+    refusal(() => decideCluster({ ...empty, catalogue: room(bytes) }, b5, stamp));
+  assert.deepEqual(asked(one), ['accepted', 0]);
+  assert.deepEqual(asked(one - 1), ['InsufficientCapacity', 409]);
   assert.deepEqual(
     on(catalogue, { neighbours: Array(MAX_CLUSTERS).fill(running({ name: 'x' })) }),
     ['QuotaExceeded', 409],

@@ -108,12 +108,12 @@ export class Situations {
     };
   }
 
-  /** What a cluster may use of this machine: its database's figures, or those it would get. */
+  /** What a cluster may use of this machine: its database's figures, or the least that it would get. */
   promised(cluster: ClusterRecord): Sizing {
     const database = this.#store.databases(cluster.id)[0];
     if (database !== undefined) return database.sizing;
     const { sku, capacity, highAvailability } = cluster;
-    return this.#deps.catalogue.sizing({ sku, capacity, highAvailability, policy: 'OSSCluster' });
+    return this.#deps.catalogue.least({ sku, capacity, highAvailability }).figures;
   }
 
   /** What the running shards hold, and whether their engines can hand slots to each other. */

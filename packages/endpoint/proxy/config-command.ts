@@ -7,7 +7,7 @@
  * an engine.
  */
 import { AZURE_SETTINGS, readSettings } from '../../resp/table/index.ts';
-import { fail, type Handler, refuse } from './dispatch.ts';
+import { type Call, fail, type Handler, refuse } from './dispatch.ts';
 import type { Lane } from './lane.ts';
 import { array, bulk } from './raw-reply.ts';
 import { textOf } from './route.ts';
@@ -31,9 +31,9 @@ export const configCommand: Handler = (call) => {
   for (let i = 2; i < args.count; i++) words.push(textOf(bytes, args, i));
   switch (command.name) {
     case 'config|get':
-      return get(session, words);
+      return get(call, words);
     case 'config|set':
-      return set(session, words);
+      return set(call, words);
     case 'config|help':
       session.reply(
         array(
@@ -74,7 +74,7 @@ function serviceLane(session: Session): Lane | typeof STALLED | string | null {
   return STALLED;
 }
 
-function get(session: Session, patterns: readonly string[]): number {
+function get({ session, command }: Call, patterns: readonly string[]): number {
   const names = [...AZURE_SETTINGS, ...READABLE].filter((name) =>
     patterns.some((pattern) => globMatches(pattern.toLowerCase(), name)),
   );
@@ -87,17 +87,17 @@ function get(session: Session, patterns: readonly string[]): number {
   if (lane === STALLED) return STALLED;
   if (lane === null) return fail(session, null);
   if (typeof lane === 'string') return refuse(session, `-ERR ${lane}\r\n`);
-  const place = session.order.place(null);
+  const place = session.order.place(command);
   lane.question(['CONFIG', 'GET', ...names], (reply) => {
     session.fill(place, reply ?? Buffer.from('-ERR shard-lost: no answer\r\n'));
   });
   return TAKEN;
 }
 
-function set(session: Session, words: readonly string[]): number {
+function set({ session, command }: Call, words: readonly string[]): number {
   const read = readSettings(words);
   if ('problem' in read) return refuse(session, `-ERR ${read.problem}\r\n`);
-  const place = session.order.place(null);
+  const place = session.order.place(command);
   session.proxy.settings.ask(session.client.id, read.settings, (error) => {
     session.fill(place, Buffer.from(error === null ? '+OK\r\n' : `-${error}\r\n`));
   });

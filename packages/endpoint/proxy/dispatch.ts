@@ -16,6 +16,7 @@ import { all } from './fan-out.ts';
 import { underGuard } from './guarded.ts';
 import { BULK_BYTES, LOCAL_ARGUMENT_BYTES } from './limits.ts';
 import { LOCAL } from './local.ts';
+import { answeredHere } from './measure.ts';
 import { waitedTooLong } from './retries.ts';
 import { firstSlot, isWrapped, nodeSlot, textOf, WRAPPED_KEY } from './route.ts';
 import { script } from './script-command.ts';
@@ -143,7 +144,7 @@ function handle(
     if (rule === null) return transaction.queue(call);
     return underGuard(call, rule, (guarded) => transaction.queue(guarded));
   }
-  const { last } = session.order;
+  const { last, hereBytes, hereErrors } = session.order;
   const took = rule === null ? execute(call) : underGuard(call, rule, execute);
   if (took === TAKEN) {
     if (state.caching !== null && !command.name.startsWith('client|')) state.cachingUsed();
@@ -151,8 +152,12 @@ function handle(
     session.lastCommand = command.name;
     const meter = proxy.world.meter.of(command);
     meter.requestBytes.add(end - start, 1);
-    // Answered at once: nobody else counts it.
-    if (fate.kind === 'local' && session.order.last === last) meter.calls++;
+    const { order } = session;
+    // Neither a place of its own in the order, where it is counted when that is filled, nor a lane.
+    if (fate.kind === 'local' && (order.last === last || order.last?.command === null)) {
+      const failed = order.hereErrors > hereErrors;
+      answeredHere(session, command, order.hereBytes - hereBytes, failed);
+    }
     if (proxy.monitors.watching) proxy.monitors.saw(session, command.name, bytes, args);
   }
   return took;

@@ -2,7 +2,7 @@
 import { clientCommand } from './client-command.ts';
 import { clusterCommand } from './cluster-command.ts';
 import { configCommand } from './config-command.ts';
-import type { Handler } from './dispatch.ts';
+import type { Call, Handler } from './dispatch.ts';
 import { refuse } from './dispatch.ts';
 import { greeting } from './greeting.ts';
 import { WRONG_PASSWORD } from './logins.ts';
@@ -23,7 +23,7 @@ function busy(session: Session): boolean {
 }
 
 /** Checks a login; on failure the answer is held back and so is everything behind it. */
-function logIn(session: Session, name: string, key: Buffer): boolean {
+function logIn({ session, command }: Call, name: string, key: Buffer): boolean {
   const { logins } = session.proxy;
   const found = logins.check(name, key);
   if (found !== null) {
@@ -31,7 +31,7 @@ function logIn(session: Session, name: string, key: Buffer): boolean {
     session.state.logIn(found.user, found.hash);
     return true;
   }
-  const place = session.order.place(null);
+  const place = session.order.place(command);
   session.gate(1);
   setTimeout(
     () => {
@@ -43,17 +43,19 @@ function logIn(session: Session, name: string, key: Buffer): boolean {
   return false;
 }
 
-const auth: Handler = ({ session, bytes, args }) => {
+const auth: Handler = (call) => {
+  const { session, bytes, args } = call;
   if (busy(session)) return STALLED;
   if (args.count > 3) {
     return refuse(session, "-ERR wrong number of arguments for 'auth' command\r\n");
   }
   const name = args.count === 3 ? textOf(bytes, args, 1) : 'default';
-  if (logIn(session, name, bytesOf(bytes, args, args.count - 1))) session.reply('+OK\r\n');
+  if (logIn(call, name, bytesOf(bytes, args, args.count - 1))) session.reply('+OK\r\n');
   return TAKEN;
 };
 
-const hello: Handler = ({ session, bytes, args }) => {
+const hello: Handler = (call) => {
+  const { session, bytes, args } = call;
   if (busy(session)) return STALLED;
   const { state } = session;
   let protocol = state.protocol;
@@ -93,7 +95,7 @@ const hello: Handler = ({ session, bytes, args }) => {
       '-ERR Client names cannot contain spaces, newlines or special characters.\r\n',
     );
   }
-  if (login !== null && !logIn(session, login.user, login.key)) return TAKEN;
+  if (login !== null && !logIn(call, login.user, login.key)) return TAKEN;
   if (name !== null) state.name = name;
   if (protocol !== state.protocol) state.setProtocol(protocol);
   session.reply(greeting(session));

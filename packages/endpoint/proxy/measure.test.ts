@@ -44,16 +44,30 @@ test('every command is counted once, whatever way it takes', async (t) => {
     assert.equal((after?.calls ?? 0) - (before?.calls ?? 0), 3, `${name}: calls`);
     const requests = total(after?.requestBytes) - total(before?.requestBytes);
     assert.equal(requests, 3, `${name}: requests`);
+    const replies = total(after?.replyBytes) - total(before?.replyBytes);
+    assert.equal(replies, 3, `${name}: replies`);
     const failed = (after?.failed ?? 0) - (before?.failed ?? 0);
     assert.equal(failed, name === 'incr' ? 3 : 0, `${name}: failed`);
   }
+  // Answered here, behind one that an engine answers.
+  const pings = counted()['ping']?.calls ?? 0;
+  const bytes = counted()['ping']?.replyBytes.sum ?? 0;
+  a.send(['GET', 'k'], ['PING'], ['PING', 'hello']);
+  await a.settled();
+  assert.equal(counted()['ping']?.calls, pings + 2);
+  assert.equal(counted()['ping']?.replyBytes.sum, bytes + '+PONG\r\n$5\r\nhello\r\n'.length);
+  a.send(['AUTH', 'wrong']);
+  await a.settled();
+  const auth = counted()['auth'];
+  assert.deepEqual([auth?.failed, total(auth?.replyBytes)], [1, auth?.calls]);
+
   a.send(['MULTI'], ['INCR', 'n'], ['INCR', 'n'], ['EXEC']);
   await a.settled();
   assert.equal(counted()['exec']?.calls, 1);
 
   const get = counted()['get'];
-  assert.equal(total(get?.latency), 3);
-  assert.equal(get?.replyBytes.sum, 3 * '$1\r\n1\r\n'.length);
+  assert.equal(total(get?.latency), 4);
+  assert.equal(get?.replyBytes.sum, 4 * '$1\r\n1\r\n'.length);
   assert.ok((get?.latency.sum ?? 0) > 0);
   const [view] = running.proxy.clients();
   assert.equal(view?.commands, running.proxy.sessions.values().next().value?.commands);

@@ -6,7 +6,9 @@
  * split command, a transaction, a wait) is counted when its place in the client's order is filled.
  * Latency begins when the bytes came in: a command that waited for its shard shows it.
  */
+import type { Command } from '../../resp/table/index.ts';
 import type { Pending } from './pending.ts';
+import type { Session } from './session.ts';
 import type { World } from './world.ts';
 
 /** `count` plain answers of a lane. */
@@ -40,4 +42,20 @@ export function filled(world: World, place: Pending, reply: Buffer): void {
   meter.replyBytes.add(reply.length, 1);
   if (reply[0] === 45) meter.failed++;
   session?.state.latency.add(us, 1);
+}
+
+/** Answered at once, here, with so many bytes: nobody else counts it. */
+export function answeredHere(
+  session: Session,
+  command: Command,
+  bytes: number,
+  failed: boolean,
+): void {
+  const us = (performance.now() - session.activeAt) * 1000;
+  const meter = session.proxy.world.meter.of(command);
+  meter.calls++;
+  meter.latency.add(us, 1);
+  meter.replyBytes.add(bytes, 1);
+  if (failed) meter.failed++;
+  session.state.latency.add(us, 1);
 }

@@ -8,11 +8,16 @@ import { filled } from './measure.ts';
 import type { Pending } from './pending.ts';
 import type { Session } from './session.ts';
 
+const MINUS = 0x2d;
+
 export class ReplyOrder {
   readonly #session: Session;
   head: Pending | null = null;
   /** Replies of what is appended now are not wanted (CLIENT REPLY). */
   muting = false;
+  /** Bytes, and errors among them, of what was answered here, without an engine. */
+  hereBytes = 0;
+  hereErrors = 0;
   #tail: Pending | null = null;
   #keptBytes = 0;
 
@@ -95,6 +100,19 @@ export class ReplyOrder {
   /** What a place was kept for. It leaves with the next `settle` that comes so far. */
   fill(place: Pending, reply: Buffer): void {
     filled(this.#session.proxy.world, place, reply);
+    place.parts = [reply];
+    place.done = true;
+  }
+
+  /** An answer of our own. */
+  answered(reply: Buffer): void {
+    this.hereBytes += reply.length;
+    if (reply[0] === MINUS) this.hereErrors++;
+  }
+
+  /** An answer that is whole and has to wait for its turn. */
+  queue(reply: Buffer): void {
+    const place = this.place(null);
     place.parts = [reply];
     place.done = true;
   }

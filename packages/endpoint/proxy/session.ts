@@ -326,15 +326,14 @@ export class Session {
   /** Answers at once, or when its turn comes. */
   reply(text: string | Buffer): void {
     const bytes = typeof text === 'string' ? Buffer.from(text) : text;
+    this.order.answered(bytes);
     if (this.order.head === null) {
       if (this.order.muting) return;
       this.push(bytes, 0, bytes.length);
       this.proxy.world.schedule();
       return;
     }
-    const place = this.order.place(null);
-    place.parts = [bytes];
-    place.done = true;
+    this.order.queue(bytes);
   }
 
   /** Sends something that is no reply (a message, a monitor's line): between replies, never within one. */
