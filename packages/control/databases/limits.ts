@@ -90,6 +90,8 @@ export const PUBLISH_SOON_MS = 60;
 export const PUBLISH_RETRY_MS = 500;
 /** While a start waits for its caches it looks this often. */
 export const SERVING_POLL_MS = 20;
+/** Certificates that are renewed just while a publication is made are asked for again so often. */
+export const LOAD_ROUNDS = 10;
 /** A port that somebody else holds is tried again after this. */
 export const LISTEN_RETRY_MS = 2_000;
 /** In a shard of two versions the copies that its primary gave away are counted this often. */

@@ -74,7 +74,10 @@ export class Databases {
       listenProblem: (id) => this.#publisher.problem(id),
     };
     this.#heart = new Heart(deps.clock);
-    this.#views = new Views(deps, this.#executor, (id) => this.wake(id));
+    this.#views = new Views(deps, this.#executor, {
+      loaded: (id) => this.wake(id),
+      unheld: (id) => this.#publisher.unheld(id),
+    });
     const { store } = deps;
     deps.node.onExit((process) => {
       for (const loop of this.#loops.values()) loop.ended(process);
@@ -84,7 +87,9 @@ export class Databases {
     this.#publisher = new Publisher({
       ...deps,
       databaseIds: () => store.databases().map((each) => each.id),
-      view: (id) => this.#views.load(id),
+      load: (id) => this.#views.load(id),
+      view: (id) => this.#views.now(id),
+      portsChanged: (id) => this.#views.forget(id),
       published: (id) => this.wake(id),
       unreachable: (problems) => this.#unreachable(problems),
     });
@@ -201,6 +206,7 @@ export class Databases {
     return problemsOf({
       shards: this.#deps.store.shards(id),
       listenProblem: this.#publisher.problem(id),
+      unheld: [...this.#publisher.unheld(id).values()],
       failure: this.#loops.get(id)?.failure ?? null,
     });
   }

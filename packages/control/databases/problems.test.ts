@@ -7,7 +7,12 @@ const shard = (index: number, phase: ShardRecord['phase'], code: string) =>
   ({ index, phase, reason: { code, message: 'why' }, dataLost: null }) as ShardRecord;
 
 test('what is wrong is said, and nothing else', () => {
-  const well = { shards: [shard(0, 'serving', 'running')], listenProblem: null, failure: null };
+  const well = {
+    shards: [shard(0, 'serving', 'running')],
+    listenProblem: null,
+    unheld: [],
+    failure: null,
+  };
   assert.deepEqual(problemsOf(well), []);
   const failure = { message: 'Port 8500 of an engine is held by another process' };
   const codes = (input: Parameters<typeof problemsOf>[0]) =>
@@ -15,6 +20,10 @@ test('what is wrong is said, and nothing else', () => {
   assert.match(
     codes({ ...well, listenProblem: '127.0.0.1:10000: EADDRINUSE' }).join(),
     /unreachable.*10000/,
+  );
+  assert.match(
+    codes({ ...well, unheld: [{ shard: 'db/1', reason: '127.0.0.1:8501: port-taken' }] }).join(),
+    /shard-port-taken.* shard 1: 127.0.0.1:8501.*port of the cache/,
   );
   assert.deepEqual(codes({ ...well, failure }), [], 'a step that fails beside shards that serve');
   assert.match(

@@ -16,16 +16,24 @@ export interface ProblemInput {
   readonly shards: readonly ShardRecord[];
   /** Why the endpoint cannot listen for it; null when it can. */
   readonly listenProblem: string | null;
+  /** Of the ports of single shards. */
+  readonly unheld: readonly { readonly shard: string; readonly reason: string }[];
   /** The last step that failed, until one succeeds. */
   readonly failure: { readonly message: string } | null;
 }
 
-export function problemsOf({ shards, listenProblem, failure }: ProblemInput): Problem[] {
+export function problemsOf({ shards, listenProblem, unheld, failure }: ProblemInput): Problem[] {
   const problems: Problem[] = [];
   if (listenProblem !== null) {
     problems.push({
       code: 'unreachable',
       message: `The endpoint cannot listen for it: ${listenProblem}. It tries again by itself; end whoever holds the port.`,
+    });
+  }
+  for (const { shard, reason } of unheld) {
+    problems.push({
+      code: 'shard-port-taken',
+      message: `The endpoint cannot listen at the port of shard ${shard.split('/').at(-1)}: ${reason}. Its clients are sent to the port of the cache meanwhile. It tries again by itself; end whoever holds the port.`,
     });
   }
   for (const shard of shards) {

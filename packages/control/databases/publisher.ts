@@ -3,11 +3,11 @@
  * goes with the next. The epoch is stored before it is sent, so an endpoint that outlived us never
  * hears a number twice with two meanings.
  */
-import type { DatabaseView } from '../../endpoint/control-protocol.ts';
+import type { DatabaseView, ListenAddress } from '../../endpoint/control-protocol.ts';
 import type { EndpointFleet } from '../endpoints/contract.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from './clock.ts';
-import { LISTEN_RETRY_MS, PUBLISH_RETRY_MS, PUBLISH_SOON_MS } from './limits.ts';
+import { LISTEN_RETRY_MS, LOAD_ROUNDS, PUBLISH_RETRY_MS, PUBLISH_SOON_MS } from './limits.ts';
 import { fingerprint } from './view.ts';
 
 const EPOCH = 'endpoint-epoch';
@@ -16,13 +16,23 @@ export interface PublisherDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly fleet: Pick<EndpointFleet, 'publish'>;
-  /** Null: not to be served. Rejects when it cannot be said now (a certificate is missing). */
-  view(databaseId: string): Promise<DatabaseView | null>;
+  /** Brings what `view` needs. Rejects when it cannot be had now (a certificate is missing). */
+  load(databaseId: string): Promise<unknown>;
+  /** As of now. Null: not to be served; undefined: not loaded. */
+  view(databaseId: string): DatabaseView | null | undefined;
+  /** Which of its shards' ports cannot be listened on is another answer now, and so its view. */
+  portsChanged(databaseId: string): void;
   databaseIds(): readonly string[];
   /** What every worker applied changed for this database. */
   published(databaseId: string): void;
   unreachable(problems: readonly Problem[]): void;
   log(level: 'warn' | 'debug', message: string, data: Record<string, unknown>): void;
+}
+
+/** A port of one shard that is not ours now. */
+export interface Unheld {
+  readonly shard: string;
+  readonly reason: string;
 }
 
 export class Publisher {
@@ -32,7 +42,10 @@ export class Publisher {
   #epoch: number;
   /** Their port cannot be listened on now. */
   #unserved: ReadonlyMap<string, string> = new Map();
+  /** By database and port: why one shard cannot be reached at its own port now. */
+  #unheld: ReadonlyMap<string, ReadonlyMap<number, Unheld>> = new Map();
   #retry = false;
+  #again: { cancel(): void } | null = null;
   #lastProblems = '';
   #running: Promise<void> | null = null;
   /** Publications asked for so far; how many of these are applied, or were not needed. */
@@ -107,8 +120,14 @@ export class Publisher {
     return this.#unserved.get(databaseId) ?? null;
   }
 
+  /** Ports of its shards that cannot be listened on now: whoever wants such a shard is sent elsewhere. */
+  unheld(databaseId: string): ReadonlyMap<number, Unheld> {
+    return this.#unheld.get(databaseId) ?? NONE;
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#again?.cancel();
     this.#soon?.cancel();
     await this.#running;
     for (const { done } of this.#waiting.splice(0)) done(false);
@@ -119,6 +138,21 @@ export class Publisher {
     const text = JSON.stringify(problems);
     if (problems.length > 0 && text !== this.#lastProblems) this.#deps.unreachable(problems);
     this.#lastProblems = text;
+  }
+
+  /** Where this changes, views do: they are sent once more. */
+  #setUnheld(views: readonly DatabaseView[], problems: readonly Problem[]): void {
+    const before = this.#unheld;
+    const now = views.map((view) => [view.id, unheldPorts(view, problems)] as const);
+    this.#unheld = new Map(now.filter(([, ports]) => ports.size > 0));
+    let changed = false;
+    for (const id of new Set([...before.keys(), ...this.#unheld.keys()])) {
+      const ports = [...(before.get(id)?.keys() ?? [])].join();
+      if ([...this.unheld(id).keys()].join() === ports) continue;
+      changed = true;
+      this.#deps.portsChanged(id);
+    }
+    if (changed) this.publish();
   }
 
   async #run(): Promise<void> {
@@ -135,18 +169,17 @@ export class Publisher {
     }
   }
 
-  /** Of one moment, which is that of the sending: nothing that is sent next may be older than it. */
+  /**
+   * Of one moment, which is that of the sending: nothing that is sent next may be older than it. What
+   * takes time is had before; then all are made in one turn.
+   */
   async #views(): Promise<DatabaseView[]> {
-    const { store } = this.#deps;
-    for (;;) {
-      const { changes } = store;
-      const views: DatabaseView[] = [];
-      for (const id of this.#deps.databaseIds()) {
-        const view = await this.#deps.view(id);
-        if (view !== null) views.push(view);
-      }
-      if (changes === store.changes) return views;
+    for (let round = 0; round < LOAD_ROUNDS; round++) {
+      await Promise.all(this.#deps.databaseIds().map((id) => this.#deps.load(id)));
+      const views = this.#deps.databaseIds().map((id) => this.#deps.view(id));
+      if (views.every((view) => view !== undefined)) return views.filter((view) => view !== null);
     }
+    throw new Error('certificates are renewed again and again');
   }
 
   async #send(): Promise<void> {
@@ -172,8 +205,10 @@ export class Publisher {
     for (const id of this.#unserved.keys()) next.delete(id);
     this.#served = next;
     this.#tell(problems);
-    if (this.#unserved.size > 0) {
-      this.#deps.clock.later(LISTEN_RETRY_MS, () => {
+    this.#setUnheld(views, problems);
+    if (this.#unserved.size + this.#unheld.size > 0) {
+      this.#again?.cancel();
+      this.#again = this.#deps.clock.later(LISTEN_RETRY_MS, () => {
         this.#retry = true;
         this.publish();
       });
@@ -184,18 +219,35 @@ export class Publisher {
   }
 }
 
+const NONE: ReadonlyMap<number, Unheld> = new Map();
+
 type Problem = { readonly address: string; readonly reason: string };
 
 /** The first host (loopback) is what is printed to the user; others may be missing (no IPv6). */
 function whyUnreachable(view: DatabaseView, problems: readonly Problem[]): string | null {
+  const [own] = view.listen;
+  return own === undefined ? null : problemOf(own, problems);
+}
+
+/** The same of the ports that shards have for themselves: the cache's own serves all of them as well. */
+function unheldPorts(
+  view: DatabaseView,
+  problems: readonly Problem[],
+): ReadonlyMap<number, Unheld> {
   const host = view.listen[0]?.host;
-  const own = view.listen.filter((listen) => listen.host === host);
-  for (const { port } of own) {
-    const address = `${host}:${port}`;
-    const problem = problems.find((each) => each.address === address);
-    if (problem !== undefined) return `${address}: ${problem.reason}`;
+  const unheld = new Map<number, Unheld>();
+  for (const listen of view.listen) {
+    if (listen.shard === undefined || listen.host !== host) continue;
+    const reason = problemOf(listen, problems);
+    if (reason !== null) unheld.set(listen.port, { shard: listen.shard, reason });
   }
-  return null;
+  return unheld;
+}
+
+function problemOf({ host, port }: ListenAddress, problems: readonly Problem[]): string | null {
+  const address = `${host}:${port}`;
+  const problem = problems.find((each) => each.address === address);
+  return problem === undefined ? null : `${address}: ${problem.reason}`;
 }
 
 function same(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {

@@ -19,6 +19,8 @@ export interface ViewInput {
   readonly hosts: readonly string[];
   /** By index, where clients reach shards through the endpoint. */
   readonly shardPorts: ReadonlyMap<number, number>;
+  /** Those of them that somebody else holds now. */
+  readonly unheld: ReadonlyMap<number, unknown>;
   readonly hostName: string;
   readonly certificate: {
     readonly certFile: string;
@@ -89,7 +91,9 @@ function shardView(input: ViewInput, shard: ShardRecord): ShardView {
   const head = changing ? shard.successor : shard.primary;
   const primary = members.find((i) => i.id === head);
   const serving = (shard.phase === 'serving' || changing) && primary !== undefined;
-  const port = input.shardPorts.get(shard.index);
+  const own = input.shardPorts.get(shard.index);
+  // Nobody is sent to a stranger: the port of the whole cache leads to this shard, too.
+  const port = own !== undefined && input.unheld.has(own) ? input.database.port : own;
   return {
     id: shardId(shard),
     slots: shard.slots,

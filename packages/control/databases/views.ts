@@ -23,19 +23,25 @@ interface Kept {
   readonly view: DatabaseView | null;
 }
 
+export interface ViewsHost {
+  /** Until now nobody could say whether this database is served as recorded. */
+  loaded(databaseId: string): void;
+  /** Ports of its shards that cannot be listened on now. */
+  unheld(databaseId: string): ReadonlyMap<number, unknown>;
+}
+
 export class Views {
   readonly #deps: ViewDeps;
   readonly #executor: ExecutorDeps;
-  readonly #loaded: (databaseId: string) => void;
+  readonly #host: ViewsHost;
   /** By cluster. */
   readonly #certificates = new Map<string, ServedCertificate>();
   readonly #kept = new Map<string, Kept>();
 
-  /** `loaded`: until now nobody could say whether this database is served as recorded. */
-  constructor(deps: ViewDeps, executor: ExecutorDeps, loaded: (databaseId: string) => void) {
+  constructor(deps: ViewDeps, executor: ExecutorDeps, host: ViewsHost) {
     this.#deps = deps;
     this.#executor = executor;
-    this.#loaded = loaded;
+    this.#host = host;
   }
 
   /** Undefined: its certificate is not loaded yet. The same object while nothing changed. */
@@ -49,16 +55,15 @@ export class Views {
     return view;
   }
 
-  async load(id: string): Promise<DatabaseView | null> {
+  async load(id: string): Promise<void> {
     const { store } = this.#deps;
     const database = store.databaseById(id);
     const cluster = database === null ? null : store.clusterById(database.clusterId);
     if (cluster !== null && !this.#certificates.has(cluster.id)) {
       this.#certificates.set(cluster.id, await this.#deps.served(cluster));
       this.#kept.delete(id);
-      this.#loaded(id);
+      this.#host.loaded(id);
     }
-    return this.now(id) ?? null;
   }
 
   certificateChanged(databaseId: string, clusterId: string | null): void {
@@ -84,6 +89,7 @@ export class Views {
       instances: store.instances(id),
       hosts: this.#deps.hosts,
       shardPorts: shardsRelayed(database.settings) ? shardPorts(store, id) : NONE,
+      unheld: this.#host.unheld(id),
       hostName: this.#deps.hostName(cluster),
       certificate: {
         certFile: certificate.certFile,

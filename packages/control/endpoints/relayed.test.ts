@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Cluster } from 'ioredis';
 import type { ListenAddress, ShardView } from '../../endpoint/control-protocol.ts';
+import { LOGIN_DELAY_MS } from '../../endpoint/proxy/limits.ts';
 import { engineRoom, eventually, freePorts, TEST_PASSWORDS } from '../../engine/testing.ts';
 import {
   fleetRoom,
@@ -120,6 +121,44 @@ test('a node a shard: its keys, its figures, MOVED for the rest, one connection 
   assert.equal(counted?.commands['dbsize']?.calls, 4);
   assert.equal(counted?.guard['hgetall']?.refused, 1);
   assert.equal((await fleet.clients('db', 100)).length, 7);
+
+  // Connections are the database's, whatever address and worker they came to.
+  for (const each of [seed, node, second]) {
+    const listed = await each.ask('CLIENT', 'LIST');
+    assert.equal(listed.match(/^id=/gm)?.length, 7, listed);
+    assert.match(await each.ask('INFO', 'clients'), /connected_clients:7\r/);
+  }
+  const victim = await open(plain[0] ?? 0);
+  const number = /:(\d+)/.exec(await victim.ask('CLIENT', 'ID'))?.[1] ?? '';
+  assert.equal(await second.ask('CLIENT', 'KILL', 'ID', number), ':1\r\n');
+  await victim.until('killed', ({ closed }) => closed);
+  const spy = await open(plain[1] ?? 0);
+  assert.equal(await spy.ask('MONITOR'), '+OK\r\n');
+  const shown = async (client: RawClient, word: string) => {
+    // Another worker hears of a monitor a moment later.
+    await eventually(`${word} is shown`, async () => {
+      await client.ask('GET', OWN);
+      await client.ask('ECHO', word);
+      return spy.text.includes(`"ECHO" "${word}"`);
+    });
+  };
+  for (const [i, each] of [node, other, third, seed].entries()) await shown(each, `word ${i}`);
+  spy.close();
+  const guessing = await new RawClient(plain[0] ?? 0).ready();
+  clients.push(guessing);
+  for (let i = 0; i < 2; i++) assert.match(await guessing.ask('AUTH', 'guess'), /^-WRONGPASS/);
+  const elsewhere = await new RawClient(plain[1] ?? 0).ready();
+  clients.push(elsewhere);
+  const asked = performance.now();
+  assert.match(await elsewhere.ask('AUTH', 'guess'), /^-WRONGPASS/);
+  assert.ok(performance.now() - asked >= 4 * LOGIN_DELAY_MS - 5, 'a guess costs time at any port');
+  guessing.close();
+  elsewhere.close();
+  await eventually('7 again', async () => (await fleet.clients('db', 100)).length === 7);
+
+  // Links are the engines' own affair; the slot of a key is asked where it is.
+  assert.equal(await seed.ask('CLUSTER', 'LINKS'), '*0\r\n');
+  assert.equal(await seed.ask('CLUSTER', 'COUNTKEYSINSLOT', '12182'), ':1\r\n');
 
   // A cluster client, with TLS and the certificate that the endpoint serves.
   const cluster = new Cluster([{ host: '127.0.0.1', port: securePort }], {

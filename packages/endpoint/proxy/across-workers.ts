@@ -2,6 +2,10 @@
  * One database in several workers, seen by clients as one: the questions that this path asks the same
  * path of the other workers, what it answers to theirs, and what they tell each other. How it travels,
  * and what happens when a worker is mute, is in `../neighbours.ts`.
+ *
+ * Where shards have addresses of their own, a database is several paths in each worker. What is about
+ * its connections is asked of all of them: of those beside this one directly, of other workers by
+ * their path of the whole database, which answers for those beside it.
  */
 import { type Choice, chosenBy, describe } from './client-choice.ts';
 import { unblockHere } from './client-unblock.ts';
@@ -23,6 +27,9 @@ type Notice =
   | { readonly kind: 'monitors'; readonly count: number }
   | { readonly kind: 'monitored'; readonly lines: string };
 
+/** About every connection of the database, whatever address it came to. */
+const WIDE: ReadonlySet<Question['kind']> = new Set(['clients', 'kill', 'unblock', 'connected']);
+
 export class AcrossWorkers {
   readonly #proxy: ProxyPath;
 
@@ -35,11 +42,23 @@ export class AcrossWorkers {
     return this.#proxy.world.host.neighbours.count === 0;
   }
 
+  /** Nobody of this database is anywhere else: not in another worker, not at another address. */
+  get single(): boolean {
+    return this.alone && this.#proxy.paths.size === 1;
+  }
+
   /** Answers of the others; of those that answer in time. */
   async ask(question: Question): Promise<readonly unknown[]> {
-    const { host, name } = this.#proxy.world;
-    const { answers } = await host.neighbours.ask(name, question);
-    return answers.filter((answer) => answer !== null);
+    const proxy = this.#proxy;
+    const { host } = proxy.world;
+    const wide = WIDE.has(question.kind);
+    const beside = wide ? [...proxy.paths].filter((path) => path !== proxy) : [];
+    const asker = wide ? proxy.whole : proxy;
+    const [own, { answers }] = await Promise.all([
+      Promise.all(beside.map((path) => path.across.here(question))),
+      host.neighbours.ask(asker.world.name, question),
+    ]);
+    return [...own, ...answers.filter((answer) => answer !== null)];
   }
 
   /** The others' answers, which are numbers, added up. */
@@ -67,8 +86,16 @@ export class AcrossWorkers {
     );
   }
 
-  asked(asked: object): unknown {
+  /** By the same path of another worker; about connections, for all paths of this one. */
+  async asked(asked: object): Promise<unknown> {
     const question = asked as Question;
+    if (!WIDE.has(question.kind)) return this.here(question);
+    const all = await Promise.all([...this.#proxy.paths].map((path) => path.across.here(question)));
+    if (question.kind === 'clients') return all.flat();
+    return all.reduce<number>((sum, count) => sum + Number(count), 0);
+  }
+
+  here(question: Question): unknown {
     const proxy = this.#proxy;
     switch (question.kind) {
       case 'clients':
@@ -121,8 +148,9 @@ export class AcrossWorkers {
 
   /** Another worker is there: what it cannot know yet. */
   joined(pid: number, eldest: boolean): void {
-    const { monitors, scripts } = this.#proxy;
-    if (monitors.size > 0) this.tell({ kind: 'monitors', count: monitors.size }, pid);
+    const { monitors, scripts, whole } = this.#proxy;
+    if (this.#proxy === whole && monitors.size > 0)
+      this.tell({ kind: 'monitors', count: monitors.size }, pid);
     if (!eldest) return;
     for (const body of scripts.bodies()) {
       this.tell({ kind: 'script', body: body.toString('base64') }, pid);

@@ -104,7 +104,7 @@ function list(call: Call): number {
     const sorted = [...lines].sort(([x], [y]) => x - y);
     return text(session, sorted.map(([, line]) => `${line}\n`).join(''));
   };
-  if (proxy.across.alone) return answer(session, shown(own));
+  if (proxy.across.single) return answer(session, shown(own));
   const place = session.order.place(command);
   void proxy.across.ask({ kind: 'clients', choice }).then((others) => {
     session.fill(place, shown([...own, ...(others as Line[][]).flat()]));
@@ -127,7 +127,7 @@ function kill(call: Call): number {
     return count > 0 ? '+OK\r\n' : '-ERR No such client\r\n';
   };
   const me = here.includes(session);
-  if (across.alone || (old && here.length > 0)) session.reply(said(here.length));
+  if (across.single || (old && here.length > 0)) session.reply(said(here.length));
   else {
     const place = session.order.place(call.command);
     void across.sum({ kind: 'kill', choice }).then((count) => {

@@ -8,20 +8,33 @@
 import type { InstanceView, ShardView } from '../control-protocol.ts';
 import { type Handler, refuse, toShard } from './dispatch.ts';
 import { array, bulk } from './raw-reply.ts';
+import { textOf } from './route.ts';
 import type { Session } from './session.ts';
 import { TAKEN } from './session.ts';
 
 const FROM_SNAPSHOT = new Set(['cluster|slots', 'cluster|shards', 'cluster|nodes']);
+
+/** Only the shard that has the slot knows. */
+const OF_A_SLOT = new Set(['cluster|countkeysinslot', 'cluster|getkeysinslot']);
 
 export const clusterCommand: Handler = (call) => {
   const { session, command } = call;
   if (session.proxy.view.policy !== 'OSSCluster') {
     return refuse(session, '-ERR This instance has cluster support disabled\r\n');
   }
-  if (!FROM_SNAPSHOT.has(command.name)) {
-    return toShard(call, session.proxy.world.topology.first());
+  const { topology } = session.proxy.world;
+  if (OF_A_SLOT.has(command.name)) {
+    const slot = Number(textOf(call.bytes, call.args, 2));
+    return toShard(call, topology.ofSlot(slot) ?? topology.first());
   }
-  const shards = session.proxy.world.topology.known().filter((shard) => members(shard).length > 0);
+  const known = topology.known();
+  if (command.name === 'cluster|links' && known.some(({ announce }) => announce !== undefined)) {
+    // Links are the engines' among themselves, and clients are not told of those.
+    session.reply(array([]));
+    return TAKEN;
+  }
+  if (!FROM_SNAPSHOT.has(command.name)) return toShard(call, topology.first());
+  const shards = known.filter((shard) => members(shard).length > 0);
   if (command.name === 'cluster|slots') session.reply(slots(shards));
   else if (command.name === 'cluster|nodes') session.reply(nodes(session, shards));
   else session.reply(array(shards.map((shard) => shardOf(session, shard))));

@@ -49,7 +49,7 @@ export function all(call: Call, merge: Merge): number {
   const whole = Buffer.from(bytes.subarray(start, end));
   const limit = call.args.count > 2 ? Number(textOf(bytes, call.args, 2)) : 10;
   const others =
-    merge === 'info' && !session.proxy.across.alone
+    merge === 'info' && !session.proxy.across.single
       ? session.proxy.across.sum({ kind: 'connected' })
       : null;
   gather(session, call, lanes, whole, (results) => {

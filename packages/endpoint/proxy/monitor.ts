@@ -1,7 +1,7 @@
 /**
  * MONITOR: what clients of this database send, in the engine's format, secrets left out. Workers tell
  * each other how many monitors they have; a worker whose neighbours have some sends them what its own
- * clients do, a tick's worth at once. A worker that reads too slowly misses lines, and a line says how
+ * clients do, a tick's worth at once. All addresses of a database in a worker share these. A worker that reads too slowly misses lines, and a line says how
  * many.
  */
 import type { ArgumentRanges } from '../../resp/table/index.ts';
@@ -52,7 +52,7 @@ export class Monitors {
   elsewhere(pid: number, count: number): void {
     if (count === 0) this.#elsewhere.delete(pid);
     else this.#elsewhere.set(pid, { count, missed: 0 });
-    this.#proxy.refreshSessions();
+    for (const path of this.#proxy.paths) path.refreshSessions();
   }
 
   /** What clients of another worker sent. */
@@ -105,7 +105,7 @@ export class Monitors {
 
   #tellCount(): void {
     this.#proxy.across.tell({ kind: 'monitors', count: this.#sessions.size });
-    this.#proxy.refreshSessions();
+    for (const path of this.#proxy.paths) path.refreshSessions();
   }
 }
 

@@ -22,6 +22,11 @@ import { succeed } from './succession.ts';
 import { Topology } from './topology.ts';
 import { World } from './world.ts';
 
+interface Alone {
+  readonly shard: string;
+  readonly whole: ProxyPath;
+}
+
 export class ProxyPath implements DataPath {
   readonly world: World;
   view: DatabaseView;
@@ -30,6 +35,11 @@ export class ProxyPath implements DataPath {
   readonly sessions = new Map<string, Session>();
   /** Sessions that wait for a shard; looked through for overdue ones. */
   readonly patient = new Set<Session>();
+  /** The path of the whole database in this worker: itself, if it is that one. */
+  readonly whole: ProxyPath;
+  /** All paths of the database in this worker. */
+  readonly paths: Set<ProxyPath>;
+  /** Of the whole database, like the monitors. */
   readonly logins: Logins;
   /** The same database in the other workers. */
   readonly across: AcrossWorkers;
@@ -44,8 +54,12 @@ export class ProxyPath implements DataPath {
   #asking = false;
   #drained: (() => void) | null = null;
 
-  /** `shard`: serves this one alone, and leads to the others by MOVED; null: the whole database. */
-  constructor(host: DataPathHost, database: string, shard: string | null = null) {
+  /** `alone`: serves this shard only, beside the path of the whole database, and leads to the others by MOVED. */
+  constructor(host: DataPathHost, database: string, alone: Alone | null = null) {
+    const shard = alone?.shard ?? null;
+    this.whole = alone?.whole ?? this;
+    this.paths = alone?.whole.paths ?? new Set();
+    this.paths.add(this);
     this.view = { ...NOTHING, id: database };
     this.world = new World(host, database, shard ?? database, (world) => ({
       topology: new Topology(world, this.view, shard),
@@ -54,8 +68,8 @@ export class ProxyPath implements DataPath {
     this.guard = new GuardBook(this.world);
     this.settings = new SettingRequests(host, database);
     this.across = new AcrossWorkers(this);
-    this.monitors = new Monitors(this);
-    this.logins = new Logins(this);
+    this.monitors = alone?.whole.monitors ?? new Monitors(this);
+    this.logins = alone?.whole.logins ?? new Logins(this);
     this.scripts.onNew = (body) =>
       this.across.tell({ kind: 'script', body: body.toString('base64') });
     this.subscriptions = new Subscriptions(this);
@@ -158,7 +172,7 @@ export class ProxyPath implements DataPath {
     for (const session of this.patient) if (session.overdue) this.world.wake(session);
     if (++this.#sweeps % 100 === 0) {
       for (const shard of this.world.topology.shards) shard.sweep();
-      this.logins.sweep();
+      if (this === this.whole) this.logins.sweep();
     }
   }
 
@@ -227,7 +241,7 @@ export class ProxyPath implements DataPath {
   }
 
   neighbourLeft(pid: number): void {
-    this.monitors.elsewhere(pid, 0);
+    if (this === this.whole) this.monitors.elsewhere(pid, 0);
   }
 
   large(): readonly LargeView[] {
@@ -263,6 +277,7 @@ export class ProxyPath implements DataPath {
     this.subscriptions.close();
     for (const session of [...this.sessions.values()]) session.end('endpoint-closed');
     for (const shard of this.world.topology.shards) shard.close();
+    this.paths.delete(this);
   }
 }
 

@@ -19,8 +19,8 @@ export interface FrontOptions {
   readonly host: DataPathHost;
   readonly view: DatabaseView;
   readonly ticketSecret: Buffer;
-  /** Serves this shard alone; null: the whole database. */
-  readonly shard: string | null;
+  /** Serves this shard alone, beside the front of the whole database; null: it is that one. */
+  readonly alone: { readonly shard: string; readonly whole: Front } | null;
   /** Of the database: who made it closes it. */
   readonly purse: PermitPurse;
   /** The next client number of this worker. */
@@ -35,7 +35,7 @@ export class Front {
   readonly #tls: TlsFront;
   readonly #clients = new Map<string, Client>();
   #view: DatabaseView;
-  readonly #path: DataPath;
+  readonly #path: ProxyPath;
   #opened = 0;
   #bytesIn = 0;
   #bytesOut = 0;
@@ -50,7 +50,9 @@ export class Front {
     this.#options = options;
     this.#host = options.host;
     this.#view = options.view;
-    this.#path = new ProxyPath(options.host, this.id, options.shard);
+    const { alone } = options;
+    const beside = alone === null ? null : { shard: alone.shard, whole: alone.whole.#path };
+    this.#path = new ProxyPath(options.host, this.id, beside);
     this.#tls = new TlsFront(this.id, options.ticketSecret);
     this.purse = options.purse;
   }

@@ -211,13 +211,19 @@ export class Worker {
         host: this.#host,
         view,
         ticketSecret: this.#ticketSecret,
-        shard,
+        alone: shard === null ? null : { shard, whole: this.#frontOf(view.id) },
         purse,
         nextNumber: () => this.numbers.next(),
       });
       this.#fronts.set(key, front);
     }
     return front.apply(view, epoch);
+  }
+
+  #frontOf(key: string): Front {
+    const front = this.#fronts.get(key);
+    if (front === undefined) throw new Error(`no front of ${key}`);
+    return front;
   }
 
   /** Clients of a shard that is no longer served alone leave between two commands. */
