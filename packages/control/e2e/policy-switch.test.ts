@@ -4,6 +4,7 @@
  * the third form between the two: a cluster whose shards are ports of the endpoint.
  */
 import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { Cluster as ValkeyCluster } from 'iovalkey';
 import { createCluster } from 'redis';
@@ -253,6 +254,29 @@ test('in plaintext and without replicas: ports stay over a restart, and grow wit
   assert.equal(await client.call('SET', 'n', '0'), 'OK');
   await service.killControl();
   await service.up();
+
+  // A stranger at the shard's port: that port is not served, the cache is, and nobody is sent there.
+  await service.down();
+  const stranger = createServer((socket) => socket.destroy());
+  t.after(() => stranger.close());
+  await new Promise<void>((done) => {
+    stranger.listen(ports[0], '127.0.0.1', done);
+  });
+  await service.up();
+  const meanwhile = connect(await target(service, name, 'OSSCluster', false));
+  t.after(() => meanwhile.close());
+  assert.equal(await meanwhile.call('INCR', 'n'), 1);
+  const warnings = async (): Promise<string> => {
+    const { body } = await service.call('GET', service.database(name));
+    return JSON.stringify(body.properties.cinnabar.warnings);
+  };
+  const shard = new RegExp(`shard-port-taken.* shard 0: 127.0.0.1:${ports[0]}: port-taken`);
+  assert.match(await warnings(), shard);
+  assert.equal(await meanwhile.call('SET', 'n', '0'), 'OK');
+  await new Promise((done) => stranger.close(done));
+  await eventually('the port is ours again', HEAL_DEADLINE_MS, async () =>
+    shard.test(await warnings()) ? null : true,
+  );
   let stop = false;
   const counting = (async () => {
     let count = 0;
