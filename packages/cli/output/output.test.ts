@@ -136,7 +136,7 @@ test('steps: in a pipe one that takes long says so before it ends', async () => 
   steps.show({ ...engine, state: 'running' });
   steps.show({ ...engine, state: 'running', detail: 'fetching valkey-server' });
   assert.equal(err.text, '');
-  const alive = setInterval(() => {}, 1000);
+  const alive = setInterval(() => {}, 100);
   await said.promise;
   clearInterval(alive);
   assert.match(err.text, /^ {2}… Engine +fetching valkey-server +1\.\d s\n$/);
