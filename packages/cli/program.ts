@@ -21,6 +21,7 @@ import { listCommand, showCommand } from './commands/show.ts';
 import { skuCommand } from './commands/sku.ts';
 import { statusCommand } from './commands/status.ts';
 import { uninstallCommand } from './commands/uninstall.ts';
+import { upgradeCommand } from './commands/upgrade.ts';
 import { clientsCommand, largeCommand, slowlogCommand, statsCommand } from './commands/watch.ts';
 import { pathOf } from './context.ts';
 import type { Output } from './output/output.ts';
@@ -41,6 +42,7 @@ const GROUPS: readonly (readonly [string, () => Command[]])[] = [
       certificateCommand(),
       failoverCommand(),
       maintainCommand(),
+      upgradeCommand(),
       guardCommand(),
       skuCommand(),
       connectCommand(),

@@ -15,6 +15,7 @@ import type {
   InstanceRecord,
   OperationRecord,
   ShardRecord,
+  Upgrade,
 } from './store/records.ts';
 
 export interface Actor {
@@ -92,6 +93,8 @@ export interface MaintenanceView {
   readonly next: { readonly startsAt: number; readonly endsAt: number } | null;
   readonly plan: MaintenancePlan;
   readonly skippedUntil: number | null;
+  /** Between two versions, or the way back to the one before is open; null: neither. */
+  readonly upgrade: Upgrade | null;
 }
 
 /** Maintenance of running databases. */
@@ -100,8 +103,14 @@ export interface MaintenanceSource {
   view(databaseId: string): MaintenanceView;
   /** The next window passes without it. */
   skip(databaseId: string, actor: Actor): MaintenanceView;
-  /** Now. `need`: only if this is due. */
-  ask(databaseId: string, need: Due['code'] | null, actor: Actor): OperationRecord;
+  /** Now. */
+  ask(databaseId: string, actor: Actor): OperationRecord;
+  /** To the newer engine in use; the way back is kept for so many hours (null: a day). */
+  upgrade(databaseId: string, wayBackHours: number | null, actor: Actor): OperationRecord;
+  /** To the engine from before. */
+  back(databaseId: string, actor: Actor): OperationRecord;
+  /** Closes the way back. */
+  finish(databaseId: string, actor: Actor): Promise<MaintenanceView>;
 }
 
 /** Something that is wrong now, said to whoever looks at the resource. */

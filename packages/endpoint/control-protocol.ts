@@ -8,6 +8,8 @@
  * epoch it runs.
  */
 
+import type { NewerOptions } from '../resp/table/index.ts';
+
 export const PROTOCOL = 2;
 /** A frame longer than this is a protocol error, not a message. */
 export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
@@ -87,7 +89,22 @@ export interface DatabaseView {
   /** An engine user that may run CONFIG GET: for Azure's subset, which no client user may reach. */
   readonly service?: { readonly name: string; readonly password: string };
   readonly readFrom: 'primary' | 'replica';
+  /** Which run: when these change, so may the commands there are. */
+  readonly engines?: readonly string[];
+  /** Refused, because not every engine of the database knows it, or will. Absent: nothing is. */
+  readonly newer?: NewerView;
   readonly shards: readonly ShardView[];
+}
+
+export interface NewerView {
+  /** The engine that does not know them, e.g. 'valkey 8.1.1'. */
+  readonly older: string;
+  /** Full names, lower case. */
+  readonly commands: readonly string[];
+  /** Of commands that it knows. */
+  readonly options: readonly NewerOptions[];
+  /** The end of a sentence: why it matters now, and until when. */
+  readonly because: string;
 }
 
 /** For one of the commands in `resp/table/expensive.ts`. */

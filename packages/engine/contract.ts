@@ -10,6 +10,8 @@
  * - A pid is not an identity. A process is named by its pid and its start time together.
  */
 
+import type { ArgumentSpecs } from '../resp/table/index.ts';
+
 /** A process of ours: its pid, and field 22 of /proc/<pid>/stat in clock ticks since boot. */
 export interface ProcessRef {
   readonly pid: number;
@@ -80,7 +82,19 @@ export interface EngineTls {
   readonly generation: number;
 }
 
+/** What is known of an engine's language without one that runs. */
+export interface KnownEngine {
+  /** As recorded with instances, e.g. 'valkey 9.1.2'. */
+  readonly label: string;
+  /** Lower case; subcommands as 'config|get'. */
+  readonly commands: ReadonlySet<string>;
+  /** As it documents them; empty when it does not. */
+  arguments(): ArgumentSpecs;
+}
+
 export interface EngineLaunch {
+  /** Label of the engine to start, one that the node knows; absent: the one in use. */
+  readonly engine?: string;
   /** The instance's id: 40 hexadecimal digits, the cluster node id in cluster mode. */
   readonly instance: string;
   readonly dataDir: string;
@@ -240,8 +254,10 @@ export interface EngineLogin {
 /** A place where engines run. The local machine is the first one. */
 export interface EngineNode {
   readonly id: string;
-  /** The engine this node starts: recorded with every instance. */
+  /** The engine in use: what this node starts unless a launch names another. */
   readonly engine: EngineBuild;
+  /** An engine that can be started here, by its label; null: it is not there, or not any more. */
+  known(label: string): KnownEngine | null;
   /**
    * Writes configuration, ACL file and role, then starts the process in its own process group.
    * Resolves when the process exists (not when it answers). The caller must record the result.

@@ -6,12 +6,14 @@ export { engineLogTail } from './data-folder.ts';
 export { EngineError } from './errors.ts';
 export { clusterFacts, factsFrom, parseClients, parseInfo } from './facts.ts';
 export { INTERNAL_USERS, openLink } from './link.ts';
-export { LocalNode, type LocalNodeOptions } from './local-node.ts';
+export { LocalNode, type LocalNodeOptions, labelOf } from './local-node.ts';
 export { fence, type Program, startDetached } from './process.ts';
 export { inspectProcess, refOf } from './procfs.ts';
 export {
   type Bundle,
+  bundledEngine,
   engineCacheDir,
+  engineOfProgram,
   type ListedBundle,
   listBundles,
   type Progress,

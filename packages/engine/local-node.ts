@@ -9,6 +9,7 @@ import type {
   EngineLink,
   EngineLogin,
   EngineNode,
+  KnownEngine,
   ProcessFacts,
   ProcessRef,
 } from './contract.ts';
@@ -22,6 +23,7 @@ import {
   reviveFile,
   setFolderAside,
 } from './data-folder.ts';
+import { EngineError } from './errors.ts';
 import { CHILDREN_GONE_MS } from './limits.ts';
 import { openLink } from './link.ts';
 import { childrenGone, fence, startDetached } from './process.ts';
@@ -33,6 +35,8 @@ export interface LocalNodeOptions {
   /** Every data folder of this node is below it. */
   readonly dataRoot: string;
   readonly engine: ProvisionedEngine;
+  /** Older or newer ones that databases run or may go back to. */
+  readonly others?: readonly ProvisionedEngine[];
 }
 
 /** The loader, or the engine itself where it was not started through one. */
@@ -44,7 +48,8 @@ export class LocalNode implements EngineNode {
   readonly id: string;
   readonly engine: EngineBuild;
   readonly #dataRoot: string;
-  readonly #provisioned: ProvisionedEngine;
+  /** By label. */
+  readonly #engines: ReadonlyMap<string, ProvisionedEngine>;
   readonly #exitListeners: ((process: ProcessRef) => void)[] = [];
   /** Ended here; whether their children are gone was not looked at yet. */
   readonly #fenced = new Set<ProcessRef>();
@@ -53,15 +58,33 @@ export class LocalNode implements EngineNode {
     this.id = options.id;
     this.engine = options.engine.build;
     this.#dataRoot = options.dataRoot;
-    this.#provisioned = options.engine;
+    this.#engines = new Map(
+      [...(options.others ?? []), options.engine].map((each) => [labelOf(each.build), each]),
+    );
+  }
+
+  known(label: string): KnownEngine | null {
+    const engine = this.#engines.get(label);
+    if (engine === undefined) return null;
+    const { capabilities, documents } = engine;
+    return { label, commands: capabilities.commands, arguments: documents };
   }
 
   async start(launch: EngineLaunch): Promise<ProcessRef> {
+    const label = launch.engine ?? labelOf(this.engine);
+    const engine = this.#engines.get(label);
+    if (engine === undefined) {
+      throw new EngineError(
+        'engine-missing',
+        `${label} is not on this machine any more`,
+        'Install it again, or use another: cinnabar engine list.',
+      );
+    }
     await this.#childrenGone();
-    const files = launchFiles(launch, this.#provisioned.capabilities);
+    const files = launchFiles(launch, engine.capabilities);
     await prepareFolder(launch, files);
     return startDetached(
-      this.#provisioned.server,
+      engine.server,
       [join(launch.dataDir, FILES.config)],
       launch.dataDir,
       join(launch.dataDir, FILES.log),
@@ -158,6 +181,11 @@ export class LocalNode implements EngineNode {
       server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
     });
   }
+}
+
+/** As it is recorded with instances. */
+export function labelOf({ name, version }: Pick<EngineBuild, 'name' | 'version'>): string {
+  return `${name} ${version}`;
 }
 
 function realPath(folder: string): string {

@@ -26,3 +26,6 @@ export const MAX_INLINE_BYTES = 64 * 1024;
 
 /** A whole command; the engines' own `client-query-buffer-limit`. */
 export const MAX_REQUEST_BYTES = 1024 * 1024 * 1024;
+
+/** Arguments that are read by their specs to tell a newer option from data: beyond, its word is enough. */
+export const MOST_ARGUMENTS_READ = 1_000;

@@ -237,6 +237,17 @@ export class ApiClient {
     return this.#write('POST', `${this.#databasePath(name)}/maintain`, {});
   }
 
+  upgrade(
+    name: string,
+    body: { readonly back: true } | { readonly wayBackHours?: number },
+  ): Promise<Accepted<unknown>> {
+    return this.#write('POST', `${this.#databasePath(name)}/upgrade`, body);
+  }
+
+  finishUpgrade(name: string): Promise<MaintenanceView> {
+    return this.#arm('POST', `${this.#databasePath(name)}/upgrade`, { finish: true });
+  }
+
   /** Every SKU but its own, with what the cache would become, or why it cannot. */
   async scalingTargets(name: string): Promise<SkuRow[]> {
     const path = `${this.#clusterPath(name)}/listSkusForScaling`;

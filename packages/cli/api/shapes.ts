@@ -4,7 +4,7 @@
  */
 
 import type { GuardRule } from '../../control/observe/contract.ts';
-import type { EventRecord } from '../../control/store/records.ts';
+import type { EventRecord, Upgrade } from '../../control/store/records.ts';
 
 export interface ClusterResource {
   readonly id: string;
@@ -39,6 +39,8 @@ export interface DatabaseResource {
       readonly readFrom?: 'primary' | 'replica';
       readonly shardAccess?: 'direct' | 'relayed';
       readonly idleTimeoutMinutes?: number;
+      /** Between two versions of the engine, or the way back to the older one is open. */
+      readonly upgrade?: Upgrade;
     };
   };
 }

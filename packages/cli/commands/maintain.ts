@@ -5,6 +5,7 @@ import { waitFor } from '../api/operations.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
+import { wayBack } from '../output/way-back.ts';
 import { type WaitFlags, waitFlags, waitOptions } from './options.ts';
 
 interface MaintainFlags extends WaitFlags {
@@ -68,6 +69,7 @@ async function maintain(
         { title: 'DUE', value: (row) => row.due.map((each) => each.code).join(', ') || '-' },
         { title: 'WINDOWS', value: (row) => String(row.windows), align: 'right' },
         { title: 'WHAT COMES', value: what, shrinkTo: 20 },
+        { title: 'WAY BACK', value: ({ upgrade }) => wayBack(upgrade), shrinkTo: 14 },
       ],
       'There is no cache.',
     );

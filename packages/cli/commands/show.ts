@@ -6,6 +6,7 @@ import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import type { Column } from '../output/table.ts';
 import { bytes } from '../output/text.ts';
+import { wayBack } from '../output/way-back.ts';
 
 interface Row {
   readonly name: string;
@@ -131,6 +132,9 @@ export async function showCache(context: Context, cache: Cache): Promise<void> {
     if (p.cinnabar?.azureStrict === true) items.push(['Azure strict', 'on']);
     if (p.cinnabar?.shardAccess === 'relayed') items.push(['Shards', 'through the endpoint']);
     if (p.cinnabar?.readFrom === 'replica') items.push(['Reads from', 'replicas']);
+    if (p.cinnabar?.upgrade !== undefined) {
+      items.push(['Way back', wayBack(p.cinnabar.upgrade)]);
+    }
     const idle = p.cinnabar?.idleTimeoutMinutes ?? AZURES_IDLE_MINUTES;
     if (idle !== AZURES_IDLE_MINUTES) {
       items.push(['Idle clients end', idle === 0 ? 'never' : `after ${idle} min`]);

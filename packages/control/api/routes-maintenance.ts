@@ -1,5 +1,6 @@
 /** Maintenance: now, skipped, and what comes. Also Azure's request for a newer engine. */
 import { Type } from 'typebox';
+import { ControlError } from '../errors.ts';
 import type { OperationRecord } from '../store/records.ts';
 import type { Answer } from './answer.ts';
 import { ok } from './answer.ts';
@@ -10,6 +11,12 @@ import type { Route } from './router.ts';
 import { DATABASE_PATH } from './routes-databases.ts';
 
 const MaintainBody = Type.Object({ skip: Type.Optional(Type.Boolean()) });
+
+const UpgradeBody = Type.Object({
+  back: Type.Optional(Type.Boolean()),
+  finish: Type.Optional(Type.Boolean()),
+  wayBackHours: Type.Optional(Type.Number()),
+});
 
 export const MAINTENANCE_ROUTES: readonly Route[] = [
   {
@@ -29,8 +36,9 @@ export const MAINTENANCE_ROUTES: readonly Route[] = [
     method: 'POST',
     path: `${DATABASE_PATH}/upgradeDBRedisVersion`,
     kind: 'provider',
-    handle: upgrade,
+    handle: azureUpgrade,
   },
+  { method: 'POST', path: `${DATABASE_PATH}/upgrade`, kind: 'extension', handle: upgrade },
 ];
 
 function maintain(call: Call): Answer {
@@ -39,12 +47,33 @@ function maintain(call: Call): Answer {
   call.ignored(ignored);
   const desk = call.context.maintenance;
   if (value.skip === true) return ok(desk.skip(database.id, call.actor));
-  return accepted(call, desk.ask(database.id, null, call.actor), true);
+  return accepted(call, desk.ask(database.id, call.actor), true);
 }
 
-function upgrade(call: Call): Answer {
+/** Azure's: no body, and the way back for as long as if nobody said. */
+function azureUpgrade(call: Call): Answer {
   const { database } = databaseOf(call);
-  return accepted(call, call.context.maintenance.ask(database.id, 'engine', call.actor), false);
+  return accepted(call, call.context.maintenance.upgrade(database.id, null, call.actor), false);
+}
+
+async function upgrade(call: Call): Promise<Answer> {
+  const { database } = databaseOf(call);
+  const { value, ignored } = readFields(UpgradeBody, call.body, call.version);
+  call.ignored(ignored);
+  const desk = call.context.maintenance;
+  const { back = false, finish = false, wayBackHours } = value;
+  if ([back, finish, wayBackHours !== undefined].filter(Boolean).length > 1) {
+    throw new ControlError(
+      'OneThingAtATime',
+      400,
+      'Ask for one of: back, finish, or an upgrade with wayBackHours.',
+    );
+  }
+  if (finish) return ok(await desk.finish(database.id, call.actor));
+  const operation = back
+    ? desk.back(database.id, call.actor)
+    : desk.upgrade(database.id, wayBackHours ?? null, call.actor);
+  return accepted(call, operation, true);
 }
 
 /** Azure's answer to an upgrade has no body. */

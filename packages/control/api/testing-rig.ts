@@ -9,6 +9,7 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import type { Room } from '../catalog/capacity.ts';
 import { ControlError } from '../errors.ts';
+import { afterMaintenance } from '../plan/upgrade.ts';
 import {
   catalogueOn,
   kernelPorts,
@@ -69,7 +70,11 @@ export interface Rig {
   /** The time of day; null: the real one. */
   time: number | null;
   /** What would be seen of the engines, and what a start would run. */
-  running: { shards: (databaseId: string) => ShardStatus[]; engine: string };
+  running: {
+    shards: (databaseId: string) => ShardStatus[];
+    engine: string;
+    startable: readonly string[];
+  };
   readonly stops: { save: boolean }[];
   reloads: number;
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
@@ -109,7 +114,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     cluster: { prepare: async () => {}, release: async () => {} },
     room: roomOf(512 * GIB),
     time: null,
-    running: { shards: () => [], engine: 'valkey 9.1.2' },
+    running: { shards: () => [], engine: 'valkey 9.1.2', startable: [] },
   };
   const executor: Rig['executor'] = {
     held: false,
@@ -118,7 +123,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     apply: async () => {},
     goOn() {
       executor.held = false;
-      for (const operation of store.openOperations()) endOperation(store, operation, executor);
+      for (const operation of store.openOperations()) endOperation(store, operation, rig, executor);
     },
   };
   const deps: ResourceDeps = {
@@ -141,6 +146,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     status: () => statusDocument(home),
     shards: (databaseId) => rig.running.shards(databaseId),
     engine: () => rig.running.engine,
+    canStart: (label) => rig.running.startable.includes(label),
     problems: () => [],
     log: (level, message, data) => rig.log.push({ level, message, data }),
   };
@@ -226,7 +232,12 @@ export function roomOf(bytes: number): Room {
 }
 
 /** The stand-in: what the executor commits when processes are as wanted. */
-function endOperation(store: Store, operation: OperationRecord, executor: Rig['executor']): void {
+function endOperation(
+  store: Store,
+  operation: OperationRecord,
+  { running, time }: Pick<Rig, 'running' | 'time'>,
+  executor: Rig['executor'],
+): void {
   if (operation.status !== 'InProgress' || operation.databaseId === null) return;
   const database = store.databaseById(operation.databaseId);
   if (database === null) return;
@@ -247,12 +258,16 @@ function endOperation(store: Store, operation: OperationRecord, executor: Rig['e
       store.removeDatabase(database.id);
       store.putOperation({ ...operation, status: 'Succeeded', endedAt });
     } else if (['CreateDatabase', 'UpdateDatabase', 'Flush', 'Maintain'].includes(operation.kind)) {
+      const engines = running
+        .shards(database.id)
+        .flatMap((shard) => shard.instances.map(({ instance }) => instance.engine));
       store.putDatabase({
         ...database,
         provisioningState: 'Succeeded',
         resourceState: 'Running',
         observedGeneration: database.generation,
         maintenance: null,
+        upgrade: afterMaintenance(database.upgrade, engines, time ?? endedAt),
         reason: { code: 'running', message: '' },
       });
       const step = { name: 'engines', state: 'done', startedAt: endedAt, endedAt, detail: '' };

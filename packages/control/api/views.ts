@@ -116,6 +116,7 @@ export function databaseView(
         idleTimeoutMinutes: settings.idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES,
         sizing,
         miniature: sizing.scaled,
+        upgrade: database.upgrade ?? undefined,
         reason: database.reason,
         generation: database.generation,
         observedGeneration: database.observedGeneration,

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { LocalNode, type ProvisionedEngine } from '../../engine/index.ts';
+import { LocalNode, labelOf, type ProvisionedEngine } from '../../engine/index.ts';
 import type { RunningApi } from '../api/index.ts';
 import { openSecretBox } from '../auth/secret-box.ts';
 import { openToken } from '../auth/token.ts';
@@ -28,6 +28,7 @@ import type { SystemStatus } from '../service.ts';
 import { openDatabase, refuseLostStore, Store } from '../store/index.ts';
 import type { Authority } from '../tls/authority.ts';
 import { Certificates } from './certificates.ts';
+import { otherEngines } from './engines.ts';
 import { subscriptionOf } from './identity.ts';
 import { DATABASE_PORTS, INTERNAL_PORTS, SHARD_PORTS } from './limits.ts';
 
@@ -124,15 +125,16 @@ export function heed(fleet: LocalFleet, databases: Databases, log: Logger): void
 export async function assemble(given: Given): Promise<Parts> {
   const { options, store, token, engine, authority, fleet, logger } = given;
   const { home, runDir, domain, listen, firstPorts, miniature } = options;
-  const node = new LocalNode({ id: 'local', dataRoot: join(home, 'data'), engine });
+  const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, data: object) =>
+    logger[level](data, message);
+  const others = await otherEngines(store, engine, options.engineCache, log);
+  const node = new LocalNode({ id: 'local', dataRoot: join(home, 'data'), engine, others });
   const sockets = join(runDir, 'e');
   mkdirSync(join(home, 'data'), { recursive: true, mode: 0o700 });
   mkdirSync(sockets, { recursive: true, mode: 0o700 });
   const hosts = distinctHosts([...LOOPBACK, ...listen]);
   const hostName = (cluster: { name: string; location: string }) =>
     domain === null ? 'localhost' : `${cluster.name}.${cluster.location}.${domain}`.toLowerCase();
-  const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, data: object) =>
-    logger[level](data, message);
   const databases = new Databases({
     store,
     node,
@@ -185,7 +187,8 @@ export async function assemble(given: Given): Promise<Parts> {
     releaseCluster: (cluster) => authority.remove(cluster.id),
     status: given.status,
     shards: (id) => databases.shards(id),
-    engine: () => `${engine.build.name} ${engine.build.version}`,
+    engine: () => labelOf(engine.build),
+    canStart: (label) => node.known(label) !== null,
     problems: (id) => databases.problems(id),
     log,
   };

@@ -188,7 +188,7 @@ describe('scaling', () => {
     promised: NOTHING,
     usedBytes: 0,
     usedInAllBytes: 0,
-    movesSlots: true,
+    slotsStay: null,
     ...more,
   });
 
@@ -208,7 +208,9 @@ describe('scaling', () => {
   });
 
   it('offers as many shards only where the engines cannot move slots, and says so', () => {
-    const older = question('Balanced_B3', { movesSlots: false });
+    const older = question('Balanced_B3', {
+      slotsStay: { code: 'EngineCannotMoveSlots', message: 'Needs Valkey 9.' },
+    });
     const names = possible(older).map((each) => each.name);
     assert.deepEqual(names, [
       'Balanced_B5',
@@ -222,7 +224,7 @@ describe('scaling', () => {
     assert.equal(code, 'EngineCannotMoveSlots');
     assert.throws(
       () => requireScaling(older, 'Balanced_B1', null),
-      isError('EngineCannotMoveSlots', 409, /1 shards and this cache 2.*needs Valkey 9/),
+      isError('EngineCannotMoveSlots', 409, /1 shards and this cache 2.*Needs Valkey 9/),
     );
   });
 

@@ -29,8 +29,8 @@ export interface ScalingQuestion {
   readonly usedBytes: number | null;
   /** Of all shards together, bytes; null as above. */
   readonly usedInAllBytes: number | null;
-  /** The engines that run can hand slots to each other. */
-  readonly movesSlots: boolean;
+  /** Why the engines that run cannot hand slots to each other now; null: they can. */
+  readonly slotsStay: StateReason | null;
 }
 
 export interface ScalingTarget {
@@ -121,13 +121,10 @@ function impossible(question: ScalingQuestion, { sku }: Offer): StateReason | nu
 function refusal(question: ScalingQuestion, figures: Sizing): StateReason | null {
   const { current } = question;
   const moving = figures.shards !== current.shards;
-  if (moving && !question.movesSlots) {
-    return {
-      code: 'EngineCannotMoveSlots',
-      message:
-        `${figures.sku} has ${figures.shards} shards and this cache ${current.shards}. ` +
-        'Its engines cannot hand slots to each other (that needs Valkey 9): upgrade the engine first, or choose a SKU with as many shards.',
-    };
+  const { slotsStay } = question;
+  if (moving && slotsStay !== null) {
+    const what = `${figures.sku} has ${figures.shards} shards and this cache ${current.shards}.`;
+    return { code: slotsStay.code, message: `${what} ${slotsStay.message}` };
   }
   const full = moving ? perShard(question.usedInAllBytes, figures.shards) : question.usedBytes;
   if (full !== null && full > figures.maxMemoryBytes) {

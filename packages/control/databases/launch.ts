@@ -97,6 +97,8 @@ export function votingOff(database: DatabaseRecord): Record<string, string> {
 }
 
 export interface LaunchInput {
+  /** Label of the engine. */
+  readonly engine: string;
   readonly database: DatabaseRecord;
   readonly shards: readonly ShardRecord[];
   readonly instances: readonly InstanceRecord[];
@@ -114,6 +116,7 @@ export interface LaunchInput {
 export function launchOf(input: LaunchInput): EngineLaunch {
   const { database, instance } = input;
   return {
+    engine: input.engine,
     instance: instance.id,
     dataDir: instance.dataDir,
     socket: instance.socket,

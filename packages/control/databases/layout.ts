@@ -1,8 +1,10 @@
 /** Where new instances go: ids, ports, folders. Ports are looked for outside the transaction that claims them. */
 import { join } from 'node:path';
 import type { SlotRange } from '../../engine/contract.ts';
+import { labelOf } from '../../engine/index.ts';
 import { ControlError } from '../errors.ts';
 import { SLOTS } from '../plan/slot-ranges.ts';
+import { wantedEngine } from '../plan/upgrade.ts';
 import type {
   DatabaseRecord,
   InstanceRecord,
@@ -111,7 +113,7 @@ export async function planInstance(
       synced: false,
       replicationId: '',
       offset: 0,
-      engine: `${deps.node.engine.name} ${deps.node.engine.version}`,
+      engine: wantedEngine(database.upgrade, labelOf(deps.node.engine)),
       startedAt: 0,
       endedAt: 0,
     },

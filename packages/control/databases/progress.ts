@@ -6,6 +6,7 @@
  */
 import { CREATE_DEADLINE_MS } from '../plan/limits.ts';
 import type { Plan, View } from '../plan/model.ts';
+import { afterMaintenance } from '../plan/upgrade.ts';
 import type { OperationRecord, OperationStep, StateReason } from '../store/records.ts';
 import { passing } from './failpoints.ts';
 import { FAILING_FOR_MS, FLUSH_DEADLINE_MS, REFUSED_FOR_MS, WAITS_SHOWN } from './limits.ts';
@@ -219,7 +220,9 @@ export function failOperation(loop: DatabaseLoop, id: string, error: StateReason
   endOperations(loop, (operation) => operation.id === id, error);
   const database = loop.database();
   if (database.maintenance?.operation !== id) return;
-  loop.deps.store.putDatabase({ ...database, maintenance: null });
+  const engines = loop.instances().map((each) => each.engine);
+  const upgrade = afterMaintenance(database.upgrade, engines, loop.deps.clock.now());
+  loop.deps.store.putDatabase({ ...database, maintenance: null, upgrade });
 }
 
 /**
@@ -261,10 +264,13 @@ function failCreate(loop: DatabaseLoop, planned: Plan, neverServed: boolean): vo
 function hopeless(loop: DatabaseLoop, ageMs: number): boolean {
   const { failure } = loop;
   if (failure === null) return false;
-  if (failure.code === 'EngineDowngradeUnsafe') return true;
+  if (AT_ONCE.has(failure.code)) return true;
   const patience = REFUSALS.has(failure.code) ? REFUSED_FOR_MS : FAILING_FOR_MS;
   return Math.min(ageMs, loop.deps.clock.ticks() - failure.since) > patience;
 }
+
+/** Nothing that time could change. */
+const AT_ONCE: ReadonlySet<string> = new Set(['EngineDowngradeUnsafe', 'EngineMissing']);
 
 /** What an engine answers that understood and does not want; everything else may pass. */
 const REFUSALS: ReadonlySet<string> = new Set(['engine-refused', 'engine-permission']);

@@ -29,6 +29,7 @@ export interface ViewInput {
   };
   readonly users: readonly UserView[];
   readonly service: DatabaseView['service'];
+  readonly newer?: DatabaseView['newer'];
 }
 
 /** Null: the endpoint has nothing to do with it (not laid out yet, failed, or being deleted). */
@@ -57,8 +58,15 @@ export function viewOf(input: ViewInput): DatabaseView | null {
     azureStrict: database.settings.azureStrict,
     ...(input.service === undefined ? {} : { service: input.service }),
     readFrom: database.settings.readFrom ?? 'primary',
+    engines: enginesOf(input.instances),
+    ...(input.newer === undefined ? {} : { newer: input.newer }),
     shards: shards.filter(concernsClients).map((shard) => shardView(input, shard)),
   };
+}
+
+function enginesOf(instances: readonly InstanceRecord[]): string[] {
+  const running = instances.filter((each) => each.phase === 'running');
+  return [...new Set(running.map((each) => each.engine))].sort();
 }
 
 const BEHIND = 'EnterpriseCluster';

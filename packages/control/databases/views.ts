@@ -9,6 +9,7 @@ import type { ServedCertificate } from '../tls/contract.ts';
 import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
 import type { ManagerDeps } from './manager.ts';
+import { newerView } from './newer.ts';
 import { shardPorts } from './shard-ports.ts';
 import { databaseUsers } from './users.ts';
 import { viewOf } from './view.ts';
@@ -82,11 +83,12 @@ export class Views {
     if (database === null || cluster === null) return null;
     const certificate = this.#certificates.get(cluster.id);
     if (certificate === undefined) return undefined;
+    const instances = store.instances(id);
     const users = databaseUsers(new DatabaseRecords(this.#executor, id));
     return viewOf({
       database,
       shards: store.shards(id),
-      instances: store.instances(id),
+      instances,
       hosts: this.#deps.hosts,
       shardPorts: shardsRelayed(database.settings) ? shardPorts(store, id) : NONE,
       unheld: this.#host.unheld(id),
@@ -98,6 +100,7 @@ export class Views {
       },
       users: endpointUsers(users),
       service: serviceUser(users),
+      newer: newerView(database, instances, this.#executor.node),
     });
   }
 }

@@ -4,6 +4,7 @@
  * half-way: the operation goes on until everything is as it was, and ends as Canceled.
  */
 import { ControlError } from '../errors.ts';
+import { afterMaintenance } from '../plan/upgrade.ts';
 import type { ClusterRecord, DatabaseRecord, OperationRecord, Store } from '../store/index.ts';
 import { endOperation, isOpen, type Stamp } from './operations.ts';
 
@@ -120,7 +121,9 @@ function stopMaintenance(store: Store, asked: OperationRecord, stamp: Stamp): Op
   store.write(() => {
     const database = store.databaseById(asked.databaseId ?? '');
     if (database?.maintenance?.operation === asked.id) {
-      store.putDatabase({ ...database, maintenance: null });
+      const engines = store.instances(database.id).map((each) => each.engine);
+      const upgrade = afterMaintenance(database.upgrade, engines, stamp.now);
+      store.putDatabase({ ...database, maintenance: null, upgrade });
     }
     store.putOperation(ended);
     store.addEvent({

@@ -8,7 +8,7 @@ import { NO_CLUSTER_MAX_GB } from '../catalog/limits.ts';
 import { findOffer, type Offer } from '../catalog/lookup.ts';
 import { requireScaling, type ScalingTarget, scalingTargets } from '../catalog/scaling.ts';
 import { type SizingMachine, type SizingRequest, sizing } from '../catalog/sizing.ts';
-import type { Sizing } from '../store/records.ts';
+import type { Sizing, StateReason } from '../store/records.ts';
 
 export interface ScalingStart {
   readonly current: Sizing;
@@ -19,8 +19,8 @@ export interface ScalingStart {
   /** Of the fullest shard, and of all together; null: not known. */
   readonly usedBytes: number | null;
   readonly usedInAllBytes: number | null;
-  /** The engines that run can hand slots to each other. */
-  readonly movesSlots: boolean;
+  /** Why the engines that run cannot hand slots to each other now; null: they can. */
+  readonly slotsStay: StateReason | null;
 }
 
 export interface Catalogue {
@@ -50,7 +50,7 @@ export function catalogueOn(machine: SizingMachine, room: () => Room): Catalogue
     policy: start.policy,
     usedBytes: start.usedBytes,
     usedInAllBytes: start.usedInAllBytes,
-    movesSlots: start.movesSlots,
+    slotsStay: start.slotsStay,
     machine,
     room: room(),
     promised: addNeeds(start.others.map(needOf)),

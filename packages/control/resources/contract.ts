@@ -34,6 +34,8 @@ export interface ResourceDeps {
   shards(databaseId: string): ShardStatus[];
   /** What a start of an engine would run now: 'valkey 9.1.2'. */
   engine(): string;
+  /** Whether an engine of this label can be started here. */
+  canStart(label: string): boolean;
   problems(databaseId: string): Problem[];
   log(level: 'info' | 'warn' | 'error', message: string, data: Record<string, unknown>): void;
 }

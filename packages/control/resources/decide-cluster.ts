@@ -16,6 +16,7 @@ import type {
   OperationRecord,
   Scaling,
   Sizing,
+  StateReason,
 } from '../store/records.ts';
 import type { Catalogue } from './catalogue.ts';
 import { replicasOf } from './decide-database.ts';
@@ -42,7 +43,7 @@ export interface ClusterSituation {
   /** Memory that all its shards use together; null: not known. */
   readonly usedInAllBytes: number | null;
   /** Its engines can hand slots to each other. */
-  readonly movesSlots: boolean;
+  readonly slotsStay: StateReason | null;
 }
 
 export interface ClusterDecision {
@@ -245,8 +246,8 @@ function changedSizing(
     sizing = catalogue.sizing({ ...choice, policy });
   } else {
     const { capacity } = current;
-    const { usedInAllBytes, movesSlots } = situation;
-    const used = { usedBytes, usedInAllBytes, movesSlots };
+    const { usedInAllBytes, slotsStay } = situation;
+    const used = { usedBytes, usedInAllBytes, slotsStay };
     const start = { current: database.sizing, capacity, policy, others, ...used };
     const scaled = catalogue.requireScaling(start, choice.sku, choice.capacity);
     sizing = { ...scaled, replicas: replicasOf(choice.highAvailability, database.settings) };

@@ -120,6 +120,7 @@ function create(
     sizing,
     scaling: null,
     maintenance: null,
+    upgrade: null,
     provisioningState: 'Creating',
     resourceState: 'Creating',
     reason: queued

@@ -49,7 +49,7 @@ const empty: ClusterSituation = {
   others: [],
   usedBytes: null,
   usedInAllBytes: null,
-  movesSlots: true,
+  slotsStay: null,
 };
 const settings: DatabaseRecord['settings'] = {
   clientProtocol: 'Encrypted',

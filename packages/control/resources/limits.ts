@@ -35,3 +35,8 @@ export const FRAGMENTED_RATIO = 1.5;
  * A database's loop has no signal for every end, and a client should not wait longer for it.
  */
 export const SETTLE_INTERVAL_MS = 50;
+
+export const HOUR_MS = 3_600_000;
+/** For how long the way back from a newer engine is kept if nobody says, and at most. */
+export const WAY_BACK_HOURS = 24;
+export const MOST_WAY_BACK_HOURS = 30 * 24;

@@ -4,6 +4,7 @@
  * skipped it. Doing it is the plan's (plan/maintenance.ts).
  */
 import { ControlError } from '../errors.ts';
+import { wantedEngine } from '../plan/upgrade.ts';
 import type {
   Actor,
   Due,
@@ -11,14 +12,21 @@ import type {
   MaintenanceSource,
   MaintenanceView,
 } from '../service.ts';
-import type { DatabaseRecord, OperationRecord, Store } from '../store/index.ts';
+import type { DatabaseRecord, OperationRecord, Store, Upgrade } from '../store/index.ts';
 import type { ResourceDeps } from './contract.ts';
 import { dueOf } from './due.ts';
 import { databaseId as armId } from './ids.ts';
-import { CALENDAR_INTERVAL_MS } from './limits.ts';
+import { CALENDAR_INTERVAL_MS, HOUR_MS, MOST_WAY_BACK_HOURS, WAY_BACK_HOURS } from './limits.ts';
 import { isOpen, refuseWhenBusy, type Stamp, startOperation } from './operations.ts';
 import { Situations } from './situations.ts';
+import { requireOpen, returning, upgradeOf, whyNoUpgrade } from './upgrade.ts';
 import { nextWindow, type Window, windowCount } from './windows.ts';
+
+type Wish =
+  /** New processes of what it is to run. */
+  | { readonly kind: 'anew' }
+  | { readonly kind: 'up'; readonly keepMs: number }
+  | { readonly kind: 'back' };
 
 const UNASKED: Actor = { name: 'maintenance window', apiVersion: '', correlationId: '' };
 
@@ -53,7 +61,8 @@ export class MaintenanceDesk implements MaintenanceSource {
     const now = this.#deps.now();
     // Each window is used once: what is still due after it would be so again, all night long.
     const next = nextWindow(config, Math.max(now, database.maintainedUntil ?? 0));
-    const due = dueOf(database, this.#deps.shards(databaseId), this.#deps.engine());
+    const wanted = wantedEngine(database.upgrade, this.#deps.engine());
+    const due = dueOf(database, this.#deps.shards(databaseId), wanted);
     const skippedUntil = database.maintenanceSkippedUntil ?? 0;
     return {
       cluster: cluster.name,
@@ -62,6 +71,7 @@ export class MaintenanceDesk implements MaintenanceSource {
       next,
       plan: planOf(database, due, next, skippedUntil),
       skippedUntil: skippedUntil > now ? skippedUntil : null,
+      upgrade: database.upgrade,
     };
   }
 
@@ -87,32 +97,69 @@ export class MaintenanceDesk implements MaintenanceSource {
     return this.view(databaseId);
   }
 
-  /** `need`: only if this is due. Asked for again while it runs: the one that runs. */
-  ask(databaseId: string, need: Due['code'] | null, actor: Actor): OperationRecord {
-    return this.#begin(databaseId, need, actor, {});
+  /** Asked for again while it runs: the one that runs. */
+  ask(databaseId: string, actor: Actor): OperationRecord {
+    return this.#begin(databaseId, actor, { kind: 'anew' });
+  }
+
+  /** To the engine in use; then the way back is kept for so long. */
+  upgrade(databaseId: string, wayBackHours: number | null, actor: Actor): OperationRecord {
+    const hours = wayBackHours ?? WAY_BACK_HOURS;
+    if (!(hours >= 0 && hours <= MOST_WAY_BACK_HOURS)) {
+      throw new ControlError(
+        'InvalidWayBack',
+        400,
+        `The way back is kept for 0 to ${MOST_WAY_BACK_HOURS} hours; ${hours} are not possible.`,
+        'wayBackHours',
+      );
+    }
+    return this.#begin(databaseId, actor, { kind: 'up', keepMs: Math.round(hours * HOUR_MS) });
+  }
+
+  /** To the engine from before the upgrade. */
+  back(databaseId: string, actor: Actor): OperationRecord {
+    return this.#begin(databaseId, actor, { kind: 'back' });
+  }
+
+  /** The way back is closed; resolves when what only the newer engine knows may be used. */
+  async finish(databaseId: string, actor: Actor): Promise<MaintenanceView> {
+    const { cluster, database, open } = this.#situations.action(databaseId);
+    refuseWhenBusy(open, `Cluster '${cluster.name}'`);
+    this.#close(database, requireOpen(cluster.name, database), actor.name);
+    await this.#deps.applyUsers(databaseId, { disconnect: false });
+    return this.view(databaseId);
+  }
+
+  /** The engines get their rules by the generation, also if this process ends here. */
+  #close(database: DatabaseRecord, { from, to }: Upgrade, by: string): void {
+    this.#store.write(() => {
+      const generation = database.generation + 1;
+      this.#store.putDatabase({ ...database, upgrade: null, generation });
+      const message = `${by} closed the way back to ${from}: what only ${to} knows may be used.`;
+      this.#event(database, 'way-back-closed', message);
+    });
+    this.#deps.wake(database.id);
   }
 
   #begin(
     databaseId: string,
-    need: Due['code'] | null,
     actor: Actor,
-    change: Pick<DatabaseRecord, 'maintainedUntil'>,
+    wish: Wish,
+    change: Pick<DatabaseRecord, 'maintainedUntil'> = {},
   ): OperationRecord {
     const situation = this.#situations.action(databaseId);
     const { cluster, database, subscriptionId, open } = situation;
     const running = open.find((each) => each.kind === 'Maintain' && isOpen(each));
-    if (running !== undefined) return running;
+    const back = running?.input['back'] === true;
+    if (running !== undefined && back === (wish.kind === 'back')) return running;
     refuseWhenBusy(open, `Cluster '${cluster.name}'`);
     const { due } = this.view(databaseId);
-    if (need !== null && !due.some(({ code }) => code === need)) {
-      throw new ControlError(
-        'EngineUpToDate',
-        409,
-        `'${cluster.name}' runs ${this.#deps.engine()} already, the engine in use. "cinnabar engine install --refresh" fetches the newest; it is used from the next start of Cinnabar on.`,
-      );
-    }
     this.#refuseUnfit(cluster.name, database);
     const instances = this.#store.instances(databaseId);
+    const upgrade = this.#versionFor(cluster.name, database, wish);
+    const engine = wantedEngine(upgrade, this.#deps.engine());
+    const anew =
+      wish.kind === 'anew' ? instances : instances.filter((each) => each.engine !== engine);
     const stamp: Stamp = { now: this.#deps.now(), newId: this.#deps.newId, actor };
     const operation = startOperation(stamp, {
       kind: 'Maintain',
@@ -121,36 +168,54 @@ export class MaintenanceDesk implements MaintenanceSource {
       databaseId,
       location: cluster.location,
       generation: null,
-      input: { processes: instances.length, due: due.map(({ code }) => code) },
+      input: { processes: anew.length, due: due.map(({ code }) => code), engine, ...backOf(wish) },
     });
-    const pending = instances.map((each) => each.id);
+    const pending = anew.map((each) => each.id);
     this.#store.write(() => {
       const maintenance = { operation: operation.id, pending };
-      this.#store.putDatabase({ ...database, ...change, maintenance });
+      this.#store.putDatabase({ ...database, ...change, maintenance, upgrade });
       this.#store.putOperation(operation);
       this.#event(
         database,
         'maintenance-began',
-        `${actor.name} has every process of '${cluster.name}' made anew${due.length > 0 ? ` (${due.map(({ code }) => code).join(', ')})` : ''}.`,
+        wish.kind === 'back'
+          ? `${actor.name} has '${cluster.name}' go back to ${engine}.`
+          : `${actor.name} has every process of '${cluster.name}' made anew${due.length > 0 ? ` (${due.map(({ code }) => code).join(', ')})` : ''}.`,
       );
     });
     this.#deps.wake(databaseId);
     return operation;
   }
 
-  /** Windows that are open: what is due in them begins. */
+  /** Windows that are open: what is due in them begins. Ways back whose time is over are closed. */
   look(): void {
     const now = this.#deps.now();
-    for (const { id } of this.#store.databases()) {
+    for (const database of this.#store.databases()) {
+      const { id, upgrade, maintenance } = database;
+      const over = upgrade?.phase === 'open' && (upgrade.until ?? 0) <= now;
+      if (over && maintenance === null) this.#close(database, upgrade, 'its time');
       const { plan, next } = this.view(id);
       if (plan !== 'in-window' || next === null || next.startsAt > now) continue;
       try {
-        this.#begin(id, null, UNASKED, { maintainedUntil: next.endsAt });
+        this.#begin(id, UNASKED, { kind: 'anew' }, { maintainedUntil: next.endsAt });
       } catch (error) {
         // Busy, or a shard is down: the window is still open at the next look.
         this.#deps.log('info', 'maintenance waits', { database: id, error: String(error) });
       }
     }
+  }
+
+  #versionFor(name: string, database: DatabaseRecord, wish: Wish): Upgrade | null {
+    const inUse = this.#deps.engine();
+    const shards = this.#deps.shards(database.id);
+    const engines = shards.flatMap((each) => each.instances.map(({ instance }) => instance.engine));
+    if (wish.kind === 'back') return returning(name, database, this.#deps.canStart);
+    if (wish.kind === 'up') {
+      const not = whyNoUpgrade(name, database, engines, inUse);
+      if (not !== null) throw new ControlError(not.code, 409, not.message);
+      return upgradeOf(database, engines, inUse, wish.keepMs, true);
+    }
+    return upgradeOf(database, engines, inUse, WAY_BACK_HOURS * HOUR_MS, false);
   }
 
   #refuseUnfit(name: string, { id, sizing, settings, observedGeneration }: DatabaseRecord): void {
@@ -182,6 +247,10 @@ export class MaintenanceDesk implements MaintenanceSource {
       data: {},
     });
   }
+}
+
+function backOf({ kind }: Wish): { readonly back?: true } {
+  return kind === 'back' ? { back: true } : {};
 }
 
 function planOf(

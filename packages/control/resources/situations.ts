@@ -1,16 +1,19 @@
 /** Reads from the store what a decision needs to know. */
 import { ControlError } from '../errors.ts';
+import type { ShardStatus } from '../service.ts';
 import type {
   ClusterRecord,
   DatabaseRecord,
   OperationRecord,
   Sizing,
+  StateReason,
   Store,
 } from '../store/index.ts';
 import type { ScalingStart } from './catalogue.ts';
 import type { ResourceDeps } from './contract.ts';
 import type { ClusterSituation } from './decide-cluster.ts';
 import type { DatabaseSituation } from './decide-database.ts';
+import { slotsKept } from './upgrade.ts';
 
 const FIRST_WITH_MOVES = 9;
 
@@ -92,7 +95,7 @@ export class Situations {
     const found = this.#store.clusterById(clusterId);
     if (found === null) throw gone(clusterId);
     const situation = this.cluster(found.group, found.name);
-    const { current, database, others, usedBytes, usedInAllBytes, movesSlots } = situation;
+    const { current, database, others, usedBytes, usedInAllBytes, slotsStay } = situation;
     const cluster = current ?? found;
     return {
       runs: database !== null && database.observedGeneration > 0,
@@ -103,7 +106,7 @@ export class Situations {
         others,
         usedBytes,
         usedInAllBytes,
-        movesSlots,
+        slotsStay,
       },
     };
   }
@@ -119,7 +122,7 @@ export class Situations {
   /** What the running shards hold, and whether their engines can hand slots to each other. */
   #used(
     database: DatabaseRecord | null,
-  ): Pick<ClusterSituation, 'usedBytes' | 'usedInAllBytes' | 'movesSlots'> {
+  ): Pick<ClusterSituation, 'usedBytes' | 'usedInAllBytes' | 'slotsStay'> {
     const shards = database === null ? [] : this.#deps.shards(database.id);
     const used = shards.map((shard) =>
       Math.max(0, ...shard.instances.map((each) => each.usedMemoryBytes ?? 0)),
@@ -128,9 +131,7 @@ export class Situations {
     return {
       usedBytes: unknown ? null : Math.max(...used),
       usedInAllBytes: unknown ? null : used.reduce((sum, bytes) => sum + bytes, 0),
-      movesSlots: shards.every((shard) =>
-        shard.instances.every(({ instance }) => movesSlots(instance.engine)),
-      ),
+      slotsStay: (database === null ? null : slotsKept(database)) ?? enginesKeepSlots(shards),
     };
   }
 
@@ -140,6 +141,16 @@ export class Situations {
     const cluster = database === null ? null : this.#store.clusterById(database.clusterId);
     return cluster === null ? owner : `cluster '${cluster.name}'`;
   }
+}
+
+function enginesKeepSlots(shards: readonly ShardStatus[]): StateReason | null {
+  const all = shards.flatMap((shard) => shard.instances);
+  if (all.every(({ instance }) => movesSlots(instance.engine))) return null;
+  return {
+    code: 'EngineCannotMoveSlots',
+    message:
+      'Its engines cannot hand slots to each other (that needs Valkey 9): upgrade the engine first, or choose a SKU with as many shards.',
+  };
 }
 
 /** CLUSTER MIGRATESLOTS came with Valkey 9; `engine` as recorded, e.g. 'valkey 9.1.2'. */

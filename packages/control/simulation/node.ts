@@ -71,6 +71,11 @@ export class SimNode implements EngineNode {
     return result;
   }
 
+  /** One version only. */
+  known(): null {
+    return null;
+  }
+
   start(launch: EngineLaunch): Promise<ProcessRef> {
     return this.call('start', 100, () => {
       this.#watcher.starting(launch);

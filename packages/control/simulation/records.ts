@@ -68,6 +68,7 @@ export function newDatabase(
     },
     scaling: null,
     maintenance: null,
+    upgrade: null,
     config: {},
     provisioningState: 'Creating',
     resourceState: 'Creating',

@@ -51,3 +51,22 @@ export interface SlotMove {
   readonly askedAt: number;
   readonly askedTicks?: number;
 }
+
+/**
+ * - upgrading: processes become `to`, one at a time.
+ * - open: all are; the way back to `from` is kept until a time.
+ * - returning: processes become `from` again.
+ * - returned: all are, and stay so until another upgrade is asked for.
+ */
+export type UpgradePhase = 'upgrading' | 'open' | 'returning' | 'returned';
+
+/** Engines by their labels, e.g. 'valkey 9.1.2'. */
+export interface Upgrade {
+  readonly phase: UpgradePhase;
+  readonly from: string;
+  readonly to: string;
+  /** For how long the way back is kept once every process is the newer one. */
+  readonly keepMs: number;
+  /** When it closes; null: not every process was the newer one yet, or none is any more. */
+  readonly until: number | null;
+}

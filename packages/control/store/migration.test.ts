@@ -54,6 +54,7 @@ test('schema 1 comes forward to what this build knows, and a copy of it is kept'
     scaling: null,
     config: {},
     maintenance: null,
+    upgrade: null,
   });
   db.close();
   assert.equal(versionOf(file), MIGRATIONS.length);

@@ -5,9 +5,9 @@
 
 import type { GuardRule, Policy } from '../../endpoint/control-protocol.ts';
 import type { AclUser, ProcessRef, SlotRange } from '../../engine/contract.ts';
-import type { Maintenance, Scaling } from './change-records.ts';
+import type { Maintenance, Scaling, Upgrade } from './change-records.ts';
 
-export type { Maintenance, Scaling, SlotMove } from './change-records.ts';
+export type { Maintenance, Scaling, SlotMove, Upgrade, UpgradePhase } from './change-records.ts';
 
 export type ProvisioningState =
   | 'Succeeded'
@@ -137,6 +137,8 @@ export interface DatabaseRecord {
   readonly scaling: Scaling | null;
   /** Its processes are being made anew; null: they are not. */
   readonly maintenance: Maintenance | null;
+  /** It goes from one version of the engine to another, or may go back; null: neither. */
+  readonly upgrade: Upgrade | null;
   /** What is due is not done in windows that begin before this time; absent: it is. */
   readonly maintenanceSkippedUntil?: number;
   /** End of the last window in which it was maintained unasked: once in each. */

@@ -63,4 +63,6 @@ export const MIGRATIONS: readonly string[] = [
      WHEN json_extract(body, '$.reason.code') = 'started-empty'
      THEN json_object('at', json_extract(body, '$.decidedAt'), 'message', json_extract(body, '$.reason.message'))
      ELSE json('null') END);`,
+  // Databases got a memory of the engine before, and of how long the way back to it is open.
+  `UPDATE databases SET body = json_set(body, '$.upgrade', json('null'));`,
 ];

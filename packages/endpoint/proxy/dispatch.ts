@@ -98,12 +98,14 @@ function handle(
     session.stallFor(shard);
     return STALLED;
   }
-  if (root === null) return refuse(session, unknownCommand(bytes, args));
+  if (root === null)
+    return refuse(session, newerName(session, bytes, args) ?? unknownCommand(bytes, args));
   let command = root;
   if (root.subcommands !== null && args.count > 1) {
     const sub = root.subcommands.find(bytes, args.starts[1] ?? 0, args.ends[1] ?? 0);
     if (sub === null) {
-      return refuse(session, unknownSubcommand(root, bytes, args));
+      const newer = newerName(session, bytes, args, root);
+      return refuse(session, newer ?? unknownSubcommand(root, bytes, args));
     }
     command = sub;
   }
@@ -122,6 +124,8 @@ function handle(
     );
   }
   const call: Call = { session, command, bytes, start, end, args };
+  const newer = proxy.newer.active ? proxy.newer.refusal(call) : null;
+  if (newer !== null) return refuse(session, newer);
   if (state.subscriber !== null && state.protocol === 2 && !SUBSCRIBED.has(command.name)) {
     return refuse(
       session,
@@ -251,6 +255,18 @@ export function refuse(session: Session, text: string): number {
 
 export function notInTransaction(name: string): string {
   return `-ERR Command '${name}' not allowed inside a transaction\r\n`;
+}
+
+/** A command that only a newer engine of the database knows, and this table not. */
+function newerName(
+  { proxy, state }: Session,
+  bytes: Buffer,
+  args: RequestScanner,
+  root: Command | null = null,
+): string | null {
+  if (!proxy.newer.active || state.user === null) return null;
+  const name = textOf(bytes, args, root === null ? 0 : 1).toLowerCase();
+  return proxy.newer.name(root === null ? name : `${root.name}|${name}`);
 }
 
 /** In the engine's words, arguments cut as it cuts them. */

@@ -86,11 +86,14 @@ export class CommandMeter {
 export class Meter {
   #commands: (CommandMeter | undefined)[] = [];
   #names: string[] = [];
+  /** Another version of the engine numbers its commands anew; what was counted stays. */
+  readonly #byName = new Map<string, CommandMeter>();
 
   of(command: Command): CommandMeter {
     const known = this.#commands[command.id];
     if (known !== undefined && this.#names[command.id] === command.name) return known;
-    const meter = new CommandMeter();
+    const meter = this.#byName.get(command.name) ?? new CommandMeter();
+    this.#byName.set(command.name, meter);
     this.#commands[command.id] = meter;
     this.#names[command.id] = command.name;
     return meter;
@@ -98,10 +101,7 @@ export class Meter {
 
   read(): Record<string, CommandCounters> {
     const all: Record<string, CommandCounters> = {};
-    this.#commands.forEach((meter, id) => {
-      const name = this.#names[id];
-      if (meter !== undefined && name !== undefined && meter.calls > 0) all[name] = meter.read();
-    });
+    for (const [name, meter] of this.#byName) if (meter.calls > 0) all[name] = meter.read();
     return all;
   }
 }

@@ -13,6 +13,7 @@ import { GuardBook } from './guard-book.ts';
 import { DRAIN_FRESH_MS, LANE_RETRY_MS, WAIT_SWEEP_MS } from './limits.ts';
 import { Logins } from './logins.ts';
 import { Monitors } from './monitor.ts';
+import { NewerWords } from './newer.ts';
 import { Retries } from './retries.ts';
 import type { Scripts } from './scripts.ts';
 import { Session } from './session.ts';
@@ -46,9 +47,12 @@ export class ProxyPath implements DataPath {
   readonly subscriptions: Subscriptions;
   readonly monitors: Monitors;
   readonly guard: GuardBook;
+  readonly newer = new NewerWords();
   readonly settings: SettingRequests;
   /** What the engine says about itself in HELLO, by field. */
   greeting: EngineGreeting | null = null;
+  /** The engines that ran when the table was asked for. */
+  #tableOf = '';
   #sweep: NodeJS.Timeout;
   #sweeps = 0;
   #asking = false;
@@ -94,6 +98,7 @@ export class ProxyPath implements DataPath {
   apply(view: DatabaseView, epoch: number): void {
     this.view = view;
     this.guard.rules = view.guard;
+    this.newer.view = view.newer;
     this.#withhold();
     this.world.topology.apply(view, epoch);
     this.#applyUsers();
@@ -106,7 +111,8 @@ export class ProxyPath implements DataPath {
   /** What has rules of its own does not take the short way. */
   #withhold(): void {
     const { azureStrict } = this.view;
-    this.table?.withhold(new Set([...this.guard.commands, ...(azureStrict ? AZURE_BLOCKED : [])]));
+    const azure = azureStrict ? AZURE_BLOCKED : [];
+    this.table?.withhold(new Set([...this.guard.commands, ...this.newer.commands, ...azure]));
   }
 
   /** A key that is no longer valid ends exactly the sessions that logged in with it. */
@@ -124,7 +130,8 @@ export class ProxyPath implements DataPath {
 
   /** The table comes from the engine that runs (design, decision 12); any user may ask for it. */
   #askTable(): void {
-    if (this.table !== null || this.#asking) return;
+    const engines = (this.view.engines ?? []).join();
+    if ((this.table !== null && this.#tableOf === engines) || this.#asking) return;
     const shard = this.world.topology.first();
     const user = this.view.users[0];
     if (shard === null || user === undefined) return;
@@ -154,6 +161,7 @@ export class ProxyPath implements DataPath {
       new ReplyParser({
         onReply: (reply) => {
           this.table = new CommandTable(readCommandSpecs(reply));
+          this.#tableOf = engines;
           this.#withhold();
         },
       }).push(bytes);
@@ -167,7 +175,7 @@ export class ProxyPath implements DataPath {
 
   #onSweep(): void {
     this.world.tick();
-    if (this.table === null) this.#askTable();
+    this.#askTable();
     for (const shard of this.world.topology.shards) shard.listenForSilence();
     for (const session of this.patient) if (session.overdue) this.world.wake(session);
     if (++this.#sweeps % 100 === 0) {

@@ -9,7 +9,7 @@ import { accessSync, constants } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { type EngineCapabilities, versionAtLeast } from '../capabilities.ts';
+import { versionAtLeast } from '../capabilities.ts';
 import type { EngineBuild } from '../contract.ts';
 import { EngineError, reasonOf } from '../errors.ts';
 import type { Program } from '../process.ts';
@@ -25,11 +25,10 @@ import {
 } from './bundle.ts';
 import { debianKeyring, distribution, installCommand, isWsl } from './host.ts';
 import { withLock } from './lock.ts';
-import { capabilitiesOf, productOf } from './probe.ts';
+import { type Probed, probe, productOf } from './probe.ts';
 
-export interface ProvisionedEngine {
+export interface ProvisionedEngine extends Probed {
   readonly build: EngineBuild;
-  readonly capabilities: EngineCapabilities;
   readonly server: Program;
   /** Null: this build came without it. */
   readonly tools: {
@@ -179,6 +178,25 @@ export async function listBundles(cacheDir = engineCacheDir()): Promise<ListedBu
   return listed;
 }
 
+/** An engine that was fetched once and is still in the cache folder, by its label ('valkey 8.1.1'). */
+export async function bundledEngine(
+  label: string,
+  cacheDir = engineCacheDir(),
+): Promise<ProvisionedEngine | null> {
+  const [product, version] = label.split(' ');
+  if ((product !== 'valkey' && product !== 'redis') || version === undefined) return null;
+  for (const home of await readdir(cacheDir).catch(() => [])) {
+    if (!home.startsWith(`${product}-server+`)) continue;
+    for (const bundle of await bundlesIn(join(cacheDir, home))) {
+      const packed = bundle.manifest.packages.find(({ name }) => name === `${product}-server`);
+      // '5:8.0.2-3+deb13u3': an epoch before it, the revision behind it.
+      const upstream = /^(?:\d+:)?([\d.]+)/.exec(packed?.version ?? '')?.[1];
+      if (upstream === version) return fromBundle(bundle, product, cacheDir);
+    }
+  }
+  return null;
+}
+
 function bundleHome(cacheDir: string, suite: string, packages: readonly string[]): string {
   return join(cacheDir, `${packages.join('+')}@${suite}`.replace(/[^A-Za-z0-9.+@~-]/g, '_'));
 }
@@ -207,7 +225,7 @@ async function fromBundle(
     throw new EngineError('package-absent', `the packages fetched for ${product} hold no ${name}`);
   }
   const sha256 = sha256OfProgram(bundle, name);
-  const capabilities = await capabilitiesOf(server, sha256, cacheDir);
+  const { capabilities, documents } = await probe(server, sha256, cacheDir);
   return {
     build: {
       name: capabilities.name,
@@ -216,6 +234,7 @@ async function fromBundle(
       sha256,
     },
     capabilities,
+    documents,
     server,
     tools: {
       cli: programOf(bundle, `${product}-cli`),
@@ -238,7 +257,16 @@ async function fromFile(
       'Name the server program itself, e.g. /usr/bin/valkey-server.',
     );
   }
-  const server: Program = { file, argsBefore: [] };
+  return engineOfProgram({ file, argsBefore: [] }, origin, cacheDir);
+}
+
+/** What a program is that somebody named, or that was used before. Throws EngineError: it is no engine. */
+export async function engineOfProgram(
+  server: Program,
+  origin: string,
+  cacheDir: string,
+): Promise<ProvisionedEngine> {
+  const { file } = server;
   const product = await productOf(server);
   const sha256 = await sha256Of(file);
   const beside = (tool: string): Program | null => {
@@ -247,7 +275,7 @@ async function fromFile(
   };
   return {
     build: { ...product, origin, sha256 },
-    capabilities: await capabilitiesOf(server, sha256, cacheDir),
+    ...(await probe(server, sha256, cacheDir)),
     server,
     tools: {
       cli: beside('cli'),

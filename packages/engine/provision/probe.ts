@@ -3,10 +3,13 @@
  * empty, in a folder that is thrown away. That is also the proof that it runs on this machine
  * before a user's data depends on it. The answer is kept by the SHA-256 of the program.
  */
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { access, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RespError } from '../../resp/index.ts';
+import { type ArgumentSpecs, readArgumentSpecs } from '../../resp/table/index.ts';
 import {
   CAPABILITY_COMMANDS,
   type EngineCapabilities,
@@ -46,24 +49,44 @@ export async function productOf(
   return { name: match[1] === 'Valkey' ? 'valkey' : 'redis', version: match[2] ?? '' };
 }
 
+export interface Probed {
+  readonly capabilities: EngineCapabilities;
+  /** What it documents of its commands' arguments: much, and seldom needed, so read when it is. */
+  documents(): ArgumentSpecs;
+}
+
+interface Trial {
+  readonly capabilities: StoredCapabilities;
+  readonly documents: ArgumentSpecs;
+}
+
 /** What this program can do: from the cache folder when it was asked before, else by a trial run. */
-export async function capabilitiesOf(
-  server: Program,
-  sha256: string,
-  cacheDir: string,
-): Promise<EngineCapabilities> {
-  const file = join(cacheDir, 'capabilities', `${sha256}.json`);
+export async function probe(server: Program, sha256: string, cacheDir: string): Promise<Probed> {
+  const folder = join(cacheDir, 'capabilities');
+  const file = join(folder, `${sha256}.json`);
+  const documented = join(folder, `${sha256}.arguments.json`);
+  let read: ArgumentSpecs | null = null;
+  const documents = (): ArgumentSpecs => {
+    read ??= JSON.parse(readFileSync(documented, 'utf8')) as ArgumentSpecs;
+    return read;
+  };
   try {
+    await access(documented);
     const stored: StoredCapabilities = JSON.parse(await readFile(file, 'utf8'));
-    return fromStored(stored);
+    return { capabilities: fromStored(stored), documents };
   } catch {
     // Not asked before, or the answer is damaged: ask.
   }
-  const stored = await trialRun(server, await placeFor(cacheDir));
-  await mkdir(join(cacheDir, 'capabilities'), { recursive: true, mode: 0o700 });
-  await writeFile(`${file}.${process.pid}`, JSON.stringify(stored), { mode: 0o600 });
+  const trial = await trialRun(server, await placeFor(cacheDir));
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await put(documented, trial.documents);
+  await put(file, trial.capabilities);
+  return { capabilities: fromStored(trial.capabilities), documents };
+}
+
+async function put(file: string, content: object): Promise<void> {
+  await writeFile(`${file}.${process.pid}`, JSON.stringify(content), { mode: 0o600 });
   await rename(`${file}.${process.pid}`, file);
-  return fromStored(stored);
 }
 
 /**
@@ -86,7 +109,7 @@ async function placeFor(cacheDir: string): Promise<string> {
   }
 }
 
-async function trialRun(server: Program, folder: string): Promise<StoredCapabilities> {
+async function trialRun(server: Program, folder: string): Promise<Trial> {
   const socket = join(folder, 's');
   const log = join(folder, 'log');
   try {
@@ -109,7 +132,7 @@ async function trialRun(server: Program, folder: string): Promise<StoredCapabili
         const connection = await EngineConnection.open(socket, PROBE_DEADLINE_MS).catch(() => null);
         if (connection !== null) {
           try {
-            return fromReplies(await connection.send(CAPABILITY_COMMANDS, PROBE_DEADLINE_MS));
+            return await askAll(connection);
           } finally {
             connection.close('the trial is over');
           }
@@ -132,4 +155,14 @@ async function trialRun(server: Program, folder: string): Promise<StoredCapabili
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function askAll(connection: EngineConnection): Promise<Trial> {
+  const replies = await connection.send(CAPABILITY_COMMANDS, PROBE_DEADLINE_MS);
+  const [docs = null] = await connection.send([['COMMAND', 'DOCS']], PROBE_DEADLINE_MS);
+  return {
+    capabilities: fromReplies(replies),
+    // Before version 7 engines have no documents.
+    documents: docs instanceof RespError ? {} : readArgumentSpecs(docs),
+  };
 }

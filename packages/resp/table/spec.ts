@@ -96,26 +96,33 @@ function readKeySpec(reply: Reply): KeySpec {
   };
 }
 
-function list(reply: Reply | undefined): readonly Reply[] {
+export function list(reply: Reply | undefined): readonly Reply[] {
   if (Array.isArray(reply)) return reply;
   if (reply instanceof RespSet) return reply.items;
   if (reply === null || reply === undefined) return [];
   throw new TypeError('COMMAND: a list was expected');
 }
 
-function words(reply: Reply | undefined): ReadonlySet<string> {
+export function words(reply: Reply | undefined): ReadonlySet<string> {
   return new Set(list(reply).map((word) => text(word).toLowerCase()));
 }
 
+/** Of a map, which RESP2 sends as a flat list. */
+export function pairs(reply: Reply): readonly (readonly [name: Reply, value: Reply])[] {
+  if (reply instanceof RespMap) return reply.entries;
+  const items = list(reply);
+  return items.flatMap((name, i) => (i % 2 === 0 ? [[name, items[i + 1] ?? null] as const] : []));
+}
+
 /** A field of a map, which RESP2 sends as a flat list. */
-function field(reply: Reply | undefined, name: string): Reply | undefined {
+export function field(reply: Reply | undefined, name: string): Reply | undefined {
   if (reply instanceof RespMap) return reply.get(name);
   const items = list(reply);
   for (let i = 0; i + 1 < items.length; i += 2) if (text(items[i]) === name) return items[i + 1];
   return undefined;
 }
 
-function text(reply: Reply | undefined): string {
+export function text(reply: Reply | undefined): string {
   if (typeof reply === 'string') return reply;
   if (Buffer.isBuffer(reply)) return reply.toString();
   if (typeof reply === 'number') return String(reply);

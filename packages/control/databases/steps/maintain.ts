@@ -1,5 +1,7 @@
 /** Making processes anew, one at a time: what plan/maintenance.ts asks for. */
+import { labelOf } from '../../../engine/index.ts';
 import { ControlError } from '../../errors.ts';
+import { afterMaintenance, isOlder, wantedEngine } from '../../plan/upgrade.ts';
 import { SWITCH_PUBLISH_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { newWish } from '../planned-failover.ts';
@@ -13,6 +15,7 @@ import { fence } from './start.ts';
  */
 export async function renew(loop: DatabaseLoop, id: string): Promise<void> {
   const { store } = loop.deps;
+  refuseMissing(loop);
   await refuseUnreadable(loop, loop.instance(id).shard);
   const due = store.write(() => {
     const instance = loop.instance(id);
@@ -27,29 +30,35 @@ export async function renew(loop: DatabaseLoop, id: string): Promise<void> {
   await fence(loop, id, 'maintenance');
 }
 
+/** The engine that it is to become may have been removed since this was asked for. */
+function refuseMissing(loop: DatabaseLoop): void {
+  const { node } = loop.deps;
+  const inUse = labelOf(node.engine);
+  const next = wantedEngine(loop.database().upgrade, inUse);
+  if (next === inUse || node.known(next) !== null) return;
+  throw new ControlError(
+    'EngineMissing',
+    409,
+    `${next} is not on this machine any more: nothing more was touched. Install it again, or go on with ${inUse}: cinnabar upgrade.`,
+  );
+}
+
 /**
  * An older engine cannot read fields with a time to live: it would ask for a whole copy again and again
  * (engine rule 10). So the way back to it is closed while there are any.
  */
 async function refuseUnreadable(loop: DatabaseLoop, index: number): Promise<void> {
-  const { engine } = loop.deps.node;
   const primary = loop.instance(loop.shard(index).primary ?? '');
-  if (!isOlder(`${engine.name} ${engine.version}`, primary.engine)) return;
+  const next = wantedEngine(loop.database().upgrade, labelOf(loop.deps.node.engine));
+  if (!isOlder(next, primary.engine)) return;
   const { link } = loop.watch(primary.id);
   const keyspace = String(await link.command(['INFO', 'keyspace'], VERB_DEADLINE_MS));
   if (!/keys_with_volatile_items=[1-9]/.test(keyspace)) return;
   throw new ControlError(
     'EngineDowngradeUnsafe',
     409,
-    `Shard ${index} holds hash fields with a time to live, which ${engine.name} ${engine.version} cannot read: nothing of it was touched. Remove them (HPERSIST), or stay on ${primary.engine}.`,
+    `Shard ${index} holds hash fields with a time to live, which ${next} cannot read: nothing of it was touched. Remove them (HPERSIST), or stay on ${primary.engine}.`,
   );
-}
-
-/** 'valkey 8.1.1' is older than 'valkey 9.1.2'; of another product nothing is said. */
-function isOlder(a: string, b: string): boolean {
-  const [[product, version = ''], [other, since = '']] = [a.split(' '), b.split(' ')];
-  if (product !== other) return false;
-  return version.localeCompare(since, 'en', { numeric: true }) < 0;
 }
 
 /** The operation waits for the switch, and fails with its reason when it is given up. */
@@ -64,15 +73,22 @@ export async function wishHandover(loop: DatabaseLoop, index: number, to: string
 }
 
 export async function endMaintenance(loop: DatabaseLoop): Promise<void> {
-  const { store } = loop.deps;
+  const { store, clock } = loop.deps;
   store.write(() => {
     const database = loop.database();
     const { maintenance } = database;
     if (maintenance === null) return;
-    store.putDatabase({ ...database, maintenance: null });
+    const engines = [...new Set(loop.instances().map((each) => each.engine))];
+    const upgrade = afterMaintenance(database.upgrade, engines, clock.now());
+    store.putDatabase({ ...database, maintenance: null, upgrade });
     endOperations(loop, (operation) => operation.id === maintenance.operation, null);
-    const engines = [...new Set(loop.instances().map((each) => each.engine))].join(', ');
-    loop.event('maintained', 'info', `Every process of the database was made anew (${engines}).`);
+    const made = `Every process of the database was made anew (${engines.join(', ')}).`;
+    loop.event('maintained', 'info', made);
+    if (upgrade?.phase === 'open' && upgrade.until !== null) {
+      const until = new Date(upgrade.until).toISOString();
+      const message = `The way back to ${upgrade.from} is open until ${until}; what only ${upgrade.to} knows is refused until then.`;
+      loop.event('way-back-open', 'info', message);
+    }
   });
   // Commands that one of them did not know were refused by all.
   loop.reconfigure();

@@ -5,14 +5,16 @@
  * and record leaves such a process, and two on one folder would destroy it. Before a dead one
  * follows anybody its files are set aside, and kept until it is a whole copy again (engine rule 1).
  */
+import { labelOf } from '../../../engine/index.ts';
 import { ControlError } from '../../errors.ts';
 import type { FenceReason } from '../../plan/model.ts';
+import { engineToStart, wantedEngine } from '../../plan/upgrade.ts';
 import type { InstanceRecord, ShardRecord, StartKind } from '../../store/records.ts';
 import { launchOf } from '../launch.ts';
 import { FENCE_DEADLINE_MS, GOOD_START_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { STARTING_EMPTY } from '../problems.ts';
-import { usersOf } from '../users.ts';
+import { commandsAtStart, usersOf } from '../users.ts';
 
 export async function start(loop: DatabaseLoop, id: string, as: StartKind): Promise<void> {
   const { store, node, clock } = loop.deps;
@@ -29,9 +31,11 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
     const database = loop.database();
     const cluster = loop.cluster();
     const tls = await loop.deps.tls(cluster);
+    const engine = engineOf(loop, instance, as);
     refuseUnfit(loop.shard(instance.shard), loop.instance(id), as);
     const process = await node.start(
       launchOf({
+        engine,
         database,
         shards: loop.shards(),
         instances: loop.instances(),
@@ -40,7 +44,7 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
         load,
         tls,
         // Nobody but us gets in before the shard's role is decided and settled.
-        users: usersOf(loop, as === 'follow'),
+        users: usersOf(loop, as === 'follow', commandsAtStart(loop, engine)),
         secrets: loop.secrets(),
         announceHost: loop.deps.hostName(cluster),
         directHosts: loop.deps.directHosts ?? [],
@@ -53,12 +57,12 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
         start: as,
         process,
         synced: false,
-        engine: `${node.engine.name} ${node.engine.version}`,
+        engine,
         threads: database.sizing.ioThreads,
         startedAt: clock.now(),
         endedAt: 0,
       });
-      hadItsTurn(loop, id);
+      hadItsTurn(loop, id, engine);
     });
   } catch (error) {
     loop.watch(id).starts.failed();
@@ -66,11 +70,23 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
   }
 }
 
+/** One that is gone from this machine cannot be started: then the one in use is. */
+function engineOf(loop: DatabaseLoop, instance: InstanceRecord, as: StartKind): string {
+  const { node, log } = loop.deps;
+  const inUse = labelOf(node.engine);
+  const label = engineToStart(loop.database().upgrade, inUse, instance, as === 'cold');
+  if (label === inUse || node.known(label) !== null) return label;
+  log('warn', 'an engine is not on this machine any more', { label, instead: inUse });
+  return inUse;
+}
+
 /** A process that maintenance was to make anew: whatever ended the old one. */
-function hadItsTurn(loop: DatabaseLoop, id: string): void {
+function hadItsTurn(loop: DatabaseLoop, id: string, engine: string): void {
   const database = loop.database();
-  const { maintenance } = database;
+  const { maintenance, upgrade } = database;
   if (maintenance === null || !maintenance.pending.includes(id)) return;
+  // Started from its files as what it was before: its turn is still to come.
+  if (upgrade !== null && engine !== wantedEngine(upgrade, engine)) return;
   const pending = maintenance.pending.filter((each) => each !== id);
   loop.deps.store.putDatabase({ ...database, maintenance: { ...maintenance, pending } });
 }

@@ -1,0 +1,70 @@
+/**
+ * Commands, and options of commands, that not every engine of the database understands now, or may have
+ * to in a while: an upgrade is under way, or its way back is open. The engines' own rules refuse such
+ * commands too, but cannot name an option, and a replica that does not know one loses the write without
+ * a word. Nothing of this is in the way of a command unless such a time is.
+ */
+import { keyArguments, newerOption } from '../../resp/table/index.ts';
+import type { NewerView } from '../control-protocol.ts';
+import type { Call } from './dispatch.ts';
+import { textOf } from './route.ts';
+
+/** Longer than any option; what is cut is data. */
+const LONGEST_WORD = 64;
+
+type Options = NewerView['options'][number];
+
+export class NewerWords {
+  #older = '';
+  #because = '';
+  #commands: ReadonlySet<string> = new Set();
+  #options: ReadonlyMap<string, Options> = new Map();
+  /** Something is refused. */
+  active = false;
+
+  set view(view: NewerView | undefined) {
+    this.active = view !== undefined;
+    this.#older = view?.older ?? '';
+    this.#because = view?.because ?? '';
+    this.#commands = new Set(view?.commands);
+    this.#options = new Map(view?.options.map((each) => [each.command, each]));
+  }
+
+  /** Commands that must not take the short way. */
+  get commands(): ReadonlySet<string> {
+    return new Set([...this.#commands, ...this.#options.keys()]);
+  }
+
+  /** Why this command is refused, by its full name alone; null: it is not. */
+  name(name: string): string | null {
+    return this.#commands.has(name) ? this.#refusal(name.replace('|', ' ').toUpperCase()) : null;
+  }
+
+  /** Why this call is refused; null: it is not. */
+  refusal({ command, bytes, args }: Pick<Call, 'command' | 'bytes' | 'args'>): string | null {
+    const named = this.name(command.name);
+    if (named !== null) return named;
+    const options = this.#options.get(command.name);
+    // What is answered here, the engines never see.
+    if (options === undefined || command.fate.kind === 'local') return null;
+    const first = command.name.includes('|') ? 2 : 1;
+    const given: string[] = [];
+    for (let i = first; i < args.count; i++) given.push(word(bytes, args, i));
+    const keys = new Set(keyArguments(command, bytes, args));
+    const option = newerOption(options, given, (at) => keys.has(at + first));
+    if (option === null) return null;
+    return this.#refusal(`${option} of ${command.name.replace('|', ' ').toUpperCase()}`);
+  }
+
+  #refusal(what: string): string {
+    return `-ERR newer-than-engine: ${what} is not known to ${this.#older}, and is refused while ${this.#because}\r\n`;
+  }
+}
+
+function word(bytes: Buffer, args: Call['args'], index: number): string {
+  const long = (args.ends[index] ?? 0) - (args.starts[index] ?? 0) > LONGEST_WORD;
+  return long ? DATA : textOf(bytes, args, index);
+}
+
+/** Stands for anything long. */
+const DATA = '\0';
