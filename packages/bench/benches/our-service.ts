@@ -76,6 +76,9 @@ export class OurService {
   private child: ChildProcess | null = null;
   private readonly quiet = new Output({ write: () => true }, { write: () => true }, {}, true);
 
+  /** The server program that the next start uses; null: the newest there is. */
+  engine: string | null = null;
+
   private constructor(home: string, options: ServiceOptions, runDir: string) {
     this.home = home;
     this.options = options;
@@ -133,6 +136,7 @@ export class OurService {
         internal: this.firstPort + PORT_BLOCK / 2,
       },
       miniature,
+      ...(this.engine === null ? {} : { engine: this.engine }),
     };
     const began = performance.now();
     const child = fork(CONTROL_PROGRAM, {

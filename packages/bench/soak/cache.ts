@@ -147,3 +147,20 @@ export async function read(
   });
   return value;
 }
+
+/** Whether a command of Valkey 9 is executed. */
+export async function knowsNewer(
+  service: OurService,
+  name: string,
+  policy: Policy,
+): Promise<boolean> {
+  const asker = await Asker.open(await target(service, name, policy));
+  try {
+    const line = ['HSETEX', 'newer', 'EX', '900', 'FIELDS', '1', 'f', 'v'];
+    return Number(await asker.ask(...line)) === 1;
+  } catch {
+    return false;
+  } finally {
+    asker.close();
+  }
+}

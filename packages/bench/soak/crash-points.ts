@@ -6,6 +6,8 @@
  * A crash is repaired by starting the next process, as its parent would; a process that hangs is
  * killed first; a step that failed is tried again by the process itself, or by the user who reads the error.
  */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   ALL_STEPS,
   ALSO,
@@ -18,6 +20,7 @@ import {
   type StepLife,
 } from '../../control/databases/failpoints.ts';
 import type { Policy } from '../../endpoint/control-protocol.ts';
+import { provisionEngine } from '../../engine/index.ts';
 import type { OurService } from '../benches/our-service.ts';
 import { until } from '../processes.ts';
 import { CreateFailed, createCache, removeCache, write } from './cache.ts';
@@ -67,12 +70,14 @@ export async function play(service: OurService, what: Play): Promise<boolean> {
   };
   const { name, policy } = stage;
   const value = `${what.point} ${played}`;
+  if (life.olderEngine === true) await runOn(service, await olderEngine(service.home));
   if (!service.runs) await service.start();
   if (life.cache) {
     await createCache(service, name, policy);
     await healed(service, [name]);
     await write(service, name, policy, value);
   }
+  if (life.olderEngine === true) await runOn(service, null);
   const keeper = new Keeper(service, what);
   try {
     await keeper.arm(life.atStart === true);
@@ -101,6 +106,21 @@ export async function play(service: OurService, what: Play): Promise<boolean> {
   const engines = service.engines();
   if (engines.length > 0) throw new Error(`${engines.length} engines are left`);
   return keeper.reached;
+}
+
+async function runOn(service: OurService, engine: string | null): Promise<void> {
+  service.engine = engine;
+  await service.killControl();
+  await service.start();
+}
+
+/** Debian stable's Valkey, as a program that a user would name. */
+async function olderEngine(home: string): Promise<string> {
+  const { server } = await provisionEngine({ product: 'valkey', suite: 'trixie' });
+  const program = join(home, 'valkey-8');
+  const words = [server.file, ...server.argsBefore].map((word) => `'${word}'`).join(' ');
+  await writeFile(program, `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o700 });
+  return program;
 }
 
 /** Who starts the control process again, as its parent does, and ends one that hangs. */

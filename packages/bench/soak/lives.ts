@@ -11,7 +11,7 @@ import type { StepLife } from '../../control/databases/failpoints.ts';
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import type { OurService } from '../benches/our-service.ts';
 import { inspectProcess, requireRef, signal, until } from '../processes.ts';
-import { createCache, GONE_DEADLINE_MS, read, removeCache } from './cache.ts';
+import { createCache, GONE_DEADLINE_MS, knowsNewer, read, removeCache } from './cache.ts';
 
 export interface Stage {
   readonly service: OurService;
@@ -29,11 +29,14 @@ export interface Life {
   holds(stage: Stage, value: string): Promise<void>;
   /** Where only one policy passes these steps. */
   readonly policy?: Policy;
+  /** The cache is made on an older engine than the one that is in use then. */
+  readonly olderEngine?: true;
   /** The process is started with the failpoint, instead of being told of it. */
   readonly atStart?: true;
 }
 
 const SCALED_DEADLINE_MS = 60_000;
+const NEWER_MS = 20_000;
 
 async function keepsData(stage: Stage, value: string): Promise<void> {
   assert.equal(await read(stage.service, stage.name, stage.policy), value, 'an acknowledged write');
@@ -120,6 +123,36 @@ export const LIVES: Readonly<Record<Exclude<StepLife, 'rare'>, Life>> = {
     },
     holds: keepsData,
   },
+  upgrade: {
+    cache: true,
+    olderEngine: true,
+    act: async ({ service, name, once }) => {
+      const step = async (key: string, body: UpgradeBody, reached: string): Promise<void> => {
+        // Asked for before the process died: the next one goes on with it.
+        await until('no operation is open', () => nothingOpen(service), SCALED_DEADLINE_MS);
+        if (!once.has(key) && (await upgradePhase(service, name)) !== reached) {
+          await service.wait((await service.api.upgrade(name, body)).operation);
+        }
+        once.add(key);
+      };
+      await step('up', {}, 'open');
+      await step('back', { back: true }, 'returned');
+      await step('again', {}, 'open');
+      if ((await upgradePhase(service, name)) !== null) await service.api.finishUpgrade(name);
+    },
+    holds: async (stage, value) => {
+      const { service, name, policy } = stage;
+      assert.equal(await upgradePhase(service, name), null);
+      const shards = await service.api.shards(name);
+      const engines = shards.flatMap((each) => each.instances.map((i) => i.instance.engine));
+      assert.ok(
+        engines.every((engine) => engine.startsWith('valkey 9')),
+        engines.join(),
+      );
+      await until('what is new may be used', () => knowsNewer(service, name, policy), NEWER_MS);
+      await keepsData(stage, value);
+    },
+  },
   scale: {
     cache: true,
     policy: 'EnterpriseCluster',
@@ -158,6 +191,13 @@ export const LIVES: Readonly<Record<Exclude<StepLife, 'rare'>, Life>> = {
     holds: keepsData,
   },
 };
+
+type UpgradeBody = Parameters<OurService['api']['upgrade']>[1];
+
+async function upgradePhase(service: OurService, name: string): Promise<string | null> {
+  const rows = await service.api.maintenance();
+  return rows.find((row) => row.cluster === name)?.upgrade?.phase ?? null;
+}
 
 async function nothingOpen(service: OurService): Promise<boolean> {
   return (await service.api.operations(20)).every((operation) => operation.endedAt !== null);

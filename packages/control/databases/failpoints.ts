@@ -72,16 +72,22 @@ export const OTHER_STEPS = {
   'adopt-databases': 'restart',
   // Between its two points the file of the last stop is set aside as read, and that it was is not recorded.
   'consume-file': 'rare',
+  'close-way-back': 'upgrade',
 } as const satisfies Readonly<Record<string, StepLife>>;
 
 /** Where a step is passed besides: the matrix plays these lives for it too. */
 export const ALSO: Readonly<Partial<Record<Step, readonly StepLife[]>>> = {
-  start: ['failover'],
+  start: ['failover', 'upgrade'],
   promote: ['failover'],
   crown: ['failover'],
   'note-copy': ['failover'],
   configure: ['update'],
   settle: ['update'],
+  // On their way between two versions of the engine.
+  renew: ['upgrade'],
+  'wish-handover': ['upgrade'],
+  'end-maintenance': ['upgrade'],
+  decide: ['upgrade'],
 };
 
 /** `rare`: an ordinary life does not pass it. */
@@ -93,6 +99,7 @@ export type StepLife =
   | 'failover'
   | 'handover'
   | 'maintain'
+  | 'upgrade'
   | 'scale'
   | 'stop'
   | 'restart'

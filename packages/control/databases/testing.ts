@@ -31,6 +31,7 @@ import type {
   OperationRecord,
   ShardRecord,
   Sizing,
+  Upgrade,
 } from '../store/index.ts';
 import { openDatabase, type Sealer, Store } from '../store/index.ts';
 import { Authority } from '../tls/authority.ts';
@@ -112,7 +113,10 @@ export async function world(
   const folder = mkdtempSync(join(tmpdir(), 'cinnabar-'));
   const guard = new Guard(folder);
   let engine = await testEngine(startedWith);
-  let node = new WatchedNode({ id: 'local', dataRoot: join(folder, 'data'), engine }, guard);
+  const dataRoot = join(folder, 'data');
+  /** All that were ever in use: they stay on the machine. */
+  const others = [engine];
+  let node = new WatchedNode({ id: 'local', dataRoot, engine }, guard);
   mkdirSync(join(folder, 's'), { mode: 0o700 });
   const store = new Store(openDatabase(join(folder, 'store.db')), plain, Date.now);
   const authority = await Authority.open({ home: folder });
@@ -127,7 +131,7 @@ export async function world(
       clock: systemClock,
       users: (database, commands) =>
         engineUsers(database, commands ?? engine.capabilities.commands),
-      dataRoot: join(folder, 'data'),
+      dataRoot,
       socketRoot: join(folder, 's'),
       shardPorts: first,
       internalPorts: first,
@@ -262,7 +266,8 @@ export async function world(
       await self.databases.detach();
       if (other !== undefined) {
         engine = await testEngine(other);
-        node = new WatchedNode({ id: 'local', dataRoot: join(folder, 'data'), engine }, guard);
+        others.push(engine);
+        node = new WatchedNode({ id: 'local', dataRoot, engine, others }, guard);
       }
       self.databases = await start();
     },
@@ -291,13 +296,14 @@ function records(settings: Partial<DatabaseSettings>, sizing: Partial<Sizing>) {
 }
 
 /** Every process of the database is to be made anew; answers the operation, as the API would record it. */
-export function beginMaintenance(w: World, id: string): string {
+export function beginMaintenance(w: World, id: string, to?: Upgrade): string {
   const database = w.store.databaseById(id);
   if (database === null) throw new Error(`no database ${id}`);
   const pending = w.store.instances(id).map((each) => each.id);
   const operation = newOperation(randomUUID(), 'Maintain', database, Date.now());
   w.store.write(() => {
-    w.store.putDatabase({ ...database, maintenance: { operation: operation.id, pending } });
+    const maintenance = { operation: operation.id, pending };
+    w.store.putDatabase({ ...database, maintenance, upgrade: to ?? database.upgrade });
     w.store.putOperation({ ...operation, input: { processes: pending.length } });
   });
   w.databases.wake(id);

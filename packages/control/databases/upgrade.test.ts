@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { EngineLink, ProvisionOptions } from '../../engine/index.ts';
+import { type EngineLink, labelOf, type ProvisionOptions } from '../../engine/index.ts';
 import { eventually } from '../../engine/testing.ts';
 import { HANDOVER_TRIES } from '../plan/limits.ts';
 import { newWish } from './planned-failover.ts';
@@ -86,44 +86,57 @@ async function mayRun(link: EngineLink, ...command: string[]): Promise<boolean> 
 }
 
 describe('another version of the engine', { concurrency: false }, () => {
-  test('8 to 9 and back: every type intact, no command that one copy does not know', async (t) => {
+  test('NoCluster: up, and back over a stop that came in the middle: every type intact', async (t) => {
     const w = await world(t, EIGHT);
-    const id = await w.create();
+    const id = await w.create({ policy: 'NoCluster' });
     const first = await w.link(w.primary(id));
     for (const [make] of DATA) await first.command(make, COMMAND_MS);
     const before = await answers(first);
     first.close();
-
+    const from = w.primary(id).engine;
     await w.restart(NINE);
     await w.settled(id);
-    const up = beginMaintenance(w, id);
-    await eventually(
-      'a 9 is primary, an 8 its replica',
-      () => w.primary(id).engine > 'valkey 9',
-      HEAL_MS,
-    );
-    const mixed = w.store.instances(id).some((each) => each.engine < 'valkey 9');
+    const to = labelOf(w.node.engine);
+    const upgrade = () => w.store.databaseById(id)?.upgrade ?? null;
+    const way = { from, to, keepMs: 3_600_000, until: null };
+    const up = beginMaintenance(w, id, { ...way, phase: 'upgrading' });
+    await eventually('a 9 is primary', () => w.primary(id).engine === to, HEAL_MS);
     const upper = await w.link(w.primary(id));
-    if (mixed)
-      assert.equal(await mayRun(upper, 'HSETEX', 'k', 'EX', '9', 'FIELDS', '1', 'f', 'v'), false);
+    const newer = ['HSETEX', 'k', 'EX', '9', 'FIELDS', '1', 'f', 'v'];
+    assert.equal(await mayRun(upper, ...newer), false);
     assert.equal((await operationEnded(w, up, HEAL_MS)).status, 'Succeeded');
     await w.settled(id);
     await allRun(w, id, /^valkey 9/);
     assert.deepEqual(await answers(upper), before);
-    await eventually(
-      'the commands of 9 are open',
-      () => mayRun(upper, 'HSETEX', 'k', 'EX', '9', 'FIELDS', '1', 'f', 'v'),
-      HEAL_MS,
-    );
+    const open = upgrade();
+    assert.equal(open?.phase, 'open');
+    assert.ok(Math.abs((open.until ?? 0) - Date.now() - way.keepMs) < HEAL_MS);
+    // All are 9, and one of them may still have to be followed by an 8.
+    assert.equal(await mayRun(upper, ...newer), false);
     upper.close();
 
-    await w.restart(EIGHT);
-    await w.settled(id);
-    assert.equal((await operationEnded(w, beginMaintenance(w, id), HEAL_MS)).status, 'Succeeded');
+    const back = beginMaintenance(w, id, { ...open, phase: 'returning' });
+    await eventually(
+      'an 8 follows the 9',
+      () => w.store.instances(id).some((each) => each.engine === from && each.synced),
+      HEAL_MS,
+    );
+    await w.databases.stop(true, () => undefined);
+    assert.equal(upgrade()?.phase, 'returning');
+    await w.restart();
+    assert.equal((await operationEnded(w, back, HEAL_MS)).status, 'Succeeded');
     await w.settled(id);
     await allRun(w, id, /^valkey 8/);
+    assert.equal(upgrade()?.phase, 'returned');
     const lower = await w.link(w.primary(id));
     assert.deepEqual(await answers(lower), before);
+    // It stays so: a process that has to be made anew is not of the engine in use.
+    const replica = w.store.instances(id).find((each) => each.id !== w.primary(id).id);
+    process.kill(replica?.process?.pid ?? 0, 'SIGKILL');
+    const again = () => w.store.instance(replica?.id ?? '');
+    await eventually('it is made anew', () => again()?.process?.pid !== replica?.process?.pid);
+    await w.settled(id);
+    await allRun(w, id, /^valkey 8/);
     lower.close();
   });
 

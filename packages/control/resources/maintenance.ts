@@ -3,6 +3,7 @@
  * happens unasked; with windows, what is due is done when one opens, unless the user deferred or
  * skipped it. Doing it is the plan's (plan/maintenance.ts).
  */
+import { passing } from '../databases/failpoints.ts';
 import { ControlError } from '../errors.ts';
 import { wantedEngine } from '../plan/upgrade.ts';
 import type {
@@ -125,20 +126,23 @@ export class MaintenanceDesk implements MaintenanceSource {
   async finish(databaseId: string, actor: Actor): Promise<MaintenanceView> {
     const { cluster, database, open } = this.#situations.action(databaseId);
     refuseWhenBusy(open, `Cluster '${cluster.name}'`);
-    this.#close(database, requireOpen(cluster.name, database), actor.name);
+    const upgrade = requireOpen(cluster.name, database);
+    await passing('close-way-back', () => this.#close(databaseId, upgrade, actor.name));
     await this.#deps.applyUsers(databaseId, { disconnect: false });
     return this.view(databaseId);
   }
 
   /** The engines get their rules by the generation, also if this process ends here. */
-  #close(database: DatabaseRecord, { from, to }: Upgrade, by: string): void {
+  #close(databaseId: string, { from, to }: Upgrade, by: string): void {
     this.#store.write(() => {
+      const database = this.#store.databaseById(databaseId);
+      if (database?.upgrade?.phase !== 'open') return;
       const generation = database.generation + 1;
       this.#store.putDatabase({ ...database, upgrade: null, generation });
       const message = `${by} closed the way back to ${from}: what only ${to} knows may be used.`;
       this.#event(database, 'way-back-closed', message);
     });
-    this.#deps.wake(database.id);
+    this.#deps.wake(databaseId);
   }
 
   #begin(
@@ -193,7 +197,7 @@ export class MaintenanceDesk implements MaintenanceSource {
     for (const database of this.#store.databases()) {
       const { id, upgrade, maintenance } = database;
       const over = upgrade?.phase === 'open' && (upgrade.until ?? 0) <= now;
-      if (over && maintenance === null) this.#close(database, upgrade, 'its time');
+      if (over && maintenance === null) this.#close(id, upgrade, 'its time');
       const { plan, next } = this.view(id);
       if (plan !== 'in-window' || next === null || next.startsAt > now) continue;
       try {
