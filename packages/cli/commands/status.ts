@@ -4,6 +4,7 @@ import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { bytes, duration, plural } from '../output/text.ts';
+import { wayBack } from '../output/way-back.ts';
 import { row } from './show.ts';
 
 export function statusCommand(): Command {
@@ -46,6 +47,10 @@ export function statusCommand(): Command {
             ? 'No cache yet. Make one: cinnabar create my-cache'
             : `${plural(rows.length, 'cache')}, ${troubled.length === 0 ? 'all running' : `${troubled.length} not running: ${troubled.map((r) => `${r.name} (${r.state})`).join(', ')}`}`,
         );
+        for (const { cluster, database } of caches) {
+          const upgrade = database?.properties.cinnabar?.upgrade;
+          if (upgrade !== undefined) output.line(`${cluster.name}: way back ${wayBack(upgrade)}`);
+        }
         for (const warning of status.warnings) output.warn(warning);
         process.exitCode = EXIT.ok;
       }),

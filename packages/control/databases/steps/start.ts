@@ -33,6 +33,10 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
     const tls = await loop.deps.tls(cluster);
     const engine = engineOf(loop, instance, as);
     refuseUnfit(loop.shard(instance.shard), loop.instance(id), as);
+    // Before it runs: whoever takes it over after a crash between start and record must know what it is.
+    if (instance.engine !== engine) {
+      store.write(() => store.putInstance({ ...loop.instance(id), engine }));
+    }
     const process = await node.start(
       launchOf({
         engine,
