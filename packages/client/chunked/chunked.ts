@@ -19,7 +19,7 @@
  * chunks that no manifest names go. Every step of it may be repeated.
  */
 import { type RawCall, rawOf } from '../adapters/raw.ts';
-import { KitError } from '../errors.ts';
+import { check, shape, signal, text, whole, yesOrNo } from '../checks.ts';
 import { calling, poolOf } from '../lanes/lanes.ts';
 import {
   CHUNK_BYTES,
@@ -68,6 +68,9 @@ export interface ChunkedValue {
   readonly version: string;
 }
 
+const setShape = shape({ ttlMs: whole(1), signal });
+const readShape = shape({ signal });
+
 export class Chunked {
   readonly #context: ChunkedContext;
 
@@ -76,26 +79,32 @@ export class Chunked {
   }
 
   /** Writes a value; strings as UTF-8. Streams of any length are never held as a whole. */
-  set(
+  async set(
     key: string,
     value: ChunkSource,
     options: { readonly ttlMs?: number; readonly signal?: AbortSignal } = {},
   ): Promise<ChunkedValue> {
+    check('set()', key, text, 'the key');
+    check('set()', options, setShape);
     return write(this.#context, key, value, options);
   }
 
   /** The whole value, or null. A key that holds an ordinary string is read as that. */
-  get(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<Buffer | null> {
+  async get(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<Buffer | null> {
+    check('get()', key, text, 'the key');
+    check('get()', options, readShape);
     return readAll(this.#context, key, options.signal);
   }
 
   /** Bytes from `start` up to and without `end`; only the chunks they are in are fetched. */
-  getRange(
+  async getRange(
     key: string,
     start: number,
     end: number,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Buffer | null> {
+    check('getRange()', key, text, 'the key');
+    check('getRange()', options, readShape);
     return readRange(this.#context, key, start, end, options.signal);
   }
 
@@ -104,6 +113,8 @@ export class Chunked {
     key: string,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<import('node:stream').Readable | null> {
+    check('stream()', key, text, 'the key');
+    check('stream()', options, readShape);
     return chunkReadable(this.#context, key, options.signal);
   }
 
@@ -118,12 +129,15 @@ export class Chunked {
   }
 
   /** True if there was a value. */
-  delete(key: string): Promise<boolean> {
+  async delete(key: string): Promise<boolean> {
+    check('delete()', key, text, 'the key');
     return remove(this.#context, key);
   }
 
-  /** True if there was a value whose life could be set. */
-  expire(key: string, ttlMs: number): Promise<boolean> {
+  /** True if there was a value whose life could be set; `delete` ends it now. */
+  async expire(key: string, ttlMs: number): Promise<boolean> {
+    check('expire()', key, text, 'the key');
+    check('expire()', ttlMs, whole(1), 'ttlMs');
     return setExpiry(this.#context, key, ttlMs);
   }
 
@@ -148,23 +162,19 @@ export async function readManifest(
   return bytes instanceof Buffer ? decodeManifest(key, bytes) : undefined;
 }
 
+const chunkedShape = shape({
+  chunkBytes: whole(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX),
+  window: whole(1),
+  compress: yesOrNo,
+  graceMs: whole(0),
+  tornMs: whole(0),
+});
+
 /** `redis`: a client of ioredis, iovalkey or redis, plain or made by lanes(). */
 export function chunked(redis: object, options: ChunkedOptions = {}): Chunked {
+  check('chunked()', options, chunkedShape);
   const chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
-  if (
-    !Number.isInteger(chunkBytes) ||
-    chunkBytes < CHUNK_BYTES_MIN ||
-    chunkBytes > CHUNK_BYTES_MAX
-  ) {
-    throw new KitError(
-      'ERR_CLIENT_OPTION',
-      `chunkBytes must be a whole number from ${CHUNK_BYTES_MIN} to ${CHUNK_BYTES_MAX}, got ${chunkBytes}`,
-    );
-  }
   const window = options.window ?? CHUNK_WINDOW;
-  if (!Number.isInteger(window) || window < 1) {
-    throw new KitError('ERR_CLIENT_OPTION', `window must be 1 or more, got ${window}`);
-  }
   const raw = rawOf(redis);
   const pooled = poolOf(redis) !== undefined;
   // Made once: a new view for each value would be a new shape of object for each value.

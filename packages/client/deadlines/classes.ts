@@ -4,7 +4,6 @@
  * either too short for the slow or useless for the quick ones.
  */
 import { blockingMs } from '../commands/keys.ts';
-import { KitError } from '../errors.ts';
 import type { Call } from '../lanes/call.ts';
 import {
   BLOCKING_GRACE_MS,
@@ -34,10 +33,10 @@ export interface Deadlines {
 export function deadlinesOf(options: DeadlineOptions | false | undefined): Deadlines | undefined {
   if (options === false) return undefined;
   return {
-    fastMs: positive('fastMs', options?.fastMs ?? DEADLINE_FAST_MS),
-    slowMs: positive('slowMs', options?.slowMs ?? DEADLINE_SLOW_MS),
-    bulkMs: positive('bulkMs', options?.bulkMs ?? DEADLINE_BULK_MS),
-    blockingGraceMs: positive('blockingGraceMs', options?.blockingGraceMs ?? BLOCKING_GRACE_MS),
+    fastMs: options?.fastMs ?? DEADLINE_FAST_MS,
+    slowMs: options?.slowMs ?? DEADLINE_SLOW_MS,
+    bulkMs: options?.bulkMs ?? DEADLINE_BULK_MS,
+    blockingGraceMs: options?.blockingGraceMs ?? BLOCKING_GRACE_MS,
   };
 }
 
@@ -72,9 +71,4 @@ export function deadlineOf(call: Call, deadlines: Deadlines): number {
     return deadlines.slowMs;
   }
   return slow.has(call.name) ? deadlines.slowMs : deadlines.fastMs;
-}
-
-function positive(name: string, ms: number): number {
-  if (ms > 0) return ms;
-  throw new KitError('ERR_CLIENT_OPTION', `deadlines.${name} must be more than 0 ms, got ${ms}`);
 }

@@ -1,4 +1,5 @@
 /** A deadline for a whole operation of several commands, and any signal of the caller's, as one signal. */
+import { callback, check, duration } from '../checks.ts';
 import { KitError } from '../errors.ts';
 import { DEADLINE_OPERATION_MS } from '../limits.ts';
 
@@ -11,12 +12,8 @@ export async function within<T>(
   work: (signal: AbortSignal) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  if (!(deadlineMs > 0)) {
-    throw new KitError(
-      'ERR_CLIENT_OPTION',
-      `the deadline of an operation must be more than 0 ms, got ${deadlineMs}`,
-    );
-  }
+  check('within()', deadlineMs, duration, 'the deadline');
+  check('within()', work, callback, 'the work');
   const controller = new AbortController();
   const late = new KitError(
     'ERR_CLIENT_DEADLINE',

@@ -4,6 +4,7 @@
  * worse than what it guards against. Types (`Guarded`) say the same before anything runs.
  */
 import { performance } from 'node:perf_hooks';
+import { callback, list, oneOf, shape, whole } from '../checks.ts';
 import { KitError } from '../errors.ts';
 import { GUARD_SAMPLE_MS } from '../limits.ts';
 import { guardChannel } from '../telemetry/channels.ts';
@@ -13,6 +14,7 @@ import {
   type GuardFinding,
   type GuardLimits,
   type GuardRule,
+  guardRules,
   inspect,
 } from './rules.ts';
 
@@ -25,6 +27,18 @@ export interface GuardOptions {
   /** Instead of process.emitWarning. */
   readonly warn?: (finding: GuardFinding, timesSinceLast: number) => void;
 }
+
+export const guardShape = shape({
+  mode: oneOf('throw', 'warn'),
+  allow: list(oneOf(...guardRules)),
+  limits: shape({
+    keyBytes: whole(1),
+    valueBytes: whole(1),
+    arguments: whole(1),
+    range: whole(1),
+  }),
+  warn: callback,
+});
 
 export type GuardCheck = (spelling: string, args: readonly unknown[], from: number) => void;
 

@@ -5,15 +5,18 @@
 import { factsOf, keysOf, keyText } from '../commands/keys.ts';
 import { GUARD_ARGUMENTS, GUARD_KEY_BYTES, GUARD_RANGE, GUARD_VALUE_BYTES } from '../limits.ts';
 
-export type GuardRule =
-  | 'walks-all-keys'
-  | 'blocks-the-server'
-  | 'unbounded-range'
-  | 'many-arguments'
-  | 'long-key'
-  | 'large-value'
-  | 'script-text'
-  | 'debug-command';
+export const guardRules = [
+  'walks-all-keys',
+  'blocks-the-server',
+  'unbounded-range',
+  'many-arguments',
+  'long-key',
+  'large-value',
+  'script-text',
+  'debug-command',
+] as const;
+
+export type GuardRule = (typeof guardRules)[number];
 
 export interface GuardLimits {
   readonly keyBytes: number;

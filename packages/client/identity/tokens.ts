@@ -12,6 +12,7 @@
  * nothing is dropped). A failure to fetch is tried again with back-off until the old one is over.
  */
 import { rawOf } from '../adapters/raw.ts';
+import { callback, check, shape } from '../checks.ts';
 import { KitError, messageOf } from '../errors.ts';
 import { everyConnection, poolOf } from '../lanes/lanes.ts';
 import {
@@ -40,6 +41,10 @@ export interface TokenOptions {
   readonly now?: () => number;
 }
 
+const tokenShape = shape({ fetch: callback, onError: callback, random: callback, now: callback }, [
+  'fetch',
+]);
+
 /** When to renew a token that was got at `now`: a moment in ms from then. */
 export function renewIn(lifeMs: number, random: number): number {
   const share = TOKEN_RENEW_RATIO + (random - 0.5) * 2 * TOKEN_RENEW_JITTER;
@@ -58,6 +63,7 @@ export class TokenKeeper {
   #stopped = false;
 
   constructor(options: TokenOptions) {
+    check('TokenKeeper', options, tokenShape);
     this.#options = options;
   }
 

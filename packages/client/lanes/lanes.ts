@@ -6,12 +6,13 @@ import { type IoCommand, isIoredis } from '../adapters/ioredis-shape.ts';
 import { NodeClusterDriver, takeOverCluster } from '../adapters/node-redis-cluster.ts';
 import { NodeDriver, takeOver } from '../adapters/node-redis-lanes.ts';
 import { isNodeRedis, isNodeRedisCluster } from '../adapters/node-redis-shape.ts';
+import { type Check, check, duration, shape, signal, yesOrNo } from '../checks.ts';
 import type { DeadlineOptions } from '../deadlines/classes.ts';
 import { KitError } from '../errors.ts';
 import { guardOf } from '../guard/guard.ts';
 import { Recorder } from '../telemetry/recorder.ts';
 import type { Calling } from './call.ts';
-import { type LanesOptions, settingsOf } from './options.ts';
+import { type LanesOptions, lanesShape, settingsOf } from './options.ts';
 import { Pool } from './pool.ts';
 
 /**
@@ -19,6 +20,8 @@ import { Pool } from './pool.ts';
  * `factory` is called once for each lane and must make a new client each time.
  */
 export function lanes<T extends object>(factory: () => T, options: LanesOptions = {}): T {
+  check('lanes()', factory, makesClients, 'the factory');
+  check('lanes()', options, lanesShape);
   return wrap(factory(), factory, options, false);
 }
 
@@ -52,11 +55,11 @@ function wrap<T extends object>(
     const staggered = settings.retries === false || settings.retries?.reconnect !== 'client';
     const driver = new IoDriver(first, factory, staggered);
     const pool = new Pool(driver, settings, recorder);
-    const check =
+    const looked =
       guard === undefined
         ? undefined
         : (command: IoCommand) => guard(command.name, command.args, 0);
-    const face = faceOf(first, pool, check);
+    const face = faceOf(first, pool, looked);
     driver.pool = pool;
     driver.face = face;
     pool.start();
@@ -93,8 +96,22 @@ function deadlinesFor(first: object, options: LanesOptions): DeadlineOptions | f
   return own === undefined ? {} : { fastMs: own, slowMs: own };
 }
 
+const makesClients: Check = (value, name) =>
+  typeof value === 'function'
+    ? undefined
+    : `${name} must be a function that makes a new client each time it is called: lanes(() => new Redis(url))`;
+
+const callingShape = shape({
+  signal,
+  deadlineMs: duration,
+  idempotent: yesOrNo,
+  inOrder: yesOrNo,
+  large: yesOrNo,
+});
+
 /** A view of the same client whose calls carry these options. Views share everything else. */
 export function calling<T extends object>(redis: T, options: Calling): T {
+  check('calling()', options, callingShape);
   const view: T & FaceState = Object.create(redis);
   if (poolOf(redis) === undefined) {
     throw new KitError(

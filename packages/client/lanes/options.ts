@@ -1,7 +1,19 @@
 /** What `lanes()` takes, with defaults filled in and checked. */
+import {
+  type Check,
+  callback,
+  duration,
+  either,
+  instance,
+  list,
+  oneOf,
+  orSwitch,
+  shape,
+  text,
+  whole,
+} from '../checks.ts';
 import { type DeadlineOptions, type Deadlines, deadlinesOf } from '../deadlines/classes.ts';
-import { KitError } from '../errors.ts';
-import type { GuardOptions } from '../guard/guard.ts';
+import { type GuardOptions, guardShape } from '../guard/guard.ts';
 import {
   BLOCKING_LANES_MAX,
   BULK_LANES_MAX,
@@ -13,7 +25,7 @@ import {
   SMALL_LANES_MAX,
   STALL_MS,
 } from '../limits.ts';
-import type { RetryOptions } from '../retries/policy.ts';
+import { type RetryOptions, retryShape } from '../retries/policy.ts';
 import type { LargeRule } from './learn.ts';
 import type { OfflineOptions } from './offline.ts';
 
@@ -56,48 +68,62 @@ export interface LanesSettings {
   readonly retries: RetryOptions | false | undefined;
 }
 
+const tuning: Readonly<Record<string, Check>> = {
+  large: either(list(either(text, instance(RegExp))), callback),
+  largeBytes: whole(1),
+  idleMs: duration,
+  offline: orSwitch(shape({ calls: whole(0), bytes: whole(0), ageMs: duration }), false),
+  deadlines: orSwitch(
+    shape({ fastMs: duration, slowMs: duration, bulkMs: duration, blockingGraceMs: duration }),
+    false,
+  ),
+  stallMs: orSwitch(duration, false),
+  retries: orSwitch(retryShape, false),
+  guard: orSwitch(guardShape, false, true),
+};
+
+export const hardenShape = shape(tuning);
+
+const eachLane = shape({
+  small: shape({ min: whole(1), max: whole(1) }),
+  bulk: shape({ max: whole(0) }),
+  blocking: shape({ max: whole(1) }),
+  choose: oneOf('least-outstanding', 'round-robin'),
+  ...tuning,
+});
+
+export const lanesShape: Check = (value, name) => {
+  const wrong = eachLane(value, name);
+  if (wrong !== undefined) return wrong;
+  const { min = 1, max = min } = (value as LanesOptions).small ?? {};
+  return min > max ? `small.min (${min}) is more than small.max (${max})` : undefined;
+};
+
+/** Of options that were checked. */
 export function settingsOf(options: LanesOptions): LanesSettings {
-  const smallMin = whole('small.min', options.small?.min ?? 1, 1);
-  const smallMax = whole('small.max', options.small?.max ?? Math.max(SMALL_LANES_MAX, smallMin), 1);
-  if (smallMin > smallMax) {
-    throw new KitError(
-      'ERR_CLIENT_OPTION',
-      `small.min (${smallMin}) is more than small.max (${smallMax})`,
-    );
-  }
-  const choose = options.choose ?? 'least-outstanding';
-  if (choose !== 'least-outstanding' && choose !== 'round-robin') {
-    throw new KitError(
-      'ERR_CLIENT_OPTION',
-      `choose must be 'least-outstanding' or 'round-robin', got ${String(choose)}`,
-    );
-  }
-  const offline = options.offline;
+  const smallMin = options.small?.min ?? 1;
+  const smallMax = options.small?.max ?? Math.max(SMALL_LANES_MAX, smallMin);
+  const { offline } = options;
   return {
     single: false,
     smallMin,
     smallMax,
-    bulkMax: whole('bulk.max', options.bulk?.max ?? BULK_LANES_MAX, 0),
-    blockingMax: whole('blocking.max', options.blocking?.max ?? BLOCKING_LANES_MAX, 1),
-    choose,
+    bulkMax: options.bulk?.max ?? BULK_LANES_MAX,
+    blockingMax: options.blocking?.max ?? BLOCKING_LANES_MAX,
+    choose: options.choose ?? 'least-outstanding',
     large: options.large,
-    largeBytes: whole('largeBytes', options.largeBytes ?? LARGE_BYTES, 1),
-    idleMs: whole('idleMs', options.idleMs ?? LANE_IDLE_MS, 1),
-    offline: {
-      calls: offline === false ? 0 : whole('offline.calls', offline?.calls ?? OFFLINE_CALLS_MAX, 0),
-      bytes: offline === false ? 0 : whole('offline.bytes', offline?.bytes ?? OFFLINE_BYTES_MAX, 0),
-      ageMs: offline === false ? 0 : whole('offline.ageMs', offline?.ageMs ?? OFFLINE_AGE_MS, 1),
-    },
+    largeBytes: options.largeBytes ?? LARGE_BYTES,
+    idleMs: options.idleMs ?? LANE_IDLE_MS,
+    offline:
+      offline === false
+        ? { calls: 0, bytes: 0, ageMs: 0 }
+        : {
+            calls: offline?.calls ?? OFFLINE_CALLS_MAX,
+            bytes: offline?.bytes ?? OFFLINE_BYTES_MAX,
+            ageMs: offline?.ageMs ?? OFFLINE_AGE_MS,
+          },
     deadlines: deadlinesOf(options.deadlines),
     stallMs: options.stallMs === false ? Number.POSITIVE_INFINITY : (options.stallMs ?? STALL_MS),
     retries: options.retries,
   };
-}
-
-function whole(name: string, value: number, least: number): number {
-  if (Number.isInteger(value) && value >= least) return value;
-  throw new KitError(
-    'ERR_CLIENT_OPTION',
-    `${name} must be a whole number from ${least} up, got ${value}`,
-  );
 }

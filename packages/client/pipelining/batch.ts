@@ -5,6 +5,7 @@
  * of them: did it run, did it not, or does nobody know?
  */
 import { type RawArgument, rawOf } from '../adapters/raw.ts';
+import { check, oneOf, shape, signal, whole } from '../checks.ts';
 import { windowed } from '../chunked/window.ts';
 import { aborted, DeadlineError, KitError, UnknownOutcomeError } from '../errors.ts';
 import { BATCH_COMMANDS_MAX } from '../limits.ts';
@@ -58,12 +59,19 @@ export class BatchOutcome {
   }
 }
 
+const batchShape = shape({
+  window: whole(1),
+  signal,
+  onFailure: oneOf('continue', 'stop'),
+});
+
 /** `commands`: each as its words, `['SET', 'k', 'v']`. Replies are as bytes where they are strings. */
 export async function batch(
   redis: object,
   commands: readonly (readonly RawArgument[])[],
   options: BatchOptions = {},
 ): Promise<BatchOutcome> {
+  check('batch()', options, batchShape);
   const raw = rawOf(redis);
   const results = new Array<BatchResult>(commands.length);
   let stopped: unknown;

@@ -2,6 +2,7 @@
  * Retries are load, and they come when the server has least to spare. So a process has a budget: a
  * share of its calls may be repeated, and a few in a burst; beyond it the first error is the answer.
  */
+import { atLeastNothing, check } from '../checks.ts';
 import { RETRY_BUDGET_BURST, RETRY_BUDGET_RATIO } from '../limits.ts';
 
 export class RetryBudget {
@@ -10,6 +11,8 @@ export class RetryBudget {
   #tokens: number;
 
   constructor(ratio: number = RETRY_BUDGET_RATIO, burst: number = RETRY_BUDGET_BURST) {
+    check('RetryBudget', ratio, atLeastNothing, 'the share');
+    check('RetryBudget', burst, atLeastNothing, 'the burst');
     this.#ratio = ratio;
     this.#burst = burst;
     this.#tokens = burst;

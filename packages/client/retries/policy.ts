@@ -7,12 +7,12 @@
  *   if the caller declared them idempotent. Else the caller gets UnknownOutcomeError, because a
  *   second INCR is worse than an error.
  */
-import { KitError } from '../errors.ts';
+import { callback, duration, instance, oneOf, orSwitch, shape, share, whole } from '../checks.ts';
 import type { Call } from '../lanes/call.ts';
 import { RETRY_ATTEMPTS, RETRY_BASE_MS, RETRY_CAP_MS } from '../limits.ts';
 import { fullJitter } from './backoff.ts';
 import type { BreakerOptions } from './breaker.ts';
-import { processBudget, type RetryBudget } from './budget.ts';
+import { processBudget, RetryBudget } from './budget.ts';
 
 export interface RetryOptions {
   /** Attempts in all, the first included. */
@@ -27,6 +27,19 @@ export interface RetryOptions {
   /** 'client': leave the client library's own reconnect delays as they are. */
   readonly reconnect?: 'staggered' | 'client';
 }
+
+export const retryShape = shape({
+  attempts: whole(1),
+  baseMs: duration,
+  capMs: duration,
+  idempotent: callback,
+  budget: instance(RetryBudget),
+  breaker: orSwitch(
+    shape({ windowMs: duration, minCalls: whole(1), failureRatio: share, openMs: duration }),
+    false,
+  ),
+  reconnect: oneOf('staggered', 'client'),
+});
 
 /** Errors by which a server says that it did nothing. */
 const notRun =
@@ -46,12 +59,6 @@ export class RetryPolicy {
   constructor(options: RetryOptions | false | undefined) {
     const given = options === false ? { attempts: 1 } : (options ?? {});
     this.attempts = given.attempts ?? RETRY_ATTEMPTS;
-    if (!Number.isInteger(this.attempts) || this.attempts < 1) {
-      throw new KitError(
-        'ERR_CLIENT_OPTION',
-        `retries.attempts must be 1 or more, got ${this.attempts}`,
-      );
-    }
     this.#baseMs = given.baseMs ?? RETRY_BASE_MS;
     this.#capMs = given.capMs ?? RETRY_CAP_MS;
     this.budget = given.budget ?? processBudget;

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
+import { check, shape, text } from '../checks.ts';
 import { messageOf } from '../errors.ts';
 import { type Advice, adviceFor, isLocal, parseAddress } from '../identity/address.ts';
 import { DIAGNOSE_BYTES, DIAGNOSE_MS, DIAGNOSE_PINGS, FAR_SERVER_MS } from '../limits.ts';
@@ -39,6 +40,8 @@ export async function diagnose(
   url: string,
   options: { readonly ca?: string } = {},
 ): Promise<Diagnosis> {
+  check('diagnose()', url, text, 'the address');
+  check('diagnose()', options, shape({ ca: text }));
   const address = parseAddress(url);
   const found: Mutable = {
     reachable: false,

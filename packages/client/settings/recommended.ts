@@ -7,7 +7,7 @@
  * certificate covers and drops nobody for being idle; the rest is the same.
  */
 import { isIP } from 'node:net';
-import { KitError } from '../errors.ts';
+import { check, oneOf, shape, text, whole, yesOrNo } from '../checks.ts';
 import { DEADLINE_CONNECT_MS } from '../limits.ts';
 import { reconnectDelay } from '../retries/backoff.ts';
 
@@ -41,13 +41,23 @@ const PING_MS = 60_000;
 const KEEP_ALIVE_MS = 30_000;
 const SLOTS_REFRESH_MS = 5_000;
 
+const inputShape = shape(
+  {
+    library: oneOf('ioredis', 'iovalkey', 'redis'),
+    policy: oneOf('OSSCluster', 'EnterpriseCluster', 'NoCluster'),
+    host: text,
+    port: whole(1, 65_535),
+    username: text,
+    password: text,
+    tls: yesOrNo,
+    ca: text,
+  },
+  ['library', 'policy', 'host'],
+);
+
 export function recommended(service: Service, input: RecommendedInput): Recommended {
-  if (service !== 'azure' && service !== 'cinnabar') {
-    throw new KitError(
-      'ERR_CLIENT_OPTION',
-      `service must be 'azure' or 'cinnabar', got ${String(service)}`,
-    );
-  }
+  check('recommended()', service, oneOf('azure', 'cinnabar'), 'the service');
+  check('recommended()', input, inputShape, 'input');
   const cluster = input.policy === 'OSSCluster';
   const port = input.port ?? 10_000;
   const made =

@@ -4,13 +4,15 @@
  * adds nothing but the reasons: a command that is late fails with an error that says why.
  */
 import { isIoredis } from '../adapters/ioredis-shape.ts';
+import { check, duration, shape } from '../checks.ts';
 import { wrapOne } from '../lanes/lanes.ts';
-import type { LanesOptions } from '../lanes/options.ts';
+import { hardenShape, type LanesOptions } from '../lanes/options.ts';
 
 export type HardenOptions = Omit<LanesOptions, 'small' | 'bulk' | 'blocking' | 'choose'>;
 
 /** The client itself (node-redis) or an object of its very type in its place (ioredis, iovalkey). */
 export function harden<T extends object>(redis: T, options: HardenOptions = {}): T {
+  check('harden()', options, hardenShape);
   return wrapOne(redis, options);
 }
 
@@ -19,6 +21,7 @@ export function observe<T extends object>(
   redis: T,
   options: { readonly timeoutMs?: number } = {},
 ): T {
+  check('observe()', options, shape({ timeoutMs: duration }));
   const timeoutMs = options.timeoutMs ?? ownTimeout(redis);
   const deadlines =
     timeoutMs === undefined
