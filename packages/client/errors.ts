@@ -159,8 +159,20 @@ export function aborted(command: string, reason: unknown): KitError {
 export function refusedHere(label: string): KitError {
   return new KitError(
     'ERR_CLIENT_UNSUPPORTED',
-    `${label} changes what one connection is, and calls here share several: use a client of its own`,
+    `${label} changes what one connection is, and calls here share several: use a client of its own (duplicate())`,
   );
+}
+
+/** In a batch it would change the one connection that the batch is on. */
+export function notInBatch(command: string, batch: string): KitError {
+  return new KitError(
+    'ERR_CLIENT_UNSUPPORTED',
+    `${command} in a ${batch}: it is for all connections of this client, and a batch goes over one; call it by itself before`,
+  );
+}
+
+export function closedError(label: string): KitError {
+  return new KitError('ERR_CLIENT_CLOSED', `${label}: the client was closed`);
 }
 
 export function tooManyWait(label: string, count: number): KitError {

@@ -7,7 +7,7 @@
  * executed; events and the life cycle speak for all lanes together.
  */
 import { EventEmitter } from 'node:events';
-import { KitError, messageOf } from '../errors.ts';
+import { closedError, KitError, messageOf } from '../errors.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
@@ -181,7 +181,9 @@ export function faceOf(
     const made = multi.apply(this, args);
     return made instanceof Promise ? made : aim(this, pool, made, guard);
   };
-  face.monitor = (...args) => first.monitor(...args);
+  // The library opens a connection of its own for it.
+  face.monitor = (...args) =>
+    pool.closed ? Promise.reject(closedError('MONITOR')) : first.monitor(...args);
   face.duplicate = (...args) => first.duplicate(...args);
   face.connect = () => connected(pool, first);
   face.disconnect = (reconnect) => {
@@ -213,6 +215,7 @@ function statusOf(pool: Pool): string {
 
 /** Resolves when a lane is ready, as the library's connect() does. */
 function connected(pool: Pool, first: IoRedis): Promise<void> {
+  if (pool.closed) return Promise.reject(closedError('connect()'));
   if (statusOf(pool) === 'ready') return Promise.resolve();
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {

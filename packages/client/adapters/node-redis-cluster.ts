@@ -6,7 +6,7 @@
  * (the wires of each node's connection, attached when a command first goes to it). Calls go through
  * the library's queues; as to the rest, a call is one whatever it became on its way.
  */
-import { messageOf, UnknownOutcomeError } from '../errors.ts';
+import { closedError, messageOf, UnknownOutcomeError } from '../errors.ts';
 import { Call, type Calling, type Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
@@ -15,7 +15,7 @@ import type { Sent } from '../wire/wire.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
 import { NodeBatch } from './node-redis-batch.ts';
-import { isConnectionError } from './node-redis-lanes.ts';
+import { eachSubscription, isConnectionError } from './node-redis-lanes.ts';
 import { NodeLink, Watched } from './node-redis-link.ts';
 import {
   type CommandOptions,
@@ -156,7 +156,16 @@ export function takeOverCluster(raw: NodeCluster, pool: Pool, guard: Guard | und
   };
   define(raw, 'MULTI', multi);
   define(raw, 'multi', multi);
+  eachSubscription(
+    proto,
+    (method, ...args) => {
+      if (pool.closed) throw closedError('SUBSCRIBE');
+      return method.apply(raw, args);
+    },
+    (name, method) => define(raw, name, method),
+  );
   define(raw, 'connect', async function connect(this: NodeCluster) {
+    if (pool.closed) throw closedError('connect()');
     await proto.connect.call(raw);
     for (const lane of pool.lanes) if ((lane.raw as ClusterParts).cluster === raw) pool.ready(lane);
     return this;

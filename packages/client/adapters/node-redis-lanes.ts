@@ -6,7 +6,7 @@
  * overridden on that instance, so that views made by `withTypeMapping()` and the like go the same
  * way. Lane 0 is that instance's own connection, the others are further clients of the factory.
  */
-import { KitError, messageOf, refusedHere, UnknownOutcomeError } from '../errors.ts';
+import { closedError, KitError, messageOf, refusedHere, UnknownOutcomeError } from '../errors.ts';
 import type { Calling, Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
@@ -179,24 +179,19 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
   };
   batch('_executeMulti', 'MULTI');
   batch('_executePipeline', 'pipeline');
-  for (const name of [
-    'SUBSCRIBE',
-    'UNSUBSCRIBE',
-    'PSUBSCRIBE',
-    'PUNSUBSCRIBE',
-    'SSUBSCRIBE',
-    'SUNSUBSCRIBE',
-  ] as const) {
-    const method = (proto as unknown as Record<string, AnyMethod>)[name] as AnyMethod;
-    const subscribe = async (...args: unknown[]): Promise<unknown> =>
-      method.apply((pool.roster.only('subscriber').raw as NodeLaneParts).client, args);
-    own(raw, name, subscribe);
-    own(raw, camel(name), subscribe);
-  }
+  eachSubscription(
+    proto,
+    (method, ...args) => {
+      if (pool.closed) throw closedError('SUBSCRIBE');
+      return method.apply((pool.roster.only('subscriber').raw as NodeLaneParts).client, args);
+    },
+    (name, method) => own(raw, name, method),
+  );
   for (const name of ['MONITOR', 'monitor', 'reset']) {
     own(raw, name, () => Promise.reject(refusedHere(name.toUpperCase())));
   }
   own(raw, 'connect', async function connect(this: NodeClient) {
+    if (pool.closed) throw closedError('connect()');
     opened = true;
     await proto.connect.call(raw);
     return this;
@@ -272,15 +267,24 @@ function own(target: object, name: string | symbol, value: unknown): void {
   });
 }
 
-/** PSUBSCRIBE -> pSubscribe, SUBSCRIBE -> subscribe. */
-function camel(name: string): string {
-  return name.replace(
-    /^(P|S)?(UN)?SUBSCRIBE$/,
-    (_all, prefix: string | undefined, un: string | undefined) => {
-      const rest = un === undefined ? 'subscribe' : 'unsubscribe';
-      return prefix === undefined
-        ? rest
-        : prefix.toLowerCase() + rest.charAt(0).toUpperCase() + rest.slice(1);
-    },
-  );
+/** Puts `run` in the place of the methods that subscribe and unsubscribe, by both of their names. */
+export function eachSubscription(
+  proto: object,
+  run: (method: AnyMethod, ...args: unknown[]) => Promise<unknown>,
+  put: (name: string, method: AnyMethod) => void,
+): void {
+  for (const kind of ['', 'P', 'S']) {
+    for (const [un, camel] of [
+      ['', 'ubscribe'],
+      ['UN', 'nsubscribe'],
+    ] as const) {
+      const name = `${kind}${un}SUBSCRIBE`;
+      const method = Reflect.get(proto, name) as AnyMethod;
+      const ours = async (...args: unknown[]): Promise<unknown> => run(method, ...args);
+      put(name, ours);
+      // pSubscribe, unsubscribe
+      const first = un === '' ? 's' : 'u';
+      put(kind === '' ? first + camel : kind.toLowerCase() + first.toUpperCase() + camel, ours);
+    }
+  }
 }

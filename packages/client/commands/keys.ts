@@ -73,7 +73,8 @@ export function placeOf(
   }
   if (name === 'client') {
     const sub = String(args[from] ?? '').toLowerCase();
-    if (sub === 'reply') return 'refused';
+    // What the server then sends, or leaves out, would be another caller's reply.
+    if (sub === 'reply' || sub === 'tracking' || sub === 'caching') return 'refused';
     return sub === 'setname' || sub === 'setinfo' || sub === 'no-evict' || sub === 'no-touch'
       ? 'everywhere'
       : 'free';

@@ -116,6 +116,8 @@ export abstract class Call implements Sent, Placeable {
   }
 
   get label(): string {
+    // CLIENT REPLY and CLIENT SETNAME are two things.
+    if (this.name === 'client') return `CLIENT ${shown(keyText(this.args[this.from] ?? ''))}`;
     return this.key === undefined
       ? this.name.toUpperCase()
       : `${this.name.toUpperCase()} ${shown(this.key)}`;

@@ -142,6 +142,68 @@ for (const kind of plainKinds) {
       await kind.close(redis);
     });
 
+    test('what changes one connection is refused with its name, in a batch too, and the others go on', async () => {
+      const redis = lanes(() => kind.make([server.port]));
+      await kind.connect(redis);
+      const refused = (says: RegExp) => (error: KitError) =>
+        error.code === 'ERR_CLIENT_UNSUPPORTED' && says.test(error.message);
+      await assert.rejects(kind.call(redis, 'CLIENT', 'REPLY', 'OFF'), refused(/^CLIENT REPLY /));
+      await assert.rejects(
+        kind.call(redis, 'CLIENT', 'TRACKING', 'ON'),
+        refused(/^CLIENT TRACKING /),
+      );
+      const set = ['set', 'batched', 'x'];
+      for (const [command, says] of [
+        [['client', 'reply', 'off'], /^CLIENT reply /],
+        [['select', '5'], /^SELECT in a /],
+        [['client', 'tracking', 'on'], /^CLIENT tracking /],
+      ] as const) {
+        await assert.rejects(kind.pipeline(redis, [set, command]), refused(says));
+      }
+      assert.equal(await redis.get('batched'), null);
+      await kind.close(redis);
+    });
+
+    test('monitor: a connection of its own, or refused with the reason', async () => {
+      const redis = lanes(() => kind.make([server.port]));
+      await kind.connect(redis);
+      const { monitor } = redis as unknown as { monitor(listener?: () => void): Promise<Watching> };
+      if (kind.library === 'redis') {
+        await assert.rejects(
+          monitor.call(redis, () => {}),
+          { code: 'ERR_CLIENT_UNSUPPORTED' },
+        );
+      } else {
+        const seen: string[] = [];
+        const watching = await monitor.call(redis);
+        watching.on('monitor', (_time, args) => seen.push(args.join(' ')));
+        await redis.set('watched', 'yes');
+        await until(() => seen.includes('set watched yes'));
+        watching.disconnect();
+      }
+      assert.equal(await redis.get('none'), null);
+      await kind.close(redis);
+    });
+
+    test('after its end every call says that the client was closed', async () => {
+      const ends = kind.library === 'redis' ? ['close', 'destroy'] : ['quit', 'disconnect'];
+      for (const end of ends) {
+        const redis = lanes(() => kind.make([server.port]));
+        await kind.connect(redis);
+        await redis.set('k', 'v');
+        await (redis as unknown as Record<string, () => Promise<unknown>>)[end]?.();
+        const calls: (() => Promise<unknown>)[] = [
+          () => redis.get('k'),
+          () => kind.call(redis, 'BLPOP', 'q', '1'),
+          () => kind.pipeline(redis, [['get', 'k']]),
+          () => kind.multi(redis, [['get', 'k']]),
+          () => kind.subscribe(redis, 'c', () => {}),
+          () => (redis as unknown as { connect(): Promise<unknown> }).connect(),
+        ];
+        for (const call of calls) await assert.rejects(call, { code: 'ERR_CLIENT_CLOSED' });
+      }
+    });
+
     test('a read that is lost for good says why', async () => {
       const proxy = await startProxy(server.port);
       const redis = lanes(() => kind.make([proxy.port]), {
@@ -223,6 +285,12 @@ for (const kind of plainKinds) {
       assert.equal(status, 0);
     });
   });
+}
+
+/** What ioredis' monitor() gives. */
+interface Watching {
+  on(event: 'monitor', listener: (time: string, args: string[]) => void): void;
+  disconnect(): void;
 }
 
 function noReconnect(port: number): object {

@@ -6,7 +6,14 @@
  * be over, for a blocking lane to be free, for a connection. A lane that has to be opened for a call is
  * made by the application's factory, which may throw: then the call fails with that as its cause.
  */
-import { FactoryError, KitError, refusedHere, tooManyWait } from '../errors.ts';
+import {
+  closedError,
+  FactoryError,
+  type KitError,
+  notInBatch,
+  refusedHere,
+  tooManyWait,
+} from '../errors.ts';
 import { WAITING_CALLS_MAX } from '../limits.ts';
 import { Barrier } from './barrier.ts';
 import { BlockingQueue } from './blocking.ts';
@@ -69,7 +76,7 @@ export class Placement {
     if (this.#parked.size > 0) this.#parked.delete(item);
     if (item.settled) return;
     if (this.#pool.closed) {
-      return item.fail(new KitError('ERR_CLIENT_CLOSED', `${item.label}: the client was closed`));
+      return item.fail(closedError(item.label));
     }
     if (this.#barrier.on) return this.#wait(this.#barrier.held, item);
     try {
@@ -82,6 +89,10 @@ export class Placement {
 
   #decide(item: Placeable): void {
     const roster = this.#roster;
+    if (!(item instanceof Call)) {
+      const wrong = this.#wrongInBatch(item);
+      if (wrong !== undefined) return item.fail(wrong);
+    }
     if (item.place === 'data' || item.place === 'free') return this.#placeData(item);
     if (this.#pool.settings.single && (item.place === 'blocking' || item.place === 'subscribe')) {
       return this.#placeData(item);
@@ -104,6 +115,15 @@ export class Placement {
       case 'refused':
         return item.fail(refusedHere(item.label));
     }
+  }
+
+  #wrongInBatch(batch: Placeable): KitError | undefined {
+    if (this.#pool.settings.single) return undefined;
+    for (const { place, label } of batch.calls) {
+      if (place === 'refused') return refusedHere(label);
+      if (place === 'subscribe' || place === 'everywhere') return notInBatch(label, batch.label);
+    }
+    return undefined;
   }
 
   #placeData(item: Placeable): void {
