@@ -81,9 +81,9 @@ function showSteps(steps: Steps, record: OperationRecord): void {
   }
 }
 
-/** 'start-engines' -> 'Start engines'. */
+/** 'start-engines' -> 'Start engines'. What has blanks is a sentence already: dates in it keep their dashes. */
 export function sentence(name: string): string {
-  const words = name.replaceAll('-', ' ');
+  const words = name.includes(' ') ? name : name.replaceAll('-', ' ');
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 

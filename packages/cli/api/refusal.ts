@@ -17,6 +17,8 @@ const EXITS: Readonly<Record<number, ExitName>> = {
 
 const SKUS = 'Sizes and what they mean here: cinnabar sku list';
 
+const WAYS_BACK = 'See which caches have a way back: cinnabar maintain --list';
+
 /** By code, where the kind of error says too little. */
 const REMEDIES_OF: Readonly<Record<string, string>> = {
   InsufficientCapacity:
@@ -25,6 +27,11 @@ const REMEDIES_OF: Readonly<Record<string, string>> = {
   InvalidSkuCapacity: SKUS,
   SkuNotAllowedForPolicy: SKUS,
   ClientNotFound: 'See who is connected: cinnabar clients <name>',
+  EngineMissing: 'Engines of this machine: cinnabar engine list',
+  EngineUpToDate: 'Engines of this machine: cinnabar engine list',
+  NoWayBack: WAYS_BACK,
+  UpgradeNotComplete: WAYS_BACK,
+  WayBackOpen: WAYS_BACK,
   NothingToSkip: 'See what is due, and when: cinnabar maintain --list',
   PortInUse: 'Leave --port out, and a free one is chosen',
 };

@@ -49,7 +49,7 @@ export function statusCommand(): Command {
         );
         for (const { cluster, database } of caches) {
           const upgrade = database?.properties.cinnabar?.upgrade;
-          if (upgrade !== undefined) output.line(`${cluster.name}: way back ${wayBack(upgrade)}`);
+          if (upgrade !== undefined) output.line(`${cluster.name}, way back: ${wayBack(upgrade)}`);
         }
         for (const warning of status.warnings) output.warn(warning);
         process.exitCode = EXIT.ok;

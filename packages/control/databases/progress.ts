@@ -82,7 +82,11 @@ function maintenanceSteps(operation: OperationRecord, view: View): StepState[] {
   const all = Number(operation.input['processes'] ?? 0);
   const { maintenance } = view.database;
   const left = maintenance?.pending.length ?? 0;
-  const name = 'Make every process anew, one at a time';
+  const { kind, engine } = operation.input;
+  const name =
+    kind === 'up' || kind === 'back'
+      ? `${kind === 'up' ? 'Upgrade to' : 'Go back to'} ${engine}, one process at a time`
+      : 'Make every process anew, one at a time';
   return [{ name, done: maintenance === null, detail: `${Math.max(0, all - left)} of ${all}` }];
 }
 

@@ -154,8 +154,8 @@ export class MaintenanceDesk implements MaintenanceSource {
     const situation = this.#situations.action(databaseId);
     const { cluster, database, subscriptionId, open } = situation;
     const running = open.find((each) => each.kind === 'Maintain' && isOpen(each));
-    const back = running?.input['back'] === true;
-    if (running !== undefined && back === (wish.kind === 'back')) return running;
+    const goesBack = running?.input['kind'] === 'back';
+    if (running !== undefined && goesBack === (wish.kind === 'back')) return running;
     refuseWhenBusy(open, `Cluster '${cluster.name}'`);
     const { due } = this.view(databaseId);
     this.#refuseUnfit(cluster.name, database);
@@ -172,7 +172,12 @@ export class MaintenanceDesk implements MaintenanceSource {
       databaseId,
       location: cluster.location,
       generation: null,
-      input: { processes: anew.length, due: due.map(({ code }) => code), engine, ...backOf(wish) },
+      input: {
+        processes: anew.length,
+        due: due.map(({ code }) => code),
+        kind: wish.kind,
+        engine,
+      },
     });
     const pending = anew.map((each) => each.id);
     this.#store.write(() => {
@@ -182,9 +187,7 @@ export class MaintenanceDesk implements MaintenanceSource {
       this.#event(
         database,
         'maintenance-began',
-        wish.kind === 'back'
-          ? `${actor.name} has '${cluster.name}' go back to ${engine}.`
-          : `${actor.name} has every process of '${cluster.name}' made anew${due.length > 0 ? ` (${due.map(({ code }) => code).join(', ')})` : ''}.`,
+        begins(actor.name, cluster.name, wish, engine, due),
       );
     });
     this.#deps.wake(databaseId);
@@ -253,8 +256,17 @@ export class MaintenanceDesk implements MaintenanceSource {
   }
 }
 
-function backOf({ kind }: Wish): { readonly back?: true } {
-  return kind === 'back' ? { back: true } : {};
+function begins(
+  who: string,
+  name: string,
+  { kind }: Wish,
+  engine: string,
+  due: readonly Due[],
+): string {
+  if (kind === 'up') return `${who} has '${name}' upgraded to ${engine}.`;
+  if (kind === 'back') return `${who} has '${name}' go back to ${engine}.`;
+  const codes = due.length > 0 ? ` (${due.map(({ code }) => code).join(', ')})` : '';
+  return `${who} has every process of '${name}' made anew${codes}.`;
 }
 
 function planOf(
