@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
-import type { DatabaseSettings } from '../store/index.ts';
 import { beginMaintenance, operationEnded, type World, world } from './testing.ts';
 
 const HEAL_MS = 60_000;
@@ -36,28 +35,26 @@ async function kept(w: World, id: string): Promise<void> {
 }
 
 describe('maintenance on real engines', { concurrency: false }, () => {
-  const policies: readonly DatabaseSettings['policy'][] = ['OSSCluster', 'NoCluster'];
-  for (const policy of policies) {
-    test(`${policy}: every process is another one, one copy missing at most`, async (t) => {
-      const w = await world(t);
-      const id = await w.create({ policy });
-      await fill(w, id);
-      const before = pids(w, id);
-      let fewest = 2;
-      const watch = setInterval(() => {
-        const whole = w.store.instances(id).filter((each) => each.synced).length;
-        fewest = Math.min(fewest, whole);
-      }, 1);
-      await ended(w, beginMaintenance(w, id)).finally(() => clearInterval(watch));
-      await w.settled(id);
-      assert.equal(fewest, 1);
-      assert.ok(pids(w, id).every((pid) => !before.includes(pid)));
-      await kept(w, id);
-      const reasons = w.store.events({ limit: 100 }).map((event) => event.reason);
-      assert.equal(reasons.filter((reason) => reason === 'engine-fenced-maintenance').length, 2);
-      assert.equal(reasons.filter((reason) => reason === 'shard-switched').length, 1);
-    });
-  }
+  // NoCluster: upgrade.test.ts.
+  test('every process is another one, one copy missing at most', async (t) => {
+    const w = await world(t);
+    const id = await w.create({ policy: 'OSSCluster' });
+    await fill(w, id);
+    const before = pids(w, id);
+    let fewest = 2;
+    const watch = setInterval(() => {
+      const whole = w.store.instances(id).filter((each) => each.synced).length;
+      fewest = Math.min(fewest, whole);
+    }, 1);
+    await ended(w, beginMaintenance(w, id)).finally(() => clearInterval(watch));
+    await w.settled(id);
+    assert.equal(fewest, 1);
+    assert.ok(pids(w, id).every((pid) => !before.includes(pid)));
+    await kept(w, id);
+    const reasons = w.store.events({ limit: 100 }).map((event) => event.reason);
+    assert.equal(reasons.filter((reason) => reason === 'engine-fenced-maintenance').length, 2);
+    assert.equal(reasons.filter((reason) => reason === 'shard-switched').length, 1);
+  });
 
   test('without replicas one carries the data through, shard by shard', async (t) => {
     const w = await world(t);

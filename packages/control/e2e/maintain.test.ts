@@ -1,6 +1,7 @@
 /**
  * Every process of a cache made anew while clients of the one address count, read and block: none of
  * them sees an error, and what was acknowledged is there; with replicas and without. And the calendar.
+ * (Two shards: upgrade.test.ts.)
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -36,7 +37,7 @@ for (const ha of [true, false]) {
   test(`${ha ? 'with' : 'without'} replicas: clients go on, nothing is lost`, async (t) => {
     const name = ha ? 'pairs' : 'singles';
     await service.create(name, {
-      sku: 'Balanced_B5',
+      sku: 'Balanced_B0',
       ha,
       database: { clusteringPolicy: 'EnterpriseCluster' },
     });
