@@ -97,12 +97,14 @@ export interface DatabaseView {
 }
 
 export interface NewerView {
-  /** The engine that does not know them, e.g. 'valkey 8.1.1'. */
-  readonly older: string;
-  /** Full names, lower case. */
-  readonly commands: readonly string[];
-  /** Of commands that it knows. */
-  readonly options: readonly NewerOptions[];
+  /** For each engine that does not know something: its label, e.g. 'valkey 8.1.1', and what. */
+  readonly unknown: readonly {
+    readonly engine: string;
+    /** Full names, lower case. */
+    readonly commands: readonly string[];
+    /** Of commands that it knows. */
+    readonly options: readonly NewerOptions[];
+  }[];
   /** The end of a sentence: why it matters now, and until when. */
   readonly because: string;
 }

@@ -27,20 +27,18 @@ export function newerView(
 ): NewerView | undefined {
   const running = instances.filter((each) => each.phase === 'running');
   const labels = versionsOf(upgrade, running);
-  const [oldest = '', ...later] = labels;
-  if (later.length === 0) return undefined;
-  const older = node.known(oldest);
-  const newer = later.flatMap((label) => node.known(label) ?? []);
-  if (older === null || newer.length === 0) return undefined;
-  const commands = newer.flatMap((each) => [...each.commands]);
-  // What engines tell each other is refused to clients in every version.
-  const isNews = (name: string) => !older.commands.has(name) && !name.startsWith('cluster|');
-  return {
-    older: oldest,
-    commands: [...new Set(commands.filter(isNews))].sort(),
-    options: newer.flatMap((each) => optionsBetween(older, each)),
-    because: because(upgrade, labels),
-  };
+  const known = labels.flatMap((label) => node.known(label) ?? []);
+  const unknown = known.flatMap((engine) => {
+    // A newer one knows what the older ones of its product do; of other products nothing follows.
+    const others = known.filter((each) => each !== engine && !isOlder(each.label, engine.label));
+    // What engines tell each other is refused to clients in every version.
+    const isNews = (name: string) => !engine.commands.has(name) && !name.startsWith('cluster|');
+    const commands = others.flatMap((each) => [...each.commands]).filter(isNews);
+    const options = others.flatMap((each) => optionsBetween(engine, each));
+    if (commands.length + options.length === 0) return [];
+    return { engine: engine.label, commands: [...new Set(commands)].sort(), options };
+  });
+  return unknown.length === 0 ? undefined : { unknown, because: because(upgrade, labels) };
 }
 
 const differences = new WeakMap<KnownEngine['commands'], Map<string, NewerOptions[]>>();

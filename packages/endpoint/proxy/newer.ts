@@ -4,7 +4,7 @@
  * commands too, but cannot name an option, and a replica that does not know one loses the write without
  * a word. Nothing of this is in the way of a command unless such a time is.
  */
-import { keyArguments, newerOption } from '../../resp/table/index.ts';
+import { keyArguments, type NewerOptions, newerOption } from '../../resp/table/index.ts';
 import type { NewerView } from '../control-protocol.ts';
 import type { Call } from './dispatch.ts';
 import { textOf } from './route.ts';
@@ -12,32 +12,36 @@ import { textOf } from './route.ts';
 /** Longer than any option; what is cut is data. */
 const LONGEST_WORD = 64;
 
-type Options = NewerView['options'][number];
-
 export class NewerWords {
-  #older = '';
   #because = '';
-  #commands: ReadonlySet<string> = new Set();
-  #options: ReadonlyMap<string, Options> = new Map();
+  /** To the engine that does not know it. */
+  readonly #commands = new Map<string, string>();
+  readonly #options = new Map<string, { readonly engine: string; readonly of: NewerOptions }[]>();
   /** Something is refused. */
   active = false;
 
   set view(view: NewerView | undefined) {
     this.active = view !== undefined;
-    this.#older = view?.older ?? '';
     this.#because = view?.because ?? '';
-    this.#commands = new Set(view?.commands);
-    this.#options = new Map(view?.options.map((each) => [each.command, each]));
+    this.#commands.clear();
+    this.#options.clear();
+    for (const { engine, commands, options } of view?.unknown ?? []) {
+      for (const name of commands) this.#commands.set(name, engine);
+      for (const of of options) {
+        this.#options.set(of.command, [...(this.#options.get(of.command) ?? []), { engine, of }]);
+      }
+    }
   }
 
   /** Commands that must not take the short way. */
   get commands(): ReadonlySet<string> {
-    return new Set([...this.#commands, ...this.#options.keys()]);
+    return new Set([...this.#commands.keys(), ...this.#options.keys()]);
   }
 
   /** Why this command is refused, by its full name alone; null: it is not. */
   name(name: string): string | null {
-    return this.#commands.has(name) ? this.#refusal(name.replace('|', ' ').toUpperCase()) : null;
+    const engine = this.#commands.get(name);
+    return engine === undefined ? null : this.#refusal(spoken(name), engine);
   }
 
   /** Why this call is refused; null: it is not. */
@@ -51,14 +55,20 @@ export class NewerWords {
     const given: string[] = [];
     for (let i = first; i < args.count; i++) given.push(word(bytes, args, i));
     const keys = new Set(keyArguments(command, bytes, args));
-    const option = newerOption(options, given, (at) => keys.has(at + first));
-    if (option === null) return null;
-    return this.#refusal(`${option} of ${command.name.replace('|', ' ').toUpperCase()}`);
+    for (const { engine, of } of options) {
+      const option = newerOption(of, given, (at) => keys.has(at + first));
+      if (option !== null) return this.#refusal(`${option} of ${spoken(command.name)}`, engine);
+    }
+    return null;
   }
 
-  #refusal(what: string): string {
-    return `-ERR newer-than-engine: ${what} is not known to ${this.#older}, and is refused while ${this.#because}\r\n`;
+  #refusal(what: string, engine: string): string {
+    return `-ERR newer-than-engine: ${what} is not known to ${engine}, and is refused while ${this.#because}\r\n`;
   }
+}
+
+function spoken(name: string): string {
+  return name.replace('|', ' ').toUpperCase();
 }
 
 function word(bytes: Buffer, args: Call['args'], index: number): string {
