@@ -3,6 +3,30 @@ import type { Mutant } from './table.ts';
 
 export const EDGE_MUTANTS: readonly Mutant[] = [
   {
+    name: 'a-word-is-an-option',
+    mistake: 'whatever looks like an option of a newer engine is one',
+    file: 'packages/resp/table/newer.ts',
+    edits: [
+      {
+        find: 'given.length <= MOST_ARGUMENTS_READ && fits(known, given)',
+        replace: 'given.length > MOST_ARGUMENTS_READ && fits(known, given)',
+      },
+    ],
+    caughtBy: ['options'],
+  },
+  {
+    name: 'any-engine-reads-any-file',
+    mistake: 'an older engine can start from the file of a newer one',
+    file: 'packages/control/plan/upgrade.ts',
+    edits: [
+      {
+        find: 'fromFiles && isOlder(wanted, instance.engine)',
+        replace: 'fromFiles && instance.engine === wanted',
+      },
+    ],
+    caughtBy: ['versions'],
+  },
+  {
     name: 'obey-a-stale-epoch',
     mistake: 'whatever control says is what it knows now',
     file: 'packages/endpoint/worker/worker.ts',

@@ -77,6 +77,8 @@ export const CHECKS = {
   faults: ['--test', 'packages/faults/faults.test.ts'],
   digest: ['--test', 'packages/bench/data/dataset.test.ts'],
   slots: ['--test', 'packages/resp/slot.test.ts'],
+  options: ['--test', 'packages/resp/table/newer.test.ts'],
+  versions: ['--test', 'packages/control/plan/upgrade.test.ts'],
 } as const satisfies Record<string, readonly string[]>;
 
 export type CheckName = keyof typeof CHECKS;
