@@ -7,7 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { ControlError } from '../errors.ts';
 import { type Answer, errorBody } from './answer.ts';
-import type { Call } from './call.ts';
+import type { Bodies, Call } from './call.ts';
 import { checkRequest } from './checks.ts';
 import type { ApiContext } from './context.ts';
 import { baseUrl, challenge, type RequestIds, requestIds, standardHeaders } from './headers.ts';
@@ -23,6 +23,13 @@ import {
 import { parseTarget, type Target } from './path.ts';
 import { type Match, Router } from './router.ts';
 import { ROUTES } from './routes.ts';
+
+const WRITES: ReadonlySet<string> = new Set(['PUT', 'PATCH', 'POST']);
+
+/** The same module each time. */
+export function loadBodies(): Promise<Bodies> {
+  return import('./bodies.ts');
+}
 
 /** What is known of a request from its head on. */
 interface Exchange {
@@ -150,6 +157,7 @@ async function dispatch(
   if (route.form === true && (bytes?.length ?? 0) > MAX_FORM_BYTES) throw tooLarge(MAX_FORM_BYTES);
   const body = route.form === true ? {} : parseJson(bytes, request.headers['content-type']);
   exchange.gateway = route.kind !== 'provider';
+  const bodies = WRITES.has(route.method) ? await loadBodies() : null;
   const call: Call = {
     context: { ...context, identity },
     service: context.service,
@@ -157,6 +165,10 @@ async function dispatch(
     params: match.params,
     query: target.query,
     body,
+    get bodies() {
+      if (bodies === null) throw new Error(`a ${route.method} has no body to read`);
+      return bodies;
+    },
     form: route.form === true ? parseForm(bytes) : new Map(),
     headers: oneEach(request.headers),
     actor: {

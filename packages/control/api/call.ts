@@ -6,6 +6,8 @@ import type { ApiContext } from './context.ts';
 import type { Identity } from './identity.ts';
 import type { ApiVersion } from './versions.ts';
 
+export type Bodies = typeof import('./bodies.ts');
+
 export interface Call {
   readonly context: ApiContext & { readonly identity: Identity };
   readonly service: ControlService;
@@ -14,6 +16,8 @@ export interface Call {
   readonly query: ReadonlyMap<string, string>;
   /** Parsed JSON; `{}` when there was no body. */
   readonly body: unknown;
+  /** What reads `body`; loaded before any handler of a PUT, PATCH or POST runs. */
+  readonly bodies: Bodies;
   /** Fields of a form body. */
   readonly form: ReadonlyMap<string, string>;
   readonly headers: Readonly<Record<string, string>>;

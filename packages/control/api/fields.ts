@@ -7,7 +7,7 @@
  * versioned field it is: a version that does not know it does not hear it.
  */
 import type { Static, TSchema } from 'typebox';
-import { Value } from 'typebox/value';
+import { Errors } from 'typebox/schema';
 import { ControlError } from '../errors.ts';
 import type { ApiVersion, VersionedField } from './versions.ts';
 
@@ -36,7 +36,7 @@ export function readFields<S extends TSchema>(
 ): Read<Static<S>> {
   const ignored: string[] = [];
   const value = clean(schema as Node, body, '', version, ignored);
-  const [error] = Value.Errors(schema, value);
+  const [, [error]] = Errors(schema, value);
   if (error !== undefined) throw wrongField(error, body);
   return { value: value as Static<S>, ignored };
 }

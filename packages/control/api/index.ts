@@ -1,3 +1,4 @@
+export { loadBodies } from './app.ts';
 export type {
   ApiContext,
   CertificateDesk,

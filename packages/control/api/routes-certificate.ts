@@ -1,18 +1,12 @@
 /** The certificate that the endpoint serves for a cache: seen by anybody with the token, its key by nobody. */
-import { Type } from 'typebox';
 import { ControlError } from '../errors.ts';
 import { type Answer, ok } from './answer.ts';
 import { type Call, databaseOf } from './call.ts';
 import type { CertificateView } from './context.ts';
-import { readFields } from './fields.ts';
 import type { Method, Route } from './router.ts';
 import { DATABASE_PATH } from './routes-databases.ts';
 
 const PATH = `${DATABASE_PATH}/certificate`;
-const CertificateBody = Type.Object({
-  certPem: Type.Optional(Type.String()),
-  keyPem: Type.Optional(Type.String()),
-});
 
 export const CERTIFICATE_ROUTES: readonly Route[] = [
   route('GET', async (call) => ok(view(await call.context.certificates.show(clusterOf(call))))),
@@ -40,9 +34,7 @@ function clusterOf(call: Call) {
 
 async function put(call: Call): Promise<Answer> {
   const cluster = clusterOf(call);
-  const { value, ignored } = readFields(CertificateBody, call.body, call.version);
-  call.ignored(ignored);
-  const { certPem, keyPem } = value;
+  const { certPem, keyPem } = call.bodies.small.certificate(call);
   if (certPem === undefined || keyPem === undefined) {
     throw new ControlError(
       'InvalidRequestContent',

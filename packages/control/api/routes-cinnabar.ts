@@ -1,18 +1,15 @@
 /** What Azure has no word for. Same token; no api-version: these change with the build. */
-import { Type } from 'typebox';
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import { ControlError } from '../errors.ts';
 import { CLUSTER_TYPE } from '../resources/index.ts';
 import type { Answer } from './answer.ts';
 import { ok } from './answer.ts';
 import { type Call, databaseOf, param } from './call.ts';
-import { readFields } from './fields.ts';
 import { DEFAULT_HISTORY, MAX_HISTORY } from './limits.ts';
 import { percentComplete, stepsOf } from './lro.ts';
 import type { Route } from './router.ts';
 import { DATABASE_PATH } from './routes-databases.ts';
 
-const StopBody = Type.Object({ save: Type.Optional(Type.Boolean()) });
 const POLICIES: readonly Policy[] = ['OSSCluster', 'EnterpriseCluster', 'NoCluster'];
 
 export const CINNABAR_ROUTES: readonly Route[] = [
@@ -144,9 +141,7 @@ async function reloadEndpoint(call: Call): Promise<Answer> {
 }
 
 function stop(call: Call): Answer {
-  const { value, ignored } = readFields(StopBody, call.body, call.version);
-  call.ignored(ignored);
-  const save = value.save ?? true;
+  const { save = true } = call.bodies.small.stop(call);
   // After this answer has had its turn on the wire.
   setImmediate(() => call.context.stop({ save }));
   return { status: 202, body: { stopping: true, save } };

@@ -5,7 +5,6 @@ import type { ClusterRecord } from '../store/records.ts';
 import type { Answer } from './answer.ts';
 import { NO_CONTENT, ok } from './answer.ts';
 import { type Call, clusterOf, param } from './call.ts';
-import { clusterFromPatch, clusterFromPut } from './cluster-body.ts';
 import { asyncHeaders } from './lro.ts';
 import { page } from './paging.ts';
 import type { Route } from './router.ts';
@@ -63,7 +62,7 @@ function put(call: Call): Answer {
   const current = call.service.cluster(names.group, names.name);
   // Before the body: whoever mends that first would send it again for nothing.
   if (current === null) requireName(clusterNameProblem(names.name), 'name');
-  const { value, ignored } = clusterFromPut(call.body, names, current, call.version);
+  const { value, ignored } = call.bodies.clusterFromPut(call.body, names, current, call.version);
   call.ignored(ignored);
   const { record, operation, created } = call.service.putCluster(value, call.actor);
   return {
@@ -75,7 +74,7 @@ function put(call: Call): Answer {
 
 function patch(call: Call): Answer {
   const current = clusterOf(call);
-  const { value, ignored } = clusterFromPatch(call.body, current, call.version);
+  const { value, ignored } = call.bodies.clusterFromPatch(call.body, current, call.version);
   call.ignored(ignored);
   const written = call.service.patchCluster(current.group, current.name, value, call.actor);
   return {

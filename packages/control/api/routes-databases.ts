@@ -1,13 +1,10 @@
 /** The database of a cluster, its keys, and emptying it. */
-import { Type } from 'typebox';
 import { ControlError } from '../errors.ts';
 import { databaseId } from '../resources/index.ts';
 import type { ClusterRecord, DatabaseRecord } from '../store/records.ts';
 import type { Answer } from './answer.ts';
 import { NO_CONTENT, ok } from './answer.ts';
 import { type Call, clusterOf, databaseOf, param } from './call.ts';
-import { databaseFromPatch, databaseFromPut } from './database-body.ts';
-import { readFields } from './fields.ts';
 import { asyncHeaders } from './lro.ts';
 import { page } from './paging.ts';
 import type { Route } from './router.ts';
@@ -30,14 +27,6 @@ export const DATABASE_ROUTES: readonly Route[] = [
   provided('POST', `${DATABASE_PATH}/regenerateKey`, regenerateKey),
   provided('POST', `${DATABASE_PATH}/flush`, flush),
 ];
-
-const RegenerateBody = Type.Object({
-  keyType: Type.Optional(Type.Enum(['Primary', 'Secondary'])),
-  /** Ours: end all sessions of the user, also where the old key cannot be told from the new one. */
-  disconnect: Type.Optional(Type.Boolean()),
-});
-
-const FlushBody = Type.Object({ ids: Type.Optional(Type.Array(Type.String(), { maxItems: 20 })) });
 
 function provided(method: Route['method'], path: string, handle: Route['handle']): Route {
   return { method, path, kind: 'provider', handle };
@@ -79,7 +68,7 @@ function put(call: Call): Answer {
   const cluster = parentOf(call);
   const name = param(call, 'database');
   const current = call.service.database(cluster.id, name);
-  const { value, ignored } = databaseFromPut(call.body, current, call.version);
+  const { value, ignored } = call.bodies.databaseFromPut(call.body, current, call.version);
   call.ignored(ignored);
   const written = call.service.putDatabase(cluster.id, name, value, call.actor);
   return {
@@ -91,7 +80,7 @@ function put(call: Call): Answer {
 
 function patch(call: Call): Answer {
   const { cluster, database } = databaseOf(call);
-  const { value, ignored } = databaseFromPatch(call.body, call.version);
+  const { value, ignored } = call.bodies.databaseFromPatch(call.body, call.version);
   call.ignored(ignored);
   const written = call.service.patchDatabase(cluster.id, database.name, value, call.actor);
   return {
@@ -123,9 +112,7 @@ function listKeys(call: Call): Answer {
 
 async function regenerateKey(call: Call): Promise<Answer> {
   const { database } = databaseOf(call);
-  const { value, ignored } = readFields(RegenerateBody, call.body, call.version);
-  call.ignored(ignored);
-  const { keyType, disconnect } = value;
+  const { keyType, disconnect } = call.bodies.small.regenerate(call);
   if (keyType === undefined) {
     throw new ControlError(
       'InvalidRequestContent',
@@ -141,10 +128,9 @@ async function regenerateKey(call: Call): Promise<Answer> {
 
 function flush(call: Call): Answer {
   const { cluster, database } = databaseOf(call);
-  const { value, ignored } = readFields(FlushBody, call.body, call.version);
-  call.ignored(ignored);
+  const { ids = [] } = call.bodies.small.flush(call);
   const own = databaseId(call.service.subscriptionId, cluster).toLowerCase();
-  const foreign = (value.ids ?? []).find((id) => id.toLowerCase() !== own);
+  const foreign = ids.find((id) => id.toLowerCase() !== own);
   if (foreign !== undefined) {
     throw new ControlError(
       'InvalidParameter',

@@ -2,7 +2,6 @@
  * Rehearsal of what happens when this process fails at a step: arms one failpoint for a time. Only
  * who holds the token can, and who holds it can also stop the process.
  */
-import { Type } from 'typebox';
 import {
   ALL_STEPS,
   arm,
@@ -14,15 +13,8 @@ import {
 import { ControlError } from '../errors.ts';
 import { type Answer, ok } from './answer.ts';
 import type { Call } from './call.ts';
-import { readFields } from './fields.ts';
-import { MAX_FAILPOINT_MS } from './limits.ts';
 import type { Route } from './router.ts';
 
-const FailpointBody = Type.Object({
-  point: Type.String(),
-  effect: Type.String(),
-  forMs: Type.Integer({ minimum: 1, maximum: MAX_FAILPOINT_MS }),
-});
 const PATH = '/cinnabar/failpoint';
 
 export const FAILPOINT_ROUTES: readonly Route[] = [
@@ -32,8 +24,7 @@ export const FAILPOINT_ROUTES: readonly Route[] = [
 ];
 
 function put(call: Call): Answer {
-  const { value, ignored } = readFields(FailpointBody, call.body, call.version);
-  call.ignored(ignored);
+  const value = call.bodies.small.failpoint(call);
   const point = FAILPOINTS.find((each) => each === value.point);
   if (point === undefined) {
     throw bad('point', value.point, `<step>:before or <step>:after, ${words(ALL_STEPS)}`);

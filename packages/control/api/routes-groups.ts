@@ -6,7 +6,6 @@ import type { ClusterRecord } from '../store/records.ts';
 import type { Answer } from './answer.ts';
 import { NO_CONTENT, ok } from './answer.ts';
 import { type Call, param } from './call.ts';
-import { readGroup, readTags } from './group-body.ts';
 import { RETRY_AFTER_S } from './limits.ts';
 import { absolute } from './lro.ts';
 import { page } from './paging.ts';
@@ -66,7 +65,7 @@ function listGroups(call: Call): Answer {
 
 function putGroup(call: Call): Answer {
   const name = param(call, 'group');
-  const input = readGroup(call, name);
+  const input = call.bodies.readGroup(call, name);
   const { record, created } = call.service.putGroup(input, call.actor);
   return {
     status: created ? 201 : 200,
@@ -76,7 +75,7 @@ function putGroup(call: Call): Answer {
 
 function patchGroup(call: Call): Answer {
   const group = groupOf(call);
-  const tags = readTags(call) ?? { ...group.tags };
+  const tags = call.bodies.readTags(call) ?? { ...group.tags };
   const record = call.service.patchGroup(group.name, tags, call.actor);
   return ok(groupView(record, call.service.subscriptionId));
 }

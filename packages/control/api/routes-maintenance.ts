@@ -1,22 +1,12 @@
 /** Maintenance: now, skipped, and what comes. Also Azure's request for a newer engine. */
-import { Type } from 'typebox';
 import { ControlError } from '../errors.ts';
 import type { OperationRecord } from '../store/records.ts';
 import type { Answer } from './answer.ts';
 import { ok } from './answer.ts';
 import { type Call, databaseOf } from './call.ts';
-import { readFields } from './fields.ts';
 import { asyncHeaders } from './lro.ts';
 import type { Route } from './router.ts';
 import { DATABASE_PATH } from './routes-databases.ts';
-
-const MaintainBody = Type.Object({ skip: Type.Optional(Type.Boolean()) });
-
-const UpgradeBody = Type.Object({
-  back: Type.Optional(Type.Boolean()),
-  finish: Type.Optional(Type.Boolean()),
-  wayBackHours: Type.Optional(Type.Number()),
-});
 
 export const MAINTENANCE_ROUTES: readonly Route[] = [
   {
@@ -43,10 +33,9 @@ export const MAINTENANCE_ROUTES: readonly Route[] = [
 
 function maintain(call: Call): Answer {
   const { database } = databaseOf(call);
-  const { value, ignored } = readFields(MaintainBody, call.body, call.version);
-  call.ignored(ignored);
+  const { skip } = call.bodies.small.maintain(call);
   const desk = call.context.maintenance;
-  if (value.skip === true) return ok(desk.skip(database.id, call.actor));
+  if (skip === true) return ok(desk.skip(database.id, call.actor));
   return accepted(call, desk.ask(database.id, call.actor), true);
 }
 
@@ -58,10 +47,8 @@ function azureUpgrade(call: Call): Answer {
 
 async function upgrade(call: Call): Promise<Answer> {
   const { database } = databaseOf(call);
-  const { value, ignored } = readFields(UpgradeBody, call.body, call.version);
-  call.ignored(ignored);
   const desk = call.context.maintenance;
-  const { back = false, finish = false, wayBackHours } = value;
+  const { back = false, finish = false, wayBackHours } = call.bodies.small.upgrade(call);
   if ([back, finish, wayBackHours !== undefined].filter(Boolean).length > 1) {
     throw new ControlError(
       'OneThingAtATime',

@@ -5,7 +5,6 @@ import { clusterId, groupId } from '../resources/index.ts';
 import type { Answer } from './answer.ts';
 import { notImplemented, ok } from './answer.ts';
 import { type Call, clusterOf, param } from './call.ts';
-import { changedTags } from './group-body.ts';
 import type { Route } from './router.ts';
 
 type Tags = Readonly<Record<string, string>>;
@@ -34,7 +33,7 @@ export const TAG_ROUTES: readonly Route[] = [
 function tagRoutes(path: string, find: (call: Call) => Tagged): Route[] {
   const change = (call: Call): Answer => {
     const tagged = find(call);
-    const tags = changedTags(call, tagged.tags);
+    const tags = call.bodies.changedTags(call, tagged.tags);
     tagged.write(tags);
     return ok(document(tagged.id, tags));
   };

@@ -8,6 +8,7 @@
  */
 import { spawn } from 'node:child_process';
 import { flushCompileCache } from 'node:module';
+import { loadBodies } from '../api/index.ts';
 import {
   EXIT_FATAL,
   EXIT_ORPHANED,
@@ -37,6 +38,7 @@ async function begin(options: Extract<ToControl, { type: 'start' }>['options']):
     const { status, firstStart } = await system.start();
     say({ type: 'ready', status, firstStart });
     log.info({ pid: process.pid, http: status.api.http }, 'ready');
+    await loadBodies(); // so that the first write need not
     flushCompileCache(); // one that is killed writes nothing at its end, and the next start is slow
   } catch (error) {
     if (stopping) return;

@@ -314,7 +314,8 @@ export class DatabaseLoop extends DatabaseRecords {
     if (!moved) return;
     const shard = this.shard(instance.shard);
     const primary = shard.phase === 'serving' && shard.primary === id && facts.role === 'primary';
-    this.deps.store.decide(() => {
+    const note = facts.replicationId === instance.replicationId ? 'note' : 'decide';
+    this.deps.store[note](() => {
       this.deps.store.putInstance({
         ...instance,
         replicationId: facts.replicationId,

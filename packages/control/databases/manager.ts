@@ -58,6 +58,8 @@ export class Databases {
   readonly #config = new ConfigChanges();
   /** Of the lease, and the state of the records that they were read from. */
   #targets: { readonly changes: number; readonly of: readonly WatchdogTarget[] } | null = null;
+  /** What stops have saved, and the state of the records that says so. */
+  #saved: { readonly changes: number; readonly bytes: number } | null = null;
   #lease: { cancel(): void } | null = null;
   #stopped = false;
   #adopted = false;
@@ -215,11 +217,13 @@ export class Databases {
   footprint(): { readonly memoryBytes: number; readonly diskBytes: number } {
     let memoryBytes = 0;
     for (const loop of this.#loops.values()) memoryBytes += loop.residentBytes();
-    const saved = this.#deps.store
-      .databases()
-      .flatMap((database) => this.#deps.store.shards(database.id))
-      .reduce((sum, shard) => sum + (shard.saved?.bytes ?? 0), 0);
-    return { memoryBytes, diskBytes: saved };
+    const { store } = this.#deps;
+    if (this.#saved?.changes !== store.changes) {
+      const shards = store.databases().flatMap((database) => store.shards(database.id));
+      const bytes = shards.reduce((sum, shard) => sum + (shard.saved?.bytes ?? 0), 0);
+      this.#saved = { changes: store.changes, bytes };
+    }
+    return { memoryBytes, diskBytes: this.#saved.bytes };
   }
 
   /** Users and keys as recorded, on every running engine and at the endpoint, before it resolves. */

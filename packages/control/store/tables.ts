@@ -58,6 +58,16 @@ export class Tables {
     }
   }
 
+  /**
+   * As `decide`, for figures that move all the time and of which nobody makes anything: what is kept
+   * until something changes stays kept.
+   */
+  note(work: () => void): void {
+    const before = this.#changes;
+    this.decide(work);
+    this.#changes = before;
+  }
+
   #transaction<T>(work: () => T): T {
     if (this.#depth > 0) return work();
     const result = this.#commit(work);
