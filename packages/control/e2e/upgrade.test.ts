@@ -1,5 +1,5 @@
 /**
- * Another version of the engine under load: Valkey 8 to 9 with two shards, back to 8, and to 9 for good,
+ * Another version of the engine under load: Valkey 8.0 to 9 with two shards, back to 8.0, and to 9 for good,
  * while clients of the one address write and read on both shards over one connection each. None of them
  * sees an error; every write that was acknowledged and every type of data is there after each step; and
  * what only the newer engine knows is refused with the reason until the way back is closed, and no
@@ -116,6 +116,8 @@ const PLAIN: readonly Line[] = [
   ['GEOSEARCH', '{a}geo', 'BYRADIUS', '1', 'm', 'FROMMEMBER', 'BYPOLYGON'],
   ['GEOSEARCHSTORE', '{a}byp', '{a}geo', 'FROMMEMBER', 'bypolygon', 'BYBOX', '1', '1', 'km'],
   ['ECHO', 'BYPOLYGON'],
+  ['SET', '{a}word', 'IFEQ', 'EX', '900', 'GET'],
+  ['SET', 'IFEQ{a}', 'ifeq', 'NX'],
   ['SET', '{a}BYPOLYGON', 'BYPOLYGON'],
 ];
 const TRIANGLE = ['BYPOLYGON', '3', '13', '52', '14', '52', '13.4', '53'] as const;
@@ -123,12 +125,13 @@ const TRIANGLE = ['BYPOLYGON', '3', '13', '52', '14', '52', '13.4', '53'] as con
 const NEWER: readonly Line[] = [
   ['HSETEX', '{a}ttl', 'EX', '900', 'FIELDS', '1', 'f', 'v'],
   ['GEOSEARCH', '{b}geo', ...TRIANGLE],
+  ['SET', '{b}word', 'v', 'ifeq', 'x'],
   ['geosearchstore', '{a}found', '{a}geo', ...TRIANGLE],
 ];
 
 const service = new Service({ miniature: { memoryDivisor: 16, maxShards: 2 } });
 before(async () => {
-  const { server } = await testEngine({ product: 'valkey', suite: 'trixie' });
+  const { server } = await testEngine({ product: 'valkey', suite: 'bookworm-backports' });
   // A program that is named, as a user names it.
   const program = join(service.scratch, 'valkey-8');
   const words = [server.file, ...server.argsBefore].map((word) => `'${word}'`).join(' ');
@@ -260,7 +263,7 @@ async function refusesNewer(client: Redis, why: RegExp): Promise<void> {
     const said = await client.call(name, ...args).then(String, String);
     assert.match(
       said,
-      /newer-than-engine: (HSETEX|BYPOLYGON of GEOSEARCH(STORE)?) is not known to valkey 8/,
+      /newer-than-engine: (HSETEX|BYPOLYGON of GEOSEARCH(STORE)?|IFEQ of SET) is not known to valkey 8/,
     );
     assert.match(said, why);
   }

@@ -12,11 +12,18 @@ import { textOf } from './route.ts';
 /** Longer than any option; what is cut is data. */
 const LONGEST_WORD = 64;
 
+interface Unknown {
+  readonly engine: string;
+  readonly of: NewerOptions;
+  /** With no more arguments than these there is no option. */
+  readonly required: number;
+}
+
 export class NewerWords {
   #because = '';
   /** To the engine that does not know it. */
   readonly #commands = new Map<string, string>();
-  readonly #options = new Map<string, { readonly engine: string; readonly of: NewerOptions }[]>();
+  readonly #options = new Map<string, Unknown[]>();
   /** Something is refused. */
   active = false;
 
@@ -28,7 +35,9 @@ export class NewerWords {
     for (const { engine, commands, options } of view?.unknown ?? []) {
       for (const name of commands) this.#commands.set(name, engine);
       for (const of of options) {
-        this.#options.set(of.command, [...(this.#options.get(of.command) ?? []), { engine, of }]);
+        const required = of.known.filter(({ optional }) => optional !== true).length;
+        const before = this.#options.get(of.command) ?? [];
+        this.#options.set(of.command, [...before, { engine, of, required }]);
       }
     }
   }
@@ -52,6 +61,8 @@ export class NewerWords {
     // What is answered here, the engines never see.
     if (options === undefined || command.fate.kind === 'local') return null;
     const first = command.name.includes('|') ? 2 : 1;
+    // The plain SET, mostly.
+    if (options.every(({ required }) => args.count - first <= required)) return null;
     const given: string[] = [];
     for (let i = first; i < args.count; i++) given.push(word(bytes, args, i));
     const keys = new Set(keyArguments(command, bytes, args));

@@ -98,8 +98,13 @@ export class PrivateApt {
   async #configure(mirror: string): Promise<void> {
     await mkdir(join(this.#folder, 'lists', 'partial'), { recursive: true });
     await mkdir(join(this.#folder, 'none'), { recursive: true });
-    const source = `deb [signed-by=${this.#keyring}] ${mirror} ${this.#suite} main\n`;
-    await writeFile(join(this.#folder, 'sources.list'), source);
+    // Backports stand on the suite that they are for, and hold none of its packages.
+    const base = /^(.+)-backports$/.exec(this.#suite)?.[1];
+    const suites = base === undefined ? [this.#suite] : [base, this.#suite];
+    const sources = suites.map(
+      (suite) => `deb [signed-by=${this.#keyring}] ${mirror} ${suite} main\n`,
+    );
+    await writeFile(join(this.#folder, 'sources.list'), sources.join(''));
     const settings: Record<string, string> = {
       Dir: '/',
       'Dir::State': join(this.#folder, 'state'),
