@@ -112,8 +112,13 @@ test('finished by the user: users are applied before it answers', async () => {
   rig.executor.goOn();
   await rig.done(up);
   const before = rig.executor.applied.length;
+  // An engine that does not answer gets it later: that is no refusal.
+  rig.executor.apply = async () => {
+    throw new Error('engines do not answer');
+  };
   const answer = await ask({ finish: true });
   assert.deepEqual([answer.status, answer.body.upgrade], [200, null]);
+  rig.executor.apply = async () => {};
   assert.equal(rig.executor.applied.length, before + 1);
   assert.equal(await upgrade(), null);
 });

@@ -122,13 +122,21 @@ export class MaintenanceDesk implements MaintenanceSource {
     return this.#begin(databaseId, actor, { kind: 'back' });
   }
 
-  /** The way back is closed; resolves when what only the newer engine knows may be used. */
+  /**
+   * The way back is closed; resolves when what only the newer engine knows may be used on all engines
+   * that answer.
+   */
   async finish(databaseId: string, actor: Actor): Promise<MaintenanceView> {
     const { cluster, database, open } = this.#situations.action(databaseId);
     refuseWhenBusy(open, `Cluster '${cluster.name}'`);
     const upgrade = requireOpen(cluster.name, database);
     await passing('close-way-back', () => this.#close(databaseId, upgrade, actor.name));
-    await this.#deps.applyUsers(databaseId, { disconnect: false });
+    try {
+      await this.#deps.applyUsers(databaseId, { disconnect: false });
+    } catch (error) {
+      // It is closed: whoever does not answer now gets its rules when it does.
+      this.#deps.log('info', 'not every engine heard of it at once', { error: String(error) });
+    }
     return this.view(databaseId);
   }
 
