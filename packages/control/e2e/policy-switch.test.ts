@@ -266,6 +266,9 @@ test('in plaintext and without replicas: ports stay over a restart, and grow wit
   const meanwhile = connect(await target(service, name, 'OSSCluster', false));
   t.after(() => meanwhile.close());
   assert.equal(await meanwhile.call('INCR', 'n'), 1);
+  const described = JSON.stringify(await meanwhile.call('CLUSTER', 'SHARDS'));
+  assert.match(described, /"port",\d+/);
+  assert.doesNotMatch(described, /tls-port/);
   const warnings = async (): Promise<string> => {
     const { body } = await service.call('GET', service.database(name));
     return JSON.stringify(body.properties.cinnabar.warnings);

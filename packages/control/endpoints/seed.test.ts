@@ -65,7 +65,9 @@ test('the seed tells who serves, a cluster client starts from it, a down shard i
       await client.ask('CLUSTER', 'SLOTS'),
       new RegExp(`:${from}\r\n:${to}\r\n\\*4\r\n${node}`),
     );
-    assert.match(await client.ask('CLUSTER', 'SHARDS'), new RegExp(launch.instance));
+    const shards = await client.ask('CLUSTER', 'SHARDS');
+    assert.match(shards, new RegExp(launch.instance));
+    assert.match(shards, /\$8\r\ntls-port\r\n:\d/);
     assert.match(
       await client.ask('CLUSTER', 'NODES'),
       new RegExp(`^${launch.instance} localhost:${launch.port}@`, 'm'),

@@ -76,7 +76,8 @@ function shardOf(session: Session, shard: ShardView): Buffer {
     map([
       bulk('id'),
       bulk(instance.node),
-      bulk('tls-port'),
+      // Which of the two a node has is how a client tells whether to speak TLS there.
+      bulk(session.proxy.view.certificate === null ? 'port' : 'tls-port'),
       number(instance.announce?.port ?? 0),
       bulk('ip'),
       bulk(''),
