@@ -71,6 +71,9 @@ export const BREAKER_OPEN_MS = 1_000;
 /** Reconnects: full jitter up to the cap, so that a fleet does not come back in one wave. */
 export const RECONNECT_BASE_MS = 50;
 export const RECONNECT_CAP_MS = 5_000;
+/** By so much from one attempt to the next; from base to cap it takes 21 steps, and more change nothing. */
+export const RECONNECT_GROWTH = 1.25;
+export const RECONNECT_STEPS_MAX = 32;
 
 /**
  * Chunked values. One chunk is one read of a Node socket, and with what the kit and the server put around it

@@ -15,6 +15,7 @@ import {
   lanesOf,
   overlappingKeys,
   RetryBudget,
+  reconnectDelay,
   recordMetrics,
   report,
   TokenKeeper,
@@ -108,6 +109,25 @@ describe('retries', () => {
     assert.equal(
       fullJitter(1, 50, 1_000, () => 1),
       50,
+    );
+  });
+
+  test('a client comes back in proportion to how long the server was away, and a fleet spreads over it', () => {
+    for (const awayMs of [300, 1_000, 4_000]) {
+      const late = Array.from({ length: 2_000 }, () => {
+        let at = 0;
+        for (let attempt = 1; at < awayMs; attempt += 1) at += reconnectDelay(attempt);
+        return (at - awayMs) / awayMs;
+      }).sort((a, b) => a - b);
+      assert.ok(
+        (late[1_000] ?? 1) < 0.3 && (late[1_900] ?? 1) < 1,
+        `${awayMs}: ${late[1_000]} ${late[1_900]}`,
+      );
+      assert.ok((late[1_500] ?? 0) - (late[500] ?? 0) > 0.05, 'they come in one wave');
+    }
+    assert.equal(
+      reconnectDelay(1_000, () => 1),
+      5_000,
     );
   });
 

@@ -12,6 +12,8 @@ const STALL_MS = 5_000;
 const CLIENTS = 200;
 const WRITERS = 20;
 const AFTER_MS = 15_000;
+/** Waits are random: one round is luck. */
+const ROUNDS = 5;
 
 interface Outcome {
   readonly firstSuccessMs: number;
@@ -33,18 +35,20 @@ function quiet(redis: Redis): Redis {
 
 export async function faults(context: BenchContext): Promise<Measured[]> {
   const results: Measured[] = [];
-  const kinds: [string, (proxy: FaultProxy) => Promise<void>][] = [
+  const kinds: [string, number, (proxy: FaultProxy) => Promise<void>][] = [
     [
       'stall',
+      1,
       async (proxy) => {
         proxy.stall();
         await pause(STALL_MS);
         proxy.resume();
       },
     ],
-    ['killed_connection', async (proxy) => proxy.cut()],
+    ['killed_connection', ROUNDS, async (proxy) => proxy.cut()],
     [
       'failover',
+      ROUNDS,
       async (proxy) => {
         proxy.refuse(true);
         proxy.cut();
@@ -53,13 +57,17 @@ export async function faults(context: BenchContext): Promise<Measured[]> {
       },
     ],
   ];
-  for (const [name, fault] of kinds) {
-    const outcomes: Record<string, Outcome> = {};
-    for (const [side, make] of Object.entries(makes))
-      outcomes[side] = await underFault(make, fault);
+  for (const [name, rounds, fault] of kinds) {
+    const outcomes: Record<string, Outcome[]> = {};
+    for (let round = 0; round < rounds; round += 1) {
+      for (const [side, make] of Object.entries(makes)) {
+        outcomes[side] ??= [];
+        outcomes[side].push(await underFault(make, fault));
+      }
+    }
     const of = (part: keyof Outcome): Record<string, number[]> =>
       Object.fromEntries(
-        Object.entries(outcomes).map(([side, outcome]) => [side, [outcome[part]]]),
+        Object.entries(outcomes).map(([side, all]) => [side, all.map((one) => one[part])]),
       );
     results.push({
       metric: `${name}_first_success_ms`,

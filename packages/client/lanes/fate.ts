@@ -4,8 +4,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { aborted, FactoryError, KitError, lostForGood, UnknownOutcomeError } from '../errors.ts';
-import { RECONNECT_BASE_MS, RECONNECT_CAP_MS } from '../limits.ts';
-import { fullJitter } from '../retries/backoff.ts';
+import { reconnectDelay } from '../retries/backoff.ts';
 import { saysNotRun } from '../retries/policy.ts';
 import { retryChannel } from '../telemetry/channels.ts';
 import { shown } from '../telemetry/explain.ts';
@@ -106,16 +105,13 @@ export function laneEnded(pool: Pool, lane: Lane, reason: string): void {
 function replaceLater(pool: Pool, losses: number): void {
   const missing = (): boolean => !pool.closed && pool.roster.small.length < pool.settings.smallMin;
   if (!missing()) return;
-  setTimeout(
-    () => {
-      if (!missing()) return;
-      try {
-        pool.roster.open('small', 'replaces one that ended').losses = losses;
-      } catch (error) {
-        if (!(error instanceof FactoryError)) throw error;
-        replaceLater(pool, losses + 1);
-      }
-    },
-    fullJitter(losses, RECONNECT_BASE_MS, RECONNECT_CAP_MS),
-  );
+  setTimeout(() => {
+    if (!missing()) return;
+    try {
+      pool.roster.open('small', 'replaces one that ended').losses = losses;
+    } catch (error) {
+      if (!(error instanceof FactoryError)) throw error;
+      replaceLater(pool, losses + 1);
+    }
+  }, reconnectDelay(losses));
 }
