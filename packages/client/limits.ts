@@ -34,9 +34,11 @@ export const OFFLINE_AGE_MS = 5_000;
 
 /** Patterns of (command, key) remembered as large; the oldest is forgotten first. */
 export const LEARNED_PATTERNS_MAX = 4_096;
+/** Of a longer key only the beginning makes its pattern. */
+export const PATTERN_KEY_CHARS = 256;
 /** A pattern that was not large for this many replies in a row is small again. */
 export const UNLEARN_AFTER_REPLIES = 64;
-/** Keys longer than this are cut for patterns, tables and messages. */
+/** Keys longer than this are cut for tables and messages. */
 export const KEY_SHOWN_CHARS = 80;
 
 /** One tick's commands are written together, but never more than this in one piece. */
@@ -53,6 +55,8 @@ export const DEADLINE_BULK_MS = 30_000;
 export const DEADLINE_OPERATION_MS = 60_000;
 /** What a blocking command gets beyond its own argument: a round trip and a busy moment. */
 export const BLOCKING_GRACE_MS = 1_000;
+/** A blocking command that was given up fails after this at the latest, if its connection does not end before. */
+export const GIVEN_UP_MS = 250;
 /** A socket with work pending that brought no byte for this long is destroyed. (option) */
 export const STALL_MS = 15_000;
 
@@ -101,6 +105,8 @@ export const GUARD_RANGE = 1_000;
 /** In production one finding of a rule is said in this time; the rest is counted. */
 export const GUARD_SAMPLE_MS = 60_000;
 
+/** Telemetry: commands that are counted each by itself; servers have some 400. */
+export const COMMAND_NAMES_MAX = 512;
 /** Telemetry: how many of the largest keys are kept. */
 export const TOP_KEYS = 32;
 /** Commands named in an error as having been in front. */

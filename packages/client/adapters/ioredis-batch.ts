@@ -22,6 +22,7 @@ export class IoBatch implements Placeable {
   readonly queuedAt: number;
   readonly transaction: boolean;
   settled = false;
+  #exec: IoCall | undefined;
   readonly #calling: Calling | undefined;
   readonly #run: (lane: Lane) => void;
   readonly #refuse: (error: unknown) => void;
@@ -73,11 +74,16 @@ export class IoBatch implements Placeable {
     this.#refuse(error);
   }
 
-  /** The call of an EXEC that was queued after the batch was made. */
+  /** All that is on its lane: EXEC too, which was queued after the batch was made. */
+  get onLane(): readonly IoCall[] {
+    return this.#exec === undefined ? this.calls : [...this.calls, this.#exec];
+  }
+
   ending(command: IoCommand): IoCall {
     const call = new IoCall(command, this.#calling);
     call.inTransaction = true;
     command.promise.catch(() => {});
+    this.#exec = call;
     return call;
   }
 }

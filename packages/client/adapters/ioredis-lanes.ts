@@ -18,7 +18,7 @@ import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
 import { IoBatch } from './ioredis-batch.ts';
 import { IoCall } from './ioredis-call.ts';
-import { type LinkEvents, linkIoredis } from './ioredis-link.ts';
+import { kCall, type LinkEvents, linkIoredis, type Tagged } from './ioredis-link.ts';
 import {
   type IoCluster,
   type IoCommand,
@@ -47,13 +47,19 @@ export class IoDriver implements Driver {
     lane.raw = redis;
     this.#settle(redis);
     const events: LinkEvents = {
+      // A cluster client goes on without one of its connections.
+      down: (cause) => {
+        if (!redis.isCluster && lane.state === 'ready') pool.down(lane, cause.message);
+      },
       answered: (call, now) => {
         call.settled = true;
         pool.answered(call, now);
       },
       large: (sent, wire) => pool.becameLarge(sent, wire, lane),
       lost: (call, written, cause) => {
-        if (call.lane === lane) pool.lost(call, lane, written, cause);
+        if (call.lane === lane && call.listed) return pool.lost(call, lane, written, cause);
+        // A pipeline that the cluster client itself made again elsewhere: to the pool it was over.
+        if (call instanceof IoCall && call.settled) call.lostAfterwards(written, cause);
       },
       refused: (call, error) => call.lane === lane && pool.refused(call, lane, error),
       untaken: redis.isCluster
@@ -73,6 +79,7 @@ export class IoDriver implements Driver {
     };
     const wires = new Map<Wire<Sent>, IoRedis>();
     if (redis.isCluster) {
+      watchCluster(redis, pool);
       const known = new Map<IoRedis, Wire<Sent>>();
       const add = (node: IoRedis): void => {
         if (known.has(node)) return;
@@ -132,7 +139,7 @@ export class IoDriver implements Driver {
       if (face.listenerCount('error') > 0) face.emit('error', error);
     });
     redis.on('close', () => {
-      pool.down(lane, reason);
+      if (lane.state !== 'down') pool.down(lane, reason);
       if (![...pool.lanes].some((one) => one.state === 'ready')) face.emit('close');
     });
     redis.on('reconnecting', (delay: unknown) => face.emit('reconnecting', delay));
@@ -258,7 +265,11 @@ function aim(
           return sendCommand.call(pipeline, command);
         };
         const done: Promise<unknown> = exec.call(pipeline, callback);
-        done.then(resolve, reject);
+        done.then(resolve, (error: unknown) => {
+          // Refused by the library as a whole (keys of several slots): nothing of it is on the lane.
+          for (const call of batch.onLane) pool.release(call, lane);
+          reject(error);
+        });
       };
       const batch = new IoBatch(commands, face[kCalling], face[kChain], run, reject);
       for (const call of batch.calls) {
@@ -269,6 +280,30 @@ function aim(
     });
   };
   return pipeline;
+}
+
+/**
+ * A cluster client moves commands between its nodes, and its own queues, by itself. What it ends there is on
+ * no wire that would tell of it, and would stay pending for ever, with all that comes after it on its key.
+ */
+function watchCluster(cluster: IoRedis, pool: Pool): void {
+  const send = cluster.sendCommand;
+  cluster.sendCommand = function (this: IoRedis, command, stream, node) {
+    const result = send.call(cluster, command, stream, node);
+    const call = (command as Tagged)[kCall];
+    if (call instanceof IoCall && !call.watched) {
+      call.watched = true;
+      const over = (): void => {
+        const { lane } = call;
+        // Late for its caller, but on a connection: its reply will come.
+        if (lane === undefined || !call.listed || (call.settled && call.writtenAt > 0)) return;
+        call.settled = true;
+        pool.release(call, lane);
+      };
+      command.promise.then(over, over);
+    }
+    return result;
+  };
 }
 
 /** Replies of a listening connection are not counted: these calls are over when their promise is. */

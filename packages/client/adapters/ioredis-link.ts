@@ -26,6 +26,8 @@ export interface Tagged {
 }
 
 export interface LinkEvents {
+  /** The connection is gone; called before `lost`, so that nothing is made again on it. */
+  down(cause: Error): void;
   answered(call: Call, now: number): void;
   large(sent: Sent, wire: Wire<Sent>): void;
   /** The connection ended; `written` false: still in the library's own queue. */
@@ -135,6 +137,7 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
         () => redis.resetCommandQueue(),
         () => redis.commandQueue,
       );
+      events.down(cause);
       for (const call of lost) events.lost(call, true, cause);
       for (const call of unsent) events.lost(call, false, cause);
     });

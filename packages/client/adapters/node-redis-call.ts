@@ -48,7 +48,7 @@ export class NodeCall extends Call implements Outgoing {
 
   /** By the library's own method, which remembers the database for the next reconnect. */
   #select(client: NodeClient, lane: Lane): void {
-    const over = (): void => this.#pool.release(this, lane);
+    const over = (): boolean => this.#pool.release(this, lane);
     client.SELECT(Number(this.args[1])).then(
       () => {
         over();
@@ -103,6 +103,7 @@ export class NodeCall extends Call implements Outgoing {
   override fail(error: unknown): void {
     if (this.settled) return;
     this.settled = true;
+    this.unheed();
     this.#reject(error);
   }
 }

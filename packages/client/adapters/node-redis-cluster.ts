@@ -305,6 +305,7 @@ class ClusterCall extends Call {
   override fail(error: unknown): void {
     if (this.settled) return;
     this.settled = true;
+    this.unheed();
     this.#reject(error);
     for (const part of this.#parts) part.drop();
   }

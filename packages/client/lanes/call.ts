@@ -82,6 +82,8 @@ export abstract class Call implements Sent, Placeable {
   calling: Calling | undefined;
   chain: Chain | undefined;
   onAbort: (() => void) | undefined;
+  /** Its caller no longer waits, and its connection ends: this is its error if no reply comes before. */
+  givenUp: unknown;
   readonly into = upcoming;
 
   /** `spelling`: the command's name in any case. */
@@ -135,6 +137,18 @@ export abstract class Call implements Sent, Placeable {
   /** May it be made again after an unknown outcome? */
   get repeatable(): boolean {
     return (this.facts.read || this.calling?.idempotent === true) && !this.inTransaction;
+  }
+
+  /** Whatever its connection's end does to it, this is why. */
+  giveUp(error: unknown): void {
+    this.givenUp = error;
+  }
+
+  /** Its caller's signal is no longer listened to. */
+  unheed(): void {
+    if (this.onAbort === undefined) return;
+    this.calling?.signal?.removeEventListener('abort', this.onAbort);
+    this.onAbort = undefined;
   }
 
   /** Hands it to the lane's client. Called again for a retry. */

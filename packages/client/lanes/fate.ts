@@ -4,6 +4,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { aborted, FactoryError, KitError, lostForGood, UnknownOutcomeError } from '../errors.ts';
+import { GIVEN_UP_MS } from '../limits.ts';
 import { reconnectDelay } from '../retries/backoff.ts';
 import { saysNotRun } from '../retries/policy.ts';
 import { retryChannel } from '../telemetry/channels.ts';
@@ -17,6 +18,7 @@ export function heed(pool: Pool, call: Call): void {
   const signal = call.calling?.signal;
   if (signal === undefined || call.settled) return;
   if (signal.aborted) return call.fail(aborted(call.label, signal.reason));
+  call.unheed();
   call.onAbort = () => pool.giveUp(call, aborted(call.label, signal.reason));
   signal.addEventListener('abort', call.onAbort, { once: true });
 }
@@ -29,8 +31,9 @@ export function callLost(
   written: boolean,
   cause: unknown,
 ): void {
-  pool.release(call, lane);
-  if (call.settled) return;
+  // The end of a lane and that of its connections both tell of it: made again twice, it would run twice.
+  if (!pool.release(call, lane) || call.settled) return;
+  if (call.givenUp !== undefined) return call.fail(call.givenUp);
   pool.breaker?.failed(performance.now());
   if (written && !pool.policy.repeatable(call)) {
     call.fail(new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause));
@@ -78,18 +81,28 @@ function again(
 }
 
 /**
- * The caller no longer waits. A blocking command must not stay behind at the server, where it would
- * take an element that nobody gets: its connection ends with it. True: a blocking lane went.
+ * The caller no longer waits. A blocking command must not stay behind at the server, where it would take
+ * an element that nobody gets: its connection ends with it. But the server may have given it one already.
+ * So what has come is read first, and until the connection has ended a reply still counts: the element
+ * goes to the caller after all, instead of nowhere. True: a blocking lane went.
  */
 export function callGivenUp(pool: Pool, call: Call, error: unknown): boolean {
-  call.fail(error);
   const { lane } = call;
-  if (lane?.kind !== 'blocking' || !call.listed) return false;
+  if (lane?.kind !== 'blocking' || !call.listed) {
+    call.fail(error);
+    return false;
+  }
+  if (call.givenUp !== undefined) return false;
+  call.giveUp(error);
   lane.state = 'ended';
   pool.roster.remove(lane);
-  pool.release(call, lane);
-  lane.client?.destroy('its caller gave up');
   pool.roster.announce(lane, 'closed', 'its caller gave up');
+  // The second one runs after a whole look at all sockets.
+  setImmediate(() => setImmediate(() => lane.client?.destroy('its caller gave up')));
+  setTimeout(() => {
+    pool.release(call, lane);
+    call.fail(error);
+  }, GIVEN_UP_MS);
   return true;
 }
 

@@ -5,7 +5,7 @@
  * identifier) as one mark, so `report:2024:17` teaches about `report:2025:3`. A pattern that stays
  * small for long enough is forgotten again; the table is bounded, the oldest goes first.
  */
-import { LEARNED_PATTERNS_MAX, UNLEARN_AFTER_REPLIES } from '../limits.ts';
+import { LEARNED_PATTERNS_MAX, PATTERN_KEY_CHARS, UNLEARN_AFTER_REPLIES } from '../limits.ts';
 
 export type LargeRule =
   | readonly (string | RegExp)[]
@@ -64,7 +64,8 @@ export class LargeSketch {
 /** `get report:2024:17` -> `get report:#:#`. Hexadecimal identifiers of 8 and more count as one mark. */
 export function signature(command: string, key: string | undefined): string {
   if (key === undefined) return command;
-  return `${command} ${key.replace(/[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*|\d+/g, '#')}`;
+  const start = key.length > PATTERN_KEY_CHARS ? key.slice(0, PATTERN_KEY_CHARS) : key;
+  return `${command} ${start.replace(/[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*|\d+/g, '#')}`;
 }
 
 function compile(rule: LargeRule): (command: string, key: string | undefined) => boolean {

@@ -1,9 +1,10 @@
 /** How connections begin and end: factories that fail, servers that come late, clients that are closed. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { type KitError, lanes, lanesOf, RetryBudget } from '../index.ts';
+import { calling, type KitError, lanes, lanesOf, RetryBudget } from '../index.ts';
 import { type AnyClient, plainKinds } from '../testing/clients.ts';
 import { startProxy } from '../testing/proxy.ts';
 import { ask, freePort, startServer, type TestServer } from '../testing/server.ts';
@@ -41,7 +42,9 @@ for (const kind of plainKinds) {
       await ask(server.port, 'CLIENT', 'KILL', 'TYPE', 'normal');
       const said = new Set<string>();
       await until(async () => {
-        const got = await redis.get('replaced').catch((error: KitError) => said.add(error.code));
+        const got = await redis
+          .get('replaced')
+          .catch((error: KitError) => said.add(error.code ?? error.message));
         return got === 'yes' && factory.made >= 4;
       });
       said.delete('ERR_CLIENT_OFFLINE');
@@ -202,6 +205,35 @@ for (const kind of plainKinds) {
         ];
         for (const call of calls) await assert.rejects(call, { code: 'ERR_CLIENT_CLOSED' });
       }
+    });
+
+    test('an element that has come when its caller gives up goes to the caller, not to nobody', async () => {
+      const redis = lanes(() => kind.make([server.port]));
+      await kind.connect(redis);
+      const reaper = connect(server.port, '127.0.0.1');
+      await once(reaper, 'connect');
+      for (let i = 0; i < 3; i += 1) {
+        const giveUp = new AbortController();
+        const view = calling(redis, { signal: giveUp.signal });
+        const popped = kind.call(view, 'BLPOP', 'taken', '20');
+        await until(async () =>
+          /blocked_clients:1\r/.test(await ask(server.port, 'INFO', 'clients')),
+        );
+        reaper.write('RPUSH taken element\r\n');
+        // Nothing is read meanwhile: the element is in this process, and its reply is not.
+        const from = performance.now();
+        while (performance.now() - from < 60);
+        giveUp.abort();
+        assert.deepEqual(await popped, ['taken', 'element']);
+      }
+      const giveUp = new AbortController();
+      const never = kind.call(calling(redis, { signal: giveUp.signal }), 'BLPOP', 'taken', '20');
+      await until(() => lanesOf(redis).some((l) => l.lane.startsWith('blocking') && l.pending > 0));
+      giveUp.abort();
+      await assert.rejects(never, { code: 'ERR_CLIENT_ABORTED' });
+      assert.equal(getEventListeners(giveUp.signal, 'abort').length, 0);
+      reaper.destroy();
+      await kind.close(redis);
     });
 
     test('a read that is lost for good says why', async () => {

@@ -160,16 +160,16 @@ export class Pool {
     this.release(call, lane);
   }
 
-  /** The call is no longer on the lane, whatever became of it. */
-  release(call: Call, lane: Lane): void {
-    if (call.lane !== lane || !lane.pending.delete(call)) return;
+  /** The call is no longer on the lane, whatever became of it. False: it was not any more. */
+  release(call: Call, lane: Lane): boolean {
+    if (call.lane !== lane || !lane.pending.delete(call)) return false;
     lane.load -= call.weight;
     if (call.chain !== undefined) call.chain.pending -= 1;
-    if (call.onAbort !== undefined)
-      call.calling?.signal?.removeEventListener('abort', call.onAbort);
+    if (call.onAbort !== undefined) call.unheed();
     const free = call.tracked ? this.order.leave(call) : undefined;
     if (free !== undefined) for (const item of free) this.place(item);
     this.placement.released(call, lane);
+    return true;
   }
 
   /** The reply of `sent` on `lane` has just turned out to be large. */

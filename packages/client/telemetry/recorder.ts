@@ -5,7 +5,7 @@
 import type { Lateness } from '../errors.ts';
 import type { Call } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
-import { LARGE_BYTES, TOP_KEYS } from '../limits.ts';
+import { COMMAND_NAMES_MAX, LARGE_BYTES, TOP_KEYS } from '../limits.ts';
 import { type CommandEvent, commandChannel } from './channels.ts';
 import { shown, size } from './explain.ts';
 
@@ -26,6 +26,8 @@ export interface LargeKey {
   readonly key: string;
   readonly bytes: number;
 }
+
+const OTHERS = 'others';
 
 export class Recorder {
   readonly commands = new Map<string, CommandCounts>();
@@ -103,6 +105,11 @@ export class Recorder {
 
   #of(name: string): CommandCounts {
     let counts = this.commands.get(name);
+    // Names may come from outside: further ones are counted together.
+    if (counts === undefined && this.commands.size >= COMMAND_NAMES_MAX) {
+      counts = this.commands.get(OTHERS);
+      name = OTHERS;
+    }
     if (counts === undefined) {
       counts = {
         calls: 0,
