@@ -177,15 +177,20 @@ export function chunked(redis: object, options: ChunkedOptions = {}): Chunked {
   const window = options.window ?? CHUNK_WINDOW;
   const raw = rawOf(redis);
   const pooled = poolOf(redis) !== undefined;
+  // Chunks and notes have names of their own and one content: written twice they are the same. Only the swap
+  // of the manifest is not, and it finds out for itself.
+  const steady = { idempotent: true };
   // Made once: a new view for each value would be a new shape of object for each value.
-  const large = pooled ? rawOf(calling(redis, { large: true })) : raw;
+  const large = pooled ? rawOf(calling(redis, { ...steady, large: true })) : raw;
   const bulk = (signal: AbortSignal | undefined): RawCall =>
-    pooled && signal !== undefined ? rawOf(calling(redis, { large: true, signal })) : large;
+    pooled && signal !== undefined
+      ? rawOf(calling(redis, { ...steady, large: true, signal }))
+      : large;
   const context: ChunkedContext = {
     raw,
     bulk,
     diverts: pooled,
-    ledger: new Ledger(raw),
+    ledger: new Ledger(pooled ? rawOf(calling(redis, steady)) : raw),
     chunkBytes,
     window,
     compress: options.compress ?? false,

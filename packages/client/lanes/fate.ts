@@ -35,7 +35,14 @@ export function callLost(
   if (!pool.release(call, lane) || call.settled) return;
   if (call.givenUp !== undefined) return call.fail(call.givenUp);
   pool.breaker?.failed(performance.now());
-  if (written && !pool.policy.repeatable(call)) {
+  let repeatable: boolean;
+  try {
+    repeatable = !written || pool.policy.repeatable(call);
+  } catch (error) {
+    // The application's own function (retries.idempotent); nobody else could hear of it here.
+    return call.fail(error);
+  }
+  if (!repeatable) {
     call.fail(new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause));
     return;
   }

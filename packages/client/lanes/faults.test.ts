@@ -112,6 +112,41 @@ for (const kind of plainKinds) {
       assert.ok(done > 50 && reads > 50 && unknown > 0, `${done} ${reads} ${unknown}`);
     });
 
+    test('a large value is written over connections that are killed meanwhile', async () => {
+      const redis = await open({ deadlines: false });
+      const values = chunked(redis, { chunkBytes: 10_000 });
+      for (let i = 0; i < 3; i += 1) {
+        const value = randomBytes(400_000);
+        const before = proxy.passed;
+        const written = values.set('killed', value);
+        await until(() => proxy.passed > before + 100_000);
+        proxy.cut();
+        await written;
+        assert.deepEqual(await values.get('killed'), value);
+      }
+    });
+
+    test('a function that throws when a call was lost fails that call, and the others go on', async () => {
+      const redis = await open({
+        deadlines: false,
+        retries: {
+          idempotent: (_command, key) => {
+            if (key === 'odd') throw new Error('no rule for odd');
+            return true;
+          },
+        },
+      });
+      proxy.mute();
+      const asked = proxy.asked;
+      const odd = redis.set('odd', '1');
+      const even = redis.set('even', '1');
+      await until(() => proxy.asked > asked);
+      proxy.cut();
+      proxy.resume();
+      await assert.rejects(odd, /no rule for odd/);
+      await even;
+    });
+
     test('a call that is declared idempotent is made again', async () => {
       const redis = await open();
       const safe = calling(redis, { idempotent: true });

@@ -15,6 +15,8 @@ export interface FaultProxy {
   mute(): void;
   /** Bytes that clients sent on the connections that are open. */
   readonly asked: number;
+  /** Bytes that clients sent in all. */
+  readonly passed: number;
   /** Ends all connections at once. */
   cut(): void;
   /** New connections are refused. */
@@ -43,6 +45,7 @@ export async function startProxy(target: number): Promise<FaultProxy> {
   let refusing = false;
   let opened = 0;
   let peak = 0;
+  let passed = 0;
   let credit = 0;
 
   const server: Server = createServer((client) => {
@@ -61,6 +64,7 @@ export async function startProxy(target: number): Promise<FaultProxy> {
     if (muted) upstream.pause();
     client.on('data', (chunk) => {
       pair.asked += chunk.length;
+      passed += chunk.length;
       upstream.write(chunk);
     });
     upstream.on('data', (chunk: Buffer) => {
@@ -145,6 +149,9 @@ export async function startProxy(target: number): Promise<FaultProxy> {
     },
     refuse: (on) => {
       refusing = on;
+    },
+    get passed() {
+      return passed;
     },
     get opened() {
       return opened;
