@@ -209,6 +209,32 @@ test('a primary that died comes back as a follower, accepts nothing and wipes no
   await inSync(again, 1);
 });
 
+test('who takes over without some slots of its primary claims the others, and those of them that have keys', async (t) => {
+  const room = await engineRoom(t);
+  const launches = await pair(room);
+  const { old, now } = await startPair(room, launches);
+  await firstSet(now);
+  await inSync(old, 1);
+  // What it has not heard of: that the upper half is somebody else's by now.
+  await old.link.takeover(MS, [[8192, 16383]]);
+  const { cluster } = await old.link.facts(MS);
+  const first = 11_149; // the slot of the one key
+  assert.deepEqual(cluster?.slots, [
+    [0, 8191],
+    [first, first],
+  ]);
+  await eventually('the other one lets go of what is claimed, and of nothing else', async () => {
+    const left = (await now.link.facts(MS)).cluster?.slots;
+    return (
+      JSON.stringify(left) ===
+      JSON.stringify([
+        [8192, first - 1],
+        [first + 1, 16383],
+      ])
+    );
+  });
+});
+
 test('two shards, without anybody meeting: each knows both, and slots are split', async (t) => {
   const room = await engineRoom(t);
   const launches = await Promise.all([room.launch(), room.launch(), room.launch(), room.launch()]);

@@ -196,8 +196,11 @@ export interface EngineLink {
   stream(deadlineMs: number): Promise<StreamFacts>;
   /** The same, and whether it is loading: what decides of a replica whose primary is dead. */
   drained(deadlineMs: number): Promise<StreamFacts & { readonly loading: boolean }>;
-  /** CLUSTER FAILOVER TAKEOVER. The decision must have been committed before (engine rule 3). */
-  takeover(deadlineMs: number): Promise<void>;
+  /**
+   * CLUSTER FAILOVER TAKEOVER. The decision must have been committed before (engine rule 3). The engine
+   * claims every slot that it believes its primary to own; of `without` it lets go first.
+   */
+  takeover(deadlineMs: number, without?: readonly SlotRange[]): Promise<void>;
   /** CLUSTER REPLICATE, or REPLICAOF in standalone mode. */
   follow(primary: { id: string; host: string; port: number }, deadlineMs: number): Promise<void>;
   /** Standalone only: REPLICAOF NO ONE. */

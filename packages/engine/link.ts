@@ -169,7 +169,12 @@ class SocketLink implements EngineLink {
     return { ...streamFrom(textOf('INFO', info)), loading };
   }
 
-  async takeover(deadlineMs: number): Promise<void> {
+  async takeover(deadlineMs: number, without: readonly SlotRange[] = []): Promise<void> {
+    // Its own view only, and a replica may: the next claim of the owner puts it right.
+    const ranges = without.flat().map(String);
+    if (ranges.length > 0) {
+      await this.#run('CLUSTER DELSLOTSRANGE', ['CLUSTER', 'DELSLOTSRANGE', ...ranges], deadlineMs);
+    }
     await this.#run('CLUSTER FAILOVER', ['CLUSTER', 'FAILOVER', 'TAKEOVER'], deadlineMs);
   }
 

@@ -51,6 +51,10 @@ export const CHECKS = {
     'packages/control/simulation/main.ts',
     ...['--focus', 'storm', '--seed', '5000', '--runs', '60', '--steps', '4000'],
   ],
+  travel: [
+    'packages/control/simulation/main.ts',
+    ...['--focus', 'scaling', '--seed', '14', '--runs', '1', '--steps', '6000'],
+  ],
   databases: ['--test', 'packages/control/databases/databases.test.ts'],
   lease: ['--test', 'packages/control/databases/lease.test.ts'],
   epoch: [
@@ -247,6 +251,18 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: ['simulation'],
+  },
+  {
+    name: 'take-over-what-it-believes',
+    mistake: 'a replica knows which slots are its primary’s',
+    file: ROLES,
+    edits: [
+      {
+        find: 'const without = told || !clustered ? [] : await notItsOwn(loop, index, id);',
+        replace: 'const without: SlotRange[] = [];',
+      },
+    ],
+    caughtBy: ['travel'],
   },
   {
     name: 'lost-reply-means-failed',

@@ -4,6 +4,8 @@
 export const BEAT_MS = 250;
 /** An answer later than this makes an engine mute; judged further by the plan. */
 export const PING_DEADLINE_MS = 300;
+/** A replica that is told by their new owner where slots went knows it within this, or is asked to wait. */
+export const TOLD_WITHIN_MS = 1_000;
 /** A question that is not answered is put again after this: the answer may be late, or no answer. */
 export const ASK_AGAIN_MS = 1_000;
 /** At every so many beats the stream of each engine is sampled into the store (engine rule 3). */

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import type { EngineLink } from '../../engine/index.ts';
+import type { EngineLink, SlotRange } from '../../engine/index.ts';
 import { eventually } from '../../engine/testing.ts';
 import type { InstanceRecord } from '../store/index.ts';
 import { type World, world } from './testing.ts';
@@ -203,9 +203,9 @@ async function losingReplies(w: World, told: string[]): Promise<void> {
     const link = await open(socket, login, deadlineMs);
     const takeover = link.takeover.bind(link);
     return Object.assign(link, {
-      takeover: async (ms: number) => {
+      takeover: async (ms: number, without?: readonly SlotRange[]) => {
         told.push(socket);
-        await takeover(ms);
+        await takeover(ms, without);
         if (told.length === 1) throw new Error('the reply was lost');
       },
     } satisfies Partial<EngineLink>);

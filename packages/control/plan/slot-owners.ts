@@ -3,11 +3,11 @@
  * hand-over travels by gossip, and for a moment source and target tell two stories. So every primary
  * that serves is asked, after the moment in question, and all have to tell the same.
  */
-import type { EngineFacts, SlotRange } from '../../engine/contract.ts';
-import type { ShardRecord } from '../store/records.ts';
+import type { ClusterFacts, EngineFacts, SlotRange } from '../../engine/contract.ts';
+import type { ShardRecord, SlotMove } from '../store/records.ts';
 import { SLOT_FACTS_FRESH_MS } from './limits.ts';
 import { UNSEEN, type View } from './model.ts';
-import { covers, normal, type Ranges, sameSlots } from './slot-ranges.ts';
+import { covers, intersect, normal, type Ranges, sameSlots, subtract } from './slot-ranges.ts';
 
 /** Index of the shard that owns all of these slots; 'lost': all agree that nobody alive does. */
 export function whereIs(view: View, ranges: Ranges, since: number): number | 'lost' | 'unknown' {
@@ -40,6 +40,19 @@ export interface Owners {
   readonly differ: boolean;
 }
 
+/** What the primaries say that they have themselves; they have been asked lately. */
+export function ownedNow(view: View): SlotRange[] | 'unknown' {
+  const since = view.now - SLOT_FACTS_FRESH_MS;
+  const owned: SlotRange[] = [];
+  for (const shard of view.shards) {
+    if (shard.phase === 'leaving') continue;
+    const own = factsOf(view, shard, since)?.cluster;
+    if (own === undefined || own === null) return 'unknown';
+    owned.push(...own.slots);
+  }
+  return normal(owned);
+}
+
 /** What all primaries say now of every shard; they have been asked lately. */
 export function ownersNow(view: View): Owners | 'unknown' {
   const since = view.now - SLOT_FACTS_FRESH_MS;
@@ -65,4 +78,34 @@ function factsOf(view: View, shard: ShardRecord, since: number): EngineFacts | n
   const seen = view.seen.get(shard.primary ?? '') ?? UNSEEN;
   if (shard.phase !== 'serving' || seen.condition !== 'answering') return null;
   return seen.facts?.role === 'primary' && seen.factsAt > since ? seen.facts : null;
+}
+
+/**
+ * What a replica would take from other shards if it took over now. It claims what it believes its primary
+ * to own, and to whom slots went it hears from their new owner alone: for up to a second after a move (seen:
+ * 754 ms) it may believe in the old one, who may be dead by then. Its newer epoch would win, and what the
+ * owner acknowledged meanwhile is thrown away.
+ *
+ * `settled`: recorded as another shard's. Its old primary had heard of that and deleted what was in them, so
+ * the replica, which has read all that it sent, holds no key of these.
+ * `arriving`: of a batch on its way out, what the other end says it has already (`targetOwns`). Keys of these
+ * may still be there; what is on its way and has not arrived goes where the replica believes it.
+ */
+export function slotsOfOthers(
+  replica: ClusterFacts,
+  index: number,
+  shards: readonly ShardRecord[],
+  move: SlotMove | null,
+  targetOwns: Ranges,
+): { readonly settled: SlotRange[]; readonly arriving: SlotRange[] } {
+  const { primaryId } = replica.nodes.find(({ id }) => id === replica.myId) ?? { primaryId: null };
+  const claims = replica.nodes.find(({ id }) => id === primaryId)?.slots ?? [];
+  const others = shards.filter((shard) => shard.index !== index).flatMap(({ slots }) => slots);
+  const involved = move !== null && (move.source === index || move.target === index);
+  const moving = involved ? move.ranges : [];
+  const arrived = move?.source === index ? intersect(moving, targetOwns) : [];
+  return {
+    settled: intersect(claims, subtract(others, moving)),
+    arriving: intersect(claims, arrived),
+  };
 }

@@ -13,6 +13,7 @@ import { SNAPSHOT_WAIT_MS } from './limits.ts';
 import type { MoveSighting, Sighting, View } from './model.ts';
 import { UNSEEN } from './model.ts';
 import { beginScaling, nextBatchKeys } from './pace.ts';
+import { slotsOfOthers } from './slot-owners.ts';
 import { countSlots, SLOTS, subtract, takeLast, union } from './slot-ranges.ts';
 import { nextBatch, planSlots, shareOf } from './slots.ts';
 
@@ -215,7 +216,62 @@ describe('a batch under way', () => {
   });
 });
 
+describe('who takes over', () => {
+  /** A replica of shard 0, and what it believes its primary to own. */
+  const believing = (...slots: SlotRange[]) => ({
+    myId: 'r0',
+    state: 'ok' as const,
+    epoch: 1,
+    slots: [],
+    nodes: [
+      { id: 'p0', primaryId: null, epoch: 1, slots, failed: false },
+      { id: 'r0', primaryId: 'p0', epoch: 1, slots: [], failed: false },
+    ],
+  });
+  const shards = [shard(0, [[0, 8191]]), shard(1, [[8192, 16_383]])];
+  const move = { source: 0, target: 1, ranges: [[4096, 8191]] } as unknown as SlotMove;
+
+  const of = (...args: Parameters<typeof slotsOfOthers>) => {
+    const { settled, arriving } = slotsOfOthers(...args);
+    return [settled, arriving];
+  };
+
+  test('takes nothing that is recorded as another shard’s', () => {
+    assert.deepEqual(of(believing([0, 16_383]), 0, shards, null, []), [[[8192, 16_383]], []]);
+    assert.deepEqual(of(believing([0, 8191]), 0, shards, null, []), [[], []]);
+    assert.deepEqual(of(believing(), 0, shards, null, []), [[], []]);
+  });
+
+  test('of a batch on its way out, what the other end has; of one on its way in, nothing', () => {
+    const all = believing([0, 8191]);
+    assert.deepEqual(of(all, 0, shards, move, [[8192, 16_383]]), [[], []]);
+    assert.deepEqual(of(all, 0, shards, move, [[4096, 16_383]]), [[], [[4096, 8191]]]);
+    const inwards = { source: 1, target: 0, ranges: [[8192, 9000]] } as unknown as SlotMove;
+    assert.deepEqual(of(believing([0, 9000]), 0, shards, inwards, []), [[], []]);
+    assert.deepEqual(of(believing([0, 9100]), 0, shards, inwards, []), [[[9001, 9100]], []]);
+  });
+});
+
 describe('shards that come and go', () => {
+  test('a newcomer is introduced to every member, replicas too', () => {
+    const joining = [shard(0, [[0, SLOTS - 1]]), shard(1, [], { membership: 'joining' })];
+    const v = view(joining, 2);
+    const replica = { id: 'r', shard: 0, phase: 'running', synced: true } as InstanceRecord;
+    const deaf = primary([joining[0] ?? assert.fail()], 0, 0);
+    const seen = new Map([...v.seen, ['r', deaf]] as [string, Sighting][]);
+    const { actions } = planSlots({ ...v, instances: [...v.instances, replica], seen });
+    assert.deepEqual(actions, [{ kind: 'meet', instance: 'p1', through: 'r' }]);
+  });
+
+  test('a slot that no primary says it has is claimed, whatever others believe', () => {
+    const recorded = [shard(0, [[0, 8191]]), shard(1, [[8192, SLOTS - 1]])];
+    const took = [shard(0, [[0, 8191]]), shard(1, [[8192, SLOTS - 2]])];
+    // p0 still believes that p1 has the last one.
+    const v = view(recorded, 2, { seen: [['p1', primary(took, 1, 1)]] });
+    const claim = { kind: 'claim-slots', shard: 1, ranges: [[SLOTS - 1, SLOTS - 1]] };
+    assert.deepEqual(planSlots(v).actions, [claim]);
+  });
+
   test('no slot for one that has not got the functions', () => {
     const joining = [shard(0, [[0, SLOTS - 1]]), shard(1, [], { membership: 'joining' })];
     assert.deepEqual(kinds(view(joining, 2)), ['admit']);

@@ -23,7 +23,7 @@ import {
   WAIT_POLL_MS,
 } from './limits.ts';
 import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
-import { ownersNow, whereIs } from './slot-owners.ts';
+import { ownedNow, ownersNow, whereIs } from './slot-owners.ts';
 import { countSlots, intersect, type Ranges, SLOTS, subtract, takeLast } from './slot-ranges.ts';
 
 interface Context {
@@ -136,26 +136,22 @@ function membersReady(context: Context): boolean {
   return joining.length === 0;
 }
 
+/**
+ * Introduced to each member by name, replicas too: whom one only hears of by gossip it hears itself up to a
+ * second later, and news of slots comes from their new owner alone.
+ */
 function join(context: Context, joining: ShardRecord): void {
   const { view, actions } = context;
   const newcomer = joining.primary ?? '';
-  const strangers = view.shards.flatMap((shard) => {
-    const primary = answering(view, shard);
-    const knows = primary?.sight.facts?.cluster?.nodes.some((node) => node.id === newcomer);
-    return primary === null || knows === true || primary.instance.id === newcomer
-      ? []
-      : [primary.instance.id];
+  const strangers = view.instances.filter((instance) => {
+    const seen = view.seen.get(instance.id) ?? UNSEEN;
+    const nodes = seen.condition === 'answering' ? seen.facts?.cluster?.nodes : undefined;
+    const asked = instance.phase === 'running' && instance.shard !== joining.index;
+    return asked && nodes !== undefined && !nodes.some((node) => node.id === newcomer);
   });
   const [first] = strangers;
-  const introduced = view.shards.some(
-    (s) =>
-      s.membership === 'member' && s.phase === 'serving' && !strangers.includes(s.primary ?? ''),
-  );
-  // One introduction is enough: gossip carries it on.
-  if (first !== undefined && !introduced) {
-    actions.push({ kind: 'meet', instance: newcomer, through: first });
-  } else if (first !== undefined) {
-    wait(context, 'shard-not-known-yet', joining, NODES_POLL_MS, strangers);
+  if (first !== undefined) {
+    actions.push({ kind: 'meet', instance: newcomer, through: first.id });
   } else if (!view.published) {
     // From now on what clients load goes to it too; only then is the copy complete for good.
     wait(context, 'endpoint-not-told', joining, null);
@@ -164,20 +160,23 @@ function join(context: Context, joining: ShardRecord): void {
   }
 }
 
-/** The engines own what the records say; what a late move changed is recorded first. */
+/**
+ * The engines own what the records say; what a late move changed is recorded first. What no primary says
+ * it has itself is nobody's, whatever others still believe: a replica that took over had not heard of it.
+ */
 function recordsHold(context: Context): boolean {
   const { view, actions } = context;
-  const owners = ownersNow(view);
-  if (owners === 'unknown') {
-    wait(context, 'slot-owners-not-agreed', null, NODES_POLL_MS, primariesOf(view));
-    return false;
-  }
-  const owned = owners.slots.flatMap((each) => each.ranges);
-  const lost = subtract([[0, SLOTS - 1]], owned);
+  const owned = ownedNow(view);
+  const owners = owned === 'unknown' ? 'unknown' : ownersNow(view);
+  const lost = owned === 'unknown' ? [] : subtract([[0, SLOTS - 1]], owned);
   for (const shard of view.shards) {
     const ranges = intersect(shard.slots, lost);
     if (ranges.length === 0) continue;
     actions.push({ kind: 'claim-slots', shard: shard.index, ranges });
+    return false;
+  }
+  if (owners === 'unknown') {
+    wait(context, 'slot-owners-not-agreed', null, NODES_POLL_MS, primariesOf(view));
     return false;
   }
   if (owners.differ) actions.push({ kind: 'note-slots', slots: owners.slots });

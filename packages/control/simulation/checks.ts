@@ -227,7 +227,7 @@ export class Checks {
 
   /** Never slots for a shard that lacks the functions of the one they come from. */
   handingOver(source: SimEngine, target: SimEngine): void {
-    if (source.functions === 0 || target.functions > 0) return;
+    if (source.functions <= 0 || target.functions !== 0) return;
     throw new Broken(`${target.id} gets slots and has no functions, which ${source.id} has`);
   }
 

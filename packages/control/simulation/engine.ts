@@ -46,11 +46,13 @@ export class SimEngine {
   linkPid = 0;
   syncingUntil = 0;
   knows = new Set<string>();
+  /** Has no connection to that one yet, and hears nothing of it before. */
+  readonly #deafUntil = new Map<string, number>();
   /** What it last heard of each other primary of its cluster. */
   readonly told = new Map<string, { slots: readonly SlotRange[]; epoch: number }>();
   /** Writers wait while slots are handed over. */
   slotPauseUntil = 0;
-  /** Version of the functions that it holds; 0: none. */
+  /** Version of the functions that it holds; 0: none; -1: lost with its data, and nobody can give them back. */
   functions = 0;
   clientsAllowed: boolean;
   pausedUntil = 0;
@@ -84,6 +86,7 @@ export class SimEngine {
       const primary = members.find((member) => member.id === (self?.primaryId ?? myself));
       this.epoch = primary?.epoch ?? 0;
       this.slots = self?.slots ?? [];
+      if (this.role === 'primary' && this.slots.length > 0) this.functions = -1;
       for (const member of members) {
         if (member.id === myself) continue;
         this.knows.add(member.id);
@@ -122,19 +125,47 @@ export class SimEngine {
     return this.syncingUntil > now;
   }
 
-  /** Older news than it has changes nothing. */
+  isDeafTo(id: string, now: number): boolean {
+    return now < (this.#deafUntil.get(id) ?? 0);
+  }
+
+  deafen(id: string, until: number): void {
+    this.#deafUntil.set(id, until);
+  }
+
+  /**
+   * Older news than it has changes nothing. A slot changes hands by the newer claim of another, never
+   * because its owner claims it no longer: whoever has not heard of the new owner believes in the old one.
+   */
   hear(news: { id: string; slots: readonly SlotRange[]; epoch: number }): void {
     if (news.id === this.id) return;
     const before = this.told.get(news.id);
     if (before !== undefined && before.epoch > news.epoch) return;
-    this.told.set(news.id, { slots: news.slots, epoch: news.epoch });
+    let claimed = news.slots;
+    for (const [id, other] of this.told) {
+      if (id === news.id) continue;
+      if (other.epoch > news.epoch || (other.epoch === news.epoch && id > news.id))
+        claimed = subtract(claimed, other.slots);
+      else this.told.set(id, { ...other, slots: subtract(other.slots, claimed) });
+    }
+    const slots = union(before?.slots ?? [], claimed);
+    this.told.set(news.id, { slots, epoch: news.epoch });
+  }
+
+  /** CLUSTER DELSLOTSRANGE: in its own view they are nobody's. */
+  disown(ranges: readonly SlotRange[]): void {
+    for (const [id, other] of this.told) {
+      this.told.set(id, { ...other, slots: subtract(other.slots, ranges) });
+    }
   }
 
   /** Who owns what, as this one sees it: of two that claim a slot the newer one counts. */
   nodes(): { id: string; slots: readonly SlotRange[] }[] {
     const claims = [...this.told].map(([id, claim]) => ({ id, ...claim }));
-    if (this.role === 'primary') claims.push({ id: this.id, slots: this.slots, epoch: this.epoch });
     claims.sort((a, b) => b.epoch - a.epoch || (a.id < b.id ? 1 : -1));
+    // What it has itself it has until it yields.
+    if (this.role === 'primary')
+      claims.unshift({ id: this.id, slots: this.slots, epoch: this.epoch });
     let taken: readonly SlotRange[] = [];
     const owned = new Map<string, readonly SlotRange[]>();
     for (const claim of claims) {
@@ -212,7 +243,7 @@ export class SimEngine {
             slots: this.slots,
             nodes: this.nodes().map(({ id, slots }) => ({
               id,
-              primaryId: null,
+              primaryId: id === this.id ? this.followsId : null,
               epoch: 0,
               slots,
               failed: false,

@@ -112,9 +112,10 @@ export class SimLink implements EngineLink {
     return this.facts(deadlineMs);
   }
 
-  takeover(deadlineMs: number): Promise<void> {
+  takeover(deadlineMs: number, without: readonly SlotRange[] = []): Promise<void> {
     return this.#ask('takeover', deadlineMs, (e) => {
       this.#watcher.takingOver(e);
+      e.disown(without);
       this.#world.takeover(e);
     });
   }
@@ -138,6 +139,8 @@ export class SimLink implements EngineLink {
       if (other === undefined) return;
       e.knows.add(other.id);
       other.knows.add(e.id);
+      e.deafen(other.id, 0);
+      other.deafen(e.id, 0);
     });
   }
 

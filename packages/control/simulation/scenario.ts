@@ -32,9 +32,13 @@ export interface Stage {
 
 /**
  * `switches`: one planned switch after the other, and trouble in the middle of them. `storm`: many times
- * the trouble; little gets done between two faults, and much goes wrong twice.
+ * the trouble; little gets done between two faults, and much goes wrong twice. `scaling`: slots travel
+ * all the time, and primaries die while not everybody has heard where they went.
  */
-export type Focus = 'anything' | 'switches' | 'storm';
+export type Focus = 'anything' | 'switches' | 'storm' | 'scaling';
+
+/** So long after slots have changed hands not everybody has heard of it. */
+const NEWS_MS = 500;
 
 export class Scenario {
   kills = 0;
@@ -59,6 +63,7 @@ export class Scenario {
   act(): void {
     if (this.#stage.random.chance(0.2)) this.#write();
     if (this.#focus === 'switches') this.#disturbSwitches();
+    if (this.#focus === 'scaling') this.#disturbScaling();
     const now = this.#stage.clock.ticks();
     if (now < this.#nextTrouble) return;
     this.#nextTrouble = now - Math.log(1 - this.#stage.random.next()) * this.#meanGapMs;
@@ -126,6 +131,31 @@ export class Scenario {
     else if (dice < 0.5) this.#stopOne(random.pick(involved));
     else if (dice < 0.6) this.#busyOne(random.pick(involved));
     else this.#stage.crash('in the middle of a switch');
+  }
+
+  /** By database: which slots are whose, and since when. */
+  readonly #moved = new Map<string, { readonly slots: string; readonly at: number }>();
+
+  #disturbScaling(): void {
+    const { random, store, world, clock } = this.#stage;
+    if (this.#stage.away()) return;
+    const running = this.#alive().filter((each) => each.observedGeneration > 0);
+    if (running.every(({ scaling }) => scaling === null) && random.chance(0.01)) this.#rescale();
+    const now = clock.ticks();
+    const lately = running.filter(({ id }) => {
+      const slots = JSON.stringify(store.shards(id).map((shard) => shard.slots));
+      const last = this.#moved.get(id);
+      if (last?.slots !== slots) this.#moved.set(id, { slots, at: now });
+      return last !== undefined && now - (this.#moved.get(id)?.at ?? 0) < NEWS_MS;
+    });
+    const database = random.pick(lately);
+    if (database === undefined || !random.chance(0.01)) return;
+    const primaries = new Set(store.shards(database.id).map((shard) => shard.primary));
+    const engine = random.pick(world.running().filter(({ id }) => primaries.has(id)));
+    const dice = random.next();
+    if (dice < 0.7) this.#kill(engine);
+    else if (dice < 0.85) this.#switch();
+    else this.#stage.crash('when slots had moved');
   }
 
   /** A planned switch of a shard, wherever it is just then. */

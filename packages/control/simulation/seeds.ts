@@ -33,3 +33,8 @@ export const KEPT_STORM_SEEDS: readonly (readonly [seed: number, found: string])
     'a loop turned before it was known what runs, and ended an engine that was being adopted',
   ],
 ];
+
+/** Lives in which slots travel and primaries die right behind them. */
+export const KEPT_SCALING_SEEDS: readonly (readonly [seed: number, found: string])[] = [
+  [14, 'a replica that had not heard where slots went took them back when it took over'],
+];

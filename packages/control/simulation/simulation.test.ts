@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { simulate } from './run.ts';
 import type { Focus } from './scenario.ts';
-import { KEPT_SEEDS, KEPT_STORM_SEEDS, KEPT_SWITCH_SEEDS } from './seeds.ts';
+import { KEPT_SCALING_SEEDS, KEPT_SEEDS, KEPT_STORM_SEEDS, KEPT_SWITCH_SEEDS } from './seeds.ts';
 
 const STEPS = 6_000;
 /** Together more than 50,000 steps on seeds that nobody has seen before. */
@@ -30,6 +30,10 @@ describe('the control plane in trouble, simulated', () => {
     test(`storm, seed ${seed}: ${found}`, async () => void (await mustPass(seed, 'storm')));
   }
 
+  for (const [seed, found] of KEPT_SCALING_SEEDS) {
+    test(`scaling, seed ${seed}: ${found}`, async () => void (await mustPass(seed, 'scaling')));
+  }
+
   test(`${FRESH_RUNS * STEPS} steps on fresh seeds`, async (t) => {
     const first = randomInt(2 ** 31 - FRESH_RUNS);
     t.diagnostic(`seeds ${first} to ${first + FRESH_RUNS - 1}`);
@@ -48,6 +52,12 @@ describe('the control plane in trouble, simulated', () => {
     const first = randomInt(2 ** 31 - FRESH_RUNS);
     t.diagnostic(`seeds ${first} to ${first + FRESH_RUNS - 1}`);
     for (let run = 0; run < FRESH_RUNS; run++) await mustPass(first + run, 'storm');
+  });
+
+  test(`${FRESH_RUNS * STEPS} steps of scaling, on fresh seeds`, async (t) => {
+    const first = randomInt(2 ** 31 - FRESH_RUNS);
+    t.diagnostic(`seeds ${first} to ${first + FRESH_RUNS - 1}`);
+    for (let run = 0; run < FRESH_RUNS; run++) await mustPass(first + run, 'scaling');
   });
 
   test('the same seed is the same life', async () => {

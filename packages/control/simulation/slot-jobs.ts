@@ -151,7 +151,9 @@ export class SlotJobs {
     const news = { id: target.id, slots: target.slots, epoch: target.epoch };
     for (const other of this.#world.running()) {
       if (other.group !== target.group || other === source) continue;
-      clock.later(random.between(0, HEARD_MS), () => other.hear(news));
+      const soon = random.between(0, HEARD_MS);
+      const late = other.role === 'replica' ? this.#world.deafness(other, target) : 0;
+      clock.later(Math.max(soon, late), () => other.hear(news));
     }
     clock.later(random.between(0, HEARD_MS), () => this.#heard(job, went, news));
   }

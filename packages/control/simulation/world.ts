@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { EngineLaunch, ProcessRef, SlotRange } from '../../engine/contract.ts';
-import { intersect, SLOTS, subtract } from '../plan/slot-ranges.ts';
+import { intersect, SLOTS, subtract, union } from '../plan/slot-ranges.ts';
 import type { SimClock } from './clock.ts';
 import { SimEngine } from './engine.ts';
 import { Handovers, holdsSlot, slotOf } from './handovers.ts';
@@ -15,6 +15,8 @@ import { SlotJobs } from './slot-jobs.ts';
 /** How often engines exchange what they know. */
 const TICK_MS = 5;
 const GOSSIP_MS = 100;
+/** A replica may hear of a new owner of slots this late; seen: 754 ms. */
+const DEAF_MS = 1_000;
 const SYNC_MIN_MS = 20;
 const SYNC_MAX_MS = 600;
 /** Three and more primaries elect among themselves after the node timeout (shortened here). */
@@ -24,6 +26,8 @@ const FEWEST_VOTERS = 3;
 export class World {
   readonly clock: SimClock;
   readonly random: Random;
+  /** Of who hears late of what: a stream of its own, for seeds that were kept before it. */
+  readonly #deafness: Random;
   readonly engines: SimEngine[] = [];
   /** By data folder: what is in it; null: a folder without a data file. */
   readonly files = new Map<string, number[] | null>();
@@ -40,9 +44,10 @@ export class World {
   #lastGossip = 0;
   #deadSince = new Map<string, number>();
 
-  constructor(clock: SimClock, random: Random) {
+  constructor(clock: SimClock, random: Random, deafness: Random) {
     this.clock = clock;
     this.random = random;
+    this.#deafness = deafness;
     this.#tick();
   }
 
@@ -134,8 +139,18 @@ export class World {
     for (const replica of this.replicasOf(engine)) replica.functions = version;
   }
 
+  /** Also of those who are dead: who heard of it goes on from there. */
   newestEpoch(group: string): number {
-    return Math.max(0, ...this.running().map((e) => (e.group === group ? e.epoch : 0)));
+    const members = this.running().filter((e) => e.group === group);
+    const told = members.flatMap((e) => [...e.told.values()].map(({ epoch }) => epoch));
+    return Math.max(0, ...told, ...members.map(({ epoch }) => epoch));
+  }
+
+  /** Slots went to `owner`: a replica may have no connection there yet. In ms from now. */
+  deafness(replica: SimEngine, owner: SimEngine): number {
+    const late = this.#deafness.between(0, DEAF_MS);
+    replica.deafen(owner.id, this.clock.ticks() + late);
+    return late;
   }
 
   replicasOf(primary: SimEngine): SimEngine[] {
@@ -195,6 +210,7 @@ export class World {
         const missing = primary.log.slice(replica.log.length);
         replica.log.push(...missing);
         replica.replicationId = primary.replicationId;
+        replica.functions = primary.functions;
         replica.linkUp = true;
       } else {
         replica.syncingUntil = now + this.random.between(SYNC_MIN_MS, SYNC_MAX_MS);
@@ -230,7 +246,7 @@ export class World {
         other.knows.add(node.id);
         for (const id of other.knows) if (id !== node.id && this.portOf(id) > 0) node.knows.add(id);
         // What one claimed stands until another one claims it.
-        if (other.role !== 'primary') continue;
+        if (other.role !== 'primary' || node.isDeafTo(other.id, now)) continue;
         node.hear(other);
         if (other.slots.length === 0) continue;
         if (node.role === 'primary') this.#yield(node, other);
@@ -285,7 +301,14 @@ export class World {
     const primary = engine.followsId;
     const claimed = engine.told.get(primary ?? '')?.slots ?? [];
     const left = engine.nodes().find((node) => node.id === primary)?.slots ?? [];
-    const owned = left.length > 0 ? left : claimed;
+    const believed = left.length > 0 ? left : claimed;
+    // A slot that is nobody's, and of which it has keys, it takes as well.
+    const taken = engine.nodes().flatMap((node) => node.slots);
+    const found = [...this.dataOf(engine)].map(slotOf).filter((slot) => !holdsSlot(taken, slot));
+    const owned = union(
+      believed,
+      found.map((slot): SlotRange => [slot, slot]),
+    );
     engine.becomePrimary(this.random.hex(20));
     engine.slots = owned;
     engine.epoch = Math.max(this.newestEpoch(engine.group), engine.epoch) + 1;

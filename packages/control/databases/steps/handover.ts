@@ -17,6 +17,7 @@ import {
   SWITCH_PAUSE_MS,
   SWITCH_SMALL_LAG_BYTES,
 } from '../../plan/limits.ts';
+import { slotsOfOthers } from '../../plan/slot-owners.ts';
 import type { StateReason } from '../../store/records.ts';
 import { reach } from '../failpoints.ts';
 import { isClustered } from '../launch.ts';
@@ -106,6 +107,14 @@ async function checkReplica({ loop, index, from, old, next }: Switch): Promise<v
   if (a.role !== 'primary') throw new NotNow('primary-changed', `${from} is not primary now.`);
   if (b.role !== 'replica' || b.link !== 'up' || b.syncing || a.replicationId !== b.replicationId) {
     throw new NotNow('replica-not-in-sync', `The replica of shard ${index} is not in sync.`);
+  }
+  const foreign =
+    b.cluster === null ? [] : slotsOfOthers(b.cluster, index, loop.shards(), null, []).settled;
+  if (foreign.length > 0) {
+    throw new NotNow(
+      'replica-not-told',
+      `The replica of shard ${index} has not heard yet to whom slots of it have moved.`,
+    );
   }
   const busy = loop.shard(index).phase;
   if (busy !== 'serving' && busy !== 'switching')

@@ -2,15 +2,23 @@
  * Who is primary. Each change is committed before an engine hears of it, so that a control process
  * that comes after this one asks the same engine again and never a second one (engine rule 3).
  */
-import type { EngineFacts } from '../../../engine/contract.ts';
+import type { ClusterFacts, EngineFacts, SlotRange } from '../../../engine/contract.ts';
+import { NODES_POLL_MS } from '../../plan/limits.ts';
 import { NEVER_SERVED, stoppedUnsaved } from '../../plan/shard.ts';
+import { slotsOfOthers } from '../../plan/slot-owners.ts';
+import type { Ranges } from '../../plan/slot-ranges.ts';
 import type { ShardRecord, StateReason } from '../../store/records.ts';
 import { passing } from '../failpoints.ts';
 import { isClustered } from '../launch.ts';
-import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
+import {
+  FACTS_DEADLINE_MS,
+  PING_DEADLINE_MS,
+  TOLD_WITHIN_MS,
+  VERB_DEADLINE_MS,
+} from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { STARTING_EMPTY } from '../problems.ts';
-import { applySettings, endPause } from './converge.ts';
+import { applySettings, endPause, meet } from './converge.ts';
 import { letGoOn } from './succession.ts';
 
 /** The reason of a promotion whose primary was ended because it did not answer. */
@@ -43,11 +51,12 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
   const { link } = loop.watch(id);
   // After a lost reply it may have happened already; a candidate was a replica a moment ago.
   const told = repeated && (await link.facts(FACTS_DEADLINE_MS)).role === 'primary';
+  const without = told || !clustered ? [] : await notItsOwn(loop, index, id);
   // The order, and right behind it on the same connection the question what came of it.
   const order = told
     ? null
     : clustered
-      ? link.takeover(VERB_DEADLINE_MS)
+      ? link.takeover(VERB_DEADLINE_MS, without)
       : link.becomePrimary(VERB_DEADLINE_MS);
   await Promise.all([order, loop.watch(id).refresh()]);
   loop.times.mark(index, 'promoted');
@@ -55,6 +64,49 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
   if (before.primary !== null && servesNow(loop, id, clustered)) {
     await passing('crown', () => crown(loop, index, id));
   }
+}
+
+/**
+ * Looked up in what it said last; only when that is doubtful, it and the other end are asked anew. Of slots
+ * that are settled it lets go, and needs nobody for that. Slots that have just arrived elsewhere may have
+ * keys here, and a slot that is nobody's and has keys is taken by whoever becomes primary (seen: 9.1.2): so
+ * their new owner introduces itself, until the replica has it from there.
+ */
+async function notItsOwn(loop: DatabaseLoop, index: number, id: string): Promise<SlotRange[]> {
+  const { clock } = loop.deps;
+  const watch = loop.watch(id);
+  const move = loop.database().scaling?.move ?? null;
+  const leaving = move !== null && move.source === index ? move : null;
+  const believed = (cluster: ClusterFacts, targetOwns: Ranges) =>
+    slotsOfOthers(cluster, index, loop.shards(), move, targetOwns);
+  const last = watch.sighting().facts?.cluster ?? null;
+  if (leaving === null && (last === null || believed(last, []).settled.length === 0)) return [];
+  const deadline = clock.ticks() + TOLD_WITHIN_MS;
+  for (;;) {
+    const [{ cluster }, target] = await Promise.all([
+      watch.link.facts(FACTS_DEADLINE_MS),
+      leaving === null ? null : factsOf(loop, leaving.targetNode),
+    ]);
+    if (cluster === null) return [];
+    const { settled, arriving } = believed(cluster, target?.cluster?.slots ?? []);
+    if (settled.length + arriving.length > 0) {
+      const data = { shard: index, instance: id, settled, arriving };
+      loop.deps.log('warn', 'a replica had not heard that slots had moved', data);
+    }
+    if (leaving === null || arriving.length === 0) return settled;
+    if (clock.ticks() > deadline) {
+      throw new Error(`instance ${id} has not heard within ${TOLD_WITHIN_MS} ms where slots went`);
+    }
+    await meet(loop, id, leaving.targetNode).catch(() => undefined);
+    await clock.sleep(NODES_POLL_MS);
+  }
+}
+
+/** Null: it does not answer; then it owns nothing that anybody could be sent to. */
+function factsOf(loop: DatabaseLoop, id: string): Promise<EngineFacts | null> {
+  return Promise.resolve()
+    .then(() => loop.watch(id).link.facts(PING_DEADLINE_MS))
+    .catch(() => null);
 }
 
 function servesNow(loop: DatabaseLoop, id: string, clustered: boolean): boolean {
