@@ -27,7 +27,7 @@ import type {
 import { EngineError } from './errors.ts';
 import { factsFrom, parseClients, parseInfo, streamFrom } from './facts.ts';
 import { KILL_BATCH, MAX_BEAT_MS, SAVE_RETRY_MS } from './limits.ts';
-import { moveCommand, parseSlotMoves } from './slot-moves.ts';
+import { moveCommand, parseSlotMoves, slotsTo } from './slot-moves.ts';
 
 /** Users that only our own processes log in as; `disconnect` never ends their connections. */
 export const INTERNAL_USERS: ReadonlySet<string> = new Set([
@@ -225,15 +225,7 @@ class SocketLink implements EngineLink {
 
   async claimSlots(ranges: readonly SlotRange[], deadlineMs: number): Promise<void> {
     const myself = String(await this.#run('CLUSTER MYID', ['CLUSTER', 'MYID'], deadlineMs));
-    const commands = ranges.flatMap(([first, last]) =>
-      Array.from({ length: last - first + 1 }, (_, i) => [
-        'CLUSTER',
-        'SETSLOT',
-        String(first + i),
-        'NODE',
-        myself,
-      ]),
-    );
+    const commands = slotsTo(myself, ranges);
     const replies = await this.#connection.send(commands, deadlineMs);
     const refused = replies.find((reply) => reply instanceof RespError);
     if (refused instanceof RespError) throw refusal('CLUSTER SETSLOT', refused);

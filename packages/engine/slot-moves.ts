@@ -50,3 +50,12 @@ export function moveCommand(ranges: readonly SlotRange[], target: string): strin
   const slots = ranges.flatMap(([first, last]) => [String(first), String(last)]);
   return ['CLUSTER', 'MIGRATESLOTS', 'SLOTSRANGE', ...slots, 'NODE', target];
 }
+
+/** One command a slot: SETSLOT takes no ranges. */
+export function slotsTo(node: string, ranges: readonly SlotRange[]): string[][] {
+  return ranges.flatMap(([first, last]) =>
+    Array.from({ length: last - first + 1 }, (_, i) => {
+      return ['CLUSTER', 'SETSLOT', String(first + i), 'NODE', node];
+    }),
+  );
+}
