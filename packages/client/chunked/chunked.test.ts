@@ -336,7 +336,7 @@ test('writers that die at any step: whole versions only, and nothing is left aft
         assert.deepEqual(new Set(await redis.keys('*')), expected);
       },
     ),
-    { numRuns: 60, endOnFailure: false },
+    { numRuns: 30, endOnFailure: false },
   );
   await redis.quit();
 });

@@ -265,7 +265,7 @@ for (const kind of plainKinds) {
       await redis.set('pieces', '0');
       let done = 0;
       const work = Array.from({ length: 8 }, async () => {
-        for (let i = 0; i < 40; i += 1) {
+        for (let i = 0; i < 20; i += 1) {
           const replies = await kind
             .multi(redis, [
               ['incr', 'pieces'],
