@@ -31,6 +31,7 @@ const PROBLEM_STATES: Readonly<Record<string, string>> = {
   unreachable: 'Unreachable',
   'shard-down': 'Down',
   'data-lost': 'DataLost',
+  'shard-port-taken': 'PortTaken',
 };
 
 /** What is wrong with a cache now. */
