@@ -30,12 +30,6 @@ export function problemsOf({ shards, listenProblem, unheld, failure }: ProblemIn
       message: `The endpoint cannot listen for it: ${listenProblem}. It tries again by itself; end whoever holds the port.`,
     });
   }
-  for (const { shard, reason } of unheld) {
-    problems.push({
-      code: 'shard-port-taken',
-      message: `The endpoint cannot listen at the port of shard ${shard.split('/').at(-1)}: ${reason}. Its clients are sent to the port of the cache meanwhile. It tries again by itself; end whoever holds the port.`,
-    });
-  }
   for (const shard of shards) {
     const { index, phase, reason, dataLost } = shard;
     if (dataLost !== null) {
@@ -51,6 +45,13 @@ export function problemsOf({ shards, listenProblem, unheld, failure }: ProblemIn
         message: `Shard ${index} does not serve (${reason.code}): ${reason.message}${why}`,
       });
     }
+  }
+  // Last: the cache serves all the same.
+  for (const { shard, reason } of unheld) {
+    problems.push({
+      code: 'shard-port-taken',
+      message: `The endpoint cannot listen at the port of shard ${shard.split('/').at(-1)}: ${reason}. Its clients are sent to the port of the cache meanwhile. It tries again by itself; end whoever holds the port.`,
+    });
   }
   return problems;
 }
