@@ -89,8 +89,11 @@ for (const kind of clusterKinds) {
         const least = done[i] ?? 0;
         assert.ok(ran >= least && ran <= least + (unknown[i] ?? 0), `n${i}: ${ran} of ${least}`);
       }
+      // A cluster client that gives up by itself says so in its own words.
+      const expected =
+        /^ERR_CLIENT_(?:OFFLINE|LOST|DEADLINE)$|connection.*closed|too many cluster/i;
       assert.deepEqual(
-        [...odd].filter((code) => !/^(?:ERR_CLIENT_(?:OFFLINE|LOST|DEADLINE)$|EXEC)/.test(code)),
+        [...odd].filter((one) => !expected.test(one)),
         [],
       );
     });
