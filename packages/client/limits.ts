@@ -64,9 +64,10 @@ export const STALL_MS = 15_000;
 export const RETRY_ATTEMPTS = 5;
 export const RETRY_BASE_MS = 50;
 export const RETRY_CAP_MS = 1_000;
-/** The budget of a process: a tenth of the calls may be repeated, and this many in a burst. */
+/** The budget of a process: a tenth of the calls of the last seconds may be repeated, and this many in any case. */
 export const RETRY_BUDGET_RATIO = 0.1;
 export const RETRY_BUDGET_BURST = 100;
+export const RETRY_BUDGET_WINDOW_MS = 10_000;
 /** Breaker: opens when half of at least this many calls of a window failed; probes after the pause. */
 export const BREAKER_WINDOW_MS = 10_000;
 export const BREAKER_MIN_CALLS = 20;

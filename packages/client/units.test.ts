@@ -137,8 +137,15 @@ describe('retries', () => {
       [1, 2, 3, 4].map(() => budget.spend()),
       [true, true, true, false],
     );
-    for (let i = 0; i < 11; i += 1) budget.earn();
+    for (let i = 0; i < 11; i += 1) budget.earn(0);
     assert.deepEqual([budget.spend(), budget.spend()], [true, false]);
+    // A tenth of what was answered in the last seconds, however much that is; and it is forgotten.
+    for (let i = 0; i < 1_000; i += 1) budget.earn(5_000);
+    assert.ok(budget.left >= 99, `${budget.left}`);
+    budget.earn(12_000);
+    assert.ok(budget.left >= 99, `${budget.left}`);
+    budget.earn(40_000);
+    assert.equal(budget.left, 3);
   });
 
   test('the breaker opens, lets one probe through, closes or opens for longer', () => {

@@ -34,7 +34,7 @@ export function callLost(
   // The end of a lane and that of its connections both tell of it: made again twice, it would run twice.
   if (!pool.release(call, lane) || call.settled) return;
   if (call.givenUp !== undefined) return call.fail(call.givenUp);
-  pool.breaker?.failed(performance.now());
+  pool.connectionLost(cause);
   let repeatable: boolean;
   try {
     repeatable = !written || pool.policy.repeatable(call);

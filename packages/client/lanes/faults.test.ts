@@ -245,6 +245,19 @@ for (const kind of plainKinds) {
       await until(async () => (await redis.get('x').catch(() => 'failed')) !== 'failed', 8_000);
     });
 
+    test('a connection that ends with many calls on it opens no circuit', async () => {
+      const redis = await open({ retries: { budget: new RetryBudget(1, 1_000) } });
+      proxy.mute();
+      const asked = proxy.asked;
+      const reads = Array.from({ length: 60 }, () => redis.get('warm'));
+      await until(() => proxy.asked > asked);
+      proxy.resume();
+      proxy.cut();
+      await until(() => lanesOf(redis).some((lane) => lane.state !== 'ready'));
+      const later = Array.from({ length: 10 }, () => redis.get('warm'));
+      assert.deepEqual(new Set(await Promise.all([...reads, ...later])), new Set([null]));
+    });
+
     test('after many failures the circuit opens, a probe closes it', async () => {
       const redis = await open({
         deadlines: { fastMs: 50 },

@@ -46,6 +46,7 @@ export class Pool {
   readonly #janitor: Janitor;
   readonly placement: Placement;
   #closing = false;
+  #lastLoss: unknown;
 
   constructor(driver: Driver, settings: LanesSettings, recorder: Recorder | undefined) {
     this.settings = settings;
@@ -152,7 +153,7 @@ export class Pool {
     const lane = call.lane;
     if (lane === undefined) return;
     this.breaker?.succeeded(now);
-    this.policy.budget.earn();
+    this.policy.budget.earn(now);
     const large = call.bytesIn >= this.settings.largeBytes;
     if (large || !this.sketch.empty) this.sketch.saw(call.name, call.key, call.bytesIn, large);
     this.recorder?.answered(call, lane, now);
@@ -186,6 +187,16 @@ export class Pool {
   /** The connection of a call is gone. `written`: it may have run. */
   lost(call: Call, lane: Lane, written: boolean, cause: unknown): void {
     callLost(this, call, lane, written, cause);
+  }
+
+  /**
+   * To the breaker a connection that ends is one failure, however many calls were on it: they are made
+   * again or fail by themselves, and those that come wait for the next connection.
+   */
+  connectionLost(cause: unknown): void {
+    if (cause === this.#lastLoss) return;
+    this.#lastLoss = cause;
+    this.breaker?.failed(performance.now());
   }
 
   /** An error reply. True: the pool takes care of it. */

@@ -127,10 +127,13 @@ export interface TestCluster {
 /** So many primaries, no replicas, all slots covered. */
 export async function startCluster(primaries = 3): Promise<TestCluster> {
   const nodes: TestServer[] = [];
+  const buses: number[] = [];
+  const settings = ['--cluster-enabled', 'yes', '--cluster-require-full-coverage', 'no'];
   for (let i = 0; i < primaries; i += 1) {
-    nodes.push(
-      await startServer(['--cluster-enabled', 'yes', '--cluster-require-full-coverage', 'no']),
-    );
+    // By itself the bus is 10,000 ports further, where anybody may be.
+    const bus = await freePort();
+    buses.push(bus);
+    nodes.push(await startServer([...settings, '--cluster-port', String(bus)]));
   }
   const ports = nodes.map((node) => node.port);
   const share = Math.ceil(16_384 / primaries);
@@ -142,7 +145,8 @@ export async function startCluster(primaries = 3): Promise<TestCluster> {
       String(i * share),
       String(Math.min(16_383, (i + 1) * share - 1)),
     );
-    for (const other of ports) await ask(port, 'CLUSTER', 'MEET', '127.0.0.1', String(other));
+    for (const [j, other] of ports.entries())
+      await ask(port, 'CLUSTER', 'MEET', '127.0.0.1', String(other), String(buses[j]));
   }
   const deadline = Date.now() + START_MS;
   for (const port of ports) {
