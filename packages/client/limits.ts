@@ -57,6 +57,9 @@ export const DEADLINE_OPERATION_MS = 60_000;
 export const BLOCKING_GRACE_MS = 1_000;
 /** A blocking command that was given up fails after this at the latest, if its connection does not end before. */
 export const GIVEN_UP_MS = 250;
+/** A connection that is closed and has nothing more to answer ends within this, or is destroyed. */
+export const QUIT_MS = 2_000;
+export const QUIT_LOOK_MS = 50;
 /** A socket with work pending that brought no byte for this long is destroyed. (option) */
 export const STALL_MS = 15_000;
 

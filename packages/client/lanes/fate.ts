@@ -3,10 +3,17 @@
  * again, on another lane or later, or failed with what is known. See retries/policy.ts for which.
  */
 import { performance } from 'node:perf_hooks';
-import { aborted, FactoryError, KitError, lostForGood, UnknownOutcomeError } from '../errors.ts';
+import {
+  aborted,
+  FactoryError,
+  KitError,
+  lostForGood,
+  messageOf,
+  UnknownOutcomeError,
+} from '../errors.ts';
 import { GIVEN_UP_MS } from '../limits.ts';
 import { reconnectDelay } from '../retries/backoff.ts';
-import { saysNotRun } from '../retries/policy.ts';
+import { saysLost, saysNotRun } from '../retries/policy.ts';
 import { retryChannel } from '../telemetry/channels.ts';
 import { shown } from '../telemetry/explain.ts';
 import type { Call } from './call.ts';
@@ -35,13 +42,8 @@ export function callLost(
   if (!pool.release(call, lane) || call.settled) return;
   if (call.givenUp !== undefined) return call.fail(call.givenUp);
   pool.connectionLost(cause);
-  let repeatable: boolean;
-  try {
-    repeatable = !written || pool.policy.repeatable(call);
-  } catch (error) {
-    // The application's own function (retries.idempotent); nobody else could hear of it here.
-    return call.fail(error);
-  }
+  const repeatable = !written || mayRepeat(pool, call);
+  if (repeatable instanceof Error) return call.fail(repeatable);
   if (!repeatable) {
     call.fail(new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause));
     return;
@@ -53,10 +55,21 @@ export function callLost(
   call.fail(pool.policy.attempts === 1 ? cause : lostForGood(call.label, written, left, cause));
 }
 
+/** The application's own function (retries.idempotent) may throw; here nobody else could hear of it. */
+function mayRepeat(pool: Pool, call: Call): boolean | Error {
+  try {
+    return pool.policy.repeatable(call);
+  } catch (error) {
+    return error instanceof Error ? error : new Error(messageOf(error));
+  }
+}
+
 /** An error reply. True: the pool takes care of it. */
 export function callRefused(pool: Pool, call: Call, lane: Lane, error: unknown): boolean {
-  if (!saysNotRun(error) || call.settled || call.inTransaction) return false;
-  pool.breaker?.failed(performance.now());
+  if (call.settled || call.inTransaction) return false;
+  const notRun = saysNotRun(error);
+  if (!notRun && !(saysLost(error) && mayRepeat(pool, call) === true)) return false;
+  if (notRun) pool.breaker?.failed(performance.now());
   pool.release(call, lane);
   return again(pool, call, error, false) === 'again';
 }

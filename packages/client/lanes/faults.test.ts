@@ -5,6 +5,7 @@ import diagnosticsChannel from 'node:diagnostics_channel';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  batch,
   calling,
   chunked,
   type KitError,
@@ -192,6 +193,30 @@ for (const kind of plainKinds) {
       assert.equal(await redis.get('later'), 'value');
       assert.equal(await redis.get('never'), null);
       diagnosticsChannel.unsubscribe('cinnabar:client:retry', count);
+    });
+
+    test('what a server in front of others lost is made again where it may be, and is unknown in a batch', async () => {
+      const redis = await open({
+        retries: { budget: new RetryBudget(1, 1_000), baseMs: 1 },
+        deadlines: false,
+      });
+      // As the endpoint of a managed cache says it.
+      const script =
+        "if redis.call('incr', KEYS[1]) < 3 then " +
+        "return redis.error_reply('OUTCOMEUNKNOWN the connection to its shard was lost') end return 'done'";
+      const words = ['EVAL', script, '1', 'behind'];
+      await redis.del('behind');
+      await assert.rejects(kind.call(redis, ...words), /^\w*Error: OUTCOMEUNKNOWN/);
+      assert.equal(await redis.get('behind'), '1');
+      await redis.del('behind');
+      assert.equal(await kind.call(calling(redis, { idempotent: true }), ...words), 'done');
+      assert.equal(await redis.get('behind'), '3');
+      await redis.del('behind');
+      const outcome = await batch(redis, [words, ['GET', 'behind']]);
+      assert.deepEqual(
+        outcome.results.map((result) => result.status),
+        ['unknown', 'done'],
+      );
     });
 
     test('a stalled server: calls fail at their deadline, the socket is given up, and all is well afterwards', async () => {

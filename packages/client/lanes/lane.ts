@@ -1,4 +1,5 @@
 /** One client of the pool: for a plain server a connection, for a cluster one to each node. */
+import { QUIT_LOOK_MS, QUIT_MS } from '../limits.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import type { Call } from './call.ts';
 import type { Placeable } from './placeable.ts';
@@ -99,11 +100,28 @@ export class Lane {
   }
 }
 
-/** Waits for what somebody waits for; a connection that is broken already has nothing to say at its end. */
+/**
+ * Waits for what somebody waits for; a connection that is broken already has nothing to say at its end. One
+ * that says nothing to its end, with nobody waiting for anything on it, is not waited for either.
+ */
 export async function endLane(lane: Lane): Promise<void> {
-  const wanted = [...lane.pending].some((call) => !call.settled);
+  const { client } = lane;
+  if (client === undefined) return;
+  const wanted = (): boolean => [...lane.pending].some((call) => !call.settled);
   const broken = lane.pending.size > 0 || lane.state !== 'ready';
-  if (broken && !wanted) lane.client?.destroy('closed');
+  if (broken && !wanted()) return client.destroy('closed');
+  let quietMs = 0;
+  let watch: NodeJS.Timeout | undefined;
+  const silent = new Promise<void>((resolve) => {
+    watch = setInterval(() => {
+      quietMs = wanted() ? 0 : quietMs + QUIT_LOOK_MS;
+      if (quietMs < QUIT_MS) return;
+      client.destroy('it did not end');
+      resolve();
+    }, QUIT_LOOK_MS);
+  });
   // What it says about its own end changes nothing any more.
-  else await lane.client?.close().catch(() => {});
+  const ended = client.close().catch(() => {});
+  await Promise.race([ended, silent]);
+  clearInterval(watch);
 }

@@ -249,12 +249,15 @@ export class Pool {
   /** Refuses new calls; those that were never sent fail, those in flight are waited for. */
   async close(): Promise<void> {
     this.#refuseAll('close() was called');
+    // Deadlines hold meanwhile.
     await Promise.all([...this.lanes].map((lane) => endLane(lane)));
+    this.#janitor.stop();
     this.roster.lanes.clear();
   }
 
   destroy(reason: string): void {
     this.#refuseAll(reason);
+    this.#janitor.stop();
     for (const lane of this.lanes) lane.client?.destroy(reason);
     this.roster.lanes.clear();
   }
@@ -262,7 +265,6 @@ export class Pool {
   #refuseAll(reason: string): void {
     this.#closing = true;
     this.roster.close();
-    this.#janitor.stop();
     const error = new KitError('ERR_CLIENT_CLOSED', `the client was closed: ${reason}`);
     const waiting = [...this.placement.waiting, ...this.offline.take(performance.now())];
     for (const lane of this.lanes) {

@@ -9,7 +9,7 @@ import { check, oneOf, shape, signal, whole } from '../checks.ts';
 import { windowed } from '../chunked/window.ts';
 import { aborted, DeadlineError, KitError, UnknownOutcomeError } from '../errors.ts';
 import { BATCH_COMMANDS_MAX } from '../limits.ts';
-import { saysNotRun } from '../retries/policy.ts';
+import { saysLost, saysNotRun } from '../retries/policy.ts';
 
 export type BatchResult =
   | { readonly status: 'done'; readonly reply: unknown }
@@ -105,6 +105,7 @@ function statusOf(error: unknown): 'refused' | 'not-run' | 'unknown' {
   if (error instanceof DeadlineError) return error.outcomeUnknown ? 'unknown' : 'not-run';
   if (error instanceof KitError) return neverSent.has(error.code) ? 'not-run' : 'unknown';
   if (saysNotRun(error)) return 'not-run';
+  if (saysLost(error)) return 'unknown';
   // Server errors begin with a word in capitals; what a library says about its connection does not.
   return error instanceof Error && /^[A-Z]{2,}\b/.test(error.message) ? 'refused' : 'unknown';
 }

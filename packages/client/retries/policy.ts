@@ -49,6 +49,13 @@ export function saysNotRun(error: unknown): boolean {
   return error instanceof Error && notRun.test(error.message);
 }
 
+/** Errors by which a server in front of others says that it lost one with the command on it: nobody knows. */
+const lostBehind = /^(?:OUTCOMEUNKNOWN |ERR shard-lost\b)/;
+
+export function saysLost(error: unknown): boolean {
+  return error instanceof Error && lostBehind.test(error.message);
+}
+
 export class RetryPolicy {
   readonly attempts: number;
   readonly budget: RetryBudget;
