@@ -7,7 +7,7 @@
 import type { Faults } from '../../faults/index.ts';
 import type { OurService } from '../benches/our-service.ts';
 import type { Random } from '../data/random.ts';
-import { requireRef } from '../processes.ts';
+import { requireRef, until } from '../processes.ts';
 
 export interface StepContext {
   readonly service: OurService;
@@ -27,13 +27,24 @@ export interface Step {
 }
 
 type Role = 'primary' | 'replica';
+const ROLE_DEADLINE_MS = 30_000;
 
-/** The process that plays this role in the first shard of this cache now. */
+/**
+ * The process that plays this role in the first shard of this cache now. On a machine that has too much to
+ * do an engine may have been ended for its silence since all was whole: then its successor's turn has come.
+ */
 async function processOf(context: StepContext, cache: string, role: Role): Promise<number> {
-  const shards = await context.service.api.shards(cache);
-  const member = shards[0]?.instances.find((each) => each.role === role);
-  const pid = member?.instance.process?.pid;
-  if (pid === undefined) throw new Error(`${cache} has no ${role} that runs`);
+  let pid = 0;
+  await until(
+    `${cache} has a ${role} that runs`,
+    async () => {
+      const shards = await context.service.api.shards(cache);
+      const member = shards[0]?.instances.find((each) => each.role === role);
+      pid = member?.instance.process?.pid ?? 0;
+      return pid > 0;
+    },
+    ROLE_DEADLINE_MS,
+  );
   return pid;
 }
 
