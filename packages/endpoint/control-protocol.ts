@@ -152,6 +152,16 @@ export type Request =
     }
   /** Stop accepting, finish what is in flight, exit. */
   | { readonly type: 'drain'; readonly id: number; readonly deadlineMs: number }
+  /**
+   * To a worker whose supervisor is gone: start another, and let it inherit every listening socket
+   * that this worker holds. Answers `Raised`; refused by one that drains, which holds none.
+   */
+  | {
+      readonly type: 'raise-supervisor';
+      readonly id: number;
+      readonly runtime: string;
+      readonly program: string;
+    }
   | { readonly type: 'counters'; readonly id: number }
   /** The largest requests and replies: `LargeView[]`. */
   | { readonly type: 'large'; readonly id: number; readonly database: string }
@@ -310,6 +320,10 @@ export interface LargeView {
   /** The last one, and who asked for it. */
   readonly at: number;
   readonly client: string;
+}
+
+export interface Raised {
+  readonly pid: number;
 }
 
 export interface ClientView {

@@ -1,5 +1,5 @@
 /** A worker's side of the contract with the control process: requests in, answers and events out. */
-
+import { dirname } from 'node:path';
 import { type Answer, type Event, PROTOCOL, type Request } from './control-protocol.ts';
 import { ControlSocket } from './control-socket.ts';
 import { mergeLarge } from './counters.ts';
@@ -9,9 +9,11 @@ import type { Message } from './frames.ts';
 import { EVENT_BACKPRESSURE_BYTES } from './limits.ts';
 import { messageOf } from './say.ts';
 import { EventRing } from './worker/events.ts';
+import { raiseSupervisor } from './worker/raise-supervisor.ts';
 import type { Worker } from './worker/worker.ts';
 
 export class ControlServer {
+  readonly #path: string;
   readonly #socket: ControlSocket;
   readonly #greeted = new Set<FrameConnection>();
   readonly #ring: EventRing;
@@ -21,6 +23,7 @@ export class ControlServer {
 
   /** `leave` drains the worker and, a turn after it resolved, ends this process. */
   constructor(path: string, build: string, leave: (deadlineMs: number) => Promise<void>) {
+    this.#path = path;
     this.#leave = leave;
     this.#ring = new EventRing((event) => this.#deliver(event));
     this.#socket = new ControlSocket({
@@ -105,6 +108,8 @@ export class ControlServer {
       case 'drain':
         await this.#leave(request.deadlineMs);
         return null;
+      case 'raise-supervisor':
+        return { pid: raiseSupervisor(worker.listeners.held(), request, dirname(this.#path)) };
       case 'counters':
         return worker.report();
       case 'clients':

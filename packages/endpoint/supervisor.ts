@@ -1,10 +1,11 @@
 /**
- * Entry of the supervisor process: `node supervisor.ts <run folder>`. Started detached, in its own
+ * Entry of the supervisor process: `node supervisor.ts <run folder> [inherited addresses]`. Started detached, in its own
  * process group; a Ctrl-C meant for the control process does not reach it.
  */
 import { flushCompileCache } from 'node:module';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { inheritedSockets } from './inherited.ts';
 import { EXIT_GRACE_MS } from './limits.ts';
 import { messageOf, say } from './say.ts';
 import { Supervisor } from './supervision/supervisor.ts';
@@ -20,7 +21,7 @@ if (await answers(join(folder, SUPERVISOR_SOCKET))) {
   say('supervisor', `another supervisor serves ${folder}; leaving`);
   process.exit(3);
 }
-const supervisor = new Supervisor(folder, () => process.exit(0));
+const supervisor = new Supervisor(folder, inheritedSockets(process.argv[3]), () => process.exit(0));
 let stopping = false;
 process.on('SIGTERM', () => {
   if (stopping) process.exit(1);

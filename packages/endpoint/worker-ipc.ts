@@ -20,6 +20,8 @@ export type ToWorker =
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   /** Comes with a bound socket, or with the reason why there is none. */
   | { readonly type: 'listener'; readonly address: string; readonly failure: string | null }
+  /** Comes with the socket of another slot, not to be listened on: see `Listeners.kept`. */
+  | { readonly type: 'keep'; readonly address: string; readonly slot: number }
   | { readonly type: 'unlisten'; readonly address: string }
   | { readonly type: 'workers'; readonly workers: number }
   /** The other workers there are now, whatever their state but starting. */

@@ -1,7 +1,8 @@
 /**
  * Entry of a worker process. Everything it needs comes over the channel from the supervisor. When
  * the supervisor dies this worker goes on with the sockets it has: the data path must not end with
- * it. The next supervisor's control process finds it by its socket and drains it.
+ * it. The control process finds it by its socket, has it start the next supervisor, which inherits
+ * the sockets, and drains it once that one's workers serve.
  */
 import { rmSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
@@ -15,13 +16,23 @@ import type { FromWorker, ToWorker } from './worker-ipc.ts';
 process.umask(0o177);
 let worker: Worker | null = null;
 let socketPath: string | null = null;
+let leaving: Promise<void> | null = null;
 
 process.on('message', (raw, handle) => {
   const message = raw as ToWorker;
   if (message.type === 'start') void start(message);
   else if (worker !== null) receive(worker, message, handle);
 });
-process.on('disconnect', () => say('worker', 'the supervisor is gone; serving on'));
+let ready = false;
+process.on('disconnect', () => {
+  if (ready) {
+    say('worker', 'the supervisor is gone; serving on');
+    worker?.orphaned();
+  } else if (leaving === null) {
+    say('worker', 'the supervisor is gone before this worker serves; leaving');
+    void leave(EXIT_GRACE_MS);
+  }
+});
 process.on('SIGTERM', () => void leave(EXIT_GRACE_MS));
 process.on('SIGINT', () => {}); // orderly stops come from the supervisor
 process.on('SIGHUP', () => {});
@@ -45,6 +56,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
     say('worker', `cannot start: ${messageOf(error)}`);
     process.exit(1);
   }
+  ready = true;
   tell({ type: 'ready', epoch: made.epoch });
   flushCompileCache(); // for the successor
 }
@@ -54,11 +66,15 @@ function receive(to: Worker, message: ToWorker, handle: unknown): void {
     case 'listener':
       to.listeners.arrived(message.address, handle ?? null, message.failure);
       break;
+    case 'keep':
+      to.listeners.kept(message.address, message.slot, handle);
+      break;
     case 'unlisten':
       to.listeners.withdrawn(message.address);
       break;
     case 'workers':
       to.workers = message.workers;
+      to.listeners.slots(message.workers);
       break;
     case 'neighbours':
       to.neighbours.set(message.others);
@@ -92,8 +108,6 @@ function recall(from: Worker, database: string): void {
   if (purse !== undefined) purse.recall();
   else tell({ type: 'return', database, count: 0, answer: true });
 }
-
-let leaving: Promise<void> | null = null;
 
 /** Drains, says what was counted, exits. */
 function leave(deadlineMs: number): Promise<void> {

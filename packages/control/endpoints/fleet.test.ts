@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -13,8 +13,8 @@ import { engineRoom, eventually, freePorts, TEST_PASSWORDS } from '../../engine/
 import { alive } from './launch.ts';
 import { Peer, PeerRefusal } from './peer.ts';
 import {
+  connectLoad,
   fleetRoom,
-  guardSupervisor,
   instanceOf,
   RawClient,
   shardOf,
@@ -27,44 +27,6 @@ const MS = 2000;
 const ROUNDS = Number(process.env['CINNABAR_REPLACE_ROUNDS'] ?? 4);
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`./testing/${name}.ts`, import.meta.url));
-
-/** Connects again and again, asks one thing, and closes; counts what goes wrong by its name. */
-function connectLoad(port: number, parallel: number) {
-  const failures = new Map<string, number>();
-  let served = 0;
-  let running = true;
-  const one = (): Promise<void> =>
-    new Promise((resolve) => {
-      let text = '';
-      const socket = connect({ host: '127.0.0.1', port });
-      socket.write('*1\r\n$4\r\nPING\r\n');
-      socket.on('data', (chunk) => {
-        text += chunk;
-        socket.end();
-      });
-      socket.on('error', (error: NodeJS.ErrnoException) => {
-        failures.set(error.code ?? 'error', (failures.get(error.code ?? 'error') ?? 0) + 1);
-      });
-      socket.on('close', () => {
-        if (text.startsWith('-NOAUTH')) served += 1;
-        else failures.set(`answer '${text}'`, (failures.get(`answer '${text}'`) ?? 0) + 1);
-        resolve();
-      });
-    });
-  const loops = Array.from({ length: parallel }, async () => {
-    while (running) await one();
-  });
-  return {
-    async stop() {
-      running = false;
-      await Promise.all(loops);
-      return { served, failures: Object.fromEntries(failures) };
-    },
-    get served() {
-      return served;
-    },
-  };
-}
 
 test('replacing workers under connect load: nothing is refused or reset', async (t) => {
   const engines = await engineRoom(t);
@@ -286,34 +248,6 @@ test('a stranger on the port is named, everything else is served, and a free por
   const closed = await new RawClient(good).ready();
   await closed.until('nobody listens any more', (c) => c.closed);
   assert.equal(closed.error?.code, 'ECONNREFUSED');
-});
-
-test('the supervisor is killed: workers serve on, another supervisor takes over', async (t) => {
-  const engines = await engineRoom(t);
-  const engine = await engines.start(await engines.launch());
-  const room = fleetRoom(t);
-  const fleet = await startedFleet(room, 2);
-  const view = await viewOf(shardOf(instanceOf(engine)));
-  await fleet.publish(3, [view]);
-  const client = await new RawClient(view.port).ready();
-  assert.equal(await client.ask('AUTH', TEST_PASSWORDS.default), '+OK\r\n');
-  const before = fleet.status();
-  process.kill(before.supervisor ?? 0, 'SIGKILL');
-  assert.equal(await client.ask('PING'), '+PONG\r\n');
-  await eventually('another one runs both workers', () => {
-    const { supervisor, workers } = fleet.status();
-    return (
-      supervisor !== null &&
-      supervisor !== before.supervisor &&
-      workers.length === 2 &&
-      workers.every((worker) => worker.state === 'serving' && worker.epoch === 3)
-    );
-  });
-  guardSupervisor(room, fleet);
-  const next = await new RawClient(view.port).ready();
-  assert.equal(await next.ask('AUTH', TEST_PASSWORDS.default), '+OK\r\n');
-  await eventually('the orphans have left', () => before.workers.every(({ pid }) => !alive(pid)));
-  for (const each of [client, next]) each.close();
 });
 
 test('nothing secret is in a process list, an environment or a file; stop leaves nothing behind', async (t) => {

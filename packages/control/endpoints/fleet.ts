@@ -1,9 +1,9 @@
 /**
  * The data path as the control process sees it: one supervisor, its workers, one snapshot.
  *
- * Adopts what runs before it starts anything. When the supervisor dies, another one is started, the
- * orphaned workers are told to drain (they served on meanwhile) and the last snapshot is published
- * again. Nothing here decides what is served.
+ * Adopts what runs before it starts anything. When the supervisor dies, one of its workers starts
+ * another one (`orphans.ts`) and the last snapshot is published again; when the new workers serve,
+ * the orphaned ones drain. Nothing here decides what is served.
  */
 import { join } from 'node:path';
 import type {
@@ -23,13 +23,12 @@ import {
   type PublishResult,
   SUPERVISOR_PROTOCOL,
   SUPERVISOR_SOCKET,
-  WORKER_PROGRAM,
   type WorkersEvent,
   withoutGauges,
 } from '../../endpoint/supervisor-protocol.ts';
 import { ControlError } from '../errors.ts';
 import type { EndpointFleet, FleetStatus, WatchdogTarget } from './contract.ts';
-import { alive, drainOrphans, prepareFolder, spawnSupervisor } from './launch.ts';
+import { endedOrKilled, endInOrder, prepareFolder, workerPlan } from './launch.ts';
 import {
   ANSWER_GRACE_MS,
   ANSWER_WAIT_MS,
@@ -39,10 +38,11 @@ import {
   REPLACE_WAIT_MS,
   SUPERVISOR_START_MS,
 } from './limits.ts';
+import { Orphans, startSupervisor } from './orphans.ts';
 import { Outlet } from './outlet.ts';
 import { Peer, PeerRefusal } from './peer.ts';
 import { until, Wakeups } from './wakeups.ts';
-import { heldBy, sameAddresses, WorkerLinks } from './worker-links.ts';
+import { heldBy, sameAddresses, WorkerLinks, type WorkerRequest } from './worker-links.ts';
 
 export interface FleetOptions {
   /** Run folder for sockets: short, 0700, ours. */
@@ -59,6 +59,7 @@ export interface FleetOptions {
 export class LocalFleet implements EndpointFleet {
   readonly #options: FleetOptions;
   readonly #links: WorkerLinks;
+  readonly #orphans: Orphans;
   readonly #outlet = new Outlet();
   readonly #holds = new Map<string, number>();
   readonly #wakeups = new Wakeups();
@@ -70,29 +71,31 @@ export class LocalFleet implements EndpointFleet {
   #targets: readonly WatchdogTarget[] = [];
   #complete = false;
   #recovery: Promise<void> = Promise.resolve();
+  #recovering = false;
   #leaving = false;
   #detached = false;
 
   constructor(options: FleetOptions) {
     this.#options = options;
+    const { folder, build } = options;
+    const event = (each: Event) => this.#outlet.tell(each);
+    const say = (reason: string, detail: string) => options.say(reason, detail);
     this.#links = new WorkerLinks({
-      build: options.build,
+      build,
       lastSnapshot: () => this.#snapshot,
       holds: () => this.#holds,
-      event: (event) => this.#outlet.tell(event),
+      event,
       changed: () => this.#wakeups.wake(),
-      say: (reason, detail) => options.say(reason, detail),
+      say,
     });
+    this.#orphans = new Orphans({ folder, build, event, say });
   }
 
   async start(): Promise<void> {
     prepareFolder(this.#options.folder);
-    this.#supervisor = (await this.#adopt()) ?? (await this.#spawn());
-    const supervised = new Set(this.#links.pids());
-    const orphans = await drainOrphans(this.#options.folder, this.#options.build, supervised);
-    if (orphans.length > 0) {
-      this.#options.say('orphans', `workers ${orphans.join(', ')} had no supervisor; draining`);
-    }
+    const running = await this.#adopt();
+    await this.#orphans.find(new Set(this.#links.pids()));
+    this.#supervisor = running ?? (await this.#spawn());
     // Adopted workers are reachable when this resolves.
     await until(this.#wakeups, APPLY_WAIT_MS, () =>
       this.#links.status().every((worker) => worker.state !== 'connecting'),
@@ -111,7 +114,8 @@ export class LocalFleet implements EndpointFleet {
     // Where no socket changes hands, side by side: clients may be waiting for it.
     const quick = this.#links.problems().length === 0 && sameAddresses(before, snapshot);
     const pushed = quick ? this.#links.push(snapshot) : null;
-    const request = { type: 'publish', plan: this.#plan(), snapshot, base: this.#base };
+    const plan = workerPlan(this.#options.workers, this.#options.build);
+    const request = { type: 'publish', plan, snapshot, base: this.#base };
     const asked = supervisor.request(request, ANSWER_WAIT_MS).catch((error: Error) => {
       this.#snapshot = before;
       if (!(error instanceof PeerRefusal)) throw error;
@@ -119,10 +123,14 @@ export class LocalFleet implements EndpointFleet {
       throw new ControlError(error.code, 409, message);
     });
     const published = (await asked) as PublishResult;
-    await (pushed ?? this.#links.push(snapshot));
+    await Promise.all([
+      pushed ?? this.#links.push(snapshot),
+      this.#orphans.ask({ type: 'snapshot', snapshot }, ANSWER_WAIT_MS),
+    ]);
     // The supervisor has our plan now, so their successors are of our build.
     for (const pid of this.#links.misfits()) await this.#replace(supervisor, pid);
-    await until(this.#wakeups, APPLY_WAIT_MS, () => this.#leaving || this.#applied(epoch));
+    const over = () => this.#leaving || !supervisor.open;
+    await until(this.#wakeups, APPLY_WAIT_MS, () => over() || this.#applied(epoch));
     if (!this.#applied(epoch)) {
       throw new ControlError(
         'EndpointNotReady',
@@ -130,6 +138,7 @@ export class LocalFleet implements EndpointFleet {
         `not every endpoint worker applied epoch ${epoch} within ${APPLY_WAIT_MS} ms: ${JSON.stringify(this.#links.status())}`,
       );
     }
+    await this.#orphans.drain();
     const all = [...this.#links.problems(), ...published.failed];
     const failed = new Map(all.map(({ address, reason }) => [address, reason]));
     return [...failed].map(([address, reason]) => ({ address, reason }));
@@ -137,10 +146,8 @@ export class LocalFleet implements EndpointFleet {
 
   async hold(shard: string, deadlineMs: number): Promise<void> {
     this.#holds.set(shard, Date.now() + deadlineMs);
-    const answers = await this.#links.ask(
-      { type: 'hold', shard, deadlineMs },
-      deadlineMs + ANSWER_GRACE_MS,
-    );
+    const word = { type: 'hold', shard, deadlineMs };
+    const answers = await this.#ask(word, deadlineMs + ANSWER_GRACE_MS);
     const problem = [...answers].find(([pid, answer]) => !heldBy(pid, answer));
     if (problem === undefined) return;
     await this.release(shard, 0, null).catch(() => {}); // each releases itself at the deadline anyway
@@ -154,7 +161,7 @@ export class LocalFleet implements EndpointFleet {
   async release(shard: string, epoch: number, successor: Successor | null): Promise<void> {
     this.#holds.delete(shard);
     const word = { type: 'release', shard, epoch, successor };
-    const answers = await this.#links.ask(word, ANSWER_WAIT_MS);
+    const answers = await this.#ask(word, ANSWER_WAIT_MS);
     for (const [pid, answer] of answers) {
       if (!heldBy(pid, answer)) {
         throw new ControlError('ReleaseFailed', 500, `worker ${pid}: ${String(answer)}`);
@@ -175,13 +182,13 @@ export class LocalFleet implements EndpointFleet {
   }
 
   async kill(client: string, reason: string): Promise<boolean> {
-    const answers = await this.#links.ask({ type: 'kill', client, reason }, ANSWER_WAIT_MS);
+    const answers = await this.#ask({ type: 'kill', client, reason }, ANSWER_WAIT_MS);
     return [...answers.values()].includes(true);
   }
 
   /** To all workers: only the one that asked knows the serial. */
   async answerConfig(database: string, serial: string, error: string | null): Promise<void> {
-    await this.#links.ask({ type: 'config-answer', database, serial, error }, ANSWER_WAIT_MS);
+    await this.#ask({ type: 'config-answer', database, serial, error }, ANSWER_WAIT_MS);
   }
 
   async large(database: string): Promise<LargeView[]> {
@@ -236,14 +243,10 @@ export class LocalFleet implements EndpointFleet {
         .request({ type: 'stop', deadlineMs } as { type: string }, ANSWER_WAIT_MS)
         .catch((error: Error) => this.#options.say('stop', error.message));
     }
-    pids.push(...(await drainOrphans(this.#options.folder, this.#options.build, new Set(pids))));
-    const end = performance.now() + deadlineMs + APPLY_WAIT_MS / 5;
-    while (pids.some(alive) && performance.now() < end) {
-      await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
-    }
-    for (const pid of pids.filter(alive)) {
+    pids.push(...(await this.#orphans.find(new Set(pids))));
+    await this.#orphans.drain();
+    for (const pid of await endedOrKilled(pids, deadlineMs + APPLY_WAIT_MS / 5)) {
       this.#options.say('stop', `process ${pid} did not end in time: killed`);
-      process.kill(pid, 'SIGKILL');
     }
     this.#close();
   }
@@ -253,15 +256,13 @@ export class LocalFleet implements EndpointFleet {
     this.#supervisor = null;
     supervisor?.end();
     this.#links.close();
+    this.#orphans.close();
   }
 
-  #plan() {
-    return {
-      count: this.#options.workers,
-      runtime: process.execPath,
-      program: WORKER_PROGRAM,
-      build: this.#options.build,
-    };
+  /** Everybody who has clients, orphans included. By pid. */
+  async #ask(word: WorkerRequest, ms: number): Promise<Map<number, unknown>> {
+    const parts = await Promise.all([this.#orphans.ask(word, ms), this.#links.ask(word, ms)]);
+    return new Map(parts.flatMap((part) => [...part]));
   }
 
   /**
@@ -301,21 +302,15 @@ export class LocalFleet implements EndpointFleet {
     const { pid, protocol } = peer.hello;
     this.#options.say('supervisor-replaced', `${pid} speaks protocol ${protocol}`);
     peer.close();
-    process.kill(pid, 'SIGTERM');
-    const end = performance.now() + APPLY_WAIT_MS;
-    while (alive(pid) && performance.now() < end) {
-      await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
-    }
+    await endInOrder(pid, APPLY_WAIT_MS);
     return null;
   }
 
   async #spawn(): Promise<Peer> {
-    let exited: string | null = null;
-    const pid = spawnSupervisor(this.#options.folder, this.#options.logFile, (code) => {
-      exited = `exit code ${code}`;
-    });
+    const { folder, logFile } = this.#options;
+    const { pid, exited } = await startSupervisor(this.#orphans, folder, logFile);
     const end = performance.now() + SUPERVISOR_START_MS;
-    while (exited === null && performance.now() < end) {
+    while (exited() === null && performance.now() < end) {
       try {
         return await this.#openSupervisor();
       } catch {
@@ -325,7 +320,7 @@ export class LocalFleet implements EndpointFleet {
     throw new ControlError(
       'SupervisorNotStarted',
       500,
-      `the endpoint supervisor ${pid} did not come up (${exited ?? 'no answer'}); see ${this.#options.logFile ?? 'its output'}`,
+      `the endpoint supervisor ${pid} did not come up (${exited() ?? 'no answer'}); see ${logFile ?? 'its output'}`,
     );
   }
 
@@ -341,7 +336,9 @@ export class LocalFleet implements EndpointFleet {
       },
       onClose: (reason) => {
         listed.resolve();
-        if (this.#supervisor === peer) this.#recovery = this.#recover(reason);
+        if (this.#supervisor !== peer) return;
+        this.#wakeups.wake();
+        if (!this.#recovering) this.#recovery = this.#recover(reason);
       },
     });
     if (peer.hello.protocol === SUPERVISOR_PROTOCOL) await listed.promise;
@@ -359,10 +356,12 @@ export class LocalFleet implements EndpointFleet {
   }
 
   async #recover(reason: string): Promise<void> {
-    this.#supervisor = null;
     if (this.#leaving) return;
     this.#options.say('supervisor-lost', `${reason}; starting another`);
-    while (!this.#leaving && this.#supervisor === null) {
+    this.#recovering = true;
+    // The next one may die before it has everything.
+    while (!this.#leaving && !this.#supervisor?.open) {
+      this.#supervisor = null;
       try {
         this.#rescueCounts();
         this.#complete = false;
@@ -379,6 +378,7 @@ export class LocalFleet implements EndpointFleet {
         await new Promise((resolve) => setTimeout(resolve, RECOVER_PAUSE_MS));
       }
     }
+    this.#recovering = false;
   }
 
   /** The supervisor kept the counts of workers that are gone; its own go with it. */

@@ -1,22 +1,19 @@
 /**
- * Starting a supervisor, and dealing with what earlier ones left.
+ * Starting a supervisor where no worker of an earlier one can.
  *
  * The supervisor must outlive this process: own process group, own output file, nothing inherited
  * but a handful of harmless variables. Which program runs is a path; nothing secret is in arguments
  * or environment.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { PROTOCOL } from '../../endpoint/control-protocol.ts';
+import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import {
-  neighbourSocket,
   SUPERVISOR_PROGRAM,
-  WORKER_SOCKET,
+  WORKER_PROGRAM,
+  type WorkerPlan,
 } from '../../endpoint/supervisor-protocol.ts';
 import { ControlError } from '../errors.ts';
-import { LOG_BYTES, ORPHAN_DRAIN_MS, ORPHAN_RELEASE_MS, RUN_FOLDER_BYTES } from './limits.ts';
-import { Peer } from './peer.ts';
+import { CONNECT_RETRY_MS, LOG_BYTES, RUN_FOLDER_BYTES } from './limits.ts';
 
 /** The one in capitals for Node: where compiled code is kept, so that a successor is there in half the time. */
 const PASSED_ON = [
@@ -77,48 +74,29 @@ function openLog(file: string): number {
   return openSync(file, size > LOG_BYTES ? 'w' : 'a', 0o600);
 }
 
-/**
- * Workers whose supervisor is gone still serve. Tells each to drain, and resolves when all of them
- * have closed their listening sockets (their clients may take longer to leave).
- */
-export async function drainOrphans(
-  folder: string,
-  build: string,
-  supervised: ReadonlySet<number>,
-): Promise<number[]> {
-  const drained: number[] = [];
-  const names = readdirSync(folder).filter((name) => WORKER_SOCKET.test(name));
-  await Promise.all(
-    names.map(async (name) => {
-      const pid = Number(WORKER_SOCKET.exec(name)?.[1]);
-      if (supervised.has(pid)) return;
-      const path = join(folder, name);
-      let peer: Peer;
-      try {
-        peer = await Peer.open({
-          path,
-          protocol: PROTOCOL,
-          build,
-          onMessage: () => {},
-          onClose: () => {},
-        });
-      } catch {
-        // Nobody listens: only the names were left.
-        rmSync(path, { force: true });
-        rmSync(neighbourSocket(path), { force: true });
-        return;
-      }
-      drained.push(pid);
-      const leaving = peer.request(
-        { type: 'drain', deadlineMs: ORPHAN_DRAIN_MS } as { type: string },
-        ORPHAN_RELEASE_MS,
-      );
-      leaving.catch(() => {}).finally(() => peer.close()); // it leaves by its own deadline
-      // Answered after the drain began, and that closes the listening sockets first of all.
-      await peer.request({ type: 'counters' }, ORPHAN_RELEASE_MS).catch(() => {});
-    }),
-  );
-  return drained;
+/** Resolves when the process is gone, or the time is over. */
+export async function endInOrder(pid: number, waitMs: number): Promise<void> {
+  process.kill(pid, 'SIGTERM');
+  const end = performance.now() + waitMs;
+  while (alive(pid) && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
+  }
+}
+
+/** Waits for all of them; answers those that it had to kill after this time. */
+export async function endedOrKilled(pids: readonly number[], waitMs: number): Promise<number[]> {
+  const end = performance.now() + waitMs;
+  while (pids.some(alive) && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
+  }
+  const killed = pids.filter(alive);
+  for (const pid of killed) process.kill(pid, 'SIGKILL');
+  return killed;
+}
+
+/** What the supervisor runs: workers of this build. */
+export function workerPlan(count: number, build: string): WorkerPlan {
+  return { count, runtime: process.execPath, program: WORKER_PROGRAM, build };
 }
 
 export function alive(pid: number): boolean {

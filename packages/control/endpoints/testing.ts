@@ -215,3 +215,41 @@ export class RawClient {
     this.socket.destroy();
   }
 }
+
+/** Connects again and again, asks one thing, and closes; counts what goes wrong by its name. */
+export function connectLoad(port: number, parallel: number) {
+  const failures = new Map<string, number>();
+  let served = 0;
+  let running = true;
+  const one = (): Promise<void> =>
+    new Promise((resolve) => {
+      let text = '';
+      const socket = connect({ host: '127.0.0.1', port });
+      socket.write('*1\r\n$4\r\nPING\r\n');
+      socket.on('data', (chunk) => {
+        text += chunk;
+        socket.end();
+      });
+      socket.on('error', (error: NodeJS.ErrnoException) => {
+        failures.set(error.code ?? 'error', (failures.get(error.code ?? 'error') ?? 0) + 1);
+      });
+      socket.on('close', () => {
+        if (text.startsWith('-NOAUTH')) served += 1;
+        else failures.set(`answer '${text}'`, (failures.get(`answer '${text}'`) ?? 0) + 1);
+        resolve();
+      });
+    });
+  const loops = Array.from({ length: parallel }, async () => {
+    while (running) await one();
+  });
+  return {
+    async stop() {
+      running = false;
+      await Promise.all(loops);
+      return { served, failures: Object.fromEntries(failures) };
+    },
+    get served() {
+      return served;
+    },
+  };
+}

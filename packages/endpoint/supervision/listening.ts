@@ -13,9 +13,14 @@
  *
  * Node's public BoundSocket moves with the message (the sender loses it), and an owner must keep.
  * The handle that `cluster` itself lends is the one that can be sent again and again.
+ *
+ * When the supervisor itself dies, its workers serve on and still hold every socket. The next one is
+ * started by one of them and inherits the sockets, so that the old queues go on: nothing is claimed,
+ * bound or closed, and its workers accept beside the old ones before those leave.
  */
 import net, { isIP } from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import type { InheritedSocket } from '../inherited.ts';
 import type { ListenFailure } from '../supervisor-protocol.ts';
 import { portOwner } from './port-owner.ts';
 
@@ -30,13 +35,15 @@ export interface BoundHandle {
 
 interface HandleMaker {
   _createServerHandle(
-    host: string,
-    port: number,
-    family: 4 | 6,
-    fd: undefined,
+    host: string | null,
+    port: number | null,
+    family: 4 | 6 | null,
+    fd: number | undefined,
     flags: number,
   ): BoundHandle | number;
 }
+
+const maker = net as unknown as HandleMaker;
 
 export interface Address {
   readonly host: string;
@@ -52,6 +59,22 @@ interface Open {
 
 export class Listening {
   #open = new Map<string, Open>();
+  /** By address, until the first word of what is wanted. */
+  readonly #inherited = new Map<string, BoundHandle[]>();
+  /** For how many workers there are sockets now. */
+  slots = 0;
+
+  constructor(inherited: readonly InheritedSocket[] = []) {
+    for (const { address, fd } of inherited) {
+      const handle = maker._createServerHandle(null, null, null, fd, 0);
+      if (typeof handle === 'number') {
+        throw new Error(
+          `descriptor ${fd} is no socket for ${address}: ${getSystemErrorName(handle)}`,
+        );
+      }
+      this.#inherited.set(address, [...(this.#inherited.get(address) ?? []), handle]);
+    }
+  }
 
   /** The socket that this worker shares with its predecessors; null when the address is not open. */
   handle(name: string, slot: number): BoundHandle | null {
@@ -69,16 +92,25 @@ export class Listening {
     for (const [name, open] of this.#open) {
       if (!wanted.has(name)) this.#close(name, open);
     }
+    this.slots = slots;
     const failed: ListenFailure[] = [];
     for (const [name, address] of wanted) {
       const reason = this.#ensure(name, address, slots);
       if (reason !== null) failed.push({ address: name, reason });
     }
+    this.#disown();
     return failed;
   }
 
   close(): void {
+    this.#disown();
     for (const [name, open] of this.#open) this.#close(name, open);
+  }
+
+  /** Nobody wants these any more. */
+  #disown(): void {
+    for (const handle of [...this.#inherited.values()].flat()) handle.close();
+    this.#inherited.clear();
   }
 
   #close(name: string, open: Open): void {
@@ -88,16 +120,20 @@ export class Listening {
 
   #ensure(name: string, address: Address, slots: number): string | null {
     const open = this.#open.get(name);
-    if (open === undefined) {
+    // Which slot had which queue before does not matter: each needs one worker that accepts.
+    const inherited = this.#inherited.get(name) ?? [];
+    this.#inherited.delete(name);
+    if (open === undefined && inherited.length === 0) {
       const problem = claim(address);
       if (problem !== null) return problem;
     }
-    const handles = open?.handles ?? [];
+    const handles = open?.handles ?? inherited;
     let shared = open?.shared ?? false;
     while (handles.length < slots && !(shared && handles.length === 1)) {
       let handle = bind(address, REUSE_PORT);
-      if (handle === 'ENOTSUP' && handles.length === 0) {
+      if (handle === 'ENOTSUP' && handles.length <= 1) {
         shared = true;
+        if (handles.length === 1) break; // inherited
         handle = bind(address, 0);
       }
       if (typeof handle === 'string') {
@@ -126,7 +162,7 @@ export function claim(address: Address): string | null {
 
 function bind(address: Address, flags: number): BoundHandle | string {
   const family = isIP(address.host) === 6 ? 6 : 4;
-  const made = (net as unknown as HandleMaker)._createServerHandle(
+  const made = maker._createServerHandle(
     address.host,
     address.port,
     family,

@@ -11,6 +11,7 @@ import { ControlSocket } from '../control-socket.ts';
 import { mergeCounters, withoutGauges } from '../counters.ts';
 import type { FrameConnection } from '../frame-connection.ts';
 import type { Message } from '../frames.ts';
+import type { InheritedSocket } from '../inherited.ts';
 import {
   DRAIN_MS,
   MOST_WORKERS,
@@ -37,7 +38,7 @@ import { WorkerPool } from './worker-pool.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
 export class Supervisor {
-  readonly #listening = new Listening();
+  readonly #listening: Listening;
   readonly #watchdog = new Watchdog();
   readonly #permits: PermitBook;
   readonly #pool: WorkerPool;
@@ -51,7 +52,9 @@ export class Supervisor {
   #build = 'unknown';
   #nextNumber = 1;
 
-  constructor(folder: string, exit: () => void) {
+  /** `inherited`: what the one before left to it, by the worker that started it. */
+  constructor(folder: string, inherited: readonly InheritedSocket[], exit: () => void) {
+    this.#listening = new Listening(inherited);
     this.#exit = exit;
     this.#permits = new PermitBook({
       grant: (pid, database, granted) =>
@@ -65,6 +68,7 @@ export class Supervisor {
       changed: () => {
         this.#introduce();
         this.#announce();
+        this.#entrustAll();
       },
     });
     this.#control = new ControlSocket({
@@ -225,6 +229,29 @@ export class Supervisor {
     for (const { address, reason } of this.#failures) {
       worker.send({ type: 'listener', address, failure: reason });
     }
+  }
+
+  /** Last of all, since a descriptor delays the messages behind it: a start must not wait for these. */
+  #entrustAll(): void {
+    for (const worker of this.#pool.workers()) {
+      if (worker.state === 'serving') this.#entrust(worker);
+    }
+  }
+
+  /** If this process dies, any one worker has all the queues for the next supervisor. */
+  #entrust(worker: WorkerProcess): void {
+    const entrusted = new Set<string>();
+    for (const address of this.#listening.names()) {
+      const own = this.#listening.handle(address, worker.slot);
+      for (let slot = 0; slot < this.#listening.slots; slot += 1) {
+        const handle = this.#listening.handle(address, slot);
+        if (slot === worker.slot || handle === null || handle === own) continue;
+        const key = `${slot} ${address}`;
+        entrusted.add(key);
+        if (!worker.entrusted.has(key)) worker.send({ type: 'keep', address, slot }, handle);
+      }
+    }
+    worker.entrusted = entrusted;
   }
 
   #fromWorker(worker: WorkerProcess, message: FromWorker): void {

@@ -24,6 +24,8 @@ export class WorkerProcess {
   state: WorkerState = 'starting';
   /** Its last word, or else the last that anybody was told: what it counted for good. */
   counted: Counters | null = null;
+  /** The sockets of other slots that it keeps. */
+  entrusted: ReadonlySet<string> = new Set();
   /** It left in order. */
   retired = false;
   readonly #child: ChildProcess;

@@ -1,11 +1,27 @@
 /**
  * The listening sockets that the supervisor lent to this worker. A socket is listened on only once a
  * database is routed to its address, because a connection taken before would have nowhere to go.
+ *
+ * The sockets of the other slots are kept here too, unused. Who closes the last descriptor of a
+ * listening socket resets what waits in its queue, and descriptors go from process to process only
+ * by a channel between parent and child. So when the supervisor dies, one of its workers becomes the
+ * parent of the next one, and that one must inherit all queues from this single worker.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { KEEP_ALIVE_MS, LISTEN_BACKLOG, LISTENER_WAIT_MS } from '../limits.ts';
 
 export type Route = (socket: Socket) => void;
+
+/** A socket that is only kept, as Node's channel delivers it. */
+interface Kept {
+  readonly fd: number;
+  close(): void;
+}
+
+export interface HeldSocket {
+  readonly address: string;
+  readonly fd: number;
+}
 
 interface Lent {
   /** Null: the supervisor could not bind it; `failure` says why. */
@@ -16,6 +32,8 @@ interface Lent {
 
 export class Listeners {
   readonly #lent = new Map<string, Lent>();
+  /** By address, then by slot. */
+  readonly #kept = new Map<string, Map<number, Kept>>();
   readonly #arrivals = new Map<string, Set<() => void>>();
   #routes: ReadonlyMap<string, Route> = new Map();
   #closed = false;
@@ -29,9 +47,43 @@ export class Listeners {
     this.#listen(address);
   }
 
+  /** The socket of another slot: held for a next supervisor, and for nothing else. */
+  kept(address: string, slot: number, handle: unknown): void {
+    const socket = handle as Kept | undefined;
+    if (socket === undefined) return; // the supervisor had closed it meanwhile
+    const slots = this.#kept.get(address) ?? new Map<number, Kept>();
+    slots.get(slot)?.close();
+    if (this.#closed) socket.close();
+    else this.#kept.set(address, slots.set(slot, socket));
+  }
+
+  /** There are so many slots now: a socket that nobody accepts on must not live on here. */
+  slots(count: number): void {
+    for (const slots of this.#kept.values()) {
+      for (const [slot, socket] of slots) {
+        if (slot < count) continue;
+        slots.delete(slot);
+        socket.close();
+      }
+    }
+  }
+
+  /** Every socket that is here, its own and the kept ones. */
+  held(): HeldSocket[] {
+    const own = [...this.#lent].map(([address, { handle }]) => ({ address, socket: handle }));
+    const others = [...this.#kept].flatMap(([address, slots]) =>
+      [...slots.values()].map((socket) => ({ address, socket })),
+    );
+    return [...own, ...others].flatMap(({ address, socket }) =>
+      socket === null ? [] : [{ address, fd: (socket as Kept).fd }],
+    );
+  }
+
   withdrawn(address: string): void {
     this.#lent.get(address)?.server?.close();
     this.#lent.delete(address);
+    for (const socket of this.#kept.get(address)?.values() ?? []) socket.close();
+    this.#kept.delete(address);
   }
 
   /**
@@ -58,6 +110,7 @@ export class Listeners {
     this.#closed = true;
     for (const lent of this.#lent.values()) lent.server?.close();
     this.#lent.clear();
+    this.slots(0);
   }
 
   #listen(address: string): void {

@@ -19,6 +19,9 @@ export class PermitPurse {
   readonly #supplier: PermitSupplier;
   readonly #waiting: Verdict[] = [];
   #batch = 1;
+  /** What is this worker's part while nobody keeps the book. */
+  #part = 1;
+  #used = 0;
   #free = 0;
   #asked = false;
   #timer: NodeJS.Timeout | null = null;
@@ -29,14 +32,14 @@ export class PermitPurse {
   }
 
   setLimit(limit: number, workers: number): void {
+    this.#part = Math.max(1, Math.floor(limit / workers));
     this.#batch = Math.max(1, Math.floor(limit / (PERMIT_SHARE * workers)));
   }
 
   /** The verdict may come at once or later, exactly once. */
   take(verdict: Verdict): void {
     if (this.#free > 0 && this.#waiting.length === 0) {
-      this.#free -= 1;
-      verdict(null);
+      this.#admit(verdict);
       return;
     }
     if (this.#waiting.length >= PERMITS_WAITING) {
@@ -48,6 +51,7 @@ export class PermitPurse {
   }
 
   release(): void {
+    this.#used -= 1;
     this.#free += 1;
     this.#serve();
     const spare = this.#free - 2 * this.#batch;
@@ -73,6 +77,12 @@ export class PermitPurse {
     return this.#waiting.length;
   }
 
+  /** The supervisor is gone, its answers will not come: this worker serves within its part. */
+  orphaned(): void {
+    this.#free = Math.max(this.#free, this.#part - this.#used);
+    this.granted(0);
+  }
+
   /** Another worker has none left. */
   recall(): void {
     const count = this.#free;
@@ -89,9 +99,14 @@ export class PermitPurse {
     while (this.#free > 0) {
       const verdict = this.#waiting.shift();
       if (verdict === undefined) return;
-      this.#free -= 1;
-      verdict(null);
+      this.#admit(verdict);
     }
+  }
+
+  #admit(verdict: Verdict): void {
+    this.#free -= 1;
+    this.#used += 1;
+    verdict(null);
   }
 
   #ask(): void {

@@ -102,6 +102,11 @@ export class Worker {
     return this.#purses.get(database);
   }
 
+  /** The supervisor is gone. */
+  orphaned(): void {
+    for (const purse of this.#purses.values()) purse.orphaned();
+  }
+
   fronts(): Iterable<Front> {
     return this.#fronts.values();
   }
