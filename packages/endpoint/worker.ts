@@ -7,7 +7,7 @@
 import { rmSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { ControlServer } from './control-server.ts';
-import { EXIT_GRACE_MS } from './limits.ts';
+import { EXIT_GRACE_MS, PEER_ANSWER_MS } from './limits.ts';
 import { neighbourSocket } from './neighbours.ts';
 import { messageOf, say } from './say.ts';
 import { Worker } from './worker/worker.ts';
@@ -117,6 +117,7 @@ function leave(deadlineMs: number): Promise<void> {
 
 async function leaveOnce(deadlineMs: number): Promise<void> {
   if (worker !== null) await worker.drain(deadlineMs);
+  await worker?.neighbours.introduced(PEER_ANSWER_MS);
   worker?.neighbours.close();
   if (socketPath !== null) rmSync(socketPath, { force: true });
   // The control process may have asked for this: its answer goes out in this turn.

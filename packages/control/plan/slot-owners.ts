@@ -25,12 +25,16 @@ export function whereIs(view: View, ranges: Ranges, since: number): number | 'lo
   return answer ?? 'unknown';
 }
 
-/** A node's slots are its shard's only while it is the primary there; a dead one owns nothing. */
+/**
+ * A node's slots are its shard's only while it is the primary there; a dead one owns nothing. Where nobody of
+ * a shard is left, whoever of it is named stands for it: of one that took over and died within milliseconds
+ * others may never have heard.
+ */
 function shardOfNode(view: View, id: string): number | 'lost' | null {
   const instance = view.instances.find((i) => i.id === id);
   const shard = view.shards.find((s) => s.index === instance?.shard);
   if (shard === undefined) return 'lost';
-  if (shard.primary === id) return shard.index;
+  if (shard.primary === id || shard.phase === 'down') return shard.index;
   return shard.phase === 'serving' ? 'lost' : null;
 }
 

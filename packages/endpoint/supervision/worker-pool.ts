@@ -108,8 +108,9 @@ export class WorkerPool {
       ready: () => {
         const previous = slot.previous;
         slot.previous = null;
-        previous?.drain(this.#drainMs);
+        // First who came: what the leaving one alone knows (scripts) it tells its successor.
         this.#changed();
+        previous?.drain(this.#drainMs);
       },
       message: (from, message) => this.#owner.message(from, message),
       gone: (from, detail) => this.#gone(slot, from, detail),

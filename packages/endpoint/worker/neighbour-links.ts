@@ -47,6 +47,7 @@ export class NeighbourLinks implements Neighbours {
   readonly #self: number;
   #nextId = 0;
   #closed = false;
+  #whenReady: () => void = () => undefined;
 
   /** `self`: the number by which others know this worker, its pid. */
   constructor(path: string, self: number, listener: NeighbourListener) {
@@ -100,6 +101,19 @@ export class NeighbourLinks implements Neighbours {
 
   get count(): number {
     return this.#links.size;
+  }
+
+  /** Everybody we were told of has heard what we alone may know, or the time is over. */
+  introduced(deadlineMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, deadlineMs);
+      this.#whenReady = () => {
+        if (![...this.#links.values()].every(({ ready }) => ready)) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#whenReady();
+    });
   }
 
   ask(database: string, question: object): Promise<Answers> {
@@ -181,6 +195,7 @@ export class NeighbourLinks implements Neighbours {
     this.#links.delete(link.info.pid);
     if (link.retry !== null) clearTimeout(link.retry);
     link.connection?.close();
+    this.#whenReady();
   }
 
   /** From a neighbour, on its connection to us. */
@@ -216,6 +231,7 @@ export class NeighbourLinks implements Neighbours {
       const { pid } = link.info;
       const eldest = [...this.#links.keys()].every((other) => other === pid || other > this.#self);
       this.#listener.joined(pid, eldest);
+      this.#whenReady();
       return;
     }
     const id = Number(message['id']);
