@@ -152,7 +152,9 @@ export class SlotJobs {
     for (const other of this.#world.running()) {
       if (other.group !== target.group || other === source) continue;
       const soon = random.between(0, HEARD_MS);
-      const late = other.role === 'replica' ? this.#world.deafness(other, target) : 0;
+      // Its own replicas are connected to it.
+      const stranger = other.role === 'replica' && other.followsId !== target.id;
+      const late = stranger ? this.#world.deafness(other, target) : 0;
       clock.later(Math.max(soon, late), () => other.hear(news));
     }
     clock.later(random.between(0, HEARD_MS), () => this.#heard(job, went, news));
