@@ -92,6 +92,20 @@ const PIECES: Readonly<Record<Fuzzed['grammar'], readonly string[]>> = {
       'URIs: http://a http://b\n',
     ],
   ],
+  documents: [
+    ...['*2\r\n$3\r\nset\r\n', '*2\r\n$9\r\narguments\r\n', '$11\r\nsubcommands\r\n'],
+    ...['*1\r\n', '*2\r\n', '*4\r\n', '*6\r\n', '%1\r\n', '%2\r\n', '~1\r\n', '*0\r\n', '_\r\n'],
+    ...[
+      '$4\r\nname\r\n',
+      '$3\r\nkey\r\n',
+      '$4\r\ntype\r\n',
+      '$6\r\nstring\r\n',
+      '$7\r\ninteger\r\n',
+    ],
+    ...['$10\r\npure-token\r\n', '$5\r\nblock\r\n', '$5\r\noneof\r\n', '$6\r\ndouble\r\n'],
+    ...['$5\r\ntoken\r\n', '$2\r\nEX\r\n', '$2\r\nNX\r\n', '$2\r\n""\r\n', '$5\r\nflags\r\n'],
+    ...['*1\r\n+optional\r\n', '*2\r\n+multiple\r\n+multiple_token\r\n', ':1\r\n', '$0\r\n\r\n'],
+  ],
   json: [
     '{',
     '}',

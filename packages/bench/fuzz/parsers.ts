@@ -29,6 +29,7 @@ import { keySlot, parseReplies, ReplyParser, RespProtocolError } from '../../res
 import { splitInline } from '../../resp/inline.ts';
 import { ReplyScanner as EndpointReplies } from '../../resp/scan-reply.ts';
 import { FULL_BOUNDS, RequestScanner, SCAN_BROKEN, SCAN_MORE } from '../../resp/scan-request.ts';
+import { fits, readArgumentSpecs, tokensOf } from '../../resp/table/arguments.ts';
 import { readCommandSpecs } from '../../resp/table/spec.ts';
 import { parseFigures } from '../benches/valkey-benchmark.ts';
 import { ProtocolError, ReplyScanner } from '../load/reply-scanner.ts';
@@ -37,7 +38,7 @@ import { slotOf } from '../load/slots.ts';
 export interface Fuzzed {
   readonly name: string;
   /** What most inputs look like: wholly random bytes rarely get past the first of them. */
-  readonly grammar: 'replies' | 'requests' | 'frames' | 'text' | 'json' | 'tables';
+  readonly grammar: 'replies' | 'requests' | 'frames' | 'text' | 'json' | 'tables' | 'documents';
   /** Answers something comparable. `pieces` are the bytes, cut somewhere. */
   run(pieces: readonly Buffer[]): unknown;
   /** Errors it may throw by contract. */
@@ -189,6 +190,23 @@ export const PARSERS: readonly Fuzzed[] = [
     streams: false,
     throws: [RespProtocolError, TypeError],
     run: (pieces) => parseReplies(Buffer.concat(pieces)).map(readCommandSpecs),
+  },
+  {
+    name: 'documents of commands, and arguments read by them',
+    grammar: 'documents',
+    streams: false,
+    throws: [RespProtocolError, TypeError],
+    run: (pieces) => {
+      const bytes = Buffer.concat(pieces);
+      const given = bytes.toString('latin1', 0, 200).split(/[\r\n ]+/);
+      return parseReplies(bytes).map((reply) => {
+        const specs = readArgumentSpecs(reply);
+        return [
+          specs,
+          Object.values(specs).map((each) => [[...tokensOf(each)], fits(each, given)]),
+        ];
+      });
+    },
   },
   {
     name: 'CLUSTER NODES, CLUSTER INFO and nodes.conf',
