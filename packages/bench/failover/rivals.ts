@@ -51,23 +51,25 @@ export async function sentinelRival(server: Program, dir: string): Promise<Rival
         const dead = inspectProcess(engine.process).state === 'gone';
         if (dead && engine.port !== port) await restart(engine, port);
       }
-      await until(
-        'sentinel: the replica is in sync, and known to the sentinels',
-        async () => {
-          const replica = await ask(
-            group.sentinelPorts[0] ?? 0,
-            'SENTINEL',
-            'replicas',
-            SENTINEL_NAME,
-          );
-          const flags = Array.isArray(replica) && Array.isArray(replica[0]) ? replica[0] : [];
-          const known = flags.some(
-            (each, i) => String(each) === 'flags' && String(flags[i + 1]) === 'slave',
-          );
-          return known && (await hasOnlineReplica(port));
-        },
-        WHOLE_MS,
-      );
+      const isWhole = async (): Promise<boolean> => {
+        const replica = await ask(
+          group.sentinelPorts[0] ?? 0,
+          'SENTINEL',
+          'replicas',
+          SENTINEL_NAME,
+        );
+        const flags = Array.isArray(replica) && Array.isArray(replica[0]) ? replica[0] : [];
+        const known = flags.some(
+          (each, i) => String(each) === 'flags' && String(flags[i + 1]) === 'slave',
+        );
+        return known && (await hasOnlineReplica(port));
+      };
+      const what = 'sentinel: the replica is in sync, and known to the sentinels';
+      // What an operator does with sentinels that have lost sight of a replica that came back.
+      await until(what, isWhole, WHOLE_MS).catch(async () => {
+        for (const each of group.sentinelPorts) await ask(each, 'SENTINEL', 'RESET', SENTINEL_NAME);
+        await until(what, isWhole, WHOLE_MS);
+      });
     },
     beginSnapshot: async () => {
       await ask((await primary()).port, 'BGSAVE');
