@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import path from 'node:path';
 import { test } from 'node:test';
-import { MUTANTS } from './table.ts';
+import { CHECKS, MUTANTS } from './table.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..', '..');
 
@@ -28,4 +28,13 @@ test('each is a program still: one that does not parse fails every test, and sho
 
 test('each has a name of its own', () => {
   assert.equal(new Set(MUTANTS.map(({ name }) => name)).size, MUTANTS.length);
+});
+
+test('each check runs something: a name that no test has any more passes whatever is planted', () => {
+  for (const [name, given] of Object.entries(CHECKS)) {
+    const at = (given as readonly string[]).indexOf('--test-name-pattern');
+    if (at < 0) continue;
+    const [pattern = '', file = ''] = given.slice(at + 1);
+    assert.ok(readFileSync(path.join(ROOT, file), 'utf8').includes(pattern), `${name}: ${pattern}`);
+  }
 });

@@ -69,7 +69,7 @@ export const CHECKS = {
   cold: ['--test', 'packages/control/e2e/cold-start-killed.test.ts'],
   wait: [
     ...['--test', '--test-name-pattern', 'WAIT tells the truth'],
-    'packages/endpoint/proxy/behaviour.test.ts',
+    'packages/endpoint/proxy/wait.test.ts',
   ],
   kit: ['--test', 'packages/bench/fuzz/fuzz.test.ts'],
   handshake: [
