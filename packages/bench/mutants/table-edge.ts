@@ -81,7 +81,7 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     edits: [
       { find: '    if (stoppedUnsaved(shard) && leftByStop(context)) return;\n', replace: '' },
     ],
-    caughtBy: ['storm'],
+    caughtBy: ['older'],
   },
   {
     name: 'scanner-goes-on-lost',

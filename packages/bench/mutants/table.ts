@@ -27,6 +27,7 @@ export interface Mutant {
 export const CHECKS = {
   rules: ['--test', 'packages/control/plan/rules.test.ts'],
   moves: ['--test', 'packages/control/plan/slots.test.ts'],
+  older: ['--test', 'packages/control/plan/older-copy.test.ts'],
   simulation: [
     'packages/control/simulation/main.ts',
     '--seed',
@@ -46,10 +47,6 @@ export const CHECKS = {
     '60',
     '--steps',
     '2500',
-  ],
-  storm: [
-    'packages/control/simulation/main.ts',
-    ...['--focus', 'storm', '--seed', '5000', '--runs', '60', '--steps', '4000'],
   ],
   travel: [
     'packages/control/simulation/main.ts',

@@ -44,11 +44,12 @@ function planned(
   copies: Record<string, [InstanceRecord, Sighting]>,
   accepted: boolean,
   saved = false,
+  code = 'only-older-copy',
 ) {
   const shard = {
     index: 0,
     phase: 'down',
-    reason: { code: 'only-older-copy', message: '' },
+    reason: { code, message: '' },
     primary: 'p',
     successor: null,
     replicationId: OWN,
@@ -142,4 +143,15 @@ for (const [what, copies, without, withWord] of TABLE) {
 test('in the file of a stop: it waits for the same word, then the file is loaded', () => {
   assert.equal(planned({}, false, true), 'wait only-older-copy');
   assert.equal(planned({}, true, true), 'start p');
+});
+
+test('after a stop that was broken off: a whole copy that is still alive serves, nothing starts empty beside it', () => {
+  const whole = instance('a', { offset: 100 });
+  const stopped = (copies: Parameters<typeof planned>[0]) =>
+    planned(copies, false, false, 'stopped');
+  assert.equal(stopped({ a: [whole, sees()] }), 'promote a');
+  // It has not been asked since its primary died: its answer is waited for.
+  const early = sees({}, { factsAt: DIED_AT - 1 });
+  assert.equal(stopped({ a: [whole, early] }), 'wait not-asked-since');
+  assert.equal(stopped({}), 'start p');
 });
