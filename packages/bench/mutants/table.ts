@@ -35,7 +35,7 @@ export const CHECKS = {
     '--runs',
     '60',
     '--steps',
-    '2500',
+    '4000',
   ],
   switches: [
     'packages/control/simulation/main.ts',
