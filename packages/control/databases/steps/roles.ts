@@ -115,6 +115,12 @@ function servesNow(loop: DatabaseLoop, id: string, clustered: boolean): boolean 
   return !clustered || facts.cluster?.state === 'ok';
 }
 
+/** Bytes of the primary's stream, as last sampled, that a copy lacks; null: it is of another history. */
+function lackOf(shard: ShardRecord, facts: EngineFacts | null): number | null {
+  if (facts === null || facts.replicationId !== shard.replicationId) return null;
+  return Math.max(0, shard.offset - facts.offset);
+}
+
 /** A copy that is not provably the last serves on the user's word only, and what it may lack is said. */
 function noteLoss(loop: DatabaseLoop, shard: ShardRecord, id: string): void {
   const { lossAccepted } = shard;
@@ -122,8 +128,7 @@ function noteLoss(loop: DatabaseLoop, shard: ShardRecord, id: string): void {
     throw new Error(`shard ${shard.index} is down: nobody let ${id} serve`);
   }
   const facts = loop.watch(id).sighting().facts;
-  const same = facts !== null && facts.replicationId === shard.replicationId;
-  const missing = same ? Math.max(0, shard.offset - facts.offset) : null;
+  const missing = lackOf(shard, facts);
   const lost =
     missing === null
       ? 'It is of another history: how much it lacks is not known.'
@@ -152,9 +157,8 @@ function noteLoss(loop: DatabaseLoop, shard: ShardRecord, id: string): void {
  */
 function noteLag(loop: DatabaseLoop, shard: ShardRecord, id: string): void {
   const { facts } = loop.watch(id).sighting();
-  if (facts === null || facts.replicationId !== shard.replicationId) return;
-  const missingBytes = shard.offset - facts.offset;
-  if (missingBytes <= 0) return;
+  const missingBytes = lackOf(shard, facts);
+  if (facts === null || missingBytes === null || missingBytes === 0) return;
   loop.event(
     'replica-was-behind',
     'error',
