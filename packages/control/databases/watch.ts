@@ -307,7 +307,8 @@ export class Watch {
     const link = this.#main;
     if (link === null || link.closed || this.#stopped) return;
     if (this.#asked !== null) return this.#stillAsked(link, this.#asked.at);
-    const due = dueAt(beat, this.#facts?.role ?? 'primary', this.#quiet);
+    const quiet = this.#quiet && this.#condition === 'answering';
+    const due = dueAt(beat, this.#facts?.role ?? 'primary', quiet);
     if (due === 'ping') this.#ask(link);
     else if (due !== 'nothing') void this.#sample(link, due === 'look');
   };
