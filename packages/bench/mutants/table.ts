@@ -50,7 +50,7 @@ export const CHECKS = {
   ],
   travel: [
     'packages/control/simulation/main.ts',
-    ...['--focus', 'scaling', '--seed', '11', '--runs', '1', '--steps', '6000'],
+    ...['--focus', 'scaling', '--seed', '100', '--runs', '60', '--steps', '4000'],
   ],
   databases: ['--test', 'packages/control/databases/databases.test.ts'],
   lease: ['--test', 'packages/control/databases/lease.test.ts'],
