@@ -1,4 +1,10 @@
-/** A call whose promise belongs to an ioredis (or iovalkey) Command object. */
+/**
+ * A call whose promise belongs to an ioredis (or iovalkey) Command object.
+ *
+ * A cluster client marks a command as its own when it gets it: whatever becomes of the command later, that
+ * client sends it where it thinks right, over its own connections, also when another client has it by then.
+ * So a call that is made again on another lane is a new command there, which settles the first one's promise.
+ */
 import { UnknownOutcomeError } from '../errors.ts';
 import { Call, type Calling } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
@@ -10,12 +16,16 @@ export class IoCall extends Call {
   readonly command: IoCommand;
   /** Somebody looks at how its promise ends. */
   watched = false;
-  readonly #stream: unknown;
+  /** The library's own, past what a cluster client puts in its place. */
+  readonly #reject: (error: unknown) => void;
+  /** The command that is on its way: another one than `command` when a cluster client makes it again. */
+  #attempt: IoCommand;
 
-  constructor(command: IoCommand, calling: Calling | undefined, stream?: unknown) {
+  constructor(command: IoCommand, calling: Calling | undefined) {
     super(command.name, command.args, 0, calling);
     this.command = command;
-    this.#stream = stream;
+    this.#attempt = command;
+    this.#reject = command.reject;
     if (command.inTransaction === true) this.inTransaction = true;
     (command as IoCommand & Tagged)[kCall] = this;
   }
@@ -25,15 +35,40 @@ export class IoCall extends Call {
     this.headAt = 0;
     this.firstByteAt = 0;
     this.announced = 0;
-    (lane.raw as IoRedis).sendCommand(this.command, this.attempts > 1 ? undefined : this.#stream);
+    const redis = lane.raw as IoRedis;
+    if (this.attempts > 1 && redis.isCluster) this.#again();
+    redis.sendCommand(this.#attempt);
+  }
+
+  #again(): void {
+    const twin: IoCommand & Tagged = this.#twin();
+    const { command } = this;
+    const { resolve, reject } = twin;
+    twin[kCall] = this;
+    twin.resolve = (reply) => {
+      command.setReplyContext?.(twin);
+      command.resolve(reply);
+      return resolve(reply);
+    };
+    twin.reject = (error) => {
+      this.#reject.call(command, error);
+      reject(error);
+    };
+    twin.promise.catch(noop);
+    this.#attempt = twin;
+  }
+
+  /** The same command, whose raw reply goes to the original, which decodes it as its caller asked for. */
+  #twin(): IoCommand {
+    const { command } = this;
+    const Twin = command.constructor as IoCommandClass;
+    return new Twin(command.name, command.args, { replyEncoding: null });
   }
 
   /** The library rejects what is on a connection that it ends with words of its own. */
   override giveUp(error: unknown): void {
     super.giveUp(error);
-    const { command } = this;
-    const { reject } = command;
-    command.reject = () => reject.call(command, error);
+    this.#attempt.reject = () => this.#reject.call(this.command, error);
   }
 
   /** Its connection ended when its fate was the library's: nothing else would settle it. */
@@ -55,16 +90,16 @@ export class IoCall extends Call {
     if (this.settled) return;
     this.settled = true;
     this.unheed();
-    this.command.reject(error);
+    this.#reject.call(this.command, error);
   }
 
   override duplicate(lane: Lane): void {
-    const Twin = this.command.constructor as IoCommandClass;
-    const twin = new Twin(this.command.name, this.command.args, { replyEncoding: null });
-    // The raw reply goes to the original, which decodes it as its caller asked for.
+    const twin = this.#twin();
     twin.resolve = (reply) => this.succeed(reply);
     // The original still stands in its own queue: its reply, or its fate there, is the answer then.
     twin.reject = () => {};
     (lane.raw as IoRedis).sendCommand(twin);
   }
 }
+
+function noop(): void {}

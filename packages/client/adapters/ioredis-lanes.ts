@@ -264,12 +264,14 @@ function aim(
           if (command.name === 'exec') pool.adopt(batch.ending(command), lane);
           return sendCommand.call(pipeline, command);
         };
+        const over = (): void => {
+          // What has no fate yet is not on the lane: a cluster client queued it to make the batch again, or
+          // refused the batch as a whole (keys of several slots), and then sent nothing of it.
+          for (const call of batch.onLane) if (!call.settled) pool.release(call, lane);
+        };
         const done: Promise<unknown> = exec.call(pipeline, callback);
-        done.then(resolve, (error: unknown) => {
-          // Refused by the library as a whole (keys of several slots): nothing of it is on the lane.
-          for (const call of batch.onLane) pool.release(call, lane);
-          reject(error);
-        });
+        done.then(over, over);
+        done.then(resolve, reject);
       };
       const batch = new IoBatch(commands, face[kCalling], face[kChain], run, reject);
       for (const call of batch.calls) {

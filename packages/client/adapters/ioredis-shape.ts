@@ -15,6 +15,8 @@ export interface IoCommand {
   readonly inTransaction?: boolean;
   readonly isResolved?: boolean;
   readonly isReadOnly?: boolean;
+  /** RESP version and mapping of the connection that brings its reply (ioredis 6). */
+  setReplyContext?(of: object): void;
 }
 
 export type IoCommandClass = new (

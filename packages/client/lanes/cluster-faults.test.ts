@@ -1,10 +1,13 @@
 /** Cluster clients in lanes, while connections are killed and slots move: every call ends, no key is left behind. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type KitError, lanes, lanesOf } from '../index.ts';
+import type { IoCluster } from '../adapters/ioredis-shape.ts';
+import { calling, type KitError, lanes, lanesOf } from '../index.ts';
 import { clusterKinds } from '../testing/clients.ts';
 import { ask, startCluster, type TestCluster } from '../testing/server.ts';
 import { until } from '../testing/until.ts';
+import type { Lane } from './lane.ts';
+import { poolOf } from './lanes.ts';
 
 const KEYS = 12;
 const KILLS = 6;
@@ -111,5 +114,63 @@ for (const kind of clusterKinds) {
       await until(() => lanesOf(redis).every((lane) => lane.pending === 0));
       await kind.close(redis);
     });
+
+    if (kind.library === 'redis') return;
+    test('a transaction that the library queues again and does not send leaves nothing behind', async () => {
+      const redis = lanes(() => kind.make(cluster.ports));
+      await redis.get('{t}a');
+      const wrong = ['get', '{t}a', 'one too many'];
+      const replies = await kind.pipeline(redis, [['multi'], wrong, wrong, ['exec']]);
+      assert.match(String(replies.at(-1)), /EXECABORT/);
+      await until(() => lanesOf(redis).every((lane) => lane.pending === 0));
+      await kind.close(redis);
+    });
+
+    test('a call that is made again on another lane is of that lane, also when its slot has moved', async (t) => {
+      const { ports } = cluster;
+      const redis = lanes(() => kind.make(ports), { small: { min: 2 }, choose: 'round-robin' });
+      t.after(() => kind.close(redis));
+      const key = `moves-${kind.name}`;
+      await until(() => lanesOf(redis).every((lane) => lane.state === 'ready'));
+      for (let i = 0; i < 4; i += 1) await redis.get(key);
+      const lanesNow = [...(poolOf(redis)?.lanes ?? [])];
+      const cut = (port: number, which: readonly Lane[]): void => {
+        for (const { raw } of which) {
+          for (const node of (raw as IoCluster).nodes()) {
+            if (node.options.port === port) node.stream?.destroy();
+          }
+        }
+      };
+      const [from, to] = await moveSlot(key, ports);
+      await ask(to, 'CLIENT', 'PAUSE', '20000', 'WRITE');
+      t.after(() => ask(to, 'CLIENT', 'UNPAUSE'));
+      const set = calling(redis, { idempotent: true, deadlineMs: GO_ON_MS }).set(key, '1');
+      cut(
+        from,
+        lanesNow.filter((lane) => lane.pending.size > 0),
+      );
+      // The other lane asks where the slot was, is told where it is now, and waits there.
+      const waits = `:${to}`;
+      await until(() =>
+        lanesNow.some((lane) =>
+          [...lane.wires].some(({ endpoint, pending }) => endpoint.endsWith(waits) && pending > 0),
+        ),
+      );
+      cut(to, lanesNow);
+      await ask(to, 'CLIENT', 'UNPAUSE');
+      assert.equal(await set, 'OK');
+      await until(() => lanesOf(redis).every((lane) => lane.pending === 0));
+    });
   });
+}
+
+/** Gives the slot of a key that does not exist to the next node; answers both ports. */
+async function moveSlot(key: string, ports: readonly number[]): Promise<[number, number]> {
+  const slot = /\d+/.exec(await ask(ports[0] ?? 0, 'CLUSTER', 'KEYSLOT', key))?.[0] ?? '';
+  const at = Math.floor(Number(slot) / Math.ceil(16_384 / ports.length));
+  const from = ports[at] ?? 0;
+  const to = ports[(at + 1) % ports.length] ?? 0;
+  const node = /[0-9a-f]{40}/.exec(await ask(to, 'CLUSTER', 'MYID'))?.[0] ?? '';
+  for (const port of [to, from]) await ask(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', node);
+  return [from, to];
 }
