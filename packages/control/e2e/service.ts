@@ -138,10 +138,7 @@ export class Service {
       return answer;
     }
     this.#status = answer;
-    for (const pid of [answer.endpoint.pid, ...answer.endpoint.workers.map((w) => w.pid)]) {
-      const process = pid === null ? null : refOf(pid);
-      if (process !== null) this.#guard.watch(process);
-    }
+    this.#watch(answer.endpoint);
     return answer;
   }
 
@@ -293,6 +290,21 @@ export class Service {
       if (instance.process !== null) this.#guard.watch(instance.process);
     }
     return all;
+  }
+
+  /** Who serves at the endpoint now. */
+  async endpoint(): Promise<SystemStatus['endpoint']> {
+    const { body } = await this.call('GET', '/cinnabar/status');
+    const endpoint = body.endpoint as SystemStatus['endpoint'];
+    this.#watch(endpoint);
+    return endpoint;
+  }
+
+  #watch({ pid, workers }: SystemStatus['endpoint']): void {
+    for (const each of [pid, ...workers.map((worker) => worker.pid)]) {
+      const process = each === null ? null : refOf(each);
+      if (process !== null) this.#guard.watch(process);
+    }
   }
 
   /** Every shard serves and every instance is a complete copy. */

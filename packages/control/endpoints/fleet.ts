@@ -1,9 +1,8 @@
 /**
  * The data path as the control process sees it: one supervisor, its workers, one snapshot.
  *
- * Adopts what runs before it starts anything. When the supervisor dies, one of its workers starts
- * another one (`orphans.ts`) and the last snapshot is published again; when the new workers serve,
- * the orphaned ones drain. Nothing here decides what is served.
+ * Adopts what runs before it starts anything. When the supervisor dies, one of its workers starts the
+ * next (`orphans.ts`), which gets the last snapshot. Nothing here decides what is served.
  */
 import { join } from 'node:path';
 import type {
@@ -28,21 +27,25 @@ import {
 } from '../../endpoint/supervisor-protocol.ts';
 import { ControlError } from '../errors.ts';
 import type { EndpointFleet, FleetStatus, WatchdogTarget } from './contract.ts';
-import { endedOrKilled, endInOrder, prepareFolder, workerPlan } from './launch.ts';
+import { endedOrKilled, endInOrder, prepareFolder, trimLog, workerPlan } from './launch.ts';
 import {
   ANSWER_GRACE_MS,
   ANSWER_WAIT_MS,
   APPLY_WAIT_MS,
-  CONNECT_RETRY_MS,
   RECOVER_PAUSE_MS,
   REPLACE_WAIT_MS,
-  SUPERVISOR_START_MS,
 } from './limits.ts';
 import { Orphans, startSupervisor } from './orphans.ts';
 import { Outlet } from './outlet.ts';
 import { Peer, PeerRefusal } from './peer.ts';
 import { until, Wakeups } from './wakeups.ts';
-import { heldBy, sameAddresses, WorkerLinks, type WorkerRequest } from './worker-links.ts';
+import {
+  heldBy,
+  onceEach,
+  sameAddresses,
+  WorkerLinks,
+  type WorkerRequest,
+} from './worker-links.ts';
 
 export interface FleetOptions {
   /** Run folder for sockets: short, 0700, ours. */
@@ -72,6 +75,7 @@ export class LocalFleet implements EndpointFleet {
   #complete = false;
   #recovery: Promise<void> = Promise.resolve();
   #recovering = false;
+  #meeting: Promise<void> | null = null;
   #leaving = false;
   #detached = false;
 
@@ -79,50 +83,63 @@ export class LocalFleet implements EndpointFleet {
     this.#options = options;
     const { folder, build } = options;
     const event = (each: Event) => this.#outlet.tell(each);
-    const say = (reason: string, detail: string) => options.say(reason, detail);
-    this.#links = new WorkerLinks({
-      build,
-      lastSnapshot: () => this.#snapshot,
-      holds: () => this.#holds,
-      event,
-      changed: () => this.#wakeups.wake(),
-      say,
-    });
-    this.#orphans = new Orphans({ folder, build, event, say });
+    const view = { lastSnapshot: () => this.#snapshot, holds: () => this.#holds };
+    const owner = { ...view, build, event, say: options.say };
+    this.#links = new WorkerLinks({ ...owner, changed: () => this.#wakeups.wake() });
+    this.#orphans = new Orphans({ ...owner, folder });
   }
 
   async start(): Promise<void> {
     prepareFolder(this.#options.folder);
-    const running = await this.#adopt();
-    await this.#orphans.find(new Set(this.#links.pids()));
-    this.#supervisor = running ?? (await this.#spawn());
+    trimLog(this.#options.logFile);
+    const meeting = this.#meet();
+    const met = () => {
+      this.#meeting = null;
+    };
+    this.#meeting = meeting.then(met, met);
+    const open = () => this.#openSupervisor();
+    this.#supervisor =
+      (await meeting) ?? (await startSupervisor(this.#orphans, this.#options, open));
     // Adopted workers are reachable when this resolves.
     await until(this.#wakeups, APPLY_WAIT_MS, () =>
       this.#links.status().every((worker) => worker.state !== 'connecting'),
     );
   }
 
+  /** Whoever is there: a supervisor with its workers, and workers without one. */
+  async #meet(): Promise<Peer | null> {
+    const running = await this.#adopt();
+    await this.#orphans.find(new Set(this.#links.pids()));
+    return running;
+  }
+
   async publish(
     epoch: number,
     databases: readonly DatabaseView[],
   ): Promise<readonly { address: string; reason: string }[]> {
-    const snapshot: Snapshot = { epoch, databases };
-    // Without a wait where there is none: what is said next must not come before this.
-    const supervisor = this.#supervisor?.open ? this.#supervisor : await this.#connected();
     const before = this.#snapshot;
+    const snapshot: Snapshot = { epoch, databases };
     this.#snapshot = snapshot;
+    // Without a wait where there is none: what is said next must not come before this.
+    let supervisor = this.#supervisor;
+    if (!supervisor?.open) {
+      // Nor may it wait for the next supervisor: who lacks its epoch refuses a release.
+      await this.#meeting;
+      await this.#orphans.ask({ type: 'snapshot', snapshot }, ANSWER_WAIT_MS);
+      supervisor = await this.#connected();
+    }
     // Where no socket changes hands, side by side: clients may be waiting for it.
     const quick = this.#links.problems().length === 0 && sameAddresses(before, snapshot);
     const pushed = quick ? this.#links.push(snapshot) : null;
     const plan = workerPlan(this.#options.workers, this.#options.build);
     const request = { type: 'publish', plan, snapshot, base: this.#base };
     const asked = supervisor.request(request, ANSWER_WAIT_MS).catch((error: Error) => {
+      if (!(error instanceof PeerRefusal)) throw error; // some may have it: the next one begins with it
       this.#snapshot = before;
-      if (!(error instanceof PeerRefusal)) throw error;
       const message = `the endpoint refused epoch ${epoch}: ${error.message}`;
       throw new ControlError(error.code, 409, message);
     });
-    const published = (await asked) as PublishResult;
+    const { failed } = (await asked) as PublishResult;
     await Promise.all([
       pushed ?? this.#links.push(snapshot),
       this.#orphans.ask({ type: 'snapshot', snapshot }, ANSWER_WAIT_MS),
@@ -139,9 +156,7 @@ export class LocalFleet implements EndpointFleet {
       );
     }
     await this.#orphans.drain();
-    const all = [...this.#links.problems(), ...published.failed];
-    const failed = new Map(all.map(({ address, reason }) => [address, reason]));
-    return [...failed].map(([address, reason]) => ({ address, reason }));
+    return onceEach([...this.#links.problems(), ...failed]);
   }
 
   async hold(shard: string, deadlineMs: number): Promise<void> {
@@ -261,6 +276,8 @@ export class LocalFleet implements EndpointFleet {
 
   /** Everybody who has clients, orphans included. By pid. */
   async #ask(word: WorkerRequest, ms: number): Promise<Map<number, unknown>> {
+    // Nobody that has clients may be missed because it is just changing hands.
+    if (this.#meeting !== null) await this.#meeting;
     const parts = await Promise.all([this.#orphans.ask(word, ms), this.#links.ask(word, ms)]);
     return new Map(parts.flatMap((part) => [...part]));
   }
@@ -306,24 +323,6 @@ export class LocalFleet implements EndpointFleet {
     return null;
   }
 
-  async #spawn(): Promise<Peer> {
-    const { folder, logFile } = this.#options;
-    const { pid, exited } = await startSupervisor(this.#orphans, folder, logFile);
-    const end = performance.now() + SUPERVISOR_START_MS;
-    while (exited() === null && performance.now() < end) {
-      try {
-        return await this.#openSupervisor();
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
-      }
-    }
-    throw new ControlError(
-      'SupervisorNotStarted',
-      500,
-      `the endpoint supervisor ${pid} did not come up (${exited() ?? 'no answer'}); see ${logFile ?? 'its output'}`,
-    );
-  }
-
   async #openSupervisor(): Promise<Peer> {
     const listed = Promise.withResolvers<void>();
     const peer = await Peer.open({
@@ -359,25 +358,26 @@ export class LocalFleet implements EndpointFleet {
     if (this.#leaving) return;
     this.#options.say('supervisor-lost', `${reason}; starting another`);
     this.#recovering = true;
-    // The next one may die before it has everything.
-    while (!this.#leaving && !this.#supervisor?.open) {
-      this.#supervisor = null;
+    let told = false;
+    while (!this.#leaving && !told) {
       try {
-        this.#rescueCounts();
-        this.#complete = false;
-        await this.start();
-        if (this.#leaving) {
-          if (this.#detached) this.#close();
-          return;
+        // The next one may die before it has everything.
+        if (!this.#supervisor?.open) {
+          this.#supervisor = null;
+          this.#rescueCounts();
+          this.#complete = false;
+          await this.start();
         }
         const last = this.#snapshot;
-        if (last !== null) await this.publish(last.epoch, last.databases);
+        if (last !== null && !this.#leaving) await this.publish(last.epoch, last.databases);
         this.renewLease(this.#targets);
+        told = this.#supervisor?.open === true;
       } catch (error) {
         this.#options.say('supervisor-lost', String(error));
         await new Promise((resolve) => setTimeout(resolve, RECOVER_PAUSE_MS));
       }
     }
+    if (this.#detached) this.#close();
     this.#recovering = false;
   }
 

@@ -6,7 +6,7 @@
  * or environment.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, statSync, truncateSync } from 'node:fs';
 import {
   SUPERVISOR_PROGRAM,
   WORKER_PROGRAM,
@@ -69,9 +69,16 @@ export function spawnSupervisor(
   return child.pid;
 }
 
+/** Appended to, so that it may be cut short while somebody writes to it. */
 function openLog(file: string): number {
+  return openSync(file, 'a', 0o600);
+}
+
+/** A log that has grown too large starts anew, also under workers and a supervisor that inherited it. */
+export function trimLog(file: string | null): void {
+  if (file === null) return;
   const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-  return openSync(file, size > LOG_BYTES ? 'w' : 'a', 0o600);
+  if (size > LOG_BYTES) truncateSync(file);
 }
 
 /** Resolves when the process is gone, or the time is over. */

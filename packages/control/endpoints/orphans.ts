@@ -6,24 +6,40 @@
  * refused meanwhile, and a closed listening socket resets those in its queue. So the order is: one
  * of them starts the next supervisor, which inherits the sockets; its workers serve beside them; then
  * all of them drain. Until then they hear what every worker hears (snapshots, holds, releases): a
- * decision about a shard must reach whoever has clients.
+ * decision about a shard must reach whoever has clients. That includes what was decided while nobody
+ * was connected to them, so each is brought up to date when it is found.
  */
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Event, PROTOCOL, type Raised } from '../../endpoint/control-protocol.ts';
+import {
+  type Event,
+  PROTOCOL,
+  type Raised,
+  type Snapshot,
+} from '../../endpoint/control-protocol.ts';
 import {
   neighbourSocket,
   SUPERVISOR_PROGRAM,
   WORKER_SOCKET,
 } from '../../endpoint/supervisor-protocol.ts';
+import { ControlError } from '../errors.ts';
 import { alive, spawnSupervisor } from './launch.ts';
-import { ANSWER_WAIT_MS, ORPHAN_DRAIN_MS, ORPHAN_RELEASE_MS } from './limits.ts';
+import {
+  ANSWER_WAIT_MS,
+  CONNECT_RETRY_MS,
+  ORPHAN_DRAIN_MS,
+  ORPHAN_RELEASE_MS,
+  SUPERVISOR_START_MS,
+} from './limits.ts';
 import { Peer } from './peer.ts';
-import type { WorkerRequest } from './worker-links.ts';
+import { tellHolds, type WorkerRequest } from './worker-links.ts';
 
 export interface OrphanOwner {
   readonly folder: string;
   readonly build: string;
+  lastSnapshot(): Snapshot | null;
+  /** Holds in force: shard and the deadline (ms since 1970). */
+  holds(): Iterable<readonly [shard: string, deadlineAt: number]>;
   event(event: Event): void;
   say(reason: string, detail: string): void;
 }
@@ -64,6 +80,10 @@ export class Orphans {
             },
           });
           this.#peers.set(pid, peer);
+          tellHolds(peer, this.#owner);
+          const snapshot = this.#owner.lastSnapshot();
+          // One that is newer already refuses it.
+          if (snapshot !== null) this.#push(peer, snapshot).catch(() => {});
         } catch {
           removeNames(path); // nobody listens
         }
@@ -88,6 +108,10 @@ export class Orphans {
       }
     }
     return null;
+  }
+
+  #push(peer: Peer, snapshot: Snapshot): Promise<unknown> {
+    return peer.request({ type: 'snapshot', snapshot } as { type: string }, ANSWER_WAIT_MS);
   }
 
   /** By pid: each one's answer or its failure. */
@@ -134,20 +158,38 @@ export class Orphans {
   }
 }
 
-/** By an orphan if there is one that can, else by us. `exited` says how it ended, or null. */
+/**
+ * By an orphan if there is one that can, else by us. Resolves with what `open` answers when the
+ * supervisor's socket is there.
+ */
 export async function startSupervisor(
   orphans: Orphans,
-  folder: string,
-  logFile: string | null,
-): Promise<{ pid: number; exited: () => string | null }> {
-  const raised = await orphans.raiseSupervisor();
-  if (raised !== null) return { pid: raised, exited: () => (alive(raised) ? null : 'it died') };
-  await orphans.drain(); // one that inherits nothing needs their ports free
+  { folder, logFile }: { readonly folder: string; readonly logFile: string | null },
+  open: () => Promise<Peer>,
+): Promise<Peer> {
   let exited: string | null = null;
-  const pid = spawnSupervisor(folder, logFile, (code) => {
-    exited = `exit code ${code}`;
-  });
-  return { pid, exited: () => exited };
+  let pid = await orphans.raiseSupervisor();
+  const raised = pid !== null;
+  if (pid === null) {
+    await orphans.drain(); // one that inherits nothing needs their ports free
+    pid = spawnSupervisor(folder, logFile, (code) => {
+      exited = `exit code ${code}`;
+    });
+  }
+  const end = performance.now() + SUPERVISOR_START_MS;
+  while (exited === null && performance.now() < end) {
+    try {
+      return await open();
+    } catch {
+      if (raised && !alive(pid)) exited = 'it died';
+      else await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
+    }
+  }
+  throw new ControlError(
+    'SupervisorNotStarted',
+    500,
+    `the endpoint supervisor ${pid} did not come up (${exited ?? 'no answer'}); see ${logFile ?? 'its output'}`,
+  );
 }
 
 function removeNames(path: string): void {

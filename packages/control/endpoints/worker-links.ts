@@ -192,14 +192,7 @@ export class WorkerLinks {
   }
 
   async #bringUpToDate(link: Link): Promise<void> {
-    for (const [shard, deadlineAt] of this.#owner.holds()) {
-      const deadlineMs = deadlineAt - Date.now();
-      if (deadlineMs <= 0) continue;
-      // Nothing was in flight there yet; whether it holds is seen by the release.
-      link.peer
-        ?.request({ type: 'hold', shard, deadlineMs } as WorkerRequest, deadlineMs)
-        .catch((error: Error) => this.#owner.say('hold', `${link.info.pid}: ${error.message}`));
-    }
+    if (link.peer !== null) tellHolds(link.peer, this.#owner);
     const snapshot = this.#owner.lastSnapshot();
     if (snapshot !== null) await this.#push(link, snapshot);
   }
@@ -237,11 +230,28 @@ export class WorkerLinks {
   }
 }
 
+/** To one that was not there when they began; whether it holds is seen by the release. */
+export function tellHolds(peer: Peer, owner: Pick<LinkOwner, 'holds' | 'say'>): void {
+  for (const [shard, deadlineAt] of owner.holds()) {
+    const deadlineMs = deadlineAt - Date.now();
+    if (deadlineMs <= 0) continue;
+    peer
+      .request({ type: 'hold', shard, deadlineMs } as WorkerRequest, deadlineMs)
+      .catch((error: Error) => owner.say('hold', `${peer.hello.pid}: ${error.message}`));
+  }
+}
+
 /** A worker that is gone, or that never had this shard, has nothing in flight there. */
 export function heldBy(pid: number, answer: unknown): boolean {
   if (!(answer instanceof Error)) return true;
   if (answer instanceof PeerRefusal) return answer.code === 'unknown-shard';
   return !alive(pid);
+}
+
+/** The last reason of each address. */
+export function onceEach(problems: readonly ListenProblem[]): ListenProblem[] {
+  const reasons = new Map(problems.map(({ address, reason }) => [address, reason]));
+  return [...reasons].map(([address, reason]) => ({ address, reason }));
 }
 
 /** Whether nothing new is listened on, nor anything given up. */
