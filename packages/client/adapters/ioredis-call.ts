@@ -68,7 +68,12 @@ export class IoCall extends Call {
   /** The library rejects what is on a connection that it ends with words of its own. */
   override giveUp(error: unknown): void {
     super.giveUp(error);
-    this.#attempt.reject = () => this.#reject.call(this.command, error);
+    const attempt = this.#attempt;
+    const { resolve } = attempt;
+    const reject = (): void => this.#reject.call(this.command, error);
+    attempt.reject = reject;
+    // Nothing is what the server answers to a command that it ended for its caller.
+    attempt.resolve = (reply) => (reply === null ? reject() : resolve.call(attempt, reply));
   }
 
   /** Its connection ended when its fate was the library's: nothing else would settle it. */

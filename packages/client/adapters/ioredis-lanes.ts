@@ -99,6 +99,7 @@ export class IoDriver implements Driver {
     } else wires.set(link(redis), redis);
 
     lane.client = {
+      alone: !redis.isCluster,
       close: async () => {
         if (redis.status === 'wait' || redis.status === 'end') redis.disconnect();
         else await redis.quit();

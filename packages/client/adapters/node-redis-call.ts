@@ -79,6 +79,8 @@ export class NodeCall extends Call implements Outgoing {
 
   reply(reply: unknown): void {
     if (this.settled) return;
+    // The server ended it because its caller gave up.
+    if (reply === null && this.givenUp !== undefined) return this.fail(this.givenUp);
     const { transform } = this;
     if (transform === undefined) return this.succeed(reply);
     try {

@@ -77,6 +77,7 @@ export class NodeClusterDriver implements Driver {
     };
     lane.raw = parts;
     lane.client = {
+      alone: false,
       close: () => (cluster.isOpen ? proto.close.call(cluster) : Promise.resolve()),
       destroy: () => proto.destroy.call(cluster),
       cut: (wire) => {

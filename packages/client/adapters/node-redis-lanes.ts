@@ -11,6 +11,7 @@ import type { Calling, Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
+import { DEADLINE_CONNECT_MS } from '../limits.ts';
 import type { Sent } from '../wire/wire.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
@@ -66,8 +67,11 @@ export class NodeDriver implements Driver {
     const parts: NodeLaneParts = { client, link };
     lane.raw = parts;
     lane.client = {
-      close: () => (client.isOpen ? proto.close.call(client) : Promise.resolve()),
-      destroy: () => proto.destroy.call(client),
+      alone: true,
+      close: () => (isOpen(client) ? proto.close.call(client) : Promise.resolve()),
+      destroy: () => {
+        if (isOpen(client)) proto.destroy.call(client);
+      },
       cut: () => {
         // The library hides its socket; ending the session and opening the next is the same to the server.
         proto.destroy.call(client);
@@ -90,9 +94,9 @@ export class NodeDriver implements Driver {
       pool.down(lane, reason);
       pool.ended(lane, reason);
     });
-    if (own ? client.isOpen : true) {
-      if (client.isReady) pool.ready(lane);
-      else if (!client.isOpen) {
+    if (own ? isOpen(client) : true) {
+      if (Reflect.get(proto, 'isReady', client) === true) pool.ready(lane);
+      else if (!isOpen(client)) {
         client.connect().catch((error: unknown) => {
           if (!givenUp) pool.ended(lane, messageOf(error));
         });
@@ -111,8 +115,11 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
     );
   }
   own(raw, kPool, pool);
+  // What the application asks for is whether it is served, not how the first of several connections is.
+  readable(raw, 'isOpen', () => opened && !pool.closed);
+  readable(raw, 'isReady', () => !pool.closed && pool.roster.readyLane() !== undefined);
   // Before connect() the library says what is wrong. Later its first connection is one of several.
-  let opened = raw.isOpen;
+  let opened = isOpen(raw);
   const closed = (): boolean => !opened && !pool.closed;
   const make = (
     args: readonly RedisArgument[],
@@ -192,8 +199,14 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
   }
   own(raw, 'connect', async function connect(this: NodeClient) {
     if (pool.closed) throw closedError('connect()');
-    opened = true;
-    await proto.connect.call(raw);
+    if (opened && !isOpen(raw)) {
+      // Its own connection was given up (reconnectStrategy), and others have taken its place, or will.
+      const wait: CommandOptions = { [kCalling]: { deadlineMs: DEADLINE_CONNECT_MS } };
+      await make(['PING'], wait).promise;
+    } else {
+      opened = true;
+      await proto.connect.call(raw);
+    }
     return this;
   });
   const close = (): Promise<void> => pool.close();
@@ -256,6 +269,15 @@ function callingOf(options: CommandOptions): Calling | undefined {
   const calling = options[kCalling] as Calling | undefined;
   const signal = options.abortSignal;
   return signal instanceof AbortSignal ? { ...calling, signal } : calling;
+}
+
+/** Of its own connection, whatever the object says for all of them. */
+function isOpen(client: NodeClient): boolean {
+  return Reflect.get(Object.getPrototypeOf(client), 'isOpen', client) === true;
+}
+
+function readable(target: object, name: string, get: () => boolean): void {
+  Object.defineProperty(target, name, { get, configurable: true, enumerable: false });
 }
 
 function own(target: object, name: string | symbol, value: unknown): void {

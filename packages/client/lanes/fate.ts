@@ -19,6 +19,7 @@ import { shown } from '../telemetry/explain.ts';
 import type { Call } from './call.ts';
 import type { Lane } from './lane.ts';
 import type { Pool } from './pool.ts';
+import { unblock } from './unblock.ts';
 
 /** Listens to the signal of a call that is on no lane: when it is new, and when it is made again. */
 export function heed(pool: Pool, call: Call): void {
@@ -103,8 +104,9 @@ function again(
 /**
  * The caller no longer waits. A blocking command must not stay behind at the server, where it would take
  * an element that nobody gets: its connection ends with it. But the server may have given it one already.
- * So what has come is read first, and until the connection has ended a reply still counts: the element
- * goes to the caller after all, instead of nowhere. True: a blocking lane went.
+ * So the server is asked to end it, or where that cannot be, what has come is read first; and until the
+ * connection has ended a reply still counts: the element goes to the caller after all, instead of nowhere.
+ * True: a blocking lane went.
  */
 export function callGivenUp(pool: Pool, call: Call, error: unknown): boolean {
   const { lane } = call;
@@ -117,9 +119,13 @@ export function callGivenUp(pool: Pool, call: Call, error: unknown): boolean {
   lane.state = 'ended';
   pool.roster.remove(lane);
   pool.roster.announce(lane, 'closed', 'its caller gave up');
+  const { client } = lane;
+  const end = (): void => client?.destroy('its caller gave up');
+  const asked = unblock(pool, lane);
   // The second one runs after a whole look at all sockets.
-  setImmediate(() => setImmediate(() => lane.client?.destroy('its caller gave up')));
+  if (!asked) setImmediate(() => setImmediate(end));
   setTimeout(() => {
+    if (asked) end();
     pool.release(call, lane);
     call.fail(error);
   }, GIVEN_UP_MS);

@@ -20,6 +20,8 @@ export interface LaneClient {
   destroy(reason: string): void;
   /** Destroys the socket of this wire only; the client connects again. */
   cut(wire: Wire<Sent>, reason: string): void;
+  /** One connection: what `command` sends goes where the calls go. Else one to each node. */
+  readonly alone: boolean;
   /** Sends a command of the kit's own (SELECT on a new lane, PING). */
   command(args: readonly (string | Buffer)[]): Promise<unknown>;
 }
@@ -79,6 +81,8 @@ export class Lane {
   /** Bytes expected to go and to come for what is pending. */
   load = 0;
   usedAt: number;
+  /** Its CLIENT ID at the server, where somebody needs it; see unblock.ts. */
+  idAtServer: string | undefined;
   /** When it last became ready, and how often it was lost. */
   readyAt = 0;
   losses = 0;

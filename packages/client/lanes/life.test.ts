@@ -236,6 +236,32 @@ for (const kind of plainKinds) {
       await kind.close(redis);
     });
 
+    test('an element on its way when its caller gives up is not lost, nor one that comes then', async () => {
+      const redis = lanes(() => kind.make([server.port]));
+      await kind.connect(redis);
+      const blocked = async (n: number): Promise<boolean> =>
+        (await ask(server.port, 'INFO', 'clients')).includes(`blocked_clients:${n}\r`);
+      const reaper = connect(server.port, '127.0.0.1');
+      await once(reaper, 'connect');
+      for (let i = 0; i < 24; i += 1) {
+        const giveUp = new AbortController();
+        const view = calling(redis, { signal: giveUp.signal });
+        const call = kind.call(view, 'BLPOP', 'underway', '20').catch((error: KitError) => error);
+        await until(() => blocked(1));
+        giveUp.abort();
+        if (i % 2 === 0) reaper.write(`RPUSH underway ${i}\r\n`);
+        else await ask(server.port, 'RPUSH', 'underway', `${i}`);
+        const got = await call;
+        if (!Array.isArray(got)) assert.equal((got as KitError).code, 'ERR_CLIENT_ABORTED');
+        await until(() => blocked(0));
+        const left = async (): Promise<unknown> => kind.call(redis, 'LPOP', 'underway');
+        if (Array.isArray(got)) assert.equal(String(got[1]), `${i}`);
+        else await until(async () => String(await left()) === `${i}`);
+      }
+      reaper.destroy();
+      await kind.close(redis);
+    });
+
     test('a read that is lost for good says why', async () => {
       const proxy = await startProxy(server.port);
       const redis = lanes(() => kind.make([proxy.port]), {
@@ -293,6 +319,29 @@ for (const kind of plainKinds) {
       await kind.close(redis);
       await proxy.stop();
     });
+
+    if (kind.library === 'redis') {
+      test('a client whose own connection was given up says that others serve, and leaves none of them', async () => {
+        const port = await freePort();
+        const redis = lanes(() => kind.make([port], { socket: noReconnect(port) }));
+        const state = redis as unknown as { isOpen: boolean; isReady: boolean };
+        assert.deepEqual([state.isOpen, state.isReady], [false, false]);
+        await assert.rejects(kind.connect(redis), /ECONNREFUSED/);
+        assert.equal(state.isReady, false);
+        const late = await startServer([], port);
+        await kind.connect(redis);
+        assert.deepEqual([state.isOpen, state.isReady], [true, true]);
+        await redis.set('given', 'up');
+        await ask(port, 'CLIENT', 'KILL', 'TYPE', 'normal');
+        await until(async () => (await redis.get('given').catch(() => null)) === 'up');
+        assert.deepEqual([state.isOpen, state.isReady], [true, true]);
+        await kind.close(redis);
+        assert.deepEqual([state.isOpen, state.isReady], [false, false]);
+        const alone = /^\$\d+\r\n# Clients\r\nconnected_clients:1\r/;
+        await until(async () => alone.test(await ask(port, 'INFO', 'clients')));
+        await late.stop();
+      });
+    }
 
     test('a process ends by itself after close with large reads on their way', async () => {
       const make =

@@ -33,6 +33,7 @@ import type { Placeable } from './placeable.ts';
 import { Placement } from './placement.ts';
 import { rescueBehind } from './rescue.ts';
 import { type Driver, isData, Roster } from './roster.ts';
+import { identify } from './unblock.ts';
 
 export class Pool {
   readonly settings: LanesSettings;
@@ -139,6 +140,7 @@ export class Pool {
     lane.readyAt = performance.now();
     lane.losses = 0;
     this.roster.announce(lane, 'ready', 'connected');
+    identify(lane);
     this.placement.ready(lane);
     if (lane.kind === 'blocking') return;
     for (const item of lane.unsent.splice(0)) {
