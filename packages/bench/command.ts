@@ -21,15 +21,24 @@ export async function command(usage: string, main: () => Promise<number>): Promi
     process.stdout.write(`${usage}\n`);
     return;
   }
-  try {
-    process.exitCode = await main();
-  } catch (error) {
+  // An error that nobody waits for is no verdict either. What must end with this process knows its end.
+  process.on('uncaughtException', (error) => {
+    say(error.stack ?? error.message);
+    process.exit(BROKE_OFF);
+  });
+  process.exitCode = await main().catch(codeOf(usage));
+  // Of what broke off threads and sockets may be left, and would keep the process for ever.
+  if (process.exitCode === BROKE_OFF) process.stdout.write('', () => process.exit());
+}
+
+function codeOf(usage: string): (error: unknown) => number {
+  return (error) => {
     const wrong = wordsOf(error);
     if (wrong === null)
       say(error instanceof Error ? (error.stack ?? error.message) : String(error));
     else say(`${wrong}\n\n${usage}`);
-    process.exitCode = wrong === null ? BROKE_OFF : WRONG_CALL;
-  }
+    return wrong === null ? BROKE_OFF : WRONG_CALL;
+  };
 }
 
 function wordsOf(error: unknown): string | null {

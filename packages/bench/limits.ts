@@ -59,3 +59,6 @@ export const REQUEST_DEADLINE_MS = 30_000;
 
 /** Soft file limit that the connections benchmark asks for. */
 export const WANTED_FILES = 24_000;
+
+/** One thing that a benchmark began is ended within this, or left to whoever looks after it. */
+export const UNDO_MS = 60_000;

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { BENCHES } from './benches/table.ts';
-import { command, oneOf, say, WrongCall } from './command.ts';
+import { BROKE_OFF, command, oneOf, say, WrongCall } from './command.ts';
 import { section } from './harness/markdown.ts';
 import { runBench } from './harness/run.ts';
 
@@ -32,8 +32,10 @@ async function main(): Promise<number> {
   const write = (values.report ?? !values.quick) && !values['no-report'];
   const docs = write ? path.join(import.meta.dirname, '..', '..', 'docs') : null;
   const report = await runBench(bench, { quick: values.quick, docs, say });
+  if (report.brokenOff !== undefined) say(`${name} broke off: ${report.brokenOff}`);
   if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
   else process.stdout.write(section(report, bench.about, []));
+  if (report.brokenOff !== undefined) return BROKE_OFF;
   return report.results.every((r) => r.met !== false) ? 0 : 1;
 }
 

@@ -20,6 +20,7 @@ import type { Bench, BenchContext, Measured } from '../harness/result.ts';
 import { median } from '../harness/stats.ts';
 import { workFolder } from '../rivals/launch.ts';
 import { type Program, rivalEngine } from '../rivals/programs.ts';
+import { reasonOf } from '../rivals/reason.ts';
 import { OurService } from './our-service.ts';
 
 const DATA_MB = 100;
@@ -130,6 +131,7 @@ export const failover: Bench = {
     await service.start();
     const outcomes: { readonly topology: Topology; readonly outcome: Outcome }[] = [];
     let syncing: Outcome | null = null;
+    context.soFar(() => figures(outcomes, NO_RIVALS, syncing));
     for (const topology of topologies) {
       const system = await ourSystem(service, topology);
       await fill(system, DATA_MB);
@@ -143,7 +145,7 @@ export const failover: Bench = {
       }
       await service.remove(topology.cache);
     }
-    const rivals = context.quick ? {} : await measureRivals(context, server);
+    const rivals = context.quick ? NO_RIVALS : await measureRivals(context, server);
     return figures(outcomes, rivals, syncing);
   },
 };
@@ -180,12 +182,18 @@ function keepBusy(service: OurService): () => Promise<void> {
   };
 }
 
-async function measureRivals(
-  context: BenchContext,
-  server: Program,
-): Promise<Record<string, Outcome>> {
+interface Rivals {
+  readonly outcomes: Readonly<Record<string, Outcome>>;
+  /** Which of them broke off, and why. */
+  readonly broken: readonly string[];
+}
+const NO_RIVALS: Rivals = { outcomes: {}, broken: [] };
+
+/** One that breaks off costs its own figures only. */
+async function measureRivals(context: BenchContext, server: Program): Promise<Rivals> {
   const outcomes: Record<string, Outcome> = {};
-  for (const start of [sentinelRival, clusterRival]) {
+  const broken: string[] = [];
+  for (const [name, start] of Object.entries({ sentinelRival, clusterRival })) {
     const folder = await workFolder(true);
     let rival: Rival | null = null;
     try {
@@ -195,17 +203,20 @@ async function measureRivals(
         seed: 1,
         say: context.say,
       });
+    } catch (error) {
+      broken.push(`${rival?.name ?? name} broke off and has no figures: ${reasonOf(error)}`);
+      context.say(broken.at(-1) ?? '');
     } finally {
       await rival?.stop();
       await folder.remove();
     }
   }
-  return outcomes;
+  return { outcomes, broken };
 }
 
 function figures(
   outcomes: readonly { readonly topology: Topology; readonly outcome: Outcome }[],
-  rivals: Readonly<Record<string, Outcome>>,
+  { outcomes: rivals, broken }: Rivals,
   syncing: Outcome | null,
 ): Measured[] {
   const all = outcomes.map(({ outcome }) => outcome);
@@ -229,7 +240,7 @@ function figures(
       metric: 'crash_p50_ms',
       unit: 'ms',
       samples: { ours: crash, ...ofRivals((outcome) => gaps(outcome, isCrash)) },
-      note: `${crash.length} kills`,
+      note: [`${crash.length} kills`, ...broken].join('; '),
       ...(slow.length > 0 ? { void: `only ${Math.round(Math.min(...slow))} writes/s` } : {}),
     },
     {

@@ -10,6 +10,7 @@ import { PROFILES } from '../load/profile.ts';
 import type { LoadReport } from '../load/report.ts';
 import { workFolder } from '../rivals/launch.ts';
 import { rivalEngine } from '../rivals/programs.ts';
+import { reasonOf } from '../rivals/reason.ts';
 import type { ScaleFigures } from '../scale/figures.ts';
 import { rebalanced } from '../scale/rival.ts';
 import { OurService } from './our-service.ts';
@@ -59,11 +60,11 @@ export const scale: Bench = {
     context.engine(`${build.name} ${build.version}`);
     const plan = context.quick ? QUICK : FULL;
     const ours = await measureOurs(context, plan);
-    const peers: Record<string, ScaleFigures> = {};
-    if (!context.quick && tools.cli !== null) {
-      const folder = await workFolder(true);
-      context.defer(folder.remove);
-      peers['rebalance'] = await rebalanced({
+    if (context.quick || tools.cli === null) return measured(ours, {});
+    const folder = await workFolder(true);
+    context.defer(folder.remove);
+    try {
+      const rebalance = await rebalanced({
         server,
         cli: tools.cli,
         dir: folder.dir,
@@ -71,9 +72,14 @@ export const scale: Bench = {
         steps: plan.skus.map((step) => step.shards),
         rate: RATE,
         beforeMs: plan.beforeMs,
+        say: context.say,
       });
+      return measured(ours, { rebalance });
+    } catch (error) {
+      const note = `rebalance broke off and has no figures: ${reasonOf(error)}`;
+      context.say(note);
+      return measured(ours, {}).map((each) => ({ ...each, note }));
     }
-    return measured(ours, peers);
   },
 };
 

@@ -77,6 +77,20 @@ export async function experiment(
 ): Promise<Outcome> {
   await system.whole();
   const writers = await Writers.start(system, options.seed);
+  try {
+    return await strike(system, deeds, writers, options.say);
+  } catch (error) {
+    await writers.abandon();
+    throw error;
+  }
+}
+
+async function strike(
+  system: System,
+  deeds: readonly Deed[],
+  writers: Writers,
+  say: (line: string) => void,
+): Promise<Outcome> {
   const done: { kind: string; at: number }[] = [];
   await sleep(QUIET_MS);
   for (const deed of deeds) {
@@ -98,7 +112,7 @@ export async function experiment(
     return { ...blow, gapMs: unavailability(reports.plain.pauses, blow) };
   });
   for (const { kind, gapMs } of blows) {
-    options.say(`${system.name}: ${kind}: ${gapMs.toFixed(1)} ms`);
+    say(`${system.name}: ${kind}: ${gapMs.toFixed(1)} ms`);
   }
   return {
     blows,

@@ -64,6 +64,11 @@ export class Writers {
     return this.plain.progress().ok;
   }
 
+  /** What they wrote to is gone for good. */
+  async abandon(): Promise<void> {
+    await Promise.all([this.plain.abandon(), this.guarded.abandon()]);
+  }
+
   /** No more writes; everything written is read back and judged. */
   async end(): Promise<WritersReport> {
     this.plain.stop();

@@ -141,13 +141,17 @@ test('a benchmark writes its page and chart, and undoes what it deferred after a
     const failing: Bench = {
       ...bench,
       run: async (context) => {
-        await bench.run(context);
+        const measured = await bench.run(context);
+        context.soFar(() => measured);
         throw new Error('no engine');
       },
     };
     undone.length = 0;
-    await assert.rejects(runBench(failing, { quick: true, docs: null, say: () => undefined }));
+    const broken = await runBench(failing, { quick: true, docs, say: () => undefined });
     assert.deepEqual(undone, ['second', 'first']);
+    assert.equal(broken.brokenOff, 'no engine');
+    assert.deepEqual(only(broken.results).ours, 2, 'what it had measured is told');
+    assert.equal(await readFile(path.join(docs, 'benchmarks.md'), 'utf8'), page, 'the page stays');
   } finally {
     await rm(docs, { recursive: true, force: true });
   }

@@ -35,6 +35,8 @@ export interface BenchReport {
   readonly quick: boolean;
   readonly host: { readonly cores: number; readonly node: string; readonly engine: string };
   readonly results: readonly MetricResult[];
+  /** Why it broke off; the results are of what was measured before. Absent: it came to its end. */
+  readonly brokenOff?: string;
 }
 
 /** A curve that the report draws as an SVG beside the table. */
@@ -59,6 +61,8 @@ export interface BenchContext {
   chart(chart: Chart): void;
   /** A line for `host.engine`. */
   engine(name: string): void;
+  /** How to tell what is measured until now; asked when the rest fails. */
+  soFar(measured: () => readonly Measured[]): void;
 }
 
 export interface Bench {

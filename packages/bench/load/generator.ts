@@ -36,6 +36,8 @@ export interface LoadHandle {
   progress(): { readonly ok: number; readonly failed: number };
   /** No more arrivals. The report follows. */
   stop(): void;
+  /** Ends its threads; there is no report. */
+  abandon(): Promise<void>;
   readonly report: Promise<LoadReport>;
 }
 
@@ -57,6 +59,9 @@ export async function startLoad(options: LoadOptions): Promise<LoadHandle> {
   for (const member of members) member.send({ type: 'start' });
   const verify =
     options.verify ?? options.profile.operations.some((operation) => operation.kind !== 'plain');
+  const report = collect(members, options, verify);
+  // It may fail before anybody awaits it; who does sees that.
+  report.catch(() => undefined);
   return {
     progress: () => ({
       ok: members.reduce((sum, m) => sum + m.ok, 0),
@@ -65,7 +70,10 @@ export async function startLoad(options: LoadOptions): Promise<LoadHandle> {
     stop: () => {
       for (const member of members) member.send({ type: 'stop' });
     },
-    report: collect(members, options, verify),
+    abandon: async () => {
+      await Promise.all(members.map((m) => m.end()));
+    },
+    report,
   };
 }
 

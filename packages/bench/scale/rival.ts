@@ -31,6 +31,7 @@ export interface RivalOptions {
   readonly steps: readonly number[];
   readonly rate: number;
   readonly beforeMs: number;
+  say(line: string): void;
 }
 
 export async function rebalanced(options: RivalOptions): Promise<ScaleFigures> {
@@ -66,6 +67,7 @@ export async function rebalanced(options: RivalOptions): Promise<ScaleFigures> {
     for (const [i, shards] of options.steps.entries()) {
       const from = i === 0 ? 1 : (options.steps[i - 1] ?? 1);
       travelled += loaded.keys * (1 - Math.min(from, shards) / Math.max(from, shards));
+      const asked = performance.now();
       while (nodes.length < shards) await add();
       const weights = await Promise.all(
         nodes.map(
@@ -80,6 +82,8 @@ export async function rebalanced(options: RivalOptions): Promise<ScaleFigures> {
         await cli('del-node', at, String(await ask(gone.port, 'CLUSTER', 'MYID')));
         await gone.engine.stop();
       }
+      const took = (performance.now() - asked) / 1000;
+      options.say(`rebalance: ${from} to ${shards} shards: ${took.toFixed(1)} s`);
     }
     const seconds = (performance.now() - began) / 1000;
     const during = writers.take();

@@ -10,7 +10,7 @@ import { openSecretBox } from '../auth/secret-box.ts';
 import { openToken } from '../auth/token.ts';
 import { engineUsers } from '../auth/users.ts';
 import { LOG_FOLDER, type StartOptions } from '../boot-protocol.ts';
-import { readSizingMachine } from '../catalog/machine.ts';
+import { freeMemory, readSizingMachine } from '../catalog/machine.ts';
 import { Databases, systemClock } from '../databases/index.ts';
 import { LocalFleet } from '../endpoints/fleet.ts';
 import { distinctHosts } from '../listen.ts';
@@ -150,6 +150,7 @@ export async function assemble(given: Given): Promise<Parts> {
     tls: (cluster) => authority.engine(cluster.id, hostName(cluster)),
     served: (cluster) => authority.served(cluster.id, hostName(cluster)),
     hostName,
+    freeMemory,
     randomHex: (bytes) => randomBytes(bytes).toString('hex'),
     log,
     fleet,

@@ -47,6 +47,11 @@ export async function readRoom(
   };
 }
 
+/** Bytes that this machine, or our control group, has left now. */
+export function freeMemory(): number {
+  return readMemory(readText).availableBytes;
+}
+
 /** The machine's memory, or less where a control group allows less. */
 export function readMemory(read: ReadText): Memory {
   const machine = machineMemory(read);

@@ -1,5 +1,6 @@
 /** What of an engine's facts the plan reads: the rest moves all the time and decides nothing. Pure. */
 import type { EngineFacts, StreamFacts } from '../../engine/contract.ts';
+import { sameSlots } from '../plan/slot-ranges.ts';
 
 /** Something in the stream changed that is not just its position. */
 export function moved(facts: EngineFacts | null, stream: StreamFacts): boolean {
@@ -21,7 +22,8 @@ export function differs(a: EngineFacts | null, b: EngineFacts): boolean {
     a.loading !== b.loading ||
     a.cluster?.state !== b.cluster?.state ||
     a.cluster?.epoch !== b.cluster?.epoch ||
-    a.cluster?.nodes.length !== b.cluster?.nodes.length
+    a.cluster?.nodes.length !== b.cluster?.nodes.length ||
+    !sameSlots(a.cluster?.slots ?? [], b.cluster?.slots ?? [])
   );
 }
 

@@ -41,6 +41,8 @@ export interface ExecutorDeps {
   release(databaseId: string, shard: number, successor: Successor | null): Promise<boolean>;
   /** Why the endpoint cannot listen for it now; null when it can, or was not told yet. */
   listenProblem(databaseId: string): string | null;
+  /** Bytes of memory that the machine could give to one process more now. */
+  freeMemory(): number;
   randomHex(bytes: number): string;
   log(
     level: 'debug' | 'info' | 'warn' | 'error',

@@ -1,6 +1,6 @@
 /**
  * Every process made anew on real engines, with writers straight on them: nothing that was acknowledged
- * is lost, at no time is more than one copy missing, and a database without replicas keeps its data.
+ * is lost, there are two copies at any time, and a database without replicas keeps its data.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -36,7 +36,7 @@ async function kept(w: World, id: string): Promise<void> {
 
 describe('maintenance on real engines', { concurrency: false }, () => {
   // NoCluster: upgrade.test.ts.
-  test('every process is another one, one copy missing at most', async (t) => {
+  test('every process is another one, and at no time is there one copy alone', async (t) => {
     const w = await world(t);
     const id = await w.create({ policy: 'OSSCluster' });
     await fill(w, id);
@@ -48,7 +48,8 @@ describe('maintenance on real engines', { concurrency: false }, () => {
     }, 1);
     await ended(w, beginMaintenance(w, id)).finally(() => clearInterval(watch));
     await w.settled(id);
-    assert.equal(fewest, 1);
+    assert.equal(fewest, 2);
+    assert.equal(w.store.instances(id).length, 2, 'the spare has gone');
     assert.ok(pids(w, id).every((pid) => !before.includes(pid)));
     await kept(w, id);
     const reasons = w.store.events({ limit: 100 }).map((event) => event.reason);
@@ -81,8 +82,9 @@ describe('maintenance on real engines', { concurrency: false }, () => {
     after.close();
   });
 
-  test('the control process dies in the middle, and a process dies by itself', async (t) => {
+  test('no room for a spare, and the control process dies in the middle', async (t) => {
     const w = await world(t);
+    w.freeMemory = 0;
     const id = await w.create();
     await fill(w, id);
     const before = pids(w, id);
@@ -98,6 +100,10 @@ describe('maintenance on real engines', { concurrency: false }, () => {
     await w.settled(id);
     assert.ok(pids(w, id).every((pid) => !before.includes(pid)));
     await kept(w, id);
+    const said = w.store
+      .events({ limit: 100 })
+      .filter((e) => e.reason === 'maintained-without-spare');
+    assert.equal(said.length, 1);
   });
 
   test('replicas come and go by their number', async (t) => {

@@ -5,6 +5,10 @@
  * milliseconds, and between the last answer that came before the hand-over and the first one after
  * it lies everything that a client could have waited for: the pause itself, and the moment after it
  * in which the source deletes what it gave away and answers nobody. It is an upper bound.
+ *
+ * An engine is mute for a moment at the beginning, too, when it forks for the snapshot. That takes as long
+ * as it has memory, whatever the batch: to be told apart, because who made batches smaller for it would
+ * only have it fork more often.
  */
 import type { SlotMoveFacts } from '../../engine/contract.ts';
 import { MOVE_POLL_MS } from '../plan/limits.ts';
@@ -30,6 +34,7 @@ const NOTHING: MoveSighting = {
   waitingSince: null,
   message: '',
   pauseMs: 0,
+  handOverMs: 0,
   endedAt: 0,
   targetOffset: 0,
 };
@@ -43,6 +48,7 @@ export class MoveWatch {
   /** When the source last said that nobody waits. */
   #freeAt: number;
   #pauseMs = 0;
+  #handOverMs = 0;
   #timer: { cancel(): void } | null = null;
   #stopped = false;
 
@@ -84,7 +90,9 @@ export class MoveWatch {
     const state = facts?.state ?? 'absent';
     const outcome = facts === undefined ? 'absent' : (ENDS[state] ?? 'running');
     // A busy engine answers late, paused or not: both are time that somebody waits.
-    const waited = PAUSED.has(state) || outcome === 'success' ? now - this.#freeAt : now - askedAt;
+    const handOver = PAUSED.has(state) || outcome === 'success';
+    const waited = handOver ? now - this.#freeAt : now - askedAt;
+    if (handOver) this.#handOverMs = Math.max(this.#handOverMs, waited);
     this.#pauseMs = Math.max(this.#pauseMs, waited);
     if (outcome === 'running' && !PAUSED.has(state)) this.#freeAt = askedAt;
     const waiting = state === 'waiting-to-snapshot';
@@ -95,6 +103,7 @@ export class MoveWatch {
       waitingSince: waiting ? (before.waitingSince ?? now) : null,
       message: facts?.message ?? '',
       pauseMs: this.#pauseMs,
+      handOverMs: this.#handOverMs,
       endedAt: outcome === 'running' ? 0 : this.#clock.ticks(),
       targetOffset,
     };

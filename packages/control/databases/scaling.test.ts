@@ -110,6 +110,27 @@ async function midMove(
   return { source, target };
 }
 
+/** Somebody who administers the engine itself takes slots from a primary: nothing is to move, and they come back. */
+async function takenByHand(w: World, id: string): Promise<void> {
+  const [first = 0] = w.shard(id, 1).slots[0] ?? [];
+  const link = await w.link(w.primary(id, 1));
+  await link.command(['CLUSTER', 'DELSLOTSRANGE', `${first}`, `${first + 99}`], COMMAND_MS);
+  link.close();
+  await eventually('it has them again', () => reasons(w).includes('slots-claimed'), SCALE_MS);
+}
+
+/** The only copy of a shard is gone: it serves again empty, with the functions of its database. */
+async function lostWithItsData(w: World, id: string): Promise<void> {
+  const { pid } = w.primary(id, 1).process ?? {};
+  kill(w.primary(id, 1));
+  const another = () => w.primary(id, 1).process?.pid !== pid && w.shard(id, 1).phase === 'serving';
+  await eventually('it serves again', another, SCALE_MS);
+  assert.ok(reasons(w).includes('data-lost'));
+  const link = await w.link(w.primary(id, 1));
+  assert.equal(await callFunction(link), 'there');
+  link.close();
+}
+
 function kill(instance: InstanceRecord): void {
   process.kill(instance.process?.pid ?? 0, 'SIGKILL');
 }
@@ -183,7 +204,7 @@ describe('the number of shards, on real engines', { concurrency: false }, () => 
     await whole(w, id, 1);
   });
 
-  test('without replicas, and while everything is flushed', async (t) => {
+  test('without replicas; slots lost by hand, an empty start, and a flush in the middle', async (t) => {
     const w = await world(t);
     const id = await w.create({}, { replicas: 0 });
     await fill(w, id);
@@ -191,6 +212,9 @@ describe('the number of shards, on real engines', { concurrency: false }, () => 
     await scaled(w, id);
     await whole(w, id, 2);
     assert.equal(w.store.instances(id).length, 2);
+    await takenByHand(w, id);
+    await whole(w, id, 2);
+    await lostWithItsData(w, id);
     rescale(w, id, 1);
     const { source } = await midMove(w, id);
     const link = await w.link(source);

@@ -84,6 +84,8 @@ export interface World {
   readonly node: LocalNode;
   readonly folder: string;
   databases: Databases;
+  /** Bytes that the machine has left, as the executor is told. */
+  freeMemory: number;
   /** What the executor wrote to its log. */
   logged(): readonly string[];
   /** What the endpoint was told last. */
@@ -140,6 +142,7 @@ export async function world(
       tls: (cluster) => authority.engine(cluster.id, 'localhost'),
       served: (cluster) => authority.served(cluster.id, 'localhost'),
       hostName: () => 'localhost',
+      freeMemory: () => self.freeMemory,
       randomHex: (bytes) => randomBytes(bytes).toString('hex'),
       log: (_level, message, data) => logged.push(`${message} ${JSON.stringify(data)}`),
       fleet: {
@@ -160,6 +163,7 @@ export async function world(
   };
   const self: World = {
     store,
+    freeMemory: Number.POSITIVE_INFINITY,
     get node() {
       return node;
     },

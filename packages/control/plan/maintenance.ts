@@ -7,8 +7,10 @@
  * whole, and then one process at a time. Replicas come first; a primary's turn comes when a copy that is
  * new already can take over from it by a planned switch, after which it is a replica like others.
  *
- * A database without replicas gets one for as long as its shard's turn lasts: it carries the data from
- * the old process to the new one, and stays as the primary; the old one goes.
+ * For as long as its shard's turn lasts there is a spare: one replica more than wanted, new already. Without
+ * it a shard with one replica would have a single copy while that one fills itself anew, and a fault in
+ * these seconds would find nothing. In a database without replicas the spare carries the data from the old
+ * process to the new one and stays as the primary; the old one goes.
  */
 import type { InstanceRecord, ShardRecord } from '../store/records.ts';
 import { WAIT_POLL_MS } from './limits.ts';
@@ -25,17 +27,24 @@ export function planMaintenance(view: View): { actions: Action[]; waits: Wait[] 
 /** How many copies beside its primary a shard is to have now. */
 export function replicasWanted(view: View, shard: ShardRecord): number {
   const { replicas } = view.database.sizing;
-  return replicas > 0 || carriedShard(view) !== shard.index ? replicas : 1;
+  return replicas + (shardWithSpare(view) === shard.index ? 1 : 0);
 }
 
-/** Without replicas: the shard whose primary is to be made anew next, when the one before is alone again. */
-function carriedShard({ database, shards, instances }: View): number | null {
-  const pending = database.maintenance?.pending ?? [];
-  const next = shards.find(({ primary }) => primary !== null && pending.includes(primary));
+/** The shard whose turn it is, when the one before has no spare any more. */
+function shardWithSpare({ database, shards, instances }: View): number | null {
+  const { maintenance, sizing } = database;
+  if (maintenance === null || maintenance.noSpare === true) return null;
+  const membersOf = ({ index }: ShardRecord) => instances.filter((each) => each.shard === index);
+  const { pending } = maintenance;
+  // Without replicas the old process is not made anew but goes, once the spare is primary.
+  const next = shards.find((shard) =>
+    sizing.replicas === 0
+      ? shard.primary !== null && pending.includes(shard.primary)
+      : membersOf(shard).some((each) => pending.includes(each.id)),
+  );
   if (next === undefined) return null;
   const others = shards.filter((shard) => shard !== next);
-  const alone = others.every((s) => instances.filter((i) => i.shard === s.index).length === 1);
-  return alone ? next.index : null;
+  return others.every((each) => membersOf(each).length <= 1 + sizing.replicas) ? next.index : null;
 }
 
 function nextOf(view: View, pending: readonly string[]): Action {

@@ -80,8 +80,10 @@ export interface MoveSighting {
   /** Since when it waits for the engine's one child process; null: it does not. */
   readonly waitingSince: number | null;
   readonly message: string;
-  /** How long writers of the source waited, at most, ms. */
+  /** How long writers of the source waited, at most, ms: for the hand-over, or while it copied itself (fork). */
   readonly pauseMs: number;
+  /** For the hand-over alone, which is the part that grows with the batch. */
+  readonly handOverMs: number;
   /** When the outcome was known; 0: not yet. */
   readonly endedAt: number;
   /** The target's stream position when it owned the slots: a copy behind it lacks some of them. */

@@ -19,9 +19,18 @@ import {
   MOVE_RETRY_MS,
 } from './limits.ts';
 
-/** `keys`: of the batch that was measured; one slot may hold more than was asked for. */
-export function nextBatchKeys(asked: number, keys: number, pauseMs: number): number {
-  const factor = HANDOVER_GOAL_MS / Math.max(1, pauseMs);
+/**
+ * `keys`: of the batch that was measured; one slot may hold more than was asked for. A busy machine makes a
+ * hand-over look longer and never shorter: of two in a row (`tookMs`, `beforeMs`) the shorter is nearer to
+ * what the keys take.
+ */
+export function nextBatchKeys(
+  asked: number,
+  keys: number,
+  tookMs: number,
+  beforeMs = tookMs,
+): number {
+  const factor = HANDOVER_GOAL_MS / Math.max(1, Math.min(tookMs, beforeMs));
   const next = asked * Math.min(BATCH_GROWTH, Math.max(BATCH_SHRINK, factor));
   // A last, small batch says nothing about a large one: it allows no growth.
   const measured = keys < asked && next > asked ? asked : next;

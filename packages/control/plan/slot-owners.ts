@@ -44,37 +44,37 @@ export interface Owners {
   readonly differ: boolean;
 }
 
-/** What the primaries say that they have themselves; they have been asked lately. */
-export function ownedNow(view: View): SlotRange[] | 'unknown' {
-  const since = view.now - SLOT_FACTS_FRESH_MS;
-  const owned: SlotRange[] = [];
-  for (const shard of view.shards) {
-    if (shard.phase === 'leaving') continue;
-    const own = factsOf(view, shard, since)?.cluster;
-    if (own === undefined || own === null) return 'unknown';
-    owned.push(...own.slots);
-  }
-  return normal(owned);
+export interface SlotsNow {
+  /** What the primaries say that they have themselves. */
+  readonly owned: readonly SlotRange[];
+  /** What all of them say of every shard; unknown while two tell different stories. */
+  readonly owners: Owners | 'unknown';
 }
 
-/** What all primaries say now of every shard; they have been asked lately. */
-export function ownersNow(view: View): Owners | 'unknown' {
+/** What all primaries say now; unknown: one of them was not asked lately. */
+export function slotsNow(view: View): SlotsNow | 'unknown' {
   const since = view.now - SLOT_FACTS_FRESH_MS;
-  const shards = view.shards.filter((shard) => shard.phase !== 'leaving');
-  const told: { shard: number; ranges: SlotRange[] }[] = [];
-  let differ = false;
-  for (const shard of shards) {
-    const own = factsOf(view, shard, since)?.cluster;
-    if (own === undefined || own === null) return 'unknown';
-    const ranges = normal(own.slots);
-    for (const other of shards) {
-      const node = factsOf(view, other, since)?.cluster?.nodes.find((n) => n.id === shard.primary);
-      if (node === undefined || !sameSlots(node.slots, ranges)) return 'unknown';
-    }
-    if (!sameSlots(shard.slots, ranges)) differ = true;
-    told.push({ shard: shard.index, ranges });
+  const told: { shard: ShardRecord; cluster: ClusterFacts; ranges: SlotRange[] }[] = [];
+  for (const shard of view.shards) {
+    if (shard.phase === 'leaving') continue;
+    const cluster = factsOf(view, shard, since)?.cluster;
+    if (cluster === undefined || cluster === null) return 'unknown';
+    told.push({ shard, cluster, ranges: normal(cluster.slots) });
   }
-  return { slots: told, differ };
+  const agreed = told.every(({ shard, ranges }) =>
+    told.every(({ cluster }) => {
+      const node = cluster.nodes.find(({ id }) => id === shard.primary);
+      return node !== undefined && sameSlots(node.slots, ranges);
+    }),
+  );
+  const owners: Owners = {
+    slots: told.map(({ shard, ranges }) => ({ shard: shard.index, ranges })),
+    differ: told.some(({ shard, ranges }) => !sameSlots(shard.slots, ranges)),
+  };
+  return {
+    owned: normal(told.flatMap(({ ranges }) => ranges)),
+    owners: agreed ? owners : 'unknown',
+  };
 }
 
 /** Of its primary, asked after `since`; null when there are none. */

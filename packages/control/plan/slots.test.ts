@@ -102,6 +102,7 @@ const told: MoveSighting = {
   waitingSince: null,
   message: '',
   pauseMs: 20,
+  handOverMs: 20,
   endedAt: NOW - 10,
   targetOffset: 0,
 };
@@ -174,6 +175,41 @@ describe('the next batch', () => {
     assert.equal(nextBatchKeys(2_000, 2_000, 150), 1_000);
     assert.equal(nextBatchKeys(1_000, 1_000, 10_000), 500, 'not endlessly small');
     assert.equal(nextBatchKeys(2_000, 300, 10), 2_000, 'a small last one allows no growth');
+    assert.equal(nextBatchKeys(2_000, 2_000, 900, 75), 2_000, 'one that was late says little');
+  });
+});
+
+describe('nothing is to move, and a primary lacks slots that are recorded as its own', () => {
+  const records = [shard(0, [[0, 8_191]]), shard(1, [[8_192, 16_383]])];
+  const still = (said: readonly ShardRecord[], change: Partial<ShardRecord> = {}): View => {
+    const seen = said.map((_, i): [string, Sighting] => [`p${i}`, primary(said, i, 1)]);
+    const v = view(
+      records.map((each) => (each.index === 1 ? { ...each, ...change } : each)),
+      2,
+      { seen },
+    );
+    return { ...v, database: { ...v.database, scaling: null } };
+  };
+  const lost = [shard(0, [[0, 8_191]]), shard(1, [[8_292, 16_383]])];
+
+  test('nobody has them: it takes them again', () => {
+    assert.deepEqual(planSlots(still(lost)).actions, [
+      { kind: 'claim-slots', shard: 1, ranges: [[8_192, 8_291]] },
+    ]);
+    assert.deepEqual(planSlots(still(records)).actions, []);
+  });
+
+  test('another has them, and all say so: recorded', () => {
+    const taken = [shard(0, [[0, 8_291]]), shard(1, [[8_292, 16_383]])];
+    assert.deepEqual(kinds(still(taken)), ['note-slots']);
+  });
+
+  test('not by what it said before its last change of roles, nor while others are not asked', () => {
+    assert.deepEqual(kinds(still(lost, { decidedAt: NOW - 1 })), []);
+    const away = still(lost);
+    const old = new Map(away.seen).set('p0', { ...primary(lost, 0, 1), factsAt: NOW - 60_000 });
+    const unasked = { ...away, seen: old };
+    assert.deepEqual([kinds(unasked), reasons(unasked)], [[], ['slot-owners-not-agreed']]);
   });
 });
 

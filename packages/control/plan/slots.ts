@@ -23,26 +23,46 @@ import {
   WAIT_POLL_MS,
 } from './limits.ts';
 import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
-import { ownedNow, ownersNow, whereIs } from './slot-owners.ts';
-import { countSlots, intersect, type Ranges, SLOTS, subtract, takeLast } from './slot-ranges.ts';
+import { slotsNow, whereIs } from './slot-owners.ts';
+import {
+  countSlots,
+  covers,
+  intersect,
+  type Ranges,
+  SLOTS,
+  subtract,
+  takeLast,
+} from './slot-ranges.ts';
 
 interface Context {
   readonly view: View;
-  readonly scaling: Scaling;
   readonly actions: Action[];
   readonly waits: Wait[];
 }
 
 export function planSlots(view: View): { actions: Action[]; waits: Wait[] } {
   const { scaling, settings } = view.database;
-  const context: Context | null =
-    settings.policy === 'NoCluster' || scaling === null || view.shards.length === 0
-      ? null
-      : { view, scaling, actions: [], waits: [] };
-  if (context === null) return { actions: [], waits: [] };
-  if (context.scaling.move !== null) followMove(context, context.scaling.move);
-  else planNext(context);
+  const context: Context = { view, actions: [], waits: [] };
+  if (settings.policy === 'NoCluster' || view.shards.length === 0) return context;
+  if (scaling === null) planLost(context);
+  else if (scaling.move !== null) followMove(context, scaling.move);
+  else planNext(context, scaling);
   return context;
+}
+
+/**
+ * Nothing is to move, and a primary says that it has not what is recorded as its own: somebody took slots
+ * from it by hand, or a failover went past us. What is nobody's it takes again; else what is so is recorded.
+ */
+function planLost(context: Context): void {
+  const { view } = context;
+  const lacks = view.shards.some((shard) => {
+    const sight = answering(view, shard)?.sight;
+    const own = sight?.facts?.cluster;
+    if (shard.phase !== 'serving' || sight === undefined || own == null) return false;
+    return sight.factsAt > ours(view, shard.decidedAt) && !covers(own.slots, shard.slots);
+  });
+  if (lacks && !view.stopping) recordsHold(context, WAIT_POLL_MS);
 }
 
 /** How many slots each of `shards` owns in the end: equal shares, the first ones larger by one. */
@@ -99,8 +119,8 @@ export function nextBatch(
 
 // --- between two batches -------------------------------------------------------------------------
 
-function planNext(context: Context): void {
-  const { view, scaling, actions } = context;
+function planNext(context: Context, scaling: Scaling): void {
+  const { view, actions } = context;
   if (view.stopping) return wait(context, 'stopping', null, null);
   const wanted = view.database.sizing.shards;
   const leaving = view.shards.filter((shard) => shard.phase === 'leaving');
@@ -112,9 +132,9 @@ function planNext(context: Context): void {
     actions.push({ kind: 'add-shards' });
     return;
   }
-  if (!membersReady(context) || !recordsHold(context)) return;
+  if (!membersReady(context) || !recordsHold(context, NODES_POLL_MS)) return;
   const batch = nextBatch(view.shards, wanted, scaling.batchKeys, (shard) => keysOf(view, shard));
-  if (batch !== null) return beginWhenFree(context, batch);
+  if (batch !== null) return beginWhenFree(context, scaling, batch);
   const empty = view.shards.filter((s) => s.index >= wanted && s.phase !== 'leaving');
   for (const shard of empty) actions.push({ kind: 'retire-shard', shard: shard.index });
   if (empty.length > 0) return;
@@ -164,11 +184,11 @@ function join(context: Context, joining: ShardRecord): void {
  * The engines own what the records say; what a late move changed is recorded first. What no primary says
  * it has itself is nobody's, whatever others still believe: a replica that took over had not heard of it.
  */
-function recordsHold(context: Context): boolean {
+function recordsHold(context: Context, recheckMs: number): boolean {
   const { view, actions } = context;
-  const owned = ownedNow(view);
-  const owners = owned === 'unknown' ? 'unknown' : ownersNow(view);
-  const lost = owned === 'unknown' ? [] : subtract([[0, SLOTS - 1]], owned);
+  const now = slotsNow(view);
+  const owners = now === 'unknown' ? now : now.owners;
+  const lost = now === 'unknown' ? [] : subtract([[0, SLOTS - 1]], now.owned);
   for (const shard of view.shards) {
     const ranges = intersect(shard.slots, lost);
     if (ranges.length === 0) continue;
@@ -176,7 +196,7 @@ function recordsHold(context: Context): boolean {
     return false;
   }
   if (owners === 'unknown') {
-    wait(context, 'slot-owners-not-agreed', null, NODES_POLL_MS, primariesOf(view));
+    wait(context, 'slot-owners-not-agreed', null, recheckMs, primariesOf(view));
     return false;
   }
   if (owners.differ) actions.push({ kind: 'note-slots', slots: owners.slots });
@@ -187,8 +207,8 @@ function recordsHold(context: Context): boolean {
  * One place for a child process an engine: a move begins only when no copy is being made at either
  * end, and the target's copies are whole, so that what arrives is on two engines soon.
  */
-function beginWhenFree(context: Context, batch: Batch): void {
-  const { view, scaling, actions } = context;
+function beginWhenFree(context: Context, scaling: Scaling, batch: Batch): void {
+  const { view, actions } = context;
   // Later than any back-off: recorded by another clock.
   const early = scaling.notBefore - view.now;
   if (early > 0 && early <= MOVE_RETRY_MAX_MS)
@@ -241,9 +261,8 @@ function followMove(context: Context, move: SlotMove): void {
     return wait(context, 'move-not-asked', null, MOVE_POLL_MS);
   }
   // What an engine said before the last change at either end proves nothing.
-  const recorded = (at: number): number => (at > view.now ? view.began : at);
-  const decided = ends.map((shard) => recorded(shard?.decidedAt ?? 0));
-  const askedAt = recorded(move.askedTicks ?? view.began);
+  const decided = ends.map((shard) => ours(view, shard?.decidedAt ?? 0));
+  const askedAt = ours(view, move.askedTicks ?? view.began);
   const since = Math.max(askedAt, ...decided, asked ? (sighting?.endedAt ?? 0) : 0);
   const where = whereIs(view, move.ranges, since);
   if (where === 'unknown') {
@@ -258,6 +277,11 @@ function followMove(context: Context, move: SlotMove): void {
   }
   const reason = asked ? (sighting?.outcome ?? 'absent') : 'primary-changed';
   actions.push({ kind: 'end-move', moved, reason });
+}
+
+/** A moment on record, by our clock: one that is yet to come was recorded by another clock, before we began. */
+function ours(view: View, at: number): number {
+  return at > view.now ? view.began : at;
 }
 
 /** Copies of the target that run and have not read all of what arrived. */

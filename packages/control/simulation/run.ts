@@ -228,6 +228,7 @@ class Run {
       tls: async () => ({ certFile: '', keyFile: '', caFile: '', generation: 1 }),
       served: async () => ({ certFile: '', keyFile: '', generation: 1, expiresAt: 0 }),
       hostName: () => 'localhost',
+      freeMemory: () => Number.POSITIVE_INFINITY,
       randomHex: (bytes) => this.#random.hex(bytes),
       log: (_level, message, data) =>
         this.#say(`- ${message} ${JSON.stringify(data).slice(0, 160)}`),

@@ -10,6 +10,8 @@ export interface Maintenance {
   readonly operation: string;
   /** Instances whose process is still the one of before. */
   readonly pending: readonly string[];
+  /** The machine had no room for one copy more of a shard: each turn goes on without. */
+  readonly noSpare?: true;
 }
 
 /** What a change of the number of shards has come to. */
@@ -21,6 +23,8 @@ export interface Scaling {
   readonly move: SlotMove | null;
   /** Keys of the next batch: as many as the last hand-over times allow. */
   readonly batchKeys: number;
+  /** What the last hand-over took, ms; absent before the first. */
+  readonly lastHandOverMs?: number;
   readonly movedSlots: number;
   readonly movedKeys: number;
   readonly batches: number;

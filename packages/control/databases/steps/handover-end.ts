@@ -45,6 +45,7 @@ export async function finish(
   loop: DatabaseLoop,
   index: number,
   agreed: Agreement & { readonly oldLink: EngineLink | null },
+  released = (): void => undefined,
 ): Promise<void> {
   const before = loop.shard(index);
   const { successor } = before;
@@ -56,6 +57,7 @@ export async function finish(
   const letGo = async (): Promise<void> => {
     await reach('release:before');
     await letGoOn(loop, index, { node: successor, reason: SWITCHING });
+    released();
     await reach('release:after');
   };
   await Promise.all([letGo(), agreed.oldLink === null ? null : endOldPause(agreed.oldLink)]);

@@ -49,6 +49,20 @@ interface Switch {
   readonly to: string;
   readonly old: EngineLink;
   readonly next: EngineLink;
+  /** When each part was done, in their order; the first is its beginning. */
+  readonly marks: { readonly part: string; readonly at: number }[];
+}
+
+function mark({ loop, marks }: Switch, part: string): void {
+  marks.push({ part, at: loop.deps.clock.ticks() });
+}
+
+/** From the moment when clients are held each millisecond is theirs: where they went is in the log. */
+function tellMarks({ loop, index, marks }: Switch): void {
+  const took = marks.slice(1).map(({ part, at }, i) => {
+    return [part, Math.round((at - (marks[i]?.at ?? at)) * 10) / 10] as const;
+  });
+  loop.deps.log('info', 'a planned switch', { shard: index, tookMs: Object.fromEntries(took) });
 }
 
 export async function handOver(loop: DatabaseLoop, index: number, to: string): Promise<void> {
@@ -64,7 +78,7 @@ export async function handOver(loop: DatabaseLoop, index: number, to: string): P
     for (const id of [from, to]) links.push(await connect(loop, id));
     const [old, next] = links;
     if (old === undefined || next === undefined) throw new Error('two connections were opened');
-    await attempt({ loop, index, from, to, old, next });
+    await attempt({ loop, index, from, to, old, next, marks: [] });
   } catch (error) {
     noteProblem(loop, index, reasonOf(error));
   } finally {
@@ -80,7 +94,9 @@ async function attempt(change: Switch): Promise<void> {
   try {
     await checkReplica(change);
     await awaitSmallLag(change);
+    mark(change, 'began');
     await hold(loop, index);
+    mark(change, 'held');
     await reach('pause:before');
     pausedAt = clock.ticks();
     await pauseUntilEqual(change, pausedAt);
@@ -88,6 +104,7 @@ async function attempt(change: Switch): Promise<void> {
     await reach('pause:after');
     await reach('decide:before');
     decide(change, pausedAt);
+    mark(change, 'decided');
     await reach('decide:after');
   } catch (error) {
     // Nobody was told, or the record says that somebody may have been: then the pause stays.
@@ -99,7 +116,11 @@ async function attempt(change: Switch): Promise<void> {
   }
   if (clock.ticks() - pausedAt >= SWITCH_DECIDE_WITHIN_MS) return;
   const says = await tell(change);
-  if (says !== null) await finish(loop, index, { ...says, oldLink: change.old });
+  if (says === null) return;
+  mark(change, 'agreed');
+  const released = (): void => mark(change, 'released');
+  await finish(loop, index, { ...says, oldLink: change.old }, released);
+  tellMarks(change);
 }
 
 async function checkReplica({ loop, index, from, old, next }: Switch): Promise<void> {
@@ -162,10 +183,8 @@ async function hold(loop: DatabaseLoop, index: number): Promise<void> {
  * The paused primary writes nothing more; what it wrote has to be on the other side. Its offset may
  * still move (a ping to its replica), so one that is further is as good.
  */
-async function pauseUntilEqual(
-  { loop, index, old, next }: Switch,
-  pausedAt: number,
-): Promise<void> {
+async function pauseUntilEqual(change: Switch, pausedAt: number): Promise<void> {
+  const { loop, index, old, next } = change;
   const { clock } = loop.deps;
   // On one connection: answered one after the other, and asked in one go.
   const [, { offset, role, replicationId }] = await Promise.all([
@@ -173,10 +192,13 @@ async function pauseUntilEqual(
     old.stream(SWITCH_VERB_MS),
   ]);
   if (role !== 'primary') throw new NotNow('primary-changed', 'The primary is not primary now.');
+  mark(change, 'paused');
   for (;;) {
     const copy = await next.stream(SWITCH_VERB_MS);
     const follows = copy.role === 'replica' && copy.replicationId === replicationId;
-    if (follows && copy.link === 'up' && copy.offset >= offset) return;
+    if (follows && copy.link === 'up' && copy.offset >= offset) {
+      return mark(change, 'equal');
+    }
     if (clock.ticks() - pausedAt > SWITCH_EQUAL_MS) {
       throw new NotNow(
         'replica-lags',
@@ -230,6 +252,7 @@ async function tell(change: Switch): Promise<Agreement | null> {
       next.stream(SWITCH_VERB_MS),
     ]);
     if (says.role !== 'primary') return null;
+    mark(change, 'told');
     if (!clustered) {
       const { id, host, port } = loop.instance(to);
       await old.follow({ id, host, port }, SWITCH_VERB_MS);

@@ -15,8 +15,7 @@ import { fence } from './start.ts';
  */
 export async function renew(loop: DatabaseLoop, id: string): Promise<void> {
   const { store } = loop.deps;
-  refuseMissing(loop);
-  await refuseUnreadable(loop, loop.instance(id).shard);
+  await refuseEngine(loop, loop.instance(id).shard);
   const due = store.write(() => {
     const instance = loop.instance(id);
     const { phase, primary } = loop.shard(instance.shard);
@@ -28,6 +27,12 @@ export async function renew(loop: DatabaseLoop, id: string): Promise<void> {
   if (!due) return;
   await loop.deps.publishNow(SWITCH_PUBLISH_MS);
   await fence(loop, id, 'maintenance');
+}
+
+/** A process of another engine would not start, or never hold what its primary holds. */
+export async function refuseEngine(loop: DatabaseLoop, shard: number): Promise<void> {
+  refuseMissing(loop);
+  await refuseUnreadable(loop, shard);
 }
 
 /** The engine that it is to become may have been removed since this was asked for. */

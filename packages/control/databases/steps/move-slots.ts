@@ -60,7 +60,7 @@ export async function endMove(loop: DatabaseLoop, moved: boolean, reason: string
     const scaling = loop.database().scaling;
     const move = scaling?.move;
     if (scaling === null || move == null) return;
-    const pauseMs = sighting?.pauseMs ?? 0;
+    const { pauseMs = 0, handOverMs = 0 } = sighting ?? {};
     const slots = countSlots(move.ranges);
     if (!moved) {
       const failures = scaling.trouble === null ? 1 : scaling.failures + 1;
@@ -84,7 +84,8 @@ export async function endMove(loop: DatabaseLoop, moved: boolean, reason: string
       trouble: null,
       notBefore: 0,
       batches: scaling.batches + 1,
-      batchKeys: nextBatchKeys(scaling.batchKeys, move.keys, pauseMs),
+      batchKeys: nextBatchKeys(scaling.batchKeys, move.keys, handOverMs, scaling.lastHandOverMs),
+      lastHandOverMs: handOverMs,
       movedSlots: scaling.movedSlots + slots,
       movedKeys: scaling.movedKeys + move.keys,
       longestPauseMs: Math.max(scaling.longestPauseMs, pauseMs),
@@ -148,23 +149,37 @@ export async function noteSlots(
   loop.deps.publish(loop.id);
 }
 
-/** Their owner died in the moment of the hand-over, and its successor had not heard of them yet. */
+/**
+ * Nobody has them: their owner died in the moment of the hand-over, and its successor had not heard of them
+ * yet; or, while nothing moves, their recorded owner has lost them. Asked of the engines once more: an answer
+ * from before a change of roles may be a moment old, and slots that somebody has are never taken.
+ */
 export async function claimSlots(
   loop: DatabaseLoop,
   index: number,
   ranges: readonly SlotRange[],
 ): Promise<void> {
   const { primary } = loop.shard(index);
-  const { link } = loop.watch(primary ?? '');
-  await link.claimSlots(ranges, FACTS_DEADLINE_MS);
-  loop.deps.store.write(() =>
-    loop.event(
-      'slots-claimed',
-      'error',
-      `Shard ${index} took ${countSlots(ranges)} slots whose owner died as they were handed to it; keys of these slots may be lost.`,
-      { shard: index, data: { ranges } },
-    ),
+  const serving = loop.shards().filter((shard) => shard.phase === 'serving');
+  const facts = await Promise.all(
+    serving.map((shard) => loop.watch(shard.primary ?? '').link.facts(FACTS_DEADLINE_MS)),
   );
+  const owned = facts.flatMap(({ role, cluster }) =>
+    role === 'primary' ? (cluster?.slots ?? []) : [],
+  );
+  const nobodys = subtract(ranges, normal(owned));
+  if (nobodys.length > 0) {
+    await loop.watch(primary ?? '').link.claimSlots(nobodys, FACTS_DEADLINE_MS);
+    const count = countSlots(nobodys);
+    const message =
+      loop.database().scaling === null
+        ? `Shard ${index} had lost ${count} slots that are recorded as its own, and nobody else had them: it has them again. Keys of these slots may be lost.`
+        : `Shard ${index} took ${count} slots whose owner died as they were handed to it; keys of these slots may be lost.`;
+    loop.deps.store.write(() =>
+      loop.event('slots-claimed', 'error', message, { shard: index, data: { ranges: nobodys } }),
+    );
+  }
+  await Promise.all(serving.map((shard) => loop.watch(shard.primary ?? '').refresh()));
 }
 
 /** Every slot is in its place: memory is shared out anew, and what waited for it may end. */

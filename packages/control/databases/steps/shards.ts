@@ -3,9 +3,10 @@ import { ControlError } from '../../errors.ts';
 import { subtract } from '../../plan/slot-ranges.ts';
 import { liveSettings } from '../launch.ts';
 import { joiningShard, type PlannedInstance, planInstance } from '../layout.ts';
-import { FACTS_DEADLINE_MS, FUNCTIONS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
+import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { record } from './allocate.ts';
+import { copyFunctions } from './functions.ts';
 
 /** The missing ones, each with a pair: TAKEOVER on the second one serves at once (engine rule 14). */
 export async function addShards(loop: DatabaseLoop): Promise<void> {
@@ -31,28 +32,13 @@ export async function addShards(loop: DatabaseLoop): Promise<void> {
   });
 }
 
-/**
- * A shard without functions answers FCALL with an error that no client expects, and slots do not
- * carry them (engine rule 13). The endpoint sends new ones to it since it serves, so once both dumps
- * are the same they stay so.
- */
+/** The endpoint sends new functions to it since it serves: once both dumps are the same they stay so. */
 export async function admit(loop: DatabaseLoop, index: number): Promise<void> {
   const { store } = loop.deps;
   const shard = loop.shard(index);
   const model = loop.shards().find((s) => s.membership === 'member' && s.phase === 'serving');
   if (model?.primary == null || shard.primary === null) throw new Error('no shard to copy from');
-  const [from, to] = [loop.watch(model.primary).link, loop.watch(shard.primary).link];
-  await to.restoreFunctions(await from.dumpFunctions(FUNCTIONS_DEADLINE_MS), FUNCTIONS_DEADLINE_MS);
-  const [wanted, got] = await Promise.all(
-    [from, to].map((link) => link.dumpFunctions(FUNCTIONS_DEADLINE_MS)),
-  );
-  if (wanted === undefined || got?.equals(wanted) !== true) {
-    throw new ControlError(
-      'functions-changing',
-      409,
-      `Functions were changed while shard ${index} got its copy; they are copied again.`,
-    );
-  }
+  await copyFunctions(loop, model.primary, shard.primary);
   await verifySettings(loop, shard.primary);
   store.write(() => {
     const now = loop.shard(index);
