@@ -89,6 +89,7 @@ const SLOTS = 'packages/control/plan/slots.ts';
 const SHARDS = 'packages/control/databases/steps/shards.ts';
 const CANDIDATE = 'packages/control/plan/candidate.ts';
 const ROLES = 'packages/control/databases/steps/roles.ts';
+const SLOT_OWNERS = 'packages/control/plan/slot-owners.ts';
 const START = 'packages/control/databases/steps/start.ts';
 
 export const MUTANTS: readonly Mutant[] = [
@@ -252,14 +253,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'take-over-what-it-believes',
     mistake: 'a replica knows which slots are its primary’s',
-    file: ROLES,
+    file: SLOT_OWNERS,
     edits: [
       {
-        find: 'const without = told || !clustered ? [] : await notItsOwn(loop, index, id);',
-        replace: 'const without: SlotRange[] = [];',
+        find: 'settled: intersect(claims, subtract(others, moving)),',
+        replace: 'settled: intersect(claims, subtract(others, claims)),',
       },
     ],
-    caughtBy: ['travel'],
+    caughtBy: ['moves', 'travel'],
   },
   {
     name: 'lost-reply-means-failed',

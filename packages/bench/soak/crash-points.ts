@@ -6,8 +6,6 @@
  * A crash is repaired by starting the next process, as its parent would; a process that hangs is
  * killed first; a step that failed is tried again by the process itself, or by the user who reads the error.
  */
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   ALL_STEPS,
   ALSO,
@@ -20,11 +18,11 @@ import {
   type StepLife,
 } from '../../control/databases/failpoints.ts';
 import type { Policy } from '../../endpoint/control-protocol.ts';
-import { provisionEngine } from '../../engine/index.ts';
 import type { OurService } from '../benches/our-service.ts';
 import { until } from '../processes.ts';
 import { CreateFailed, createCache, removeCache, write } from './cache.ts';
 import { LIVES, type Stage } from './lives.ts';
+import { olderEngine, runOn } from './older-engine.ts';
 import { healed } from './watch.ts';
 
 export interface Play {
@@ -106,21 +104,6 @@ export async function play(service: OurService, what: Play): Promise<boolean> {
   const engines = service.engines();
   if (engines.length > 0) throw new Error(`${engines.length} engines are left`);
   return keeper.reached;
-}
-
-async function runOn(service: OurService, engine: string | null): Promise<void> {
-  service.engine = engine;
-  await service.killControl();
-  await service.start();
-}
-
-/** Debian stable's Valkey, as a program that a user would name. */
-async function olderEngine(home: string): Promise<string> {
-  const { server } = await provisionEngine({ product: 'valkey', suite: 'trixie' });
-  const program = join(home, 'valkey-8');
-  const words = [server.file, ...server.argsBefore].map((word) => `'${word}'`).join(' ');
-  await writeFile(program, `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o700 });
-  return program;
 }
 
 /** Who starts the control process again, as its parent does, and ends one that hangs. */

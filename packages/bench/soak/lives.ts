@@ -12,6 +12,7 @@ import type { Policy } from '../../endpoint/control-protocol.ts';
 import type { OurService } from '../benches/our-service.ts';
 import { inspectProcess, requireRef, signal, until } from '../processes.ts';
 import { createCache, GONE_DEADLINE_MS, knowsNewer, read, removeCache } from './cache.ts';
+import { upgradePhase } from './older-engine.ts';
 
 export interface Stage {
   readonly service: OurService;
@@ -193,11 +194,6 @@ export const LIVES: Readonly<Record<Exclude<StepLife, 'rare'>, Life>> = {
 };
 
 type UpgradeBody = Parameters<OurService['api']['upgrade']>[1];
-
-async function upgradePhase(service: OurService, name: string): Promise<string | null> {
-  const rows = await service.api.maintenance();
-  return rows.find((row) => row.cluster === name)?.upgrade?.phase ?? null;
-}
 
 async function nothingOpen(service: OurService): Promise<boolean> {
   return (await service.api.operations(20)).every((operation) => operation.endedAt !== null);

@@ -9,6 +9,7 @@ import { Random } from '../data/random.ts';
 import { type LoadHandle, startLoad } from '../load/generator.ts';
 import { PROFILES } from '../load/profile.ts';
 import type { LoadReport } from '../load/report.ts';
+import { olderCache } from './older-engine.ts';
 import { chooseStep, SCALE_DEADLINE_MS } from './steps.ts';
 import { type Footprint, footprint, healed, leaks } from './watch.ts';
 
@@ -64,6 +65,8 @@ const CACHES = [
   { name: 'single', policy: 'NoCluster', cluster: false },
   { name: 'oss', policy: 'OSSCluster', cluster: true },
 ] as const;
+/** Beside them: steps about them must mean the same where there is no second engine. */
+const OLDER = 'older';
 const CONNECTIONS = 6;
 /** Low: two cores carry everything, and what counts is every single write. */
 const RATE = 150;
@@ -84,7 +87,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   let before: Footprint | null = null;
   let after: Footprint | null = null;
   const reports = new Map<string, LoadReport>();
-  const names = CACHES.map(({ name }) => name);
+  const names: string[] = CACHES.map(({ name }) => name);
   const clustered = CACHES.filter(({ policy }) => policy !== 'NoCluster').map(({ name }) => name);
   try {
     say(`seed ${options.seed}; control ready after ${Math.round(await service.start())} ms`);
@@ -92,15 +95,16 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       const { cache, ms } = await service.create(name, { sku: FIRST_SKU, policy });
       say(`${name} (${policy}) served after ${Math.round(ms)} ms`);
       await healed(service, [name]);
-      const load = await startLoad({
-        targets: [cache.target],
-        cluster,
-        connections: CONNECTIONS,
-        pace: { kind: 'open', rate: RATE, arrivals: 'poisson' },
-        profile: PROFILES.witness,
-        seed: options.seed,
-      });
-      loads.set(name, load);
+      loads.set(
+        name,
+        await startLoad({ ...loadOf(options.seed), targets: [cache.target], cluster }),
+      );
+    }
+    const older = await olderCache(service, OLDER, FIRST_SKU, say);
+    if (older !== null) {
+      names.push(OLDER);
+      say(`${OLDER} was made on an older engine`);
+      loads.set(OLDER, await startLoad({ ...loadOf(options.seed), targets: [older.target] }));
     }
     const random = new Random(options.seed);
     const end = began + options.minutes * 60_000;
@@ -109,7 +113,14 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       steps += 1;
       await options.pause(steps, step.name);
       say(`step ${steps} ${step.name}`);
-      const done = await step.run({ service, faults, caches: names, clustered, random });
+      const done = await step.run({
+        service,
+        faults,
+        caches: CACHES.map(({ name: cache }) => cache),
+        clustered,
+        older: older === null ? null : OLDER,
+        random,
+      });
       await healed(service, names);
       say(`step ${steps} ${done}; all whole`);
       if (steps === SETTLING_STEPS) before = await footprintAtFirst(service, names);
@@ -171,6 +182,15 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       ]),
     ),
   };
+}
+
+function loadOf(seed: number) {
+  return {
+    connections: CONNECTIONS,
+    pace: { kind: 'open', rate: RATE, arrivals: 'poisson' },
+    profile: PROFILES.witness,
+    seed,
+  } as const;
 }
 
 /** Caches of more shards have more processes: only the same caches can be compared. */

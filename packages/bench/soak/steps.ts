@@ -4,10 +4,12 @@
  * told again.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Faults } from '../../faults/index.ts';
 import type { OurService } from '../benches/our-service.ts';
 import type { Random } from '../data/random.ts';
 import { requireRef, until } from '../processes.ts';
+import { upgradePhase } from './older-engine.ts';
 
 export interface StepContext {
   readonly service: OurService;
@@ -16,6 +18,8 @@ export interface StepContext {
   readonly caches: readonly string[];
   /** Those of them that have slots. */
   readonly clustered: readonly string[];
+  /** One beside them that was made on an older engine; null: there is none here. */
+  readonly older: string | null;
   readonly random: Random;
 }
 
@@ -107,6 +111,27 @@ export const STEPS: readonly Step[] = [
       const { operation } = await service.api.maintain(cache);
       await service.wait(operation, MAINTAIN_DEADLINE_MS);
       return `${cache}: every process made anew`;
+    },
+  },
+  {
+    name: 'change-engine',
+    weight: 1,
+    run: async (context) => {
+      const { service, older, random, faults } = context;
+      const role = random.pick(['primary', 'replica'] as const);
+      const afterMs = random.between(0, 4_000);
+      if (older === null) return 'left out: there is no older engine';
+      const phase = await upgradePhase(service, older);
+      const { operation } = await service.api.upgrade(
+        older,
+        phase === 'open' ? { back: true } : {},
+      );
+      await sleep(afterMs);
+      const pid = await processOf(context, older, role);
+      await faults.kill(requireRef(pid));
+      await service.wait(operation, MAINTAIN_DEADLINE_MS);
+      const now = await upgradePhase(service, older);
+      return `${older}: ${phase ?? 'none'} to ${now ?? 'none'}, a ${role} killed after ${afterMs} ms`;
     },
   },
   {

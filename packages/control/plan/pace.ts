@@ -19,22 +19,31 @@ import {
   MOVE_RETRY_MS,
 } from './limits.ts';
 
+type Pace = Pick<Scaling, 'batchKeys' | 'lastHandOverMs' | 'leastHandOverMs'>;
+
 /**
- * `keys`: of the batch that was measured; one slot may hold more than was asked for. A busy machine makes a
- * hand-over look longer and never shorter: of two in a row (`tookMs`, `beforeMs`) the shorter is nearer to
- * what the keys take.
+ * After a batch of `keys` (one slot may hold more than was asked for) whose hand-over took `tookMs`.
+ *
+ * A busy machine makes a hand-over look longer and never shorter: of two in a row the shorter is nearer to
+ * what the keys take. And where even the smallest batch takes longer than is allowed, smaller ones would
+ * only stop writers more often: then twice as long as the quickest of these is allowed.
  */
-export function nextBatchKeys(
-  asked: number,
-  keys: number,
-  tookMs: number,
-  beforeMs = tookMs,
-): number {
-  const factor = HANDOVER_GOAL_MS / Math.max(1, Math.min(tookMs, beforeMs));
+export function nextBatch(pace: Pace, keys: number, tookMs: number): Pace {
+  const { batchKeys: asked, lastHandOverMs = tookMs } = pace;
+  const smallest = asked <= LEAST_BATCH_KEYS;
+  const leastHandOverMs = smallest
+    ? Math.min(pace.leastHandOverMs ?? tookMs, tookMs)
+    : pace.leastHandOverMs;
+  const goalMs = Math.max(HANDOVER_GOAL_MS, 2 * (leastHandOverMs ?? 0));
+  const factor = goalMs / Math.max(1, Math.min(tookMs, lastHandOverMs));
   const next = asked * Math.min(BATCH_GROWTH, Math.max(BATCH_SHRINK, factor));
-  // A last, small batch says nothing about a large one: it allows no growth.
-  const measured = keys < asked && next > asked ? asked : next;
-  return Math.round(Math.min(MOST_BATCH_KEYS, Math.max(LEAST_BATCH_KEYS, measured)));
+  // A last batch that is much smaller says nothing about a large one: it allows no growth.
+  const measured = 2 * keys < asked && next > asked ? asked : next;
+  return {
+    batchKeys: Math.round(Math.min(MOST_BATCH_KEYS, Math.max(LEAST_BATCH_KEYS, measured))),
+    lastHandOverMs: tookMs,
+    ...(leastHandOverMs === undefined ? {} : { leastHandOverMs }),
+  };
 }
 
 /** After so many failures in a row, ms. */

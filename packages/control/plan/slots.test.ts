@@ -12,7 +12,7 @@ import type {
 import { SNAPSHOT_WAIT_MS } from './limits.ts';
 import type { MoveSighting, Sighting, View } from './model.ts';
 import { UNSEEN } from './model.ts';
-import { beginScaling, nextBatchKeys } from './pace.ts';
+import { nextBatch as afterBatch, beginScaling } from './pace.ts';
 import { slotsOfOthers } from './slot-owners.ts';
 import { countSlots, SLOTS, subtract, takeLast, union } from './slot-ranges.ts';
 import { nextBatch, planSlots, shareOf } from './slots.ts';
@@ -171,11 +171,27 @@ describe('the next batch', () => {
   });
 
   test('the size follows the time that the last one took', () => {
-    assert.equal(nextBatchKeys(2_000, 2_000, 10), 4_000, 'at most twice as many');
-    assert.equal(nextBatchKeys(2_000, 2_000, 150), 1_000);
-    assert.equal(nextBatchKeys(1_000, 1_000, 10_000), 500, 'not endlessly small');
-    assert.equal(nextBatchKeys(2_000, 300, 10), 2_000, 'a small last one allows no growth');
-    assert.equal(nextBatchKeys(2_000, 2_000, 900, 75), 2_000, 'one that was late says little');
+    const next = (batchKeys: number, keys: number, took: number, last = took, least?: number) =>
+      afterBatch(
+        {
+          batchKeys,
+          lastHandOverMs: last,
+          ...(least === undefined ? {} : { leastHandOverMs: least }),
+        },
+        keys,
+        took,
+      ).batchKeys;
+    assert.equal(next(2_000, 2_000, 10), 4_000, 'at most twice as many');
+    assert.equal(next(2_000, 2_000, 150), 1_000);
+    assert.equal(next(1_000, 1_000, 10_000), 500, 'not endlessly small');
+    assert.equal(next(2_000, 300, 10), 2_000, 'a small last one allows no growth');
+    assert.equal(next(2_000, 1_900, 10), 4_000, 'whole slots are never exactly as many keys');
+    assert.equal(next(2_000, 2_000, 900, 75), 2_000, 'one that was late says little');
+    assert.equal(next(500, 500, 200), 1_000, 'none is smaller: it cannot be had for less');
+    assert.equal(next(2_000, 2_000, 200, 200, 100), 2_000);
+    assert.equal(next(2_000, 2_000, 400, 400, 100), 1_000);
+    const first = afterBatch({ batchKeys: 2_000 }, 2_000, 300);
+    assert.deepEqual(first, { batchKeys: 500, lastHandOverMs: 300 });
   });
 });
 

@@ -25,6 +25,8 @@ export interface Scaling {
   readonly batchKeys: number;
   /** What the last hand-over took, ms; absent before the first. */
   readonly lastHandOverMs?: number;
+  /** The quickest of those with the smallest batch that there is; absent before one was as small. */
+  readonly leastHandOverMs?: number;
   readonly movedSlots: number;
   readonly movedKeys: number;
   readonly batches: number;
