@@ -10,8 +10,8 @@ export const SWITCH_MUTANTS: readonly Mutant[] = [
     file: HANDOVER,
     edits: [
       {
-        find: "if (follows && copy.link === 'up' && copy.offset >= offset) return;",
-        replace: "if (follows && copy.link === 'up' && offset >= 0) return;",
+        find: "if (follows && copy.link === 'up' && copy.offset >= offset) {",
+        replace: "if (follows && copy.link === 'up' && offset >= 0) {",
       },
     ],
     caughtBy: ['switches'],

@@ -86,8 +86,8 @@ export type CheckName = keyof typeof CHECKS;
 
 const SHARD = 'packages/control/plan/shard.ts';
 const SLOTS = 'packages/control/plan/slots.ts';
-const SHARDS = 'packages/control/databases/steps/shards.ts';
 const CANDIDATE = 'packages/control/plan/candidate.ts';
+const FUNCTIONS = 'packages/control/databases/steps/functions.ts';
 const ROLES = 'packages/control/databases/steps/roles.ts';
 const SLOT_OWNERS = 'packages/control/plan/slot-owners.ts';
 const START = 'packages/control/databases/steps/start.ts';
@@ -110,7 +110,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'functions-stay-behind',
     mistake: 'functions travel with the slots',
-    file: SHARDS,
+    file: FUNCTIONS,
     edits: [
       {
         find: '  await to.restoreFunctions(await from.dumpFunctions(FUNCTIONS_DEADLINE_MS), FUNCTIONS_DEADLINE_MS);',
@@ -126,9 +126,9 @@ export const MUTANTS: readonly Mutant[] = [
     file: SLOTS,
     edits: [
       {
-        find: '  if (batch !== null) return beginWhenFree(context, batch);',
+        find: '  if (batch !== null) return beginWhenFree(context, scaling, batch);',
         replace:
-          '  if (batch !== null && batch.source < wanted) return beginWhenFree(context, batch);',
+          '  if (batch !== null && batch.source < wanted) return beginWhenFree(context, scaling, batch);',
       },
     ],
     caughtBy: ['moves', 'simulation'],
