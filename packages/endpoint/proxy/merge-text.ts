@@ -35,7 +35,8 @@ export function mergeInfo(session: Session, replies: readonly Buffer[], clients:
     else if (name === 'cluster_enabled' && standalone) out.push(`${name}:0`);
     else if ((name === 'redis_mode' || name === 'server_mode') && standalone) {
       out.push(`${name}:standalone`);
-    } else if (keyspaces.has(name)) out.push(`${name}:${keyspace(keyspaces.get(name))}`);
+    } else if (REPLICA.test(name)) out.push(`${name}:${atOurs(session, parse(line).value)}`);
+    else if (keyspaces.has(name)) out.push(`${name}:${keyspace(keyspaces.get(name))}`);
     else if (sums.has(name) && replies.length > 1) {
       const sum = sums.get(name) ?? 0;
       out.push(`${name}:${Number.isInteger(sum) ? sum : sum.toFixed(6)}`);
@@ -51,6 +52,14 @@ export function mergeInfo(session: Session, replies: readonly Buffer[], clients:
   const text = Buffer.from(out.join('\r\n'), 'latin1');
   if (replies[0]?.[0] !== 61) return bulk(text);
   return Buffer.concat([Buffer.from(`=${text.length + 4}\r\ntxt:`), text, Buffer.from('\r\n')]);
+}
+
+const REPLICA = /^slave\d+$/;
+
+/** Every copy is behind the address that the client came to; at the engine's own nobody can log in. */
+function atOurs(session: Session, replica: string): string {
+  const { localAddress = '', localPort = 0 } = session.client.socket;
+  return replica.replace(/^ip=[^,]*,port=\d+/, `ip=${localAddress},port=${localPort}`);
 }
 
 function parse(line: string): InfoLine {

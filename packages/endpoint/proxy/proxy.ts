@@ -104,7 +104,7 @@ export class ProxyPath implements DataPath {
     this.#applyUsers();
     this.refreshSessions();
     this.subscriptions.topologyChanged();
-    for (const { state } of this.sessions.values()) state.tracking?.topologyChanged();
+    for (const tracking of this.world.tracking) tracking.topologyChanged();
     this.#askTable();
   }
 

@@ -201,6 +201,7 @@ export class SessionState {
 
   /** Nothing is due to the client any more. */
   quiet(): void {
+    this.tracking?.quiet();
     if (this.ending === '' || this.#session.gone || this.#session.lanes.total > 0) return;
     this.#session.end(this.ending, '');
   }

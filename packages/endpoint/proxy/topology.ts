@@ -20,6 +20,8 @@ export class Topology {
   readonly slots = new Int16Array(SLOTS).fill(-1);
   /** Counts the times that a slot changed hands: see `Session`. */
   version = 0;
+  /** The version that began when this slot changed hands the last time. */
+  readonly changedAt = new Int32Array(SLOTS);
   epoch = 0;
   /** Stands for the slot of commands that have no key: one that is served here. */
   home = 0;
@@ -190,7 +192,12 @@ export class Topology {
   }
 
   #compare(before: Int16Array): void {
-    if (before.some((shard, slot) => shard !== this.slots[slot])) this.version++;
+    if (!before.some((shard, slot) => shard !== this.slots[slot])) return;
+    this.version++;
+    for (const [slot, shard] of before.entries()) {
+      if (shard !== this.slots[slot]) this.changedAt[slot] = this.version;
+    }
+    for (const tracking of this.world.tracking) tracking.slotsMoved();
   }
 
   /** Lanes of users other than the default one. */

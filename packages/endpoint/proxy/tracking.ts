@@ -4,8 +4,10 @@
  * which tracking was switched on before anything else. That is all: such lanes belong to a login that
  * nobody else has (`LaneLogin.tracking`), and everything else works as always.
  *
- * What a lost connection knew is lost with it, so when one of these lanes ends (failover, slot move,
- * a crash) the client is told to forget everything: one needless miss instead of a stale value.
+ * What a lost connection knew is lost with it, so when one of these lanes ends (failover, a crash) the
+ * client is told to forget everything: one needless miss instead of a stale value. The same when slots
+ * change hands: an engine that gives a slot away says nothing of its keys (Valkey 9.1.2), and what
+ * changes at the new owner is no news of the old one's.
  */
 import { type Call, refuse } from './dispatch.ts';
 import { LANE_RETRY_MS } from './limits.ts';
@@ -22,6 +24,7 @@ export class TrackingState {
   readonly flags: readonly string[];
   readonly prefixes: readonly string[];
   #over = false;
+  #moved = false;
   #opening: NodeJS.Timeout | null = null;
 
   constructor(session: Session, flags: readonly string[], prefixes: readonly string[]) {
@@ -35,6 +38,7 @@ export class TrackingState {
       ...flags.map((flag) => flag.toUpperCase()),
       ...prefixes.flatMap((prefix) => ['PREFIX', prefix]),
     ];
+    session.proxy.world.tracking.add(this);
   }
 
   /** It hears of all keys, read or not: so it needs every shard at once. */
@@ -52,6 +56,19 @@ export class TrackingState {
     this.session.message(FORGET_ALL);
     // What changes until there is a lane again goes unheard: so it is said once more then.
     if (this.broadcast) this.openAll(() => this.#over || this.session.message(FORGET_ALL));
+  }
+
+  slotsMoved(): void {
+    if (this.#over) return;
+    this.session.message(FORGET_ALL);
+    this.#moved = this.session.lanes.total > 0;
+  }
+
+  /** What was under way when slots moved may have brought values of the old owner. */
+  quiet(): void {
+    if (!this.#moved) return;
+    this.#moved = false;
+    if (!this.#over) this.session.message(FORGET_ALL);
   }
 
   /** The slots of a shard that is new are somewhere else now. */
@@ -83,6 +100,7 @@ export class TrackingState {
   /** Its lanes end with it. */
   leave(): void {
     this.#over = true;
+    this.session.proxy.world.tracking.delete(this);
     if (this.#opening !== null) clearTimeout(this.#opening);
     for (const shard of this.session.proxy.world.topology.shards) shard.dropTracking(this);
   }

@@ -90,9 +90,9 @@ export class Transaction {
     }
     if (this.#crossing && topology.cluster) return finish(CROSS_SLOT);
     const nothing = state.protocol === 3 ? '_\r\n' : '*-1\r\n';
-    if (watch?.broken === true) return finish(nothing);
+    if (watch?.lost === true) return finish(nothing);
     if (watch !== null && this.#slot >= 0 && topology.ofSlot(this.#slot) !== watch.lane.shard) {
-      return finish(topology.ofSlot(watch.slot) === watch.lane.shard ? CROSS_SLOT : nothing);
+      return finish(CROSS_SLOT);
     }
     if (this.#commands.length === 0 && watch === null) return finish('*0\r\n');
     const shard = this.#slot < 0 ? topology.first() : topology.ofSlot(this.#slot);

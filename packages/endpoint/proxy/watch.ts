@@ -1,8 +1,8 @@
 /**
  * WATCH: the engine keeps what a *connection* watches, so the session gets one of its own until EXEC,
- * DISCARD or UNWATCH. If that connection is lost, or its shard changes its primary, EXEC answers null
- * ("a watched key changed"): legal, and what clients retry. Silently going on elsewhere would commit
- * without the check.
+ * DISCARD or UNWATCH. If that connection is lost, its shard changes its primary, or the slot changes
+ * hands (also when it has come back since), EXEC answers null ("a watched key changed"): legal, and
+ * what clients retry. Silently going on would commit without the check.
  */
 import { type Call, fail, type Handler, refuse } from './dispatch.ts';
 import type { Lane } from './lane.ts';
@@ -14,6 +14,7 @@ export class Watch {
   readonly lane: Lane;
   readonly slot: number;
   readonly #session: Session;
+  readonly #since: number;
   /** The watched connection is gone. */
   broken = false;
 
@@ -21,9 +22,16 @@ export class Watch {
     this.#session = session;
     this.lane = lane;
     this.slot = slot;
+    this.#since = session.proxy.world.topology.version;
     lane.onClosed = () => {
       this.broken = true;
     };
+  }
+
+  /** What happened to the watched keys cannot be known any more. */
+  get lost(): boolean {
+    const { changedAt } = this.#session.proxy.world.topology;
+    return this.broken || (changedAt[this.slot] ?? 0) > this.#since;
   }
 
   /** Ends it without EXEC: the connection is clean again after an UNWATCH. */
@@ -52,11 +60,11 @@ export const watch: Handler = (call: Call) => {
   const { topology } = session.proxy.world;
   const slot = onlySlot(command, bytes, args);
   const known = state.watch;
-  const crosses = slot === -2 || (known !== null && !known.broken && slot !== known.slot);
+  const crosses = slot === -2 || (known !== null && !known.lost && slot !== known.slot);
   if (topology.cluster && crosses) {
     return refuse(session, "-CROSSSLOT Keys in request don't hash to the same slot\r\n");
   }
-  if (known?.broken === true) {
+  if (known?.lost === true) {
     // What was watched before is lost; EXEC must still say so.
     session.reply('+OK\r\n');
     return TAKEN;

@@ -9,6 +9,7 @@ import type { Retries } from './retries.ts';
 import { Scripts } from './scripts.ts';
 import type { Session } from './session.ts';
 import type { Topology } from './topology.ts';
+import type { TrackingState } from './tracking.ts';
 
 export class World {
   readonly host: DataPathHost;
@@ -20,6 +21,8 @@ export class World {
   readonly meter = new Meter();
   readonly large: LargeKeys;
   readonly scripts = new Scripts();
+  /** Sessions that are told what they have read and is no longer so. */
+  readonly tracking = new Set<TrackingState>();
   /** Set once by the proxy, which makes these with a reference to the world. */
   topology: Topology;
   retries: Retries;
