@@ -33,6 +33,9 @@ export interface NodeLinkEvents {
   lost(call: Outgoing, written: boolean, cause: unknown): void;
 }
 
+/** Of what goes out, as the library's encoder makes it. */
+type Piece = readonly (string | Buffer)[];
+
 /** Here the library's own queue has its turn. */
 const libraryTurn = Symbol('library');
 const noMapping = {};
@@ -80,11 +83,7 @@ export class NodeLink {
   }
 
   enqueue(call: Outgoing): void {
-    // The library leaves the generator early when the socket's buffer is full.
-    if (this.#next > 0 && this.#next === this.#outbox.length) {
-      this.#outbox.length = 0;
-      this.#next = 0;
-    }
+    if (this.#next > 0 && this.#next === this.#outbox.length) this.#emptied();
     this.#outbox.push(call);
     this.#schedule();
   }
@@ -100,38 +99,39 @@ export class NodeLink {
   #standInWriting(): void {
     const queue = this.#queue;
     const { commandsToWrite, isWaitingToWrite, addCommand, isEmpty } = queue;
-    const link = this;
-    queue.commandsToWrite = function* written(): Generator<readonly (string | Buffer)[]> {
-      link.#scheduled = false;
-      const source = commandsToWrite.call(queue);
-      if (link.#next === link.#outbox.length) yield* link.#library(source);
-      else {
-        yield* link.#own(source);
-        yield* link.#library(source);
-      }
+    // What is asked for is written at once; with a socket that takes nothing the library does not ask.
+    const toWrite: Iterable<Piece> = {
+      [Symbol.iterator]: () => {
+        this.#scheduled = false;
+        const text = this.#joined(performance.now());
+        if (this.#next < this.#outbox.length || isWaitingToWrite.call(queue)) {
+          return this.#rest(text, commandsToWrite.call(queue)[Symbol.iterator]());
+        }
+        this.#emptied();
+        return (text === '' ? [] : [[text]])[Symbol.iterator]();
+      },
     };
-    queue.isWaitingToWrite = () => link.#next < link.#outbox.length || isWaitingToWrite.call(queue);
-    queue.isEmpty = () => link.#idle && isEmpty.call(queue);
+    queue.commandsToWrite = () => toWrite;
+    queue.isWaitingToWrite = () => this.#next < this.#outbox.length || isWaitingToWrite.call(queue);
+    queue.isEmpty = () => this.#idle && isEmpty.call(queue);
     queue.addCommand = (args, options) => {
       // What comes after it in the kit's queue must not overtake it.
-      if (options?.asap !== true) link.#outbox.push(libraryTurn);
+      if (options?.asap !== true) this.#outbox.push(libraryTurn);
       return addCommand.call(queue, args, options);
     };
     own(this.#client, '_pause', () => {
-      link.#paused = true;
-      Object.getPrototypeOf(link.#client)._pause.call(link.#client);
+      this.#paused = true;
+      Object.getPrototypeOf(this.#client)._pause.call(this.#client);
     });
     own(this.#client, '_unpause', () => {
-      link.#paused = false;
-      link.#scheduled = true;
-      Object.getPrototypeOf(link.#client)._unpause.call(link.#client);
+      this.#paused = false;
+      this.#scheduled = true;
+      Object.getPrototypeOf(this.#client)._unpause.call(this.#client);
     });
   }
 
   /** What the library has to write, counted on its way. */
-  *#library(
-    source: Generator<readonly (string | Buffer)[]>,
-  ): Generator<readonly (string | Buffer)[]> {
+  *#library(source: Iterator<Piece>): Generator<Piece> {
     for (;;) {
       this.leaving = undefined;
       const next = source.next();
@@ -142,45 +142,63 @@ export class NodeLink {
     }
   }
 
-  /** The kit's calls of this tick, joined into as few pieces as their sizes allow. */
-  *#own(source: Generator<readonly (string | Buffer)[]>): Generator<readonly (string | Buffer)[]> {
-    const now = performance.now();
+  /**
+   * The calls at the head of the outbox as one piece, up to the bound of a piece and to what is no text:
+   * bytes, and a turn of the library.
+   */
+  #joined(now: number): string {
     let text = '';
-    while (this.#next < this.#outbox.length) {
+    while (this.#next < this.#outbox.length && text.length < BATCH_BYTES_MAX) {
       const call = this.#outbox[this.#next] as Outgoing | typeof libraryTurn;
-      this.#next += 1;
-      if (call === libraryTurn) {
-        if (text !== '') yield [text];
-        text = '';
-        yield* this.#library(source);
-        continue;
-      }
+      if (call === libraryTurn) break;
       // Given up before it was written: nobody waits for it any more.
       if (call.settled) {
+        this.#next += 1;
         this.#events.lost(call, false, undefined);
         continue;
       }
       const encoded = encode(call.args as readonly unknown[]);
-      if (typeof encoded === 'string') {
-        this.#written(call, now);
-        text += encoded;
-        if (text.length >= BATCH_BYTES_MAX) {
-          yield [text];
-          text = '';
-        }
-      } else if (encoded instanceof Error) {
-        call.errorReply(encoded);
-        this.#events.lost(call, false, encoded);
+      if (typeof encoded !== 'string') break;
+      this.#next += 1;
+      this.#written(call, now);
+      text += encoded;
+    }
+    return text;
+  }
+
+  /** All that is to be written, in order. The library leaves early when the socket's buffer is full. */
+  *#rest(first: string, source: Iterator<Piece>): Generator<Piece> {
+    if (first !== '') yield [first];
+    while (this.#next < this.#outbox.length) {
+      const call = this.#outbox[this.#next] as Outgoing | typeof libraryTurn;
+      if (call === libraryTurn) {
+        this.#next += 1;
+        yield* this.#library(source);
+        continue;
+      }
+      const text = this.#joined(performance.now());
+      if (text !== '') {
+        yield [text];
+        continue;
+      }
+      if (this.#next === this.#outbox.length || this.#outbox[this.#next] !== call) continue;
+      this.#next += 1;
+      const parts = encode(call.args as readonly unknown[]);
+      if (parts instanceof Error) {
+        call.errorReply(parts);
+        this.#events.lost(call, false, parts);
       } else {
-        this.#written(call, now);
-        if (text !== '') yield [text];
-        text = '';
-        yield encoded;
+        this.#written(call, performance.now());
+        yield typeof parts === 'string' ? [parts] : parts;
       }
     }
+    this.#emptied();
+    yield* this.#library(source);
+  }
+
+  #emptied(): void {
     this.#outbox.length = 0;
     this.#next = 0;
-    if (text !== '') yield [text];
   }
 
   #written(call: Outgoing, now: number): void {
@@ -195,23 +213,46 @@ export class NodeLink {
     const decode = decoder.write;
     const forward = (piece: Buffer): void => decode.call(decoder, piece);
     decoder.write = (chunk) => {
+      stand();
       if (this.#ours === 0) this.wire.listening = queue.isPubSubActive;
       this.wire.received(chunk, forward);
     };
-    stand(decoder, 'onReply', (library) => (reply: unknown) => {
+    const library = { ...decoder };
+    const onReply = (reply: unknown): void => {
       const call = this.#shift();
-      if (call === undefined) library(reply);
-      else call.reply(reply);
-    });
-    stand(decoder, 'onErrorReply', (library) => (error: unknown) => {
+      if (call !== undefined) return call.reply(reply);
+      library.onReply(reply);
+      stand();
+    };
+    const onErrorReply = (error: unknown): void => {
       const call = this.#shift();
-      if (call === undefined) library(error);
-      else call.errorReply(error as Error);
-    });
-    stand(decoder, 'getTypeMapping', (library) => () => {
+      if (call !== undefined) return call.errorReply(error as Error);
+      library.onErrorReply(error);
+      stand();
+    };
+    const getTypeMapping = (): unknown => {
       const call = this.#waiting[this.#answered];
-      return call === undefined ? library() : (call.typeMapping ?? noMapping);
-    });
+      return call === undefined ? library.getTypeMapping() : (call.typeMapping ?? noMapping);
+    };
+    /**
+     * The library replaces its own three now and then, between chunks or in its answer to a reply. Properties
+     * that notice would make the decoder's slow ones, all of them, and with it each reply.
+     */
+    const stand = (): void => {
+      if (decoder.onReply !== onReply) {
+        library.onReply = decoder.onReply;
+        decoder.onReply = onReply;
+      }
+      if (decoder.onErrorReply !== onErrorReply) {
+        library.onErrorReply = decoder.onErrorReply;
+        decoder.onErrorReply = onErrorReply;
+      }
+      if (decoder.getTypeMapping !== getTypeMapping) {
+        library.getTypeMapping = decoder.getTypeMapping;
+        decoder.getTypeMapping = getTypeMapping;
+      }
+    };
+    stand();
   }
 
   #shift(): Outgoing | undefined {
@@ -287,23 +328,6 @@ export class Watched implements SignalLike {
     this.#drop = undefined;
     drop?.();
   }
-}
-
-/** Puts a function in the place of a member that the library replaces now and then: it keeps the library's. */
-function stand(
-  target: object,
-  name: 'onReply' | 'onErrorReply' | 'getTypeMapping',
-  make: (library: (...args: unknown[]) => unknown) => (...args: unknown[]) => unknown,
-): void {
-  let library: (...args: unknown[]) => unknown = Reflect.get(target, name);
-  const ours = make((...args) => library(...args));
-  Object.defineProperty(target, name, {
-    configurable: true,
-    get: () => ours,
-    set: (value) => {
-      library = value;
-    },
-  });
 }
 
 function own(target: object, name: string, value: unknown): void {

@@ -24,11 +24,16 @@ export interface CommandOptions {
 export type TransformReply = (reply: unknown, preserve: unknown, typeMapping: unknown) => unknown;
 
 export interface NodeQueue {
-  readonly decoder: { write(chunk: Buffer): void };
+  readonly decoder: {
+    write(chunk: Buffer): void;
+    onReply(reply: unknown): void;
+    onErrorReply(error: unknown): void;
+    getTypeMapping(): unknown;
+  };
   addCommand(args: readonly RedisArgument[], options?: CommandOptions): Promise<unknown>;
   isWaitingToWrite(): boolean;
   isEmpty(): boolean;
-  commandsToWrite(): Generator<readonly (string | Buffer)[]>;
+  commandsToWrite(): Iterable<readonly (string | Buffer)[]>;
   flushWaitingForReply(error: unknown): void;
   flushAll(error: unknown): void;
   readonly isPubSubActive: boolean;
