@@ -6,9 +6,12 @@ import { test } from 'node:test';
 import { WrongCall, wholeNumber } from './command.ts';
 import { exitOf } from './processes.ts';
 
-async function ran(program: string, ...args: string[]): Promise<{ code: unknown; said: string }> {
-  const file = path.join(import.meta.dirname, program);
-  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+function ran(program: string, ...args: string[]): Promise<{ code: unknown; said: string }> {
+  return outcome(path.join(import.meta.dirname, program), ...args);
+}
+
+async function outcome(...args: string[]): Promise<{ code: unknown; said: string }> {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (data: Buffer) => {
@@ -36,6 +39,23 @@ test('wrong words are answered with what there is, and exit code 2', async () =>
       assert.doesNotMatch(said, /\n {4}at /);
     }),
   );
+});
+
+test('what breaks off ends with code 3 and the reason, whatever it has left running', async () => {
+  const module = path.join(import.meta.dirname, 'command.ts');
+  const ends = [
+    'throw new Error("broke");',
+    'void Promise.reject(new Error("broke")); await never;',
+  ];
+  for (const end of ends) {
+    const program = `
+      import { command } from ${JSON.stringify(module)};
+      const never = new Promise(() => {});
+      await command('usage', async () => { setInterval(() => {}, 500); ${end} });`;
+    const { code, said } = await outcome('--input-type=module', '-e', program);
+    assert.equal(code, 3, said);
+    assert.match(said, /broke/);
+  }
 });
 
 test('numbers are taken whole or not at all', () => {

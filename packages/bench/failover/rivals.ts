@@ -25,6 +25,8 @@ export async function sentinelRival(server: Program, dir: string): Promise<Rival
     return found;
   };
   const restart = async (dead: PlainEngine, primaryPort: number): Promise<void> => {
+    // It is gone already; what would have ended it with this process goes, too.
+    await dead.stop();
     const own = path.join(dir, `r${dead.port}`);
     await mkdir(own, { recursive: true });
     const settings = {
@@ -46,18 +48,15 @@ export async function sentinelRival(server: Program, dir: string): Promise<Rival
     entrance: async () => ({ host: '127.0.0.1', port: (await primary()).port }),
     primary: async () => (await primary()).process,
     whole: async () => {
-      const { port } = await primary();
-      for (const engine of engines.values()) {
-        const dead = inspectProcess(engine.process).state === 'gone';
-        if (dead && engine.port !== port) await restart(engine, port);
-      }
+      // Who is primary is asked each time: sentinels may change their mind while the replica fills itself.
       const isWhole = async (): Promise<boolean> => {
-        const replica = await ask(
-          group.sentinelPorts[0] ?? 0,
-          'SENTINEL',
-          'replicas',
-          SENTINEL_NAME,
-        );
+        const { port } = await primary();
+        for (const engine of engines.values()) {
+          const dead = inspectProcess(engine.process).state === 'gone';
+          if (dead && engine.port !== port) await restart(engine, port);
+        }
+        const [first = 0] = group.sentinelPorts;
+        const replica = await ask(first, 'SENTINEL', 'replicas', SENTINEL_NAME);
         const flags = Array.isArray(replica) && Array.isArray(replica[0]) ? replica[0] : [];
         const known = flags.some(
           (each, i) => String(each) === 'flags' && String(flags[i + 1]) === 'slave',
@@ -66,7 +65,7 @@ export async function sentinelRival(server: Program, dir: string): Promise<Rival
       };
       const what = 'sentinel: the replica is in sync, and known to the sentinels';
       // What an operator does with sentinels that have lost sight of a replica that came back.
-      await until(what, isWhole, WHOLE_MS).catch(async () => {
+      await until(what, () => isWhole().catch(() => false), WHOLE_MS).catch(async () => {
         for (const each of group.sentinelPorts) await ask(each, 'SENTINEL', 'RESET', SENTINEL_NAME);
         await until(what, isWhole, WHOLE_MS);
       });
@@ -97,19 +96,17 @@ export async function clusterRival(server: Program, dir: string): Promise<Rival>
     entrance: async () => ({ host: '127.0.0.1', port: (await primary()).port }),
     primary: async () => (await primary()).process,
     whole: async () => {
-      const { port } = await primary();
-      for (const node of cluster.nodes.values()) {
-        const dead = inspectProcess(node.process).state === 'gone';
-        if (dead && node.port !== port) await cluster.restart(node.port);
-      }
-      await until(
-        'valkey_cluster: the replica is in sync',
-        async () => {
-          const info = String(await ask(port, 'CLUSTER', 'INFO'));
-          return info.includes('cluster_state:ok') && (await hasOnlineReplica(port));
-        },
-        WHOLE_MS,
-      );
+      const isWhole = async (): Promise<boolean> => {
+        const { port } = await primary();
+        for (const node of cluster.nodes.values()) {
+          const dead = inspectProcess(node.process).state === 'gone';
+          if (dead && node.port !== port) await cluster.restart(node.port);
+        }
+        const info = String(await ask(port, 'CLUSTER', 'INFO'));
+        return info.includes('cluster_state:ok') && (await hasOnlineReplica(port));
+      };
+      const what = 'valkey_cluster: the replica is in sync';
+      await until(what, () => isWhole().catch(() => false), WHOLE_MS);
     },
     beginSnapshot: async () => {
       await ask((await primary()).port, 'BGSAVE');

@@ -41,6 +41,7 @@ export async function startValkeyCluster(server: Program, dir: string): Promise<
     await Promise.all([...nodes.values()].map((node) => node.stop()));
   };
   const start = async (port: number): Promise<void> => {
+    await nodes.get(port)?.stop();
     const own = path.join(dir, `c${port}`);
     await mkdir(own, { recursive: true });
     nodes.set(port, await startEngine(server, { dir: own, name: 'n', port, settings: SETTINGS }));
