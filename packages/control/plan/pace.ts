@@ -28,7 +28,7 @@ type Pace = Pick<Scaling, 'batchKeys' | 'lastHandOverMs' | 'leastHandOverMs'>;
  * what the keys take. And where even the smallest batch takes longer than is allowed, smaller ones would
  * only stop writers more often: then twice as long as the quickest of these is allowed.
  */
-export function nextBatch(pace: Pace, keys: number, tookMs: number): Pace {
+export function nextPace(pace: Pace, keys: number, tookMs: number): Pace {
   const { batchKeys: asked, lastHandOverMs = tookMs } = pace;
   const smallest = asked <= LEAST_BATCH_KEYS;
   const leastHandOverMs = smallest

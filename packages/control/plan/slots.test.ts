@@ -12,7 +12,7 @@ import type {
 import { SNAPSHOT_WAIT_MS } from './limits.ts';
 import type { MoveSighting, Sighting, View } from './model.ts';
 import { UNSEEN } from './model.ts';
-import { nextBatch as afterBatch, beginScaling } from './pace.ts';
+import { beginScaling, nextPace } from './pace.ts';
 import { slotsOfOthers } from './slot-owners.ts';
 import { countSlots, SLOTS, subtract, takeLast, union } from './slot-ranges.ts';
 import { nextBatch, planSlots, shareOf } from './slots.ts';
@@ -172,7 +172,7 @@ describe('the next batch', () => {
 
   test('the size follows the time that the last one took', () => {
     const next = (batchKeys: number, keys: number, took: number, last = took, least?: number) =>
-      afterBatch(
+      nextPace(
         {
           batchKeys,
           lastHandOverMs: last,
@@ -190,7 +190,7 @@ describe('the next batch', () => {
     assert.equal(next(500, 500, 200), 1_000, 'none is smaller: it cannot be had for less');
     assert.equal(next(2_000, 2_000, 200, 200, 100), 2_000);
     assert.equal(next(2_000, 2_000, 400, 400, 100), 1_000);
-    const first = afterBatch({ batchKeys: 2_000 }, 2_000, 300);
+    const first = nextPace({ batchKeys: 2_000 }, 2_000, 300);
     assert.deepEqual(first, { batchKeys: 500, lastHandOverMs: 300 });
   });
 });

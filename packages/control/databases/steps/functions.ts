@@ -3,6 +3,7 @@
  * empty start (engine rule 13). A shard without them answers FCALL with an error that no client expects.
  */
 import { ControlError } from '../../errors.ts';
+import type { ShardRecord } from '../../store/records.ts';
 import { FUNCTIONS_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { STARTING_EMPTY } from '../problems.ts';
@@ -42,9 +43,10 @@ export async function recallFunctions(
     return shard.index !== index && served && reason.code !== STARTING_EMPTY;
   });
   if (keepers.length === 0) return;
-  const model = keepers.find(({ primary }) => primary !== null && answers(loop, primary))?.primary;
   const data = { shard: index, instance: id };
   try {
+    const able = ({ primary }: ShardRecord) => primary !== null && answers(loop, primary);
+    const model = keepers.find(able)?.primary;
     if (model == null) throw new Error('no other shard answers');
     await copyFunctions(loop, model, id);
     loop.deps.log('info', 'a shard that starts empty got the functions of another', data);

@@ -4,7 +4,7 @@
  * became of it. Asking twice is harmless: an engine refuses a slot that is on its way already.
  */
 import type { SlotRange } from '../../../engine/contract.ts';
-import { backOff, nextBatch } from '../../plan/pace.ts';
+import { backOff, nextPace } from '../../plan/pace.ts';
 import { countSlots, normal, subtract, union } from '../../plan/slot-ranges.ts';
 import type { Scaling, SlotMove } from '../../store/records.ts';
 import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
@@ -84,7 +84,7 @@ export async function endMove(loop: DatabaseLoop, moved: boolean, reason: string
       trouble: null,
       notBefore: 0,
       batches: scaling.batches + 1,
-      ...nextBatch(scaling, move.keys, handOverMs),
+      ...nextPace(scaling, move.keys, handOverMs),
       movedSlots: scaling.movedSlots + slots,
       movedKeys: scaling.movedKeys + move.keys,
       longestPauseMs: Math.max(scaling.longestPauseMs, pauseMs),
