@@ -11,7 +11,7 @@ import { PROFILES } from '../load/profile.ts';
 import type { LoadReport } from '../load/report.ts';
 import { olderCache } from './older-engine.ts';
 import { chooseStep, SCALE_DEADLINE_MS } from './steps.ts';
-import { type Footprint, footprint, healed, leaks } from './watch.ts';
+import { endpointWhole, type Footprint, footprint, healed, leaks } from './watch.ts';
 
 export interface SoakOptions {
   readonly seed: number;
@@ -200,6 +200,7 @@ async function footprintAtFirst(service: OurService, names: readonly string[]): 
     await service.wait(operation, SCALE_DEADLINE_MS);
   }
   await healed(service, names);
+  await endpointWhole(service);
   return footprint(service);
 }
 

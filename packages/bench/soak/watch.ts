@@ -25,6 +25,18 @@ export async function healed(service: OurService, caches: readonly string[]): Pr
   });
 }
 
+/** Waits until the endpoint has its workers, each with its sockets: one may have been killed just now. */
+export async function endpointWhole(service: OurService): Promise<void> {
+  await until(
+    'the endpoint is whole',
+    async () => {
+      const { workers } = (await service.api.status()).endpoint;
+      return workers.length > 0 && workers.every(({ state }) => state === 'serving');
+    },
+    HEAL_DEADLINE_MS,
+  );
+}
+
 async function problemOf(service: OurService, cache: string): Promise<string | null> {
   const shards = await service.api.shards(cache);
   if (shards.length === 0) return `${cache} has no shards`;
