@@ -130,3 +130,26 @@ test('the log of the largest keeps a line a key, and the largest', () => {
   log.note(seen('fresh', 99_000, LARGE_LOG_FRESH_MS + 3000));
   assert.ok(log.read().some((entry) => entry.key === 'fresh'));
 });
+
+test('the latencies of one client: the first few and many are read the same', () => {
+  const asked = [20, 30, 20, 100, 5000, 70, 20, 900, 33_000, 20];
+  const latency = new ClientLatency();
+  for (const [i, us] of asked.entries()) {
+    latency.add(us, 1 + i);
+    const { count, sum, buckets } = latency.read();
+    const times = asked.slice(0, i + 1).map((_, at) => 1 + at);
+    assert.equal(
+      count,
+      times.reduce((a, b) => a + b, 0),
+    );
+    assert.equal(
+      sum,
+      times.reduce((all, each, at) => all + each * (asked[at] ?? 0), 0),
+    );
+    assert.equal(buckets.length, new Set(asked.slice(0, i + 1)).size);
+    assert.deepEqual(
+      buckets,
+      buckets.toSorted(([a], [b]) => a - b),
+    );
+  }
+});

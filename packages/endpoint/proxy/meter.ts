@@ -41,22 +41,46 @@ class Series {
 const CLIENT_FIRST = bucketOf(16) >> 2;
 const CLIENT_BUCKETS = 88;
 
-/** Of one client: four buckets an octave, from 16 µs to half a minute; nothing until it has asked something. */
+/** Buckets that are kept one by one: a client that has asked a few things and waits costs little. */
+const FEW_BUCKETS = 4;
+
+/** Of one client: four buckets an octave, from 16 µs to half a minute. */
 export class ClientLatency {
+  /** Bucket and times, in turn, until there are more. */
+  #few: number[] = [];
   #buckets: Uint32Array | null = null;
   #sum = 0;
 
   add(us: number, times: number): void {
-    this.#buckets ??= new Uint32Array(CLIENT_BUCKETS);
     const at = Math.min(CLIENT_BUCKETS - 1, Math.max(0, (bucketOf(us) >> 2) - CLIENT_FIRST));
-    this.#buckets[at] = (this.#buckets[at] ?? 0) + times;
     this.#sum += us * times;
+    if (this.#buckets === null) this.#addFew(at, times);
+    else this.#buckets[at] = (this.#buckets[at] ?? 0) + times;
+  }
+
+  #all(): Uint32Array {
+    if (this.#buckets !== null) return this.#buckets;
+    const buckets = new Uint32Array(CLIENT_BUCKETS);
+    const few = this.#few;
+    for (let i = 0; i < few.length; i += 2) buckets[few[i] ?? 0] = few[i + 1] ?? 0;
+    return buckets;
+  }
+
+  #addFew(at: number, times: number): void {
+    const few = this.#few;
+    let i = 0;
+    while (i < few.length && few[i] !== at) i += 2;
+    few[i] = at;
+    few[i + 1] = (few[i + 1] ?? 0) + times;
+    if (few.length <= 2 * FEW_BUCKETS) return;
+    this.#buckets = this.#all();
+    this.#few = [];
   }
 
   read(): Histogram {
     const buckets: [number, number][] = [];
     let count = 0;
-    this.#buckets?.forEach((times, at) => {
+    this.#all().forEach((times, at) => {
       if (times === 0) return;
       buckets.push([(at + CLIENT_FIRST) << 2, times]);
       count += times;

@@ -18,10 +18,10 @@ export class SessionLanes {
   readonly #inFlight: number[] = [];
   /** Saves the map below an entry for each write. */
   #lastWrite: Lane | null = null;
-  /** The lanes that carried this client's last writes, by shard (engine rule 8). */
-  readonly #written = new Map<Shard, Lane>();
+  /** The lanes that carried this client's last writes, by shard (engine rule 8); null: it wrote nothing. */
+  #written: Map<Shard, Lane> | null = null;
   /** Shards that were not written to since as many replicas had it as were asked for. */
-  readonly #waited = new Set<Shard>();
+  #waited: Set<Shard> | null = null;
   /** The connection to an engine that is this session's alone: blocking commands, WATCH. */
   own: Lane | null = null;
   /** In flight on all shards. */
@@ -126,8 +126,9 @@ export class SessionLanes {
 
   #writes(lane: Lane): void {
     this.#lastWrite = lane;
+    this.#written ??= new Map();
     this.#written.set(lane.shard, lane);
-    this.#waited.delete(lane.shard);
+    this.#waited?.delete(lane.shard);
   }
 
   /** The same, of several commands in one piece. */
@@ -171,14 +172,14 @@ export class SessionLanes {
 
   /** Lanes to ask by WAIT. One that has closed since matters only if its writes were never asked for. */
   get written(): Lane[] {
-    return [...this.#written.values()].filter(
-      (lane) => lane.state === 'ready' || !this.#waited.has(lane.shard),
+    return [...(this.#written?.values() ?? [])].filter(
+      (lane) => lane.state === 'ready' || this.#waited?.has(lane.shard) !== true,
     );
   }
 
   /** A WAIT was answered. The next one without a write in between is about the same writes. */
   waited(enough: boolean): void {
-    if (enough) for (const shard of this.#written.keys()) this.#waited.add(shard);
+    if (enough) this.#waited = new Set(this.#written?.keys());
     this.#lastWrite = null;
   }
 

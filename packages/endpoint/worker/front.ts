@@ -87,7 +87,7 @@ export class Front {
   /** A freshly accepted, paused socket. */
   arrive(raw: Socket, tls: boolean): void {
     const address = addressOf(raw);
-    raw.on('error', () => {}); // its close follows, and that is what counts
+    raw.on('error', ignore); // its close follows, and that is what counts
     if (this.#draining) raw.destroy();
     else if (!tls) this.#admit(raw, address, false);
     else {
@@ -166,7 +166,7 @@ export class Front {
 
   #admit(socket: Socket, address: string, tls: boolean): void {
     if (tls) {
-      socket.on('error', () => {});
+      socket.on('error', ignore);
       socket.pause();
     }
     this.purse.take((refusal) => {
@@ -250,6 +250,9 @@ export class Front {
     }
   }
 }
+
+/** One for all connections. */
+function ignore(): void {}
 
 function count(counts: Map<string, number>, reason: string): void {
   counts.set(reason, (counts.get(reason) ?? 0) + 1);

@@ -40,6 +40,8 @@ interface Handshake {
   readonly key: string;
   readonly timer: NodeJS.Timeout;
   settled: boolean;
+  /** Listens on the raw socket while the handshake is under way, and no longer: memory. */
+  readonly lost: () => void;
 }
 
 export class TlsFront {
@@ -98,6 +100,7 @@ export class TlsFront {
       key: keyOf(raw),
       timer: setTimeout(() => this.#fail(handshake, 'tls-timeout'), HANDSHAKE_TIMEOUT_MS),
       settled: false,
+      lost: () => this.#fail(handshake, 'tls-handshake-failed'),
     };
     if (this.#server === null) {
       this.#fail(handshake, 'no-certificate');
@@ -137,7 +140,7 @@ export class TlsFront {
     const now = this.#queue.splice(0, HANDSHAKES_A_TURN);
     for (const handshake of now) {
       if (handshake.settled) continue;
-      handshake.raw.once('close', () => this.#fail(handshake, 'tls-handshake-failed'));
+      handshake.raw.on('close', handshake.lost);
       this.#server?.emit('connection', handshake.raw);
     }
     if (this.#queue.length > 0) setImmediate(() => this.#begin());
@@ -151,6 +154,7 @@ export class TlsFront {
     if (handshake.settled) return false;
     handshake.settled = true;
     clearTimeout(handshake.timer);
+    handshake.raw.off('close', handshake.lost);
     if (this.#pending.get(handshake.key) === handshake) this.#pending.delete(handshake.key);
     handshake.done(socket, failure);
     return true;
