@@ -73,7 +73,7 @@ export class IoDriver implements Driver {
     };
     const link = (one: IoRedis): Wire<Sent> => {
       const wire = linkIoredis(one, events);
-      lane.wires.add(wire);
+      lane.wires.push(wire);
       if (pool.endpoint === '') pool.endpoint = wire.endpoint;
       return wire;
     };
@@ -94,7 +94,7 @@ export class IoDriver implements Driver {
         if (wire === undefined) return;
         known.delete(node);
         wires.delete(wire);
-        lane.wires.delete(wire);
+        lane.detach(wire);
       });
     } else wires.set(link(redis), redis);
 

@@ -9,6 +9,7 @@
  * sends every unanswered command again after a reconnect (a second INCR), and a command's timeout
  * says nothing about why.
  */
+import { tracingChannel } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { factsOf, firstKey, keyText, requestBytes } from '../commands/keys.ts';
@@ -41,6 +42,8 @@ export interface LinkEvents {
   readonly untaken?: ((call: Call) => void) | undefined;
 }
 
+/** By which ioredis tells of each command, where it does. */
+const traced = tracingChannel('ioredis:command');
 const redirects = /^(?:MOVED|ASK) /;
 const listens = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'monitor']);
 
@@ -56,9 +59,22 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
     large: (sent) => events.large(sent, wire),
   });
 
+  let stream = redis.stream;
   const send = redis.sendCommand;
   const { untaken } = events;
-  redis.sendCommand = function (this: IoRedis, command, stream, node) {
+  const direct = redis.options.socketTimeout === undefined && process.env['DEBUG'] === undefined;
+  redis.sendCommand = function (this: IoRedis, command, over, node) {
+    if (direct && over === undefined && redis.status === 'ready' && stream?.writable === true) {
+      const call = (command as Tagged)[kCall];
+      if (call !== undefined && isPlain(call, redis)) {
+        put(command, redis, stream);
+        wire.sent(
+          call,
+          call.attempts === 1 && call.offlineMs === 0 ? call.queuedAt : performance.now(),
+        );
+        return command.promise;
+      }
+    }
     if (untaken !== undefined && !takes(redis)) {
       const call = (command as Tagged)[kCall];
       if (call !== undefined) {
@@ -66,7 +82,7 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
         return command.promise;
       }
     }
-    const result = send.call(redis, command, stream, node);
+    const result = send.call(redis, command, over, node);
     const last = redis.commandQueue.peekBack();
     if (last !== undefined && last.command === command) {
       if (listens.has(command.name)) wire.listening = true;
@@ -104,25 +120,27 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
     // Before all listeners, the library's among them: some replies are not for it.
     const { emit } = socket;
     const pace = new Pace(socket);
-    const forward = (piece: Buffer): void => void Reflect.apply(emit, socket, ['data', piece]);
+    const came = coalesceWrites(socket, () => wire.pending > 0);
+    const forward = (piece: Buffer): void => void emit.call(socket, 'data', piece);
     Object.defineProperty(socket, 'emit', {
       configurable: true,
       writable: true,
-      value: (event: string | symbol, ...args: unknown[]): boolean => {
-        if (event !== 'data') return Reflect.apply(emit, socket, [event, ...args]);
+      // All of it for each reply: no list of arguments is made for one.
+      value: function hear(event: string | symbol, chunk: unknown): boolean {
+        // biome-ignore lint/complexity/noArguments: see above
+        if (event !== 'data') return Reflect.apply(emit, socket, arguments);
+        came();
         if (quiet) {
-          const chunk = args[0] as Buffer;
-          wire.received(chunk, forward);
-          pace.came(chunk.length);
+          wire.received(chunk as Buffer, forward);
+          pace.came((chunk as Buffer).length);
           return true;
         }
-        const heard = Reflect.apply(emit, socket, [event, ...args]);
+        const heard = emit.call(socket, 'data', chunk);
         quiet = redis.commandQueue.length === 0;
         if (quiet) for (const sent of wire.reset()) answered(sent, performance.now());
         return heard;
       },
     });
-    coalesceWrites(socket, () => wire.pending > 0);
     socket.prependListener('close', () => {
       if (redis.stream !== socket) return;
       const cause = new Error(`connection to ${wire.endpoint} closed`);
@@ -142,7 +160,6 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
       for (const call of unsent) events.lost(call, false, cause);
     });
   };
-  let stream = redis.stream;
   Object.defineProperty(redis, 'stream', {
     configurable: true,
     enumerable: true,
@@ -154,6 +171,28 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
   });
   if (stream !== undefined) adopt(stream, redis.commandQueue.length > 0);
   return wire;
+}
+
+/** Nothing that the library would treat in any other way than to write it, with nobody who traces it. */
+function isPlain(call: Call, redis: IoRedis): boolean {
+  return (
+    call.place === 'data' &&
+    call.facts.keys === 'one' &&
+    call.name !== 'himport' &&
+    !redis.condition?.subscriber &&
+    traced.hasSubscribers === false
+  );
+}
+
+/**
+ * What the library's sendCommand() comes to for such a command on a connection that is ready: a microsecond
+ * of questions less, which is what the kit's own part takes.
+ */
+function put(command: IoCommand, redis: IoRedis, socket: Socket): void {
+  const { condition } = redis;
+  command.setReplyContext?.(condition ?? redis.options);
+  socket.write(command.toWritable(socket));
+  redis.commandQueue.push({ command, stream: undefined, select: condition?.select ?? 0 });
 }
 
 /** Puts a command on the connection, or into its own queue until there is one. */

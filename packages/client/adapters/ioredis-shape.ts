@@ -17,6 +17,7 @@ export interface IoCommand {
   readonly isReadOnly?: boolean;
   /** RESP version and mapping of the connection that brings its reply (ioredis 6). */
   setReplyContext?(of: object): void;
+  toWritable(socket: Socket): string | Buffer;
 }
 
 export type IoCommandClass = new (
@@ -49,6 +50,7 @@ export interface IoOptions {
   autoResendUnfulfilledCommands?: boolean;
   enableAutoPipelining?: boolean;
   enableOfflineQueue?: boolean;
+  socketTimeout?: number;
   keyPrefix?: string;
   maxRetriesPerRequest?: number | null;
   redisOptions?: IoOptions;
@@ -61,7 +63,7 @@ export interface IoRedis extends EventEmitter {
   stream: Socket | undefined;
   commandQueue: IoQueue;
   offlineQueue: IoQueue;
-  condition?: { protocol?: number; select?: number };
+  condition?: { protocol?: number; select?: number; subscriber?: unknown };
   sendCommand(command: IoCommand, stream?: unknown, node?: unknown): unknown;
   resetCommandQueue(): void;
   resetOfflineQueue(): void;

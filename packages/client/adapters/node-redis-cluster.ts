@@ -71,7 +71,7 @@ export class NodeClusterDriver implements Driver {
           lost: () => {},
         });
         links.set(raw, link);
-        lane.wires.add(link.wire);
+        lane.wires.push(link.wire);
         return link;
       },
     };
@@ -106,7 +106,7 @@ export class NodeClusterDriver implements Driver {
     for (const [client, link] of parts.links) {
       if (client.isOpen) continue;
       parts.links.delete(client);
-      lane.wires.delete(link.wire);
+      lane.detach(link.wire);
     }
   }
 }

@@ -61,7 +61,7 @@ export class NodeDriver implements Driver {
         if (call.lane === lane) pool.lost(call, lane, written, cause);
       },
     });
-    lane.wires.add(link.wire);
+    lane.wires.push(link.wire);
     if (pool.endpoint === '') pool.endpoint = link.wire.endpoint;
     const proto: NodeClient = Object.getPrototypeOf(client);
     const parts: NodeLaneParts = { client, link };

@@ -108,5 +108,5 @@ function wireOf(call: Call, lane: Lane): Wire<Sent> | undefined {
     for (let i = 0; i < wire.pending; i += 1) if (wire.at(i) === call) return wire;
   }
   // Not written yet: any connection of the lane tells where it would have gone.
-  return call.writtenAt === 0 ? lane.wires.values().next().value : undefined;
+  return call.writtenAt === 0 ? lane.wires[0] : undefined;
 }

@@ -74,7 +74,8 @@ export class Lane {
   client: LaneClient | undefined;
   /** The library's own object; only its adapter looks into it. */
   raw: unknown;
-  readonly wires = new Set<Wire<Sent>>();
+  /** One a connection; a list, because each call goes through it. */
+  readonly wires: Wire<Sent>[] = [];
   readonly pending = new CallList();
   /** On this lane as to order and load, and to be sent when it is open. */
   readonly unsent: Placeable[] = [];
@@ -95,8 +96,14 @@ export class Lane {
 
   /** A large reply is on its way on one of its connections. */
   get congested(): boolean {
-    for (const wire of this.wires) if (wire.largeAtHead) return true;
+    const { wires } = this;
+    for (let i = 0; i < wires.length; i += 1) if (wires[i]?.largeAtHead === true) return true;
     return false;
+  }
+
+  detach(wire: Wire<Sent>): void {
+    const at = this.wires.indexOf(wire);
+    if (at >= 0) this.wires.splice(at, 1);
   }
 
   get label(): string {

@@ -62,6 +62,11 @@ export class Placement {
     return [...this.#barrier.waiting, ...this.#blocking.items, ...this.#parked];
   }
 
+  /** Nothing is held up, and there is no state that what comes would have to go to. */
+  get calm(): boolean {
+    return this.#session === undefined && !this.#barrier.on;
+  }
+
   /** While there is one, everything goes to this lane: MULTI without a pipeline. */
   get session(): Lane | undefined {
     return this.#session;

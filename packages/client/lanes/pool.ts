@@ -93,7 +93,26 @@ export class Pool {
     }
     heed(this, call);
     this.#janitor.wake();
+    // Most calls, most of the time: data, with nothing to wait for and no order but the connection's.
+    if (
+      call.place === 'data' &&
+      !call.large &&
+      call.chain === undefined &&
+      this.#calm &&
+      !call.settled
+    ) {
+      const lane = this.roster.smallLane();
+      if (lane.state === 'ready') {
+        this.#enter(call, lane);
+        return call.send(lane);
+      }
+    }
     this.place(call);
+  }
+
+  get #calm(): boolean {
+    const { roster, placement } = this;
+    return !roster.order.on && roster.small.length > 0 && placement.calm && !this.#closing;
   }
 
   /** Entry of a batch: each call has its own deadline, and they share a lane. */

@@ -17,8 +17,11 @@ import { BATCH_BYTES_MAX, BATCH_COMMANDS_MAX } from '../limits.ts';
 
 type Write = (chunk: string | Uint8Array) => boolean;
 
-/** Replaces `socket.write`. `busy` says whether commands are in flight on it. */
-export function coalesceWrites(socket: Socket, busy: () => boolean): void {
+/**
+ * Replaces `socket.write`. `busy` says whether commands are in flight on it. Answers what is to be called
+ * when bytes have come.
+ */
+export function coalesceWrites(socket: Socket, busy: () => boolean): () => void {
   const write: Write = socket.write.bind(socket);
   let text = '';
   let parts: (string | Uint8Array)[] | undefined;
@@ -27,10 +30,6 @@ export function coalesceWrites(socket: Socket, busy: () => boolean): void {
   let scheduled = false;
   /** Nothing was written since the last bytes came: the next command may be the only one. */
   let armed = true;
-  socket.on('data', () => {
-    armed = true;
-  });
-
   const flush = (): void => {
     scheduled = false;
     if (commands === 0) return;
@@ -51,10 +50,10 @@ export function coalesceWrites(socket: Socket, busy: () => boolean): void {
     socket.uncork();
   };
 
-  const joined = (chunk: string | Uint8Array, ...rest: unknown[]): boolean => {
-    if (rest.length > 0 || socket.connecting) {
+  const joined = (chunk: string | Uint8Array, encoding?: unknown, done?: unknown): boolean => {
+    if (encoding !== undefined || done !== undefined || socket.connecting) {
       flush();
-      return Reflect.apply(write, socket, [chunk, ...rest]);
+      return Reflect.apply(write, socket, [chunk, encoding, done]);
     }
     if (armed && commands === 0 && !busy()) {
       armed = false;
@@ -88,4 +87,7 @@ export function coalesceWrites(socket: Socket, busy: () => boolean): void {
       return Reflect.apply(end, socket, args);
     },
   });
+  return () => {
+    armed = true;
+  };
 }
