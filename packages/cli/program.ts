@@ -24,6 +24,7 @@ import { uninstallCommand } from './commands/uninstall.ts';
 import { upgradeCommand } from './commands/upgrade.ts';
 import { clientsCommand, largeCommand, slowlogCommand, statsCommand } from './commands/watch.ts';
 import { pathOf } from './context.ts';
+import { CliError } from './errors.ts';
 import type { Output } from './output/output.ts';
 import { upCommand } from './up/command.ts';
 
@@ -96,6 +97,9 @@ Exit codes: docs/exit-codes.md`,
   return program;
 }
 
+/** What commander says of a mistake: in a line of its own, what was meant perhaps. */
+const MISTAKE = /^(?:error: )?(.*?)(?:\n\((Did you mean [^\n]*\?)\))?\n?$/s;
+
 /** The same manners for each command: errors in our form, help after a mistake, nothing ignored. */
 function configure(command: Command, output: Output): void {
   command
@@ -104,15 +108,10 @@ function configure(command: Command, output: Output): void {
     .showSuggestionAfterError(true)
     .configureHelp({ helpWidth: 80, showGlobalOptions: true })
     .configureOutput({
-      outputError: (text, write) => {
-        const message = text.replace(/^error: /, '').trimEnd();
-        if (output.json) {
-          write(`${JSON.stringify({ error: { code: 'bad-usage', message, remedy: '--help' } })}\n`);
-          return;
-        }
-        write(
-          `${output.paint('red', 'error:')} ${message} (bad-usage)\n  See: ${pathOf(command)} --help\n`,
-        );
+      outputError: (text) => {
+        const [, message = text, hint = ''] = MISTAKE.exec(text) ?? [];
+        const remedy = `${hint} See: ${pathOf(command)} --help`.trim();
+        output.error(new CliError('usage', 'bad-usage', message, remedy));
       },
     });
   for (const child of command.commands) configure(child, output);

@@ -13,7 +13,11 @@ const EXITS: Readonly<Record<number, ExitName>> = {
   415: 'refused',
   422: 'refused',
   501: 'unsupported',
+  507: 'refused',
 };
+
+/** By code, where the status says another thing: ARM answers 409 also where there is no room. */
+const EXITS_OF: Readonly<Record<string, ExitName>> = { InsufficientCapacity: 'refused' };
 
 const SKUS = 'Sizes and what they mean here: cinnabar sku list';
 
@@ -34,6 +38,7 @@ const REMEDIES_OF: Readonly<Record<string, string>> = {
   WayBackOpen: WAYS_BACK,
   NothingToSkip: 'See what is due, and when: cinnabar maintain --list',
   PortInUse: 'Leave --port out, and a free one is chosen',
+  DiskFull: 'See what is free: df -h',
 };
 
 const REMEDIES: Partial<Record<ExitName, string>> = {
@@ -67,8 +72,9 @@ export function refusal(answer: HttpAnswer, method: string, pathAndQuery: string
         'See what there is: cinnabar list',
       );
     }
-    const remedy = (REMEDIES_OF[code] ?? REMEDIES[exit] ?? '').replace('<name>', ofPath(cache));
-    return new CliError(exit, code, message, remedy);
+    const ended = EXITS_OF[code] ?? exit;
+    const remedy = (REMEDIES_OF[code] ?? REMEDIES[ended] ?? '').replace('<name>', ofPath(cache));
+    return new CliError(ended, code, message, remedy);
   }
   return new CliError(
     exit,

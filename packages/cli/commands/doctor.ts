@@ -11,7 +11,7 @@ import { apiFinding, firstPort } from '../doctor/network.ts';
 import { certificate, disk, folderFinding, orphans, secretFiles } from '../doctor/places.ts';
 import { EXIT } from '../exit-codes.ts';
 import { isAlive } from '../orphans.ts';
-import { printable } from '../output/text.ts';
+import { oneLine } from '../output/text.ts';
 
 export function doctorCommand(): Command {
   return new Command('doctor')
@@ -65,6 +65,6 @@ function print(context: Context, finding: Finding): void {
     warn: output.paint('yellow', '!', output.out),
     fail: output.paint('red', '\u2717', output.out),
   }[finding.state];
-  output.line(`${mark} ${finding.title.padEnd(TITLE_WIDTH)} ${printable(finding.detail)}`);
+  output.line(`${mark} ${finding.title.padEnd(TITLE_WIDTH)} ${oneLine(finding.detail)}`);
   if (finding.state !== 'ok') output.line(`  ${' '.repeat(TITLE_WIDTH)} ${finding.remedy}`);
 }

@@ -10,6 +10,7 @@ import { type FaultFlags, requestOf } from '../fault/request.ts';
 import { type FaultEvent, runFault } from '../fault/run.ts';
 import { findTarget } from '../fault/target.ts';
 import { usage } from '../fault/units.ts';
+import { printableJson } from '../output/text.ts';
 
 interface Flags extends FaultFlags {
   readonly clockEnvironment?: boolean;
@@ -84,7 +85,7 @@ More: docs/rehearse-failures.md`,
 }
 
 function print({ output }: Context, event: FaultEvent): void {
-  if (output.json) output.line(JSON.stringify(event));
+  if (output.json) output.line(printableJson(event));
   else if (event.event === 'listening') {
     output.line(`listening on ${event.host}:${event.port}, in front of port ${event.to}`);
   } else output.line(`${event.target}: ${event.what}: ${event.event}`);

@@ -9,7 +9,7 @@ import { CliError } from '../errors.ts';
 import { FOLLOW_MS } from '../limits.ts';
 import type { Output } from '../output/output.ts';
 import type { Column } from '../output/table.ts';
-import { duration, printable, when } from '../output/text.ts';
+import { duration, oneLine, printableJson, when } from '../output/text.ts';
 import { whole } from '../up/options.ts';
 import { type WaitFlags, waitFlags, waitOptions } from './options.ts';
 
@@ -43,12 +43,12 @@ export function operationsCommand(): Command {
     );
   operations
     .command('list', { isDefault: true })
-    .summary('the newest first')
+    .summary('the newest last, as in a log')
     .option('-n, --last <count>', 'at most this many', '20')
     .action(
       action(async (context: Context, flags: { last: string }) => {
         const list = await context.api().operations(whole('--last', flags.last, 1, MOST));
-        context.output.rows(list, COLUMNS, 'No operation yet.');
+        context.output.rows(list.toReversed(), COLUMNS, 'No operation yet.');
       }),
     );
   waitFlags(
@@ -105,7 +105,7 @@ const EVENT_COLUMNS: readonly Column<EventRow>[] = [
 
 export function eventsCommand(): Command {
   return new Command('events')
-    .summary('what happened by itself: failovers, restarts, refusals')
+    .summary('what happened by itself: failovers, restarts, refusals; the newest last')
     .argument('[name]', 'only what concerns this cache')
     .option('-n, --last <count>', 'at most this many', '30')
     .option('-f, --follow', 'and everything new, until Ctrl-C')
@@ -152,7 +152,7 @@ function inOrder(events: readonly EventRow[]): EventRow[] {
 function print(output: Output, event: EventRow): void {
   output.line(
     output.json
-      ? JSON.stringify(event)
-      : `${when(event.at)}  ${event.severity.padEnd(7)}  ${printable(event.cluster ?? '-')}  ${printable(event.reason)}: ${printable(event.message)}`,
+      ? printableJson(event)
+      : `${when(event.at)}  ${event.severity.padEnd(7)}  ${oneLine(event.cluster ?? '-')}  ${oneLine(event.reason)}: ${oneLine(event.message)}`,
   );
 }

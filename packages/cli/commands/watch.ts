@@ -13,7 +13,7 @@ import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
 import { WATCH_MS } from '../limits.ts';
 import type { Column } from '../output/table.ts';
-import { bytes, duration, plural, when } from '../output/text.ts';
+import { bytes, duration, plural, printableJson, when } from '../output/text.ts';
 import { whole } from '../up/options.ts';
 
 const MOST = 10_000;
@@ -41,7 +41,7 @@ async function show<T>(
     if (!output.json) {
       if (flags.watch === true && output.out.isTTY === true) output.out.write('\u001b[H\u001b[2J');
       print(report);
-    } else if (flags.watch === true) output.line(JSON.stringify(report));
+    } else if (flags.watch === true) output.line(printableJson(report));
     else output.data(report);
     if (flags.watch !== true) return;
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -153,7 +153,7 @@ export function largeCommand(): Command {
     .addHelpText(
       'after',
       `
-Kept are requests and replies of 64 KB and more. BEHIND: the most commands that
+Kept are requests and replies of 65.5 kB and more. BEHIND: the most commands that
 waited behind one of them on its connection to the engine.
 
 Examples:

@@ -5,9 +5,9 @@ import { CliError } from '../errors.ts';
 const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 const SIZE_UNITS: Readonly<Record<string, number>> = {
   '': 1,
-  kb: 2 ** 10,
-  mb: 2 ** 20,
-  gb: 2 ** 30,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
 };
 const DAY_MS = 24 * 3_600_000;
 /** A clock that is further off meets certificates that are not valid: another thing to rehearse. */

@@ -26,12 +26,14 @@ class Memory implements Sink {
 }
 
 test('bytes and durations read well', () => {
-  assert.deepEqual([0, 1023, 1024, 1536, 157_286_400, 1024 ** 4].map(bytes), [
+  assert.deepEqual([0, 999, 1000, 1536, 999_960, 400_000_000, 25_320_000_000, 1e12].map(bytes), [
     '0 B',
-    '1023 B',
-    '1 KB',
-    '1.5 KB',
-    '150 MB',
+    '999 B',
+    '1 kB',
+    '1.5 kB',
+    '1 MB',
+    '400 MB',
+    '25.3 GB',
     '1 TB',
   ]);
   assert.deepEqual([0.4, 42, 1234, 61_000, 3_661_000, 200_000_000].map(duration), [
@@ -83,6 +85,17 @@ test('any table of any text fits 80 columns', () => {
 test('names cannot write to the terminal', () => {
   assert.equal(printable('a\u001b[2Jb\u0007'), 'a\u{fffd}[2Jb\u{fffd}');
   assert.equal(pairs([['Name', '\u009b31m']]).join(), 'Name  \u{fffd}31m');
+  // A line that it is not given, and letters turned round so that it reads as another name.
+  assert.equal(pairs([['Tags', 'a\nState  Running\u202e']]).length, 1);
+  assert.equal(
+    table(COLUMNS, [['a\nb\u2066\u2028c', '', '']], null)[1]?.trimEnd(),
+    'a\u{fffd}b\u{fffd}\u{fffd}c',
+  );
+  const json = new Memory(true);
+  const value = { tag: 'a\nb\u202e\u009b', list: [1] };
+  new Output(json, json, {}, true).data(value);
+  assert.match(json.text, /"a\\nb\\u202e\\u009b"/);
+  assert.deepEqual(JSON.parse(json.text), value);
 });
 
 test('colours only on a terminal, and never with NO_COLOR', () => {

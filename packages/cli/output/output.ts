@@ -5,7 +5,7 @@
 import { CliError } from '../errors.ts';
 import type { Column } from './table.ts';
 import { pairs, table } from './table.ts';
-import { printable } from './text.ts';
+import { oneLine, printable, printableJson } from './text.ts';
 
 export interface Sink {
   write(text: string): unknown;
@@ -21,6 +21,8 @@ const CODES: Record<Colour, readonly [number, number]> = {
   dim: [2, 22],
   bold: [1, 22],
 };
+
+const INTERNAL = 'internal-error';
 
 export class Output {
   readonly json: boolean;
@@ -56,7 +58,7 @@ export class Output {
   }
 
   warn(text: string): void {
-    this.err.write(`${this.paint('yellow', 'warning:')} ${printable(text)}\n`);
+    this.err.write(`${this.paint('yellow', 'warning:')} ${oneLine(text)}\n`);
   }
 
   /** `--json`: the data as they are; else the table, or `empty` when there is nothing to show. */
@@ -85,17 +87,19 @@ export class Output {
   }
 
   data(value: unknown): void {
-    this.line(JSON.stringify(value, null, 2));
+    this.line(printableJson(value, 2));
   }
 
   error(error: CliError): void {
     if (this.json) {
       const { code, message, remedy } = error;
-      this.err.write(`${JSON.stringify({ error: { code, message, remedy } })}\n`);
+      this.err.write(`${printableJson({ error: { code, message, remedy } })}\n`);
       return;
     }
+    // The stack of a fault of our own has many lines.
+    const shown = error.code === INTERNAL ? printable : oneLine;
     this.err.write(
-      `${this.paint('red', 'error:')} ${printable(error.message)} (${error.code})\n` +
+      `${this.paint('red', 'error:')} ${shown(error.message)} (${error.code})\n` +
         (error.remedy === '' ? '' : `  ${printable(error.remedy)}\n`),
     );
   }
@@ -105,7 +109,7 @@ export class Output {
       ? error
       : new CliError(
           'failed',
-          'internal-error',
+          INTERNAL,
           error instanceof Error ? (error.stack ?? error.message) : String(error),
           'This is a fault of Cinnabar: please report it with the lines above (see CONTRIBUTING.md).',
         );

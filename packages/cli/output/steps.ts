@@ -5,7 +5,7 @@
  */
 import { FIRST_WORD_MS, MOST_SILENT_MS } from '../limits.ts';
 import type { Output } from './output.ts';
-import { duration, printable, truncate } from './text.ts';
+import { duration, oneLine, truncate } from './text.ts';
 
 export interface Step {
   readonly id: string;
@@ -66,10 +66,10 @@ export class Steps {
   }
 
   #text(step: Step, ms: number | undefined): string {
-    const detail = printable(step.detail ?? '');
+    const detail = oneLine(step.detail ?? '');
     const time = ms === undefined ? '' : duration(ms);
     const width = Math.max(40, this.#output.err.columns || 80) - 4;
-    const title = printable(step.title).padEnd(TITLE_WIDTH);
+    const title = oneLine(step.title).padEnd(TITLE_WIDTH);
     const room = Math.max(8, width - title.length - 1 - (time === '' ? 0 : time.length + 2));
     // In a pipe nothing is cut.
     const middle = this.#output.err.isTTY === true ? truncate(detail, room) : detail;

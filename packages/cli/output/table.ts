@@ -2,7 +2,7 @@
  * Tables that fit their terminal. A column may say that it can shrink; the widest of those gives way
  * first. In a pipe nothing is cut, because the reader is a program.
  */
-import { printable, truncate } from './text.ts';
+import { oneLine, truncate } from './text.ts';
 
 export interface Column<Row> {
   readonly title: string;
@@ -19,7 +19,7 @@ export function table<Row>(
   rows: readonly Row[],
   width: number | null,
 ): string[] {
-  const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
+  const cells = rows.map((row) => columns.map((column) => oneLine(column.value(row))));
   const widths = columns.map((column, i) =>
     Math.max(column.title.length, ...cells.map((line) => line[i]?.length ?? 0)),
   );
@@ -53,5 +53,5 @@ function shrink<Row>(columns: readonly Column<Row>[], widths: number[], width: n
 /** Name and value pairs under each other, as `show` prints them. */
 export function pairs(items: readonly (readonly [string, string])[]): string[] {
   const space = Math.max(0, ...items.map(([name]) => name.length));
-  return items.map(([name, value]) => `${name.padEnd(space)}  ${printable(value)}`.trimEnd());
+  return items.map(([name, value]) => `${name.padEnd(space)}  ${oneLine(value)}`.trimEnd());
 }

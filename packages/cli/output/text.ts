@@ -1,11 +1,12 @@
 /** Numbers and times for people. Machines get raw units by `--json`. */
 
+/** Decimal units, as sizes of SKUs and the messages of the API: Balanced_B0 with its 400 MB is 0.5 GB. */
 export function bytes(value: number): string {
-  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let n = value;
   let unit = 0;
-  while (n >= 1024 && unit < units.length - 1) {
-    n /= 1024;
+  while (n >= 999.95 && unit < units.length - 1) {
+    n /= 1000;
     unit++;
   }
   return `${n >= 100 || unit === 0 ? Math.round(n) : n.toFixed(1).replace(/\.0$/, '')} ${units[unit]}`;
@@ -36,13 +37,28 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }
 
-// Control characters other than our own colours must not reach a terminal: names, messages and
-// details come from elsewhere.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what this is about
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+/**
+ * What must not reach a terminal, for names, messages and details come from elsewhere: control
+ * characters other than our own colours, what turns the direction of writing round (a name that reads
+ * as another one), what ends a line where there is none, and halves of characters.
+ */
+const UNSAFE = /[\p{Cc}\p{Cs}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
+/** Text of several lines. */
 export function printable(text: string): string {
-  return text.replace(CONTROL, '\u{fffd}');
+  return text.replace(UNSAFE, (c) => (c === '\n' || c === '\t' ? c : '\u{fffd}'));
+}
+
+/** Text that is to stay within its line, or its cell of a table. */
+export function oneLine(text: string): string {
+  return text.replace(UNSAFE, '\u{fffd}');
+}
+
+/** The same JSON, with what a terminal would obey as escapes. */
+export function printableJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(UNSAFE, (c) =>
+    c === '\n' ? c : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 export function truncate(text: string, width: number): string {

@@ -83,7 +83,7 @@ function noRoute({ segments }: Target, allowed: readonly string[]): ControlError
     return new ControlError(
       'HttpMethodNotSupported',
       405,
-      `The HTTP method is not supported at this path: ${allowed.join(', ')}.`,
+      `This HTTP method is not supported at this path. Allowed: ${allowed.join(', ')}.`,
     );
   }
   const at = segments.findLastIndex((segment) => segment.toLowerCase() === 'providers');

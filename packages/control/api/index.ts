@@ -6,5 +6,11 @@ export type {
   LogLevel,
   SkuSource,
 } from './context.ts';
-export { type ApiOptions, type ListenerOptions, type RunningApi, startApi } from './server.ts';
+export {
+  type ApiOptions,
+  type ListenerOptions,
+  portError,
+  type RunningApi,
+  startApi,
+} from './server.ts';
 export { API_VERSIONS, BASE_VERSION } from './versions.ts';

@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { after, test } from 'node:test';
 import { distinctHosts } from '../listen.ts';
-import { startApi } from './index.ts';
+import { portError, startApi } from './index.ts';
 import { MAX_IN_FLIGHT } from './limits.ts';
 import { openCalls, until, V } from './testing-calls.ts';
 import { NO_CERTIFICATES, NOTHING_TO_SEE, TOKEN } from './testing-rig.ts';
@@ -54,6 +54,12 @@ test('a port that is taken is named, and nothing stays open', async () => {
   await assert.rejects(startApi(context(), { http: missing, https: null }), {
     code: 'port-in-use',
   });
+  // Tests may run as root, who may listen anywhere.
+  const denied = Object.assign(new Error(), { code: 'EACCES' });
+  assert.match(
+    String(portError(denied, '127.0.0.1', 80)),
+    /port 80: this user may not listen there/,
+  );
 });
 
 test('both loopback addresses have the same port', async () => {

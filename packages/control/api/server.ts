@@ -229,7 +229,8 @@ function isMissingFamily(error: unknown): boolean {
   return code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT';
 }
 
-function portError(error: unknown, host: string, port: number): unknown {
+/** Why the API cannot listen there, in words; any other error comes back as it is. */
+export function portError(error: unknown, host: string, port: number): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') return error;
   const why =
@@ -241,7 +242,7 @@ function portError(error: unknown, host: string, port: number): unknown {
   return new ControlError(
     'port-in-use',
     409,
-    `The management API cannot listen on ${host} port ${port}: ${why}. Name another one with --api-port or --https-port.`,
+    `The management API cannot listen on ${host} port ${port}: ${why}. ${code === 'EADDRINUSE' ? 'End it, or name' : 'Name'} another port with --api-port or --https-port.`,
   );
 }
 

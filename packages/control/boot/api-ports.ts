@@ -4,9 +4,8 @@
  * never a silent move: scripts and configurations hold the address.
  */
 import { createServer } from 'node:net';
-import type { RunningApi } from '../api/index.ts';
+import { portError, type RunningApi } from '../api/index.ts';
 import type { StartOptions } from '../boot-protocol.ts';
-import { ControlError } from '../errors.ts';
 import type { Store } from '../store/index.ts';
 import { API_PORT, API_PORTS_TRIED } from './limits.ts';
 
@@ -48,25 +47,24 @@ function portOf(url: string | null): string {
 
 /** Looked at before anything is started: a start that will fail should fail first. */
 async function usable(host: string, port: number | null): Promise<number | null> {
-  if (port === null || port === 0 || (await isFree(host, port))) return port;
-  throw new ControlError(
-    'port-in-use',
-    409,
-    `The management API cannot listen on ${host} port ${port}: another process listens there. End it, or name another port with --api-port or --https-port.`,
-  );
+  if (port === null || port === 0) return port;
+  const error = await listenError(host, port);
+  if (error === null) return port;
+  throw portError(error, host, port);
 }
 
 async function firstFree(host: string, taken: readonly number[]): Promise<number> {
   for (let port = API_PORT; port < API_PORT + API_PORTS_TRIED; port++) {
-    if (!taken.includes(port) && (await isFree(host, port))) return port;
+    if (!taken.includes(port) && (await listenError(host, port)) === null) return port;
   }
   return API_PORT; // the listener will say who is in the way
 }
 
-function isFree(host: string, port: number): Promise<boolean> {
+/** Null: nothing is in the way. */
+function listenError(host: string, port: number): Promise<Error | null> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+    server.once('error', resolve);
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)));
   });
 }

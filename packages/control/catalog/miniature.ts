@@ -33,7 +33,7 @@ export function parseMiniature(text: string | undefined): Miniature | null {
   return { memoryFactor: memoryFactor ?? 1, maxShards };
 }
 
-/** What was made smaller, e.g. 'in miniature: 64.0 MiB instead of 768 GB, 2 of 192 shards'. */
+/** What was made smaller, e.g. 'in miniature: 64 MB instead of 768 GB, 2 of 192 shards'. */
 export function describeMiniature(figures: {
   readonly fullBytes: number;
   readonly bytes: number;

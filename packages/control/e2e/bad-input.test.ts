@@ -294,7 +294,7 @@ const ROWS: readonly Row[] = [
     body: {},
     status: 405,
     code: 'HttpMethodNotSupported',
-    says: /GET, PUT/,
+    says: /Allowed: GET, PUT/,
   },
 ];
 

@@ -1,0 +1,12 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { refusal } from './refusal.ts';
+
+test('no room is a refusal, on the machine or on its disk; what is in the way is a conflict', () => {
+  const exit = (status: number, code: string) =>
+    refusal({ status, headers: {}, body: { error: { code, message: 'why' } } }, 'PUT', '/x').exit;
+  assert.equal(exit(409, 'InsufficientCapacity'), 'refused');
+  assert.equal(exit(507, 'DiskFull'), 'refused');
+  assert.equal(exit(409, 'Conflict'), 'conflict');
+  assert.equal(exit(409, 'PortInUse'), 'conflict');
+});
