@@ -67,7 +67,7 @@ export function createCommand(): Command {
     )
     .option('--azure-strict', "refuse Azure's whole list of blocked commands")
     .option('--capacity <n>', 'for Enterprise_ SKUs only')
-    .option('--location <name>', 'any name; it is echoed', LOCATION)
+    .option('--location <name>', 'any name; shown as Azure shows it', LOCATION)
     .option(
       '--tag <name=value>',
       'a tag (repeatable)',
@@ -77,6 +77,9 @@ export function createCommand(): Command {
     .addHelpText(
       'after',
       `
+A location is a name and no more; spaces and capitals do not count. Azure's
+regions are shown in Azure's spelling ('West Europe'), others in small letters.
+
 Examples:
   cinnabar create sessions
   cinnabar create catalogue --sku MemoryOptimized_M10 --policy OSSCluster

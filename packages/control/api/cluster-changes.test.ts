@@ -50,6 +50,12 @@ test('refusals of a create, one by one', async () => {
     400,
     'InvalidTags',
   );
+  refused(await put({ tags: { ['n'.repeat(513)]: '' } }), 400, 'InvalidTags');
+  refused(await put({ tags: { long: 'v'.repeat(257) } }), 400, 'InvalidTags');
+  for (const name of ['a<b', 'a/b', 'a%b', 'a\\b', 'a\u0000', 'a\nb', 'a\u202eb']) {
+    refused(await put({ tags: { [name]: '' } }), 400, 'InvalidTagNameCharacters');
+  }
+  refused(await put({ tags: { name: 'a\u202eb' } }), 400, 'InvalidTagNameCharacters');
   const props = (extra: object) =>
     put({ properties: { publicNetworkAccess: 'Enabled', ...extra } });
   refused(await props({ minimumTlsVersion: '1.0' }), 400, 'InvalidParameter');

@@ -83,7 +83,7 @@ export function decideCluster(
   const group = usableGroup(situation.group, input.group);
   const { current, catalogue } = situation;
   checkLocation(input.location);
-  if (input.tags !== null) checkTags(input.tags);
+  if (input.tags !== null) checkTags(input.tags, current?.tags ?? null);
   checkWindows(input.echoed['maintenanceConfiguration']);
   const { sku, capacity } = catalogue.offer(input.sku, input.capacity);
   const choice = { sku: sku.name, capacity, highAvailability: input.highAvailability };

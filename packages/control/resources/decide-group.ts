@@ -21,7 +21,7 @@ export function decideGroup(
   now: number,
 ): GroupRecord {
   if (current === null) requireName(groupNameProblem(input.name), 'resourceGroupName');
-  checkTags(input.tags);
+  checkTags(input.tags, current?.tags ?? null);
   checkLocation(input.location);
   const location = normalLocation(input.location);
   if (current === null) {

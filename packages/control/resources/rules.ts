@@ -20,13 +20,32 @@ export function checkLocation(location: string): void {
   throw new ControlError(
     'LocationNotAvailableForResourceType',
     400,
-    `'${location.slice(0, MAX_LOCATION)}' is not a location: use 'local' or the name of an Azure region.`,
+    `'${location.slice(0, MAX_LOCATION)}' is not a location: use 'local', a region of Azure's such as 'westeurope', or any name of letters, digits, spaces, '-' and '_' that begins with a letter and has at most ${MAX_LOCATION}.`,
     'location',
   );
 }
 
-export function checkTags(tags: Readonly<Record<string, string>>): void {
+/** Not in names of tags, as in Azure. */
+const RESERVED = /[<>%&\\?/]/;
+/** What shows as nothing, or makes a text read as another one. */
+const INVISIBLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
+
+type Tags = Readonly<Record<string, string>>;
+
+/** `before`: what an older build may have let in stays, or its owner could change nothing else. */
+export function checkTags(tags: Tags, before: Tags | null): void {
   const names = Object.keys(tags);
+  const odd = names
+    .filter((name) => before === null || before[name] !== tags[name])
+    .find((name) => RESERVED.test(name) || INVISIBLE.test(`${name} ${tags[name]}`));
+  if (odd !== undefined) {
+    throw new ControlError(
+      'InvalidTagNameCharacters',
+      400,
+      `Tag ${JSON.stringify(odd.slice(0, MAX_TAG_NAME))} is not valid: a name has none of the characters <>%&\\?/, and neither name nor value has control characters or characters that turn the direction of writing.`,
+      'tags',
+    );
+  }
   const long = names.find(
     (name) =>
       name === '' || name.length > MAX_TAG_NAME || (tags[name] ?? '').length > MAX_TAG_VALUE,
