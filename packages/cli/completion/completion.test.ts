@@ -30,6 +30,10 @@ for (const shell of ['bash', 'fish'] as const) {
     assert.deepEqual(offers(shell, 'cinnabar keys ').slice(0, 2), ['list', 'regenerate']);
     assert.ok(offers(shell, 'cinnabar keys regenerate --').includes('--disconnect'));
     assert.ok(!offers(shell, 'cinnabar list --').includes('--disconnect'));
+    assert.deepEqual(offers(shell, 'cinnabar create x --policy N'), ['NoCluster']);
+    assert.deepEqual(offers(shell, 'cinnabar update x --ha o').toSorted(), ['off', 'on']);
+    assert.ok(!offers(shell, 'cinnabar create x --port ').includes('--policy'));
+    assert.deepEqual(offers(shell, 'cinnabar completion z'), ['zsh']);
   });
 }
 
@@ -39,6 +43,8 @@ if (installed('zsh')) {
     const whole = 'cinnabar keys regenerate --disconnect';
     assert.deepEqual(offers('zsh', whole.slice(0, -4)), [whole]);
     assert.deepEqual(offers('zsh', 'cinnabar list --disc'), ['cinnabar list --disc']);
+    const policy = 'cinnabar create x --policy NoCluster';
+    assert.deepEqual(offers('zsh', policy.slice(0, -4)), [policy]);
   });
 }
 
