@@ -129,6 +129,13 @@ test('the first minute', async (t) => {
       const tree = buildProgram(new Output(process.stdout, process.stderr, env, false));
       const offered = completions(shell, script(shell, tree), 'cinnabar show quicks', env);
       assert.match(offered[0] ?? '', /quickstart$/, shell);
+      const size = completions(
+        shell,
+        script(shell, tree),
+        'cinnabar update quickstart --sku Balanced_B7',
+        env,
+      );
+      assert.match(size[0] ?? '', /Balanced_B700$/, shell);
     }
   });
 
@@ -245,6 +252,7 @@ test('the first minute', async (t) => {
     assert.match(first.err, /Stopped\.\n$/);
     assert.deepEqual(processesOf(foldersFrom(rig.env)), []);
     assert.ok(!existsSync(path.join(rig.home, 'control.json')));
+    assert.ok(!existsSync(foldersFrom(rig.env).runDir), 'no socket is left');
   });
 
   await t.test('the second start says what it found, and has the data', async () => {

@@ -1,7 +1,7 @@
 /** The command line as a whole: every command, its help, its mistakes; without a running Cinnabar. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
@@ -115,6 +115,11 @@ test('mistakes on the command line are refused with code 2, and nothing is made'
     assert.match(err, /^error: .+ \([a-z-]+\)\n {2}\S/, args.join(' '));
   }
   assert.match(all[5]?.err ?? '', /to 65535\. \(bad-option\)\n {2}See: cinnabar up --help\n/);
+  const one = await cinnabar(['log\n\u202es']);
+  assert.match(
+    one.err,
+    /^error: unknown command 'log\ufffd\ufffds' \(bad-usage\)\n {2}Did you mean logs\? See: cinnabar --help\n$/,
+  );
   assert.throws(() => readFileSync(path.join(scratch, 'home')), /ENOENT/);
 });
 
@@ -194,15 +199,22 @@ test('doctor finds an open data folder and says the command', async () => {
 test('uninstall shows all folders, asks, and removes them', async () => {
   const home = path.join(scratch, 'leaving');
   mkdirSync(path.join(home, 'caches'), { recursive: true });
-  const more = { XDG_CACHE_HOME: path.join(scratch, 'cache') };
-  mkdirSync(path.join(scratch, 'cache/cinnabar/engines'), { recursive: true });
+  const more = {
+    XDG_CACHE_HOME: path.join(scratch, 'cache'),
+    XDG_RUNTIME_DIR: path.join(scratch, 'empty'),
+  };
+  for (const folder of ['cache/cinnabar/engines', 'empty/cinnabar']) {
+    mkdirSync(path.join(scratch, folder), { recursive: true });
+  }
   const refused = await cinnabar(['uninstall', '--home', home], more);
   assert.equal(refused.code, EXIT.usage);
   assert.match(refused.out, /engines .*cache\/cinnabar\/engines/);
   const done = await cinnabar(['uninstall', '--yes', '--home', home], more);
   assert.equal(done.code, 0, done.err);
   assert.throws(() => readFileSync(home), /ENOENT/);
-  assert.throws(() => readFileSync(path.join(scratch, 'cache/cinnabar/engines')), /ENOENT/);
+  for (const folder of ['cache/cinnabar', 'empty/cinnabar']) {
+    assert.throws(() => readdirSync(path.join(scratch, folder)), /ENOENT/);
+  }
 });
 
 test('service install prints a unit that systemd accepts, and writes it once', async () => {

@@ -7,6 +7,7 @@ export { EngineError } from './errors.ts';
 export { clusterFacts, factsFrom, parseClients, parseInfo } from './facts.ts';
 export { INTERNAL_USERS, openLink } from './link.ts';
 export { LocalNode, type LocalNodeOptions, labelOf } from './local-node.ts';
+export { boundLogs } from './log-bound.ts';
 export { fence, type Program, startDetached } from './process.ts';
 export { inspectProcess, refOf } from './procfs.ts';
 export {

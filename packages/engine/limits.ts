@@ -57,5 +57,13 @@ export const VERSION_DEADLINE_MS = 5_000;
 /** Rounds of "unpack, look what is missing, fetch it". Real chains end after three. */
 export const MAX_LIBRARY_ROUNDS = 8;
 
+/**
+ * An engine's log is copied to `.1` and emptied at this size: two files bound the disk it takes. A scaling
+ * of a whole cache writes 3 MB, a line a slot.
+ */
+export const ENGINE_LOG_BYTES = 8_000_000;
+/** How often the size is looked at. */
+export const ENGINE_LOG_CHECK_MS = 60_000;
+
 /** An engine's log that is read back for an error message: its last bytes. */
 export const LOG_TAIL_BYTES = 4096;

@@ -58,9 +58,9 @@ export function uninstallCommand(): Command {
         if (parts.length > 0) {
           await confirmed(context, flags.yes, 'Remove all of this for good?');
           for (const part of parts) remove(part.path);
-          removeIfEmpty(folders.runRoot);
-          removeIfEmpty(path.dirname(folders.codeCache));
         }
+        removeIfEmpty(folders.runRoot);
+        removeIfEmpty(path.dirname(folders.codeCache));
         if (output.json) output.data({ removed: parts });
         else if (parts.length > 0)
           output.note('Removed. The program itself: npm uninstall -g cinnabar');

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { LocalNode, labelOf, type ProvisionedEngine } from '../../engine/index.ts';
+import { boundLogs, LocalNode, labelOf, type ProvisionedEngine } from '../../engine/index.ts';
 import type { RunningApi } from '../api/index.ts';
 import { openSecretBox } from '../auth/secret-box.ts';
 import { openToken } from '../auth/token.ts';
@@ -43,6 +43,10 @@ export interface Parts {
   readonly authority: Authority;
   readonly certificates: Certificates;
   readonly fleet: LocalFleet;
+  readonly node: LocalNode;
+  /** Where the sockets of engines are. */
+  readonly sockets: string;
+  readonly engineLogs: { stop(): void };
   readonly databases: Databases;
   readonly resources: Resources;
   readonly maintenance: MaintenanceDesk;
@@ -211,6 +215,11 @@ export async function assemble(given: Given): Promise<Parts> {
     write: (entry) => log('info', `shard ${entry.kind}`, entry),
   });
   audit.start();
+  const dataDirs = () =>
+    store.databases().flatMap(({ id }) => store.instances(id).map(({ dataDir }) => dataDir));
+  const engineLogs = boundLogs(dataDirs, (error) =>
+    log('warn', 'a log of an engine could not be cut', { error: String(error) }),
+  );
   const certificates = new Certificates({
     store,
     authority,
@@ -226,6 +235,9 @@ export async function assemble(given: Given): Promise<Parts> {
     authority,
     certificates,
     fleet,
+    node,
+    sockets,
+    engineLogs,
     databases,
     resources,
     maintenance: new MaintenanceDesk(store, resourceDeps),

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type ProvisionedEngine, provisionEngine } from '../../engine/index.ts';
@@ -164,6 +164,7 @@ export class System {
       parts.maintenance.stop();
       await parts.resources.stop();
       parts.room.stop();
+      parts.engineLogs.stop();
     });
     await step(this.#say, 'stop-endpoint', 'Endpoint closed', () =>
       parts.fleet.stop(save ? DRAIN_DEADLINE_MS : 0),
@@ -177,6 +178,12 @@ export class System {
       (detail) => parts.databases.stop(save, () => detail(`${++done} of ${total}`)),
       () => `${total} of ${total}`,
     );
+    // One that could not be ended is taken over by the next start, through its socket.
+    if ((await parts.node.find()).length === 0) {
+      await rm(parts.sockets, { recursive: true, force: true });
+      // If anything else is in it, it is somebody's.
+      await rmdir(this.#options.runDir).catch(() => undefined);
+    }
     parts.store.close();
     this.#lock?.release();
     return { notes: report.notes };
@@ -186,6 +193,7 @@ export class System {
   async #undo(): Promise<void> {
     await this.#parts?.databases.detach();
     this.#parts?.room.stop();
+    this.#parts?.engineLogs.stop();
     this.#parts?.fleet.detach();
     this.#lock?.release();
   }
