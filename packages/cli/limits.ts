@@ -38,6 +38,8 @@ export const GONE_POLL_MS = 25;
 /** Less free disk than this: a save of even a small cache may fail. */
 export const DISK_WARN_BYTES = 2 * 1024 * 1024 * 1024;
 export const DISK_FAIL_BYTES = 256 * 1024 * 1024;
+/** Less than this, and not even a start can be recorded (the store's log grows by some pages). */
+export const DISK_FULL_BYTES = 1_000_000;
 /** Open files: each client is one in the endpoint; below this the smallest SKU's limit is not reached. */
 export const OPEN_FILES_WARN = 16_384;
 export const OPEN_FILES_FAIL = 1_024;

@@ -14,7 +14,7 @@ import type {
 import type { MaintenanceView, ShardStatus, SystemStatus } from '../../control/service.ts';
 import type { OperationRecord } from '../../control/store/records.ts';
 import { CliError, errorCode, systemError } from '../errors.ts';
-import { absent, isUnderWay } from './absent.ts';
+import { absent, isFull, isUnderWay } from './absent.ts';
 import type { HttpAnswer, Target } from './http.ts';
 import { send } from './http.ts';
 import { refusal } from './refusal.ts';
@@ -83,7 +83,8 @@ export class ApiClient {
   async #call(method: string, pathAndQuery: string, body?: unknown): Promise<HttpAnswer> {
     const answer = await send(this.#target, method, pathAndQuery, body).catch((error: unknown) => {
       const away = error instanceof CliError && error.exit === 'notRunning';
-      throw away && isUnderWay(this.#home) ? absent(this.#home) : error;
+      const known = away && (isUnderWay(this.#home) || isFull(this.#home));
+      throw known ? absent(this.#home) : error;
     });
     if (answer.status >= 400) throw refusal(answer, method, pathAndQuery);
     return answer;

@@ -30,6 +30,7 @@ interface Problem {
 const PROBLEM_STATES: Readonly<Record<string, string>> = {
   unreachable: 'Unreachable',
   'shard-down': 'Down',
+  'shard-stalled': 'Down',
   'data-lost': 'DataLost',
   'shard-port-taken': 'PortTaken',
 };

@@ -50,7 +50,7 @@ export class DatabaseLoop extends DatabaseRecords {
   #refreshing = false;
   #stopped = false;
   /** Steps that fail, by what they work on, until one on the same succeeds. */
-  readonly #failing = new Map<string, Failure>();
+  readonly failing = new Map<string, Failure>();
   /** What each engine last said, and the state of the records then: an idle cache is not read again. */
   readonly #sampled = new Map<string, { readonly facts: EngineFacts; readonly changes: number }>();
   /** When this process first saw an operation, in ticks: their age, whatever the time of day does. */
@@ -123,7 +123,7 @@ export class DatabaseLoop extends DatabaseRecords {
   /** The step that has failed for the longest time; null when none does. */
   get failure(): Failure | null {
     let oldest: Failure | null = null;
-    for (const each of this.#failing.values()) {
+    for (const each of this.failing.values()) {
       if (oldest === null || each.since < oldest.since) oldest = each;
     }
     return oldest;
@@ -131,7 +131,7 @@ export class DatabaseLoop extends DatabaseRecords {
 
   /** Everything is as desired: what failed on the way is history. */
   settled(): void {
-    this.#failing.clear();
+    this.failing.clear();
     this.#operations.clear();
     endDirectClients(this);
   }
@@ -341,7 +341,7 @@ export class DatabaseLoop extends DatabaseRecords {
     if (this.#busy.has(key)) return;
     const running = work()
       .then(
-        () => void this.#failing.delete(key),
+        () => void this.failing.delete(key),
         (error: unknown) => this.#failed(key, about, error),
       )
       .finally(() => {
@@ -362,8 +362,8 @@ export class DatabaseLoop extends DatabaseRecords {
   async #failed(key: string, about: object, error: unknown): Promise<void> {
     const message = error instanceof Error ? error.message : String(error);
     const code = codeOf(error);
-    const since = this.#failing.get(key)?.since ?? this.deps.clock.ticks();
-    this.#failing.set(key, { code, message, since });
+    const since = this.failing.get(key)?.since ?? this.deps.clock.ticks();
+    this.failing.set(key, { code, message, since });
     this.deps.log('warn', 'a step failed', { database: this.id, ...about, code, message });
     // The same state gives the same plan: without a pause a broken machine would spin.
     if (!this.#stopped) await this.deps.clock.sleep(RETRY_MS);

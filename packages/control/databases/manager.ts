@@ -25,7 +25,7 @@ import {
   VERB_DEADLINE_MS,
 } from './limits.ts';
 import { DatabaseLoop } from './loop.ts';
-import { problemsOf } from './problems.ts';
+import { problemsOf, stalledOf } from './problems.ts';
 import { Publisher } from './publisher.ts';
 import { shardPorts } from './shard-ports.ts';
 import { shardStatus } from './status.ts';
@@ -205,11 +205,13 @@ export class Databases {
   }
 
   problems(id: string): Problem[] {
+    const loop = this.#loops.get(id);
     return problemsOf({
       shards: this.#deps.store.shards(id),
       listenProblem: this.#publisher.problem(id),
       unheld: [...this.#publisher.unheld(id).values()],
-      failure: this.#loops.get(id)?.failure ?? null,
+      failure: loop?.failure ?? null,
+      stalled: loop === undefined ? [] : stalledOf(loop),
     });
   }
 

@@ -12,6 +12,7 @@ test('what is wrong is said, and nothing else', () => {
     listenProblem: null,
     unheld: [],
     failure: null,
+    stalled: [],
   };
   assert.deepEqual(problemsOf(well), []);
   const failure = { message: 'Port 8500 of an engine is held by another process' };
@@ -32,6 +33,11 @@ test('what is wrong is said, and nothing else', () => {
       shards: [{ ...shard(0, 'promoting', 'promoting'), dataLost: { at: 0, message: 'It was.' } }],
     }).join(),
     /data-lost: Shard 0: It was. \(1970-.*flush/,
+  );
+  const full = { code: 'DiskFull', message: 'no space', since: 0 };
+  assert.match(
+    codes({ ...well, stalled: [{ shard: 0, failure: full }] }).join(),
+    /shard-stalled: Shard 0 does not serve.*no room/,
   );
   assert.match(
     codes({ ...well, shards: [shard(1, 'down', 'stopped')], failure }).join(),

@@ -1,4 +1,5 @@
 /** What is wrong with a database now and would not be seen from its settings and states. Pure. */
+import type { Sighting } from '../plan/model.ts';
 import type { Problem } from '../service.ts';
 import type { ShardRecord } from '../store/records.ts';
 
@@ -20,9 +21,36 @@ export interface ProblemInput {
   readonly unheld: readonly { readonly shard: string; readonly reason: string }[];
   /** The last step that failed, until one succeeds. */
   readonly failure: { readonly message: string } | null;
+  /** Recorded as serving, with a primary that does not answer and a next step that fails. */
+  readonly stalled: readonly { readonly shard: number; readonly failure: Failure }[];
 }
 
-export function problemsOf({ shards, listenProblem, unheld, failure }: ProblemInput): Problem[] {
+/** What of a loop is asked here. */
+interface Seen {
+  readonly failing: ReadonlyMap<string, Failure>;
+  shards(): readonly ShardRecord[];
+  sighting(id: string): Sighting | null;
+}
+
+/** Shards that nobody serves although their record, which cannot be written perhaps, says so. */
+export function stalledOf(seen: Seen): ProblemInput['stalled'] {
+  return seen.shards().flatMap(({ index, phase, primary }) => {
+    if (phase !== 'serving' || primary === null) return [];
+    const sighting = seen.sighting(primary);
+    if (sighting?.process !== 'gone' && sighting?.condition !== 'mute') return [];
+    const { failing } = seen;
+    const failure = failing.get(`shard ${index}`) ?? failing.get(`instance ${primary}`);
+    return failure === undefined ? [] : [{ shard: index, failure }];
+  });
+}
+
+export function problemsOf({
+  shards,
+  listenProblem,
+  unheld,
+  failure,
+  stalled,
+}: ProblemInput): Problem[] {
   const problems: Problem[] = [];
   if (listenProblem !== null) {
     problems.push({
@@ -45,6 +73,15 @@ export function problemsOf({ shards, listenProblem, unheld, failure }: ProblemIn
         message: `Shard ${index} does not serve (${reason.code}): ${reason.message}${why}`,
       });
     }
+  }
+  for (const { shard, failure: step } of stalled) {
+    problems.push({
+      code: 'shard-stalled',
+      message:
+        step.code === 'DiskFull'
+          ? `Shard ${shard} does not serve: its primary does not answer, and who takes over must be recorded first, for which the disk has no room. Free some space; it goes on by itself.`
+          : `Shard ${shard} does not serve: its primary does not answer, and the next step fails: ${step.message}`,
+    });
   }
   // Last: the cache serves all the same.
   for (const { shard, reason } of unheld) {

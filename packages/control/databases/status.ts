@@ -32,7 +32,8 @@ function instanceStatus(
   seen: (Sighting & { readonly residentBytes: number }) | null,
   head: number | null,
 ): InstanceStatus {
-  const facts = seen?.condition === 'answering' ? seen.facts : null;
+  const answers = seen?.condition === 'answering' && seen.process !== 'gone';
+  const facts = answers ? seen.facts : null;
   const isPrimary = instance.id === shard.primary;
   return {
     instance,
@@ -49,6 +50,7 @@ function instanceStatus(
 
 function condition(instance: InstanceRecord, seen: Sighting | null, isPrimary: boolean): string {
   if (instance.phase !== 'running') return instance.phase;
+  if (seen?.process === 'gone') return 'dead';
   if (seen === null || seen.condition === 'unknown') return 'starting';
   if (seen.condition !== 'answering') return seen.condition;
   if (isPrimary) return 'serving';

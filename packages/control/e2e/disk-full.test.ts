@@ -8,6 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { eventually } from '../../engine/testing.ts';
 import { Service } from './service.ts';
 
 function limitFiles(pid: number, bytes: string): void {
@@ -16,7 +17,7 @@ function limitFiles(pid: number, bytes: string): void {
 
 test('a full disk: changes are refused with 507 and change nothing; caches and reads go on', async (t) => {
   const service = await Service.start(t, { miniature: { memoryDivisor: 16, maxShards: 1 } });
-  await service.create('before', { ha: false });
+  await service.create('before');
   const list = async () => {
     const answer = await service.call(
       'GET',
@@ -39,8 +40,8 @@ test('a full disk: changes are refused with 507 and change nothing; caches and r
   }
   assert.deepEqual(await list(), ['before']);
   const [shard] = await service.shards('before');
-  assert.equal(shard?.shard.phase, 'serving');
-  assert.equal(shard?.instances[0]?.condition, 'serving');
+  assert.ok(shard !== undefined);
+  assert.equal(shard.shard.phase, 'serving');
 
   // Nor may anything else be written, the log of that process included.
   limitFiles(pid, '1');
@@ -48,8 +49,22 @@ test('a full disk: changes are refused with 507 and change nothing; caches and r
     const refused = await service.call('PUT', service.cluster('after'), body);
     assert.deepEqual([refused.status, refused.body?.error?.code], [507, 'DiskFull'], refused.text);
   }
+  // Who takes over cannot be recorded, so nobody does; and whoever looks is told why.
+  process.kill(
+    shard.instances.find((each) => each.condition === 'serving')?.instance.process?.pid ?? 0,
+    'SIGKILL',
+  );
+  await eventually('the warning', async () => {
+    const { body } = await service.call('GET', service.database('before'));
+    const { warnings } = body.properties.cinnabar;
+    return warnings.some(
+      (each: { code: string; message: string }) =>
+        each.code === 'shard-stalled' && each.message.includes('no room'),
+    );
+  });
   limitFiles(pid, 'unlimited');
   assert.equal(service.pid, pid, 'the same process');
+  await service.healthy('before');
   const made = await service.call('PUT', service.cluster('after'), body);
   assert.equal(made.status, 201, made.text);
   assert.deepEqual((await list()).sort(), ['after', 'before']);
