@@ -17,7 +17,12 @@ import { ask } from '../rivals/valkey-cluster.ts';
 import type { ScaleFigures } from './figures.ts';
 
 const run = promisify(execFile);
-const SETTINGS = { 'cluster-enabled': 'yes', 'cluster-require-full-coverage': 'no' } as const;
+const SETTINGS = {
+  'cluster-enabled': 'yes',
+  'cluster-require-full-coverage': 'no',
+  // A primary that gave all its slots away would become a replica, in the middle of the moves.
+  'cluster-allow-replica-migration': 'no',
+} as const;
 const FORMED_MS = 30_000;
 const REBALANCE_MS = 1_200_000;
 const WRITERS = 8;
@@ -36,18 +41,40 @@ export interface RivalOptions {
 
 export async function rebalanced(options: RivalOptions): Promise<ScaleFigures> {
   const nodes: { port: number; engine: PlainEngine }[] = [];
+  let writers: Writers | null = null;
   const cli = async (...args: string[]): Promise<void> => {
     const [file, all] = commandOf(options.cli, ['--cluster', ...args]);
-    await run(file, all, { timeout: REBALANCE_MS, maxBuffer: 64 * 1024 * 1024 });
+    const said = await run(file, all, { timeout: REBALANCE_MS, maxBuffer: 64 * 1024 * 1024 }).catch(
+      (error: { stdout: string; stderr: string }) => error,
+    );
+    // Its exit code is 0 when a slot could not be moved.
+    if (!(said instanceof Error) && !said.stdout.includes('clusterManagerMoveSlot failed')) return;
+    const last = `${said.stdout}\n${said.stderr}`.trim().split('\n').slice(-3).join(' ');
+    throw new Error(`valkey-cli --cluster ${args[0]}: ${last}`);
   };
+  /** It refuses everything while nodes have not heard of each other's slots, for seconds after a change. */
+  const agreed = (port: number): Promise<void> =>
+    until(
+      'the nodes agree',
+      async () => {
+        // A new node takes no keys in its first two seconds.
+        for (const node of nodes) if (!(await serves(node.port))) return false;
+        return cli('check', `127.0.0.1:${port}`).then(
+          () => true,
+          () => false,
+        );
+      },
+      FORMED_MS,
+    );
   const add = async (): Promise<void> => {
     const port = await clusterPort();
     const dir = path.join(options.dir, `s${port}`);
     await mkdir(dir, { recursive: true });
     const engine = await startEngine(options.server, { dir, name: 'n', port, settings: SETTINGS });
-    nodes.push({ port, engine });
     const [first] = nodes;
-    if (first === undefined || first.port === port) return;
+    if (first !== undefined) await agreed(first.port);
+    nodes.push({ port, engine });
+    if (first === undefined) return;
     await cli('add-node', `127.0.0.1:${port}`, `127.0.0.1:${first.port}`);
     await until('the new node is known', () => knownBy(nodes, nodes.length), FORMED_MS);
   };
@@ -59,7 +86,7 @@ export async function rebalanced(options: RivalOptions): Promise<ScaleFigures> {
     await until('the node serves', async () => serves(first.port), FORMED_MS);
     const target = { host: '127.0.0.1', port: first.port };
     const loaded = await loadDataset(target, { seed: 1, bytes: options.bytes });
-    const writers = new Writers(first.port, options.rate);
+    writers = new Writers(first.port, options.rate);
     await writers.for(options.beforeMs);
     const before = writers.take();
     const began = performance.now();
@@ -77,6 +104,7 @@ export async function rebalanced(options: RivalOptions): Promise<ScaleFigures> {
       );
       const at = `127.0.0.1:${first.port}`;
       const empty = '--cluster-use-empty-primaries';
+      await agreed(first.port);
       await cli('rebalance', at, empty, '--cluster-weight', ...weights);
       for (const gone of nodes.splice(shards)) {
         await cli('del-node', at, String(await ask(gone.port, 'CLUSTER', 'MYID')));
@@ -87,7 +115,6 @@ export async function rebalanced(options: RivalOptions): Promise<ScaleFigures> {
     }
     const seconds = (performance.now() - began) / 1000;
     const during = writers.take();
-    await writers.end();
     return {
       seconds,
       keysPerSecond: travelled / seconds,
@@ -96,6 +123,7 @@ export async function rebalanced(options: RivalOptions): Promise<ScaleFigures> {
       p99Ratio: during.p99 / Math.max(before.p99, Number.EPSILON),
     };
   } finally {
+    writers?.end();
     await Promise.all(nodes.map(({ engine }) => engine.stop()));
   }
 }
@@ -165,7 +193,7 @@ class Writers {
     };
   }
 
-  async end(): Promise<void> {
+  end(): void {
     clearInterval(this.#timer);
     this.#cluster.disconnect();
   }
