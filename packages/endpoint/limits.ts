@@ -58,6 +58,13 @@ export const NUMBERS_A_BLOCK = 1000;
 export const LISTENER_WAIT_MS = 3000;
 /** From spawn to ready; a worker that takes longer is killed and counted as a crash. */
 export const WORKER_START_MS = 15_000;
+/** How often a worker is asked whether it still takes its turns. */
+export const WORKER_ASKED_MS = 1000;
+/** A worker that does not answer and uses no CPU this long is hung. Longer than an engine gets: it has
+ * no copy, so its clients are disconnected. */
+export const WORKER_HUNG_MS = 3000;
+/** A worker that works this long without one turn of its loop never ends that turn. */
+export const WORKER_TURN_MS = 60_000;
 /** Back-off between restarts of a worker that dies: first at once, then doubling. */
 export const RESTART_FIRST_MS = 25;
 export const RESTART_LONGEST_MS = 5000;

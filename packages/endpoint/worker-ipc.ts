@@ -32,10 +32,14 @@ export type ToWorker =
   /** Answer to `want`: zero means the database is full. */
   | { readonly type: 'permits'; readonly database: string; readonly granted: number }
   | { readonly type: 'recall'; readonly database: string }
-  | { readonly type: 'drain'; readonly deadlineMs: number };
+  | { readonly type: 'drain'; readonly deadlineMs: number }
+  /** To be answered by `here`, at once. */
+  | { readonly type: 'there' };
 
 export type FromWorker =
-  | { readonly type: 'ready'; readonly epoch: number }
+  /** `answers`: it answers `there`; one of an older build does not. */
+  | { readonly type: 'ready'; readonly epoch: number; readonly answers?: boolean }
+  | { readonly type: 'here' }
   | { readonly type: 'want'; readonly database: string; readonly count: number }
   /** Unused permits; `answer` when it answers a recall. */
   | {

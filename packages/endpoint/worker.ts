@@ -57,7 +57,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
     process.exit(1);
   }
   ready = true;
-  tell({ type: 'ready', epoch: made.epoch });
+  tell({ type: 'ready', epoch: made.epoch, answers: true });
   flushCompileCache(); // for the successor
 }
 
@@ -93,6 +93,9 @@ function receive(to: Worker, message: ToWorker, handle: unknown): void {
       break;
     case 'drain':
       void leave(message.deadlineMs);
+      break;
+    case 'there':
+      tell({ type: 'here' });
       break;
     case 'snapshot':
       // A stale one lost against what the control process pushed itself.

@@ -100,6 +100,7 @@ export async function startFleet(
   build: string,
   log: Logger,
   databases: () => Databases | null,
+  store: Store,
 ): Promise<LocalFleet> {
   const { home, runDir, workers } = options;
   const fleet = new LocalFleet({
@@ -107,12 +108,34 @@ export async function startFleet(
     workers: workers ?? availableParallelism(),
     build,
     logFile: join(home, LOG_FOLDER, 'endpoint.log'),
-    say: (reason, detail) => log.info({ reason, detail }, 'endpoint'),
+    say: (reason, detail) => {
+      log.info({ reason, detail }, 'endpoint');
+      if (ENDPOINT_EVENTS.has(reason)) endpointEvent(store, reason, detail, log);
+    },
     onVoteGiven: () => databases()?.certificatesChanged(null),
   });
   mkdirSync(join(home, LOG_FOLDER), { recursive: true, mode: 0o700 });
   await fleet.start();
   return fleet;
+}
+
+/** What a user should be told of the endpoint's own processes: clients were disconnected, or could be. */
+const ENDPOINT_EVENTS: ReadonlySet<string> = new Set([
+  'worker-died',
+  'worker-hung',
+  'supervisor-hung',
+]);
+
+function endpointEvent(store: Store, reason: string, detail: string, log: Logger): void {
+  const nobody = { clusterId: null, databaseId: null, shard: null, instance: null };
+  const message = `Endpoint: ${reason}: process ${detail}`;
+  try {
+    store.write(() =>
+      store.addEvent({ reason, severity: 'warning', message, data: {}, ...nobody }),
+    );
+  } catch (error) {
+    log.error({ error: String(error) }, 'an event could not be recorded'); // a full disk, say
+  }
 }
 
 /** What the endpoint has to say is heard from here on; what it said before is not lost. */

@@ -95,7 +95,13 @@ export class System {
     authority.prepare();
     const fleet = await step(this.#say, 'endpoint', 'Endpoint', () =>
       passing('open-endpoint', () =>
-        startFleet(this.#options, this.#build, this.#log, () => this.#parts?.databases ?? null),
+        startFleet(
+          this.#options,
+          this.#build,
+          this.#log,
+          () => this.#parts?.databases ?? null,
+          store,
+        ),
       ),
     );
     this.#parts = await assemble({

@@ -15,7 +15,6 @@ import type {
   Successor,
 } from '../../endpoint/control-protocol.ts';
 import {
-  type LeaseResult,
   type Message,
   mergeCounters,
   mergeLarge,
@@ -29,15 +28,18 @@ import { ControlError } from '../errors.ts';
 import type { EndpointFleet, FleetStatus, WatchdogTarget } from './contract.ts';
 import { endedOrKilled, endInOrder, prepareFolder, trimLog, workerPlan } from './launch.ts';
 import {
+  ADOPT_TRIES,
   ANSWER_GRACE_MS,
   ANSWER_WAIT_MS,
   APPLY_WAIT_MS,
   RECOVER_PAUSE_MS,
   REPLACE_WAIT_MS,
 } from './limits.ts';
+import { Lease } from './lease.ts';
 import { Orphans, startSupervisor } from './orphans.ts';
 import { Outlet } from './outlet.ts';
-import { Peer, PeerRefusal } from './peer.ts';
+import { NoHello, Peer, PeerRefusal } from './peer.ts';
+import { killHungSupervisor } from './silence.ts';
 import { until, Wakeups } from './wakeups.ts';
 import {
   heldBy,
@@ -63,6 +65,7 @@ export class LocalFleet implements EndpointFleet {
   readonly #options: FleetOptions;
   readonly #links: WorkerLinks;
   readonly #orphans: Orphans;
+  readonly #lease: Lease;
   readonly #outlet = new Outlet();
   readonly #holds = new Map<string, number>();
   readonly #wakeups = new Wakeups();
@@ -71,7 +74,6 @@ export class LocalFleet implements EndpointFleet {
   #retired: Counters | null = null;
   /** Of supervisors that died: handed to the next one. */
   #base: Counters | null = null;
-  #targets: readonly WatchdogTarget[] = [];
   #complete = false;
   #recovery: Promise<void> = Promise.resolve();
   #recovering = false;
@@ -87,6 +89,7 @@ export class LocalFleet implements EndpointFleet {
     const owner = { ...view, build, event, say: options.say };
     this.#links = new WorkerLinks({ ...owner, changed: () => this.#wakeups.wake() });
     this.#orphans = new Orphans({ ...owner, folder });
+    this.#lease = new Lease(options);
   }
 
   async start(): Promise<void> {
@@ -210,19 +213,12 @@ export class LocalFleet implements EndpointFleet {
     return mergeLarge(await this.#links.gather<LargeView>({ type: 'large', database }));
   }
 
-  /** Replaces every worker by a successor, without refusing a connection. */
   async reload(): Promise<void> {
     await this.#replace(await this.#connected(), null);
   }
 
   renewLease(targets: readonly WatchdogTarget[]): void {
-    this.#targets = targets;
-    this.#supervisor
-      ?.request({ type: 'lease', targets, end: false } as { type: string }, ANSWER_WAIT_MS)
-      .then((result) => {
-        if ((result as LeaseResult).expired) this.#options.onVoteGiven();
-      })
-      .catch((error: Error) => this.#options.say('lease', error.message));
+    this.#lease.renew(this.#supervisor, targets);
   }
 
   onEvent(listener: (event: Event) => void): void {
@@ -237,12 +233,7 @@ export class LocalFleet implements EndpointFleet {
   detach(): void {
     this.#leaving = true;
     this.#detached = true;
-    this.#supervisor
-      ?.request(
-        { type: 'lease', targets: this.#targets, end: true } as { type: string },
-        ANSWER_WAIT_MS,
-      )
-      .catch(() => {}); // if it did not arrive, the watchdog acts ten seconds later
+    this.#lease.end(this.#supervisor);
     this.#close();
   }
 
@@ -309,17 +300,26 @@ export class LocalFleet implements EndpointFleet {
 
   /** A running supervisor of our protocol; one of another protocol is stopped in order. */
   async #adopt(): Promise<Peer | null> {
-    let peer: Peer;
-    try {
-      peer = await this.#openSupervisor();
-    } catch {
-      return null; // nobody is there
-    }
+    const peer = await this.#greeted(ADOPT_TRIES);
+    if (peer === null) return null;
     if (peer.hello.protocol === SUPERVISOR_PROTOCOL) return peer;
     const { pid, protocol } = peer.hello;
     this.#options.say('supervisor-replaced', `${pid} speaks protocol ${protocol}`);
     peer.close();
     await endInOrder(pid, APPLY_WAIT_MS);
+    return null;
+  }
+
+  /** Null when nobody is there, or somebody who hangs: that one is killed. */
+  async #greeted(tries: number): Promise<Peer | null> {
+    try {
+      return await this.#openSupervisor();
+    } catch (error) {
+      if (!(error instanceof NoHello)) return null;
+    }
+    const killed = await killHungSupervisor(this.#options.folder);
+    if (killed === null) return tries > 1 ? this.#greeted(tries - 1) : null;
+    this.#options.say('supervisor-hung', `${killed}: it says no hello; killed`);
     return null;
   }
 
@@ -370,7 +370,7 @@ export class LocalFleet implements EndpointFleet {
         }
         const last = this.#snapshot;
         if (last !== null && !this.#leaving) await this.publish(last.epoch, last.databases);
-        this.renewLease(this.#targets);
+        this.#lease.renew(this.#supervisor);
         told = this.#supervisor?.open === true;
       } catch (error) {
         this.#options.say('supervisor-lost', String(error));

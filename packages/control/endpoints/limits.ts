@@ -6,6 +6,13 @@ export const SUPERVISOR_START_MS = 10_000;
 export const CONNECT_RETRY_MS = 20;
 /** Connecting to a unix socket and getting hello. */
 export const HELLO_WAIT_MS = 3000;
+/** A process that kept somebody waiting is watched this long: without any work it is hung. */
+export const STILL_MS = 2000;
+export const STILL_LOOK_MS = 100;
+/** A look that comes this late saw too little: this machine is busy. */
+export const STILL_LATE_MS = 500;
+/** A supervisor that says no hello, but works, is tried again. */
+export const ADOPT_TRIES = 3;
 /** Any request but those that carry their own deadline. */
 export const ANSWER_WAIT_MS = 5000;
 /** Waiting for new workers to be ready and to apply a snapshot. */

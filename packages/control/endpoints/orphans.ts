@@ -31,7 +31,8 @@ import {
   ORPHAN_RELEASE_MS,
   SUPERVISOR_START_MS,
 } from './limits.ts';
-import { Peer } from './peer.ts';
+import { NoHello, Peer } from './peer.ts';
+import { killIfStill } from './silence.ts';
 import { tellHolds, type WorkerRequest } from './worker-links.ts';
 
 export interface OrphanOwner {
@@ -84,8 +85,12 @@ export class Orphans {
           const snapshot = this.#owner.lastSnapshot();
           // One that is newer already refuses it.
           if (snapshot !== null) this.#push(peer, snapshot).catch(() => {});
-        } catch {
-          removeNames(path); // nobody listens
+        } catch (error) {
+          if (!(error instanceof NoHello)) removeNames(path); // nobody listens
+          else if (await killIfStill(pid)) {
+            this.#owner.say('worker-hung', `${pid}: it had no supervisor and says no hello; killed`);
+            removeNames(path);
+          }
         }
       }),
     );

@@ -31,6 +31,11 @@ export class PeerRefusal extends Error {
   }
 }
 
+/** Somebody listens, and says nothing. */
+export class NoHello extends Error {
+  override readonly name = 'NoHello';
+}
+
 interface Pending {
   resolve(message: Message): void;
   reject(error: Error): void;
@@ -61,10 +66,11 @@ export class Peer {
     return new Promise((resolve, reject) => {
       const pending = new Map<number, Pending>();
       const socket = connect({ path: options.path });
-      const timer = setTimeout(
-        () => socket.destroy(new Error(`no hello within ${HELLO_WAIT_MS} ms`)),
-        HELLO_WAIT_MS,
-      );
+      let mute = false;
+      const timer = setTimeout(() => {
+        mute = true;
+        socket.destroy(new Error(`no hello within ${HELLO_WAIT_MS} ms`));
+      }, HELLO_WAIT_MS);
       let peer: Peer | null = null;
       const connection: FrameConnection = new FrameConnection(
         socket,
@@ -83,7 +89,8 @@ export class Peer {
             waiter.reject(new ControlError('EndpointGone', 503, `endpoint: ${reason}`));
           }
           pending.clear();
-          if (peer === null) reject(new Error(`${options.path}: ${reason}`));
+          const problem = `${options.path}: ${reason}`;
+          if (peer === null) reject(mute ? new NoHello(problem) : new Error(problem));
           else options.onClose(reason);
         },
       );

@@ -31,6 +31,7 @@ import {
   type WorkersEvent,
 } from '../supervisor-protocol.ts';
 import { addressOf, type FromWorker } from '../worker-ipc.ts';
+import { HangWatch } from './hang.ts';
 import { type Address, Listening } from './listening.ts';
 import { PermitBook } from './permit-book.ts';
 import { Watchdog } from './watchdog.ts';
@@ -42,6 +43,7 @@ export class Supervisor {
   readonly #watchdog = new Watchdog();
   readonly #permits: PermitBook;
   readonly #pool: WorkerPool;
+  readonly #hangs: HangWatch;
   readonly #control: ControlSocket;
   readonly #rotation: NodeJS.Timeout;
   readonly #exit: () => void;
@@ -71,6 +73,7 @@ export class Supervisor {
         this.#entrustAll();
       },
     });
+    this.#hangs = new HangWatch(() => this.#pool.workers());
     this.#control = new ControlSocket({
       path: join(folder, SUPERVISOR_SOCKET),
       protocol: SUPERVISOR_PROTOCOL,
@@ -101,6 +104,7 @@ export class Supervisor {
     say('supervisor', 'stopping');
     clearInterval(this.#rotation);
     this.#watchdog.close();
+    this.#hangs.close();
     // Nobody accepts any more, so nobody should wait in a queue.
     this.#listening.close();
     await this.#pool.stop(deadlineMs);

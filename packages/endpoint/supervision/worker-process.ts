@@ -6,6 +6,7 @@ import { EXIT_GRACE_MS, WORKER_START_MS } from '../limits.ts';
 import { say } from '../say.ts';
 import type { WorkerInfo, WorkerPlan } from '../supervisor-protocol.ts';
 import type { FromWorker, ToWorker } from '../worker-ipc.ts';
+import type { Silence, Watched } from './hang.ts';
 import type { BoundHandle } from './listening.ts';
 
 export type WorkerState = WorkerInfo['state'] | 'gone';
@@ -16,7 +17,7 @@ export interface WorkerListener {
   gone(worker: WorkerProcess, detail: string): void;
 }
 
-export class WorkerProcess {
+export class WorkerProcess implements Watched {
   readonly slot: number;
   readonly pid: number;
   readonly socket: string;
@@ -28,6 +29,10 @@ export class WorkerProcess {
   entrusted: ReadonlySet<string> = new Set();
   /** It left in order. */
   retired = false;
+  silence: Silence | null = null;
+  #answers = false;
+  /** Why we ended it. */
+  #ended: string | null = null;
   readonly #child: ChildProcess;
   readonly #gone: Promise<void>;
   #deadline: NodeJS.Timeout | undefined;
@@ -58,7 +63,7 @@ export class WorkerProcess {
       else say('worker', `${this.pid}: ${error.message}`);
     });
     this.#child.on('exit', (code, signal) => {
-      const detail = signal ?? `exit code ${code}`;
+      const detail = this.#ended ?? signal ?? `exit code ${code}`;
       // What it said before it died may still be in the channel.
       if (this.#child.connected) this.#child.once('disconnect', () => end(detail));
       else end(detail);
@@ -68,8 +73,10 @@ export class WorkerProcess {
       if (message.type === 'ready' && this.state === 'starting') {
         clearTimeout(this.#deadline);
         this.state = 'serving';
+        this.#answers = message.answers === true;
         listener.ready(this);
-      } else if (message.type === 'draining') this.state = 'draining';
+      } else if (message.type === 'here') this.silence = null;
+      else if (message.type === 'draining') this.state = 'draining';
       else if (message.type === 'counted') this.counted = message.counters;
       else if (message.type === 'retired') {
         this.counted = message.counters;
@@ -102,11 +109,22 @@ export class WorkerProcess {
     return this.#gone;
   }
 
+  get answering(): boolean {
+    return this.#answers && this.state !== 'gone' && this.#ended === null;
+  }
+
+  ask(): void {
+    this.send({ type: 'there' });
+  }
+
+  end(why: string): void {
+    this.#ended = why;
+    say('worker', `${this.pid} ${why}: killed`);
+    this.kill();
+  }
+
   #killAfter(ms: number, why: string): void {
     clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => {
-      say('worker', `${this.pid} ${why}: killed`);
-      this.kill();
-    }, ms);
+    this.#deadline = setTimeout(() => this.end(why), ms);
   }
 }

@@ -1,0 +1,106 @@
+/**
+ * Hung or busy? A worker that hangs (stopped, stuck in the kernel, a lock in a library) keeps its
+ * sockets: the kernel goes on giving it its share of the new connections, other workers wait for
+ * its answers, and no snapshot is ever applied by all. A death would heal, silence does not. So each
+ * worker is asked once a second, over the channel there is anyway, and what does not answer is judged
+ * by its process, as engines are: one that for three seconds used no CPU, nor waited for any, is hung
+ * and ended; its successor takes over its listening sockets. One that works without answering is busy
+ * with one turn of its loop and is left alone for a minute; no turn is that long unless it never ends.
+ *
+ * The suspect may also be the machine. When this process itself was late, everybody's time begins
+ * anew; when several workers are silent and none of them was stopped, nobody is ended for it.
+ */
+import { readFileSync } from 'node:fs';
+import { WORKER_ASKED_MS, WORKER_HUNG_MS, WORKER_TURN_MS } from '../limits.ts';
+
+/** What /proc says of a process at one moment. */
+export interface Look {
+  /** The kernel's letter: R runs or waits for a core, T is stopped, S and D wait for something else. */
+  readonly letter: string;
+  readonly cpuTicks: number;
+}
+
+/** A question that is not answered yet. */
+export interface Silence {
+  readonly since: number;
+  /** It neither worked nor waited for a core since then. */
+  readonly stillSince: number;
+  readonly last: Look | null;
+}
+
+export const asked = (now: number): Silence => ({ since: now, stillSince: now, last: null });
+
+/** Without a look (no /proc) nobody is called still. */
+export function looked(silence: Silence, look: Look | null, now: number): Silence {
+  const { last } = silence;
+  const worked = last !== null && look?.cpuTicks !== last.cpuTicks;
+  const still = look !== null && look.letter !== 'R' && !worked;
+  return { ...silence, stillSince: still ? silence.stillSince : now, last: look };
+}
+
+/** Why it should be ended now; null: wait. */
+export function verdict(silence: Silence, now: number, othersSilent: boolean): string | null {
+  const seconds = ((now - silence.since) / 1000).toFixed(1);
+  const stopped = silence.last?.letter.toUpperCase() === 'T';
+  if (now - silence.stillSince >= WORKER_HUNG_MS && (stopped || !othersSilent)) {
+    return `hung: no answer for ${seconds} s, ${stopped ? 'stopped' : 'and no work'}`;
+  }
+  if (now - silence.since >= WORKER_TURN_MS) return `busy: no answer for ${seconds} s`;
+  return null;
+}
+
+export interface Watched {
+  readonly pid: number;
+  /** It can be asked, and is expected to answer. */
+  readonly answering: boolean;
+  /** Null when everything was answered. */
+  silence: Silence | null;
+  ask(): void;
+  end(why: string): void;
+}
+
+export class HangWatch {
+  readonly #workers: () => readonly Watched[];
+  readonly #timer: NodeJS.Timeout;
+  #beatAt = performance.now();
+
+  constructor(workers: () => readonly Watched[]) {
+    this.#workers = workers;
+    this.#timer = setInterval(() => this.#beat(), WORKER_ASKED_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #beat(): void {
+    const now = performance.now();
+    const late = now - this.#beatAt > 2 * WORKER_ASKED_MS;
+    this.#beatAt = now;
+    const workers = this.#workers().filter((worker) => worker.answering);
+    const silent = workers.filter((worker) => worker.silence !== null);
+    for (const worker of workers) {
+      if (worker.silence === null) {
+        worker.silence = asked(now);
+        worker.ask();
+        continue;
+      }
+      const before = late ? asked(now) : worker.silence;
+      worker.silence = looked(before, lookAt(worker.pid), now);
+      const why = verdict(worker.silence, now, silent.length > 1);
+      if (why !== null) worker.end(why);
+    }
+  }
+}
+
+/** Of a child that was not waited for yet, so that its pid is nobody else's. */
+function lookAt(pid: number): Look | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The name before the last bracket may hold anything; fields 3, 14 and 15 of proc(5).
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return { letter: fields[0] ?? '', cpuTicks: Number(fields[11]) + Number(fields[12]) };
+  } catch {
+    return null;
+  }
+}
