@@ -39,8 +39,12 @@ test('replacing workers under connect load: nothing is refused or reset', async 
   const seen = new Set(fleet.status().workers.map((worker) => worker.pid));
   for (let round = 0; round < ROUNDS; round += 1) {
     const before = load.served;
+    const old = new Set(seen);
     await fleet.reload();
-    for (const worker of fleet.status().workers) seen.add(worker.pid);
+    const { workers } = fleet.status();
+    const taking = workers.filter(({ state }) => state !== 'draining');
+    assert.deepEqual(taking.filter(({ pid }) => old.has(pid)), [], 'none of the old ones is named');
+    for (const worker of workers) seen.add(worker.pid);
     await eventually('the new workers serve', () => load.served > before + 50);
   }
   const { served, failures } = await load.stop();

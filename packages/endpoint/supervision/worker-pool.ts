@@ -111,6 +111,8 @@ export class WorkerPool {
         // First who came: what the leaving one alone knows (scripts) it tells its successor.
         this.#changed();
         previous?.drain(this.#drainMs);
+        // Told before anybody hears that it is replaced: it is no worker to count on.
+        if (previous !== null) this.#owner.changed();
       },
       message: (from, message) => this.#owner.message(from, message),
       gone: (from, detail) => this.#gone(slot, from, detail),
