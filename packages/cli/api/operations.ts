@@ -10,9 +10,12 @@ export interface WaitOptions {
   readonly timeoutMs: number;
   /** False: `--no-wait`; the operation's id is printed. */
   readonly wait: boolean;
+  /** Ends the wait: whoever wanted it is leaving. */
+  readonly signal?: AbortSignal;
 }
 
 const ENDED = new Set(['Succeeded', 'Failed', 'Canceled']);
+const UNDER_WAY = new Set(['Creating', 'Updating']);
 
 /** Resolves when it succeeded; otherwise throws what the operation says. Null id: nothing to wait for. */
 export async function waitFor(
@@ -30,7 +33,7 @@ export async function waitFor(
   const deadline = Date.now() + options.timeoutMs;
   try {
     for (;;) {
-      const record = await patiently(api, (now) => now.operation(id), deadline);
+      const record = await patiently(api, (now) => now.operation(id), deadline, options.signal);
       showSteps(steps, record);
       if (ENDED.has(record.status)) return finished(record);
       if (Date.now() > deadline) throw late(record, options.timeoutMs);
@@ -41,13 +44,38 @@ export async function waitFor(
   }
 }
 
+/** Resolves when nothing is done to a cluster any more, however it ended. */
+export async function settled(api: ApiClient, name: string, options: WaitOptions): Promise<void> {
+  const deadline = Date.now() + options.timeoutMs;
+  for (;;) {
+    const { properties } = await patiently(
+      api,
+      (now) => now.cluster(name),
+      deadline,
+      options.signal,
+    );
+    if (!UNDER_WAY.has(properties.provisioningState)) return;
+    if (Date.now() > deadline) {
+      throw new CliError(
+        'timeout',
+        'still-running',
+        `'${name}' is still ${properties.provisioningState} after ${options.timeoutMs / 1000} s.`,
+        'Follow it: cinnabar operations',
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
 /** The control process may be replaced while an operation runs; it resumes, and so does the wait. */
 async function patiently<T>(
   api: ApiClient,
   ask: (now: ApiClient) => Promise<T>,
   deadline: number,
+  signal?: AbortSignal,
 ): Promise<T> {
   for (let now = api; ; ) {
+    if (signal?.aborted === true) throw interrupted();
     try {
       return await ask(now);
     } catch (error) {
@@ -67,6 +95,15 @@ function here(api: ApiClient): ApiClient {
   } catch {
     return api;
   }
+}
+
+function interrupted(): CliError {
+  return new CliError(
+    'interrupted',
+    'interrupted',
+    'Interrupted before it was done.',
+    'What goes on: cinnabar operations',
+  );
 }
 
 function showSteps(steps: Steps, record: OperationRecord): void {

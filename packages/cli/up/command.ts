@@ -1,9 +1,10 @@
 /** `cinnabar up`: in the foreground, or with --detach in the background. */
 import { Command } from 'commander';
-import type { FromControl } from '../../control/boot-protocol.ts';
+import type { FromControl, StartOptions } from '../../control/boot-protocol.ts';
 import { isRunning } from '../commands/down.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
+import { EXIT } from '../exit-codes.ts';
 import { makeFolders } from '../folders.ts';
 import { version } from '../self.ts';
 import { tellReady } from '../service/notify.ts';
@@ -58,32 +59,67 @@ Examples:
           else process.exitCode = await launch(context);
           return;
         }
-        const inner = context.env[INNER] !== undefined;
-        const { output } = context;
-        if (!inner) output.note(`Cinnabar ${version()}\n`);
-        const report = inner
-          ? reportToLauncher()
-          : render(output, (ready) => {
-              tellReady();
-              welcome(context, flags, ready).catch((error: unknown) => {
-                output.error(output.unexpected(error));
-              });
-            });
-        const code = await runParent({ start: options, ignoreHangup: inner, report });
-        report.ended(code);
-        process.exitCode = code;
+        if (context.env[INNER] !== undefined) {
+          const report = reportToLauncher();
+          const code = await runParent({ start: options, ignoreHangup: true, report });
+          report.ended(code);
+          process.exitCode = code;
+          return;
+        }
+        context.output.note(`Cinnabar ${version()}\n`);
+        process.exitCode = await inForeground(context, flags, options);
       }),
     );
+}
+
+/** Whatever the welcome still waits for ends when the stop begins; so does this process then. */
+async function inForeground(
+  context: Context,
+  flags: UpFlags,
+  start: StartOptions,
+): Promise<number> {
+  const { output } = context;
+  const over = new AbortController();
+  let welcomed = false;
+  let byHand = false;
+  const onInterrupt = (): void => {
+    byHand = true;
+  };
+  process.on('SIGINT', onInterrupt);
+  const report = render(
+    output,
+    (ready) => {
+      // A start that was interrupted is brought to its end before the stop.
+      if (over.signal.aborted) return;
+      tellReady();
+      welcome(context, flags, ready, over.signal).then(
+        () => {
+          welcomed = true;
+        },
+        (error: unknown) => {
+          if (over.signal.aborted) return;
+          welcomed = true;
+          output.error(output.unexpected(error));
+        },
+      );
+    },
+    () => over.abort(),
+  );
+  const code = await runParent({ start, ignoreHangup: false, report });
+  process.off('SIGINT', onInterrupt);
+  report.ended(code);
+  return code === EXIT.ok && byHand && !welcomed ? EXIT.interrupted : code;
 }
 
 async function welcome(
   context: Context,
   flags: UpFlags,
   ready: Extract<FromControl, { type: 'ready' }>,
+  signal: AbortSignal,
 ): Promise<void> {
   for (const warning of ready.status.warnings) context.output.warn(warning);
   if (flags.quickstart === true) {
-    await quickstart(context, ready);
+    await quickstart(context, ready, signal);
     return;
   }
   await found(context);

@@ -35,15 +35,18 @@ export async function launch(context: Context): Promise<number> {
     },
   );
   const { promise, resolve } = Promise.withResolvers<number>();
+  const over = new AbortController();
   const report = render(context.output, (ready) => {
+    if (over.signal.aborted) return;
     const told = process.argv.includes('--quickstart')
-      ? makeQuickstart(context, ready).then((cache) => {
+      ? makeQuickstart(context, ready, over.signal).then((cache) => {
           if (cache !== null) tellHowToConnect(context);
         })
       : found(context);
     told.then(
       () => resolve(EXIT.ok),
       (error: unknown) => {
+        if (over.signal.aborted) return; // its end says it
         context.output.error(context.output.unexpected(error));
         resolve(EXIT.failed);
       },
@@ -53,9 +56,15 @@ export async function launch(context: Context): Promise<number> {
     if (message.type === 'gave-up') report.gaveUp(message.logFile);
     else report.message(message);
   });
-  child.once('exit', (code) => resolve(code ?? EXIT.failed));
+  let byHand = false;
+  child.once('exit', (code) => {
+    over.abort();
+    resolve(byHand && code === EXIT.ok ? EXIT.interrupted : (code ?? EXIT.failed));
+  });
   // Ctrl-C while it boots: nothing is left behind.
-  const interrupted = (): void => {
+  const interrupted = (signal: NodeJS.Signals): void => {
+    byHand ||= signal === 'SIGINT';
+    over.abort();
     child.kill('SIGTERM');
   };
   process.on('SIGINT', interrupted);

@@ -1,6 +1,7 @@
 /**
  * The first minute: on the first start ever a cache named `quickstart` is made, and the terminal shows
- * how to connect to it. Later starts find it and say so; a user who deleted it does not get it back.
+ * how to connect to it. Later starts find it and say so, or complete it if the first one was ended in
+ * between; a user who deleted it does not get it back.
  *
  * The connection string holds the access key. It goes to the standard output of this foreground
  * process and nowhere else: not to a journal (systemd sets JOURNAL_STREAM), not to a log, not to a
@@ -8,7 +9,7 @@
  */
 import type { FromControl } from '../../control/boot-protocol.ts';
 import type { Cache } from '../api/shapes.ts';
-import { createCache } from '../commands/create.ts';
+import { createCache, isUnfinished } from '../commands/create.ts';
 import type { Context } from '../context.ts';
 import { OPERATION_TIMEOUT_S } from '../limits.ts';
 import { connectionString } from '../output/connection.ts';
@@ -21,17 +22,22 @@ export const QUICKSTART = 'quickstart';
 
 type Ready = Extract<FromControl, { type: 'ready' }>;
 
-/** Makes it on the first start; answers it if it is there. */
-export async function makeQuickstart(context: Context, ready: Ready): Promise<Cache | null> {
+/** Makes it on the first start; answers it if it is there. `signal`: this Cinnabar stops. */
+export async function makeQuickstart(
+  context: Context,
+  ready: Ready,
+  signal: AbortSignal,
+): Promise<Cache | null> {
   const api = context.api();
-  if (ready.firstStart) {
+  const left = ready.firstStart ? undefined : (await api.caches()).find(isQuickstart);
+  if (ready.firstStart || (left !== undefined && isUnfinished(left, {}))) {
     const started = performance.now();
     const steps = new Steps(context.output);
     await createCache(
       context,
       QUICKSTART,
       {},
-      { wait: true, timeoutMs: OPERATION_TIMEOUT_S * 1000 },
+      { wait: true, timeoutMs: OPERATION_TIMEOUT_S * 1000, signal },
     );
     steps.show({
       id: QUICKSTART,
@@ -42,17 +48,23 @@ export async function makeQuickstart(context: Context, ready: Ready): Promise<Ca
     });
   }
   const caches = await api.caches();
-  const others = caches.filter((cache) => cache.cluster.name !== QUICKSTART).length;
+  const others = caches.filter((cache) => !isQuickstart(cache)).length;
   if (!ready.firstStart) {
     context.output.note(`\nFound ${plural(caches.length, 'cache')} as left.`);
   } else if (others > 0) context.output.note(`\n${plural(others, 'other cache')}.`);
   tellProblems(context, caches);
-  return caches.find((cache) => cache.cluster.name === QUICKSTART) ?? null;
+  return caches.find(isQuickstart) ?? null;
 }
 
-export async function quickstart(context: Context, ready: Ready): Promise<void> {
+const isQuickstart = ({ cluster }: Cache): boolean => cluster.name === QUICKSTART;
+
+export async function quickstart(
+  context: Context,
+  ready: Ready,
+  signal: AbortSignal,
+): Promise<void> {
   const { output } = context;
-  const cache = await makeQuickstart(context, ready);
+  const cache = await makeQuickstart(context, ready, signal);
   if (cache?.database == null) {
     output.note('There is no cache named quickstart. See: cinnabar list, cinnabar create --help');
     return;

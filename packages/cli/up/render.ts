@@ -12,10 +12,14 @@ export interface Rendered extends ParentReport {
   ended(code: number): void;
 }
 
-/** `onReady` is called at the first `ready` only: a control process that came back needs no welcome. */
+/**
+ * `onReady` is called at the first `ready` only: a control process that came back needs no welcome.
+ * `onStop`: when a stop begins, or without one at the end.
+ */
 export function render(
   output: Output,
   onReady: (ready: Extract<FromControl, { type: 'ready' }>) => void,
+  onStop: () => void = () => undefined,
 ): Rendered {
   const steps = new Steps(output);
   let welcomed = false;
@@ -41,6 +45,7 @@ export function render(
           output.error(new CliError('cannotStart', message.code, message.message, message.remedy));
           break;
         case 'stopping':
+          onStop();
           steps.end();
           output.note(
             process.stdin.isTTY === true
@@ -77,6 +82,7 @@ export function render(
       output.warn('The control process ended before everything was stopped. Run: cinnabar down');
     },
     ended(code) {
+      onStop();
       steps.end();
       if (code === EXIT.ok) output.note('Stopped.');
     },
