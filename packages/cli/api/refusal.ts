@@ -47,6 +47,15 @@ const REMEDIES: Partial<Record<ExitName, string>> = {
   conflict: 'See what is running: cinnabar operations',
 };
 
+export function noDatabase(name: string): CliError {
+  return new CliError(
+    'notFound',
+    'no-database',
+    `The cache '${name}' has no database (yet).`,
+    `Is it being made? cinnabar operations. If not, this says how to complete it: cinnabar show ${name}`,
+  );
+}
+
 const ofPath = (cache: string | undefined): string => decodeURIComponent(cache ?? '<name>');
 
 /** An ARM error as the user reads it. The message says what to do where the server knows. */
@@ -64,6 +73,10 @@ export function refusal(answer: HttpAnswer, method: string, pathAndQuery: string
     // ARM's own wording names groups and providers, which the command line never shows.
     const cache = /\/redisEnterprise\/([^/?]+)(?:[/?]|$)/.exec(pathAndQuery)?.[1];
     const ofCache = /redisEnterprise\/[^/']+'/.test(message);
+    const ofDatabase = /redisEnterprise\/[^/']+\/databases\//.test(message);
+    if (code === 'ResourceNotFound' && cache !== undefined && ofDatabase) {
+      return noDatabase(ofPath(cache));
+    }
     if (code === 'ResourceNotFound' && cache !== undefined && ofCache) {
       return new CliError(
         'notFound',

@@ -13,7 +13,6 @@ import { provide } from '../engines.ts';
 import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { Replies } from '../output/replies.ts';
-import { noDatabase } from './keys.ts';
 
 interface ConnectFlags {
   readonly key: 'Primary' | 'Secondary';

@@ -1,7 +1,7 @@
 /** `cinnabar create`: cluster and database in one go, with the choices that let any client connect. */
 import { Command, Option } from 'commander';
 import { type Accepted, type ApiClient, LOCATION } from '../api/client.ts';
-import { type WaitOptions, waitFor } from '../api/operations.ts';
+import { settled, type WaitOptions, waitFor } from '../api/operations.ts';
 import type { Cache, DatabaseResource } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
@@ -17,6 +17,7 @@ import {
   waitOptions,
 } from './options.ts';
 import { showCache } from './show.ts';
+import { completion, DEFAULT_SKU, isUnfinished } from './unfinished.ts';
 
 export interface CreateFlags extends WaitFlags {
   readonly sku?: string;
@@ -33,7 +34,6 @@ export interface CreateFlags extends WaitFlags {
   readonly tag?: readonly string[];
 }
 
-const DEFAULT_SKU = 'Balanced_B1';
 const NAME = /^(?=.{1,60}$)[A-Za-z0-9]+(-[A-Za-z0-9]+)*$/;
 
 export function createCommand(): Command {
@@ -111,10 +111,11 @@ export async function createCache(
   // Read before anything is made: a port that is none must not leave a cluster behind.
   const port = flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) };
   const api = context.api();
-  await refuseExisting(context, name);
+  const left = await leftBy(api, name, flags);
   if (flags.policy === 'NoCluster') {
     await refuseLargeNoCluster(api, flags.sku ?? DEFAULT_SKU, flags.ha ?? 'Enabled');
   }
+  if (left) await settled(api, name, wait);
   const cluster = await api.putCluster(name, {
     location: flags.location ?? LOCATION,
     ...(flags.tag === undefined ? {} : { tags: tags(flags.tag) }),
@@ -136,7 +137,7 @@ export async function createCache(
     ...(flags.azureStrict === true ? { azureStrict: true } : {}),
     ...(flags.shardAccess === undefined ? {} : { shardAccess: flags.shardAccess }),
   };
-  const database = await orUndo(context, name, {
+  const made = api.putDatabase(name, {
     properties: {
       clientProtocol: flags.plaintext === true ? 'Plaintext' : 'Encrypted',
       clusteringPolicy: flags.policy ?? 'EnterpriseCluster',
@@ -146,19 +147,19 @@ export async function createCache(
       ...(Object.keys(cinnabar).length === 0 ? {} : { cinnabar }),
     },
   });
+  const database = await (left ? made : orUndo(api, name, made));
   const done = await waitFor(api, context.output, database.operation, wait);
   return done === null && !wait.wait ? null : api.cache(name);
 }
 
 /** A database that is refused must not leave its empty cluster behind, which would keep the name. */
 async function orUndo(
-  context: Context,
+  api: ApiClient,
   name: string,
-  body: unknown,
+  made: Promise<Accepted<DatabaseResource>>,
 ): Promise<Accepted<DatabaseResource>> {
-  const api = context.api();
   try {
-    return await api.putDatabase(name, body);
+    return await made;
   } catch (error) {
     if (error instanceof CliError && (await api.database(name)) === null) {
       await api.deleteCluster(name);
@@ -180,19 +181,26 @@ async function refuseLargeNoCluster(api: ApiClient, sku: string, ha: string): Pr
   );
 }
 
-/** A PUT of ARM on an existing cache changes it; `create` on the command line never does. */
-async function refuseExisting(context: Context, name: string): Promise<void> {
+/**
+ * A PUT of ARM on an existing cache changes it; `create` on the command line never does. True: it was
+ * begun as it would be now and has no database, because the command was killed in between.
+ */
+async function leftBy(api: ApiClient, name: string, flags: CreateFlags): Promise<boolean> {
+  let cache: Cache;
   try {
-    await context.api().cluster(name);
+    cache = await api.cache(name);
   } catch (error) {
-    if (error instanceof CliError && error.exit === 'notFound') return;
+    if (error instanceof CliError && error.exit === 'notFound') return false;
     throw error;
   }
+  if (isUnfinished(cache, flags)) return true;
   throw new CliError(
     'conflict',
     'name-taken',
     `There is a cache named '${name}' already; nothing was changed.`,
-    `See it: cinnabar show ${name}. Change it: cinnabar update ${name} ...`,
+    cache.database === null
+      ? `It has no database. Complete it: ${completion(cache.cluster)}`
+      : `See it: cinnabar show ${name}. Change it: cinnabar update ${name} ...`,
   );
 }
 

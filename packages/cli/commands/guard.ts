@@ -7,7 +7,6 @@ import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
 import type { Column } from '../output/table.ts';
 import { whole } from '../up/options.ts';
-import { noDatabase } from './keys.ts';
 import { type WaitFlags, waitFlags, waitOptions } from './options.ts';
 
 const MOST_ABOVE = 2 ** 32;

@@ -2,7 +2,6 @@
 import { Command, Option } from 'commander';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
-import { CliError } from '../errors.ts';
 import { connectionString } from '../output/connection.ts';
 
 export function keysCommand(): Command {
@@ -78,11 +77,3 @@ Examples:
   return keys;
 }
 
-export function noDatabase(name: string): CliError {
-  return new CliError(
-    'notFound',
-    'no-database',
-    `The cache '${name}' has no database (yet).`,
-    'Is it still being made? See: cinnabar operations',
-  );
-}

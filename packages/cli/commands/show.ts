@@ -7,6 +7,7 @@ import { action } from '../context.ts';
 import type { Column } from '../output/table.ts';
 import { bytes } from '../output/text.ts';
 import { wayBack } from '../output/way-back.ts';
+import { completion } from './unfinished.ts';
 
 interface Row {
   readonly name: string;
@@ -145,6 +146,9 @@ export async function showCache(context: Context, cache: Cache): Promise<void> {
   const labels = Object.entries(cluster.tags ?? {});
   if (labels.length > 0) items.push(['Tags', labels.map(([k, v]) => `${k}=${v}`).join(', ')]);
   output.pairs(items);
+  if (database === null && cluster.properties.provisioningState !== 'Creating') {
+    output.warn(`it has no database, so nobody can connect. Complete it: ${completion(cluster)}`);
+  }
   for (const resource of [cluster, database]) {
     for (const { message } of resource?.properties.cinnabar?.warnings ?? []) output.warn(message);
   }

@@ -2,7 +2,7 @@
 import type { ShardStatus } from '../../control/service.ts';
 import { type ProcessRef, refOf } from '../../faults/index.ts';
 import type { ApiClient } from '../api/client.ts';
-import { noDatabase } from '../commands/keys.ts';
+import { noDatabase } from '../api/refusal.ts';
 import { CliError } from '../errors.ts';
 import type { TargetName } from './kinds.ts';
 

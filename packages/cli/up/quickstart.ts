@@ -9,7 +9,8 @@
  */
 import type { FromControl } from '../../control/boot-protocol.ts';
 import type { Cache } from '../api/shapes.ts';
-import { createCache, isUnfinished } from '../commands/create.ts';
+import { createCache } from '../commands/create.ts';
+import { isUnfinished } from '../commands/unfinished.ts';
 import type { Context } from '../context.ts';
 import { OPERATION_TIMEOUT_S } from '../limits.ts';
 import { connectionString } from '../output/connection.ts';
