@@ -13,6 +13,7 @@ import { provide } from '../engines.ts';
 import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { Replies } from '../output/replies.ts';
+import { problemsOf } from './show.ts';
 
 interface ConnectFlags {
   readonly key: 'Primary' | 'Secondary';
@@ -53,6 +54,7 @@ came through a pipe:
               `Turn them on: cinnabar update ${name} --access-keys on`,
             );
           }
+          refuseUnreachable(cache);
           const keys = await api.keys(name);
           const engine = await provide({ cacheDir: context.folders.engineCache });
           const { cli } = engine.tools;
@@ -80,6 +82,18 @@ came through a pipe:
         },
       ),
     );
+}
+
+/** Somebody else listens there: the key would be told to them. */
+function refuseUnreachable(cache: Cache): void {
+  const problem = problemsOf(cache).find(({ code }) => code === 'unreachable');
+  if (problem === undefined) return;
+  throw new CliError(
+    'failed',
+    'unreachable',
+    `Another process holds the port of '${cache.cluster.name}', and would be told its key. ${problem.message}`,
+    `Then: cinnabar connect ${cache.cluster.name}`,
+  );
 }
 
 export function cliArguments(cache: Cache, caFile: string): string[] {

@@ -1,6 +1,6 @@
 /** First starts that were ended in the middle. */
 import assert from 'node:assert/strict';
-import { after, suite, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { ApiClient } from '../api/client.ts';
 import { waitFor } from '../api/operations.ts';
 import type { Context } from '../context.ts';
@@ -31,20 +31,23 @@ function contextOf(rig: Rig, seen: Collected): Context {
 
 /** A cluster and nothing else, as a killed `create` leaves it. */
 async function halfMade(context: Context, name: string): Promise<void> {
-  const body = { location: 'local', sku: { name: 'Balanced_B1' }, properties: {} };
   const api = context.api();
-  const properties = { highAvailability: 'Enabled', minimumTlsVersion: '1.2' };
   const made = await api.putCluster(name, {
-    ...body,
-    properties: { ...properties, publicNetworkAccess: 'Enabled' },
+    location: 'local',
+    sku: { name: 'Balanced_B1' },
+    properties: {
+      highAvailability: 'Enabled',
+      minimumTlsVersion: '1.2',
+      publicNetworkAccess: 'Enabled',
+    },
   });
   await waitFor(api, context.output, made.operation, { wait: true, timeoutMs: MS });
 }
 
 suite('a first start that is ended', { concurrency: true }, () => {
-  test('Ctrl-C while the quickstart is being made: it ends, and says that it was interrupted', async () => {
+  test('Ctrl-C while the quickstart is being made: it ends, and says that it was interrupted', async (t) => {
     const rig = new Rig();
-    after(() => rig.clean());
+    t.after(() => rig.clean());
     const up = rig.up('--quickstart');
     await up.says('Choose ports');
     assert.equal(await up.stop('SIGINT'), EXIT.interrupted, up.err);
@@ -52,9 +55,9 @@ suite('a first start that is ended', { concurrency: true }, () => {
     assert.deepEqual(processesOf(foldersFrom(rig.env)), []);
   });
 
-  test('a cache without a database: shown as that, and completed by the next start or by create', async () => {
+  test('a cache without a database: shown as that, and completed by the next start or by create', async (t) => {
     const rig = new Rig();
-    after(() => rig.clean());
+    t.after(() => rig.clean());
     const up = rig.up();
     await up.says('No cache yet.');
     const seen = new Collected();

@@ -198,7 +198,11 @@ test('a start that found its files gone and its port taken: list says both', asy
   const files = globSync(path.join(service.home, 'data/*/*/dump.rdb'));
   assert.equal(files.length, 1);
   for (const file of files) rmSync(file);
-  const stranger = createServer();
+  let told = 0;
+  const stranger = createServer((socket) => {
+    told += 1;
+    socket.destroy();
+  });
   await new Promise<void>((listening) => stranger.listen(port, '127.0.0.1', listening));
   t.after(() => stranger.close());
   await service.up();
@@ -208,6 +212,9 @@ test('a start that found its files gone and its port taken: list says both', asy
     return /Unreachable/.test(text) && /started empty/.test(text) ? text : null;
   });
   assert.match(held, new RegExp(`warning: unlucky: .*${port}`));
+  const refused = await cinnabar(service, ['connect', 'unlucky', 'GET', 'a']);
+  assert.deepEqual([refused.code, told], [1, 0], refused.text);
+  assert.match(refused.text, /\(unreachable\)\n.*cinnabar connect unlucky/);
   stranger.close();
   await eventually('reachable again', OPERATION_DEADLINE_MS, async () =>
     /DataLost/.test((await list()).text) ? true : null,
