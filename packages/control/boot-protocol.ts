@@ -101,7 +101,7 @@ export type FromControl =
       readonly notes: readonly string[];
     };
 
-/** `<home>/control.json`, mode 0600, written when ready, removed at an orderly stop. */
+/** `<home>/control.json`, mode 0600, written when the API answers, removed at an orderly stop. */
 export interface ControlFile {
   readonly pid: number;
   /** Base URLs without a trailing slash; null when that listener is off. */

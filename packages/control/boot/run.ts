@@ -65,6 +65,7 @@ async function stop(now: boolean): Promise<void> {
   }
   stopping = true;
   say({ type: 'stopping' });
+  system?.hurry();
   await started?.catch(() => undefined);
   const report = (await system?.stop(!now)) ?? { notes: [] };
   log.info({ notes: report.notes }, 'stopped');

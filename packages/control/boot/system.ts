@@ -7,6 +7,7 @@ import { type RunningApi, startApi } from '../api/index.ts';
 import { writePrivate } from '../auth/private-file.ts';
 import { CONTROL_FILE, type ControlFile, type StartOptions } from '../boot-protocol.ts';
 import { passing } from '../databases/failpoints.ts';
+import type { Databases, Serving } from '../databases/index.ts';
 import type { SystemStatus } from '../service.ts';
 import { type FolderLock, lockFolder } from '../store/index.ts';
 import { Authority } from '../tls/authority.ts';
@@ -48,6 +49,7 @@ export class System {
   #lock: FolderLock | null = null;
   #parts: Parts | null = null;
   #renewal: NodeJS.Timeout | null = null;
+  readonly #hurried = Promise.withResolvers<void>();
 
   constructor(
     options: StartOptions,
@@ -137,22 +139,43 @@ export class System {
       () => this.#openApi(ports),
       (api) => api.http ?? '',
     );
-    const total = store.databases().length;
-    if (total > 0) {
-      await step(
-        this.#say,
-        'serving',
-        'Caches serving',
-        (detail) => databases.serving(SERVING_DEADLINE_MS, (n) => detail(`${n} of ${total}`)),
-        (n) => `${n} of ${total}`,
-      );
-    }
+    // From here on everything is answered; what is not up yet says so itself.
+    await this.#writeControlFile(this.#status());
+    await this.#serving(databases, store.databases().length);
     const renewEveryMs = this.#internals.renewEveryMs ?? RENEW_EVERY_MS;
     this.#renewal = setInterval(() => void this.#renew(), renewEveryMs).unref();
     void this.#renew();
     const status = this.#status();
-    await this.#writeControlFile(status);
     return { status, firstStart };
+  }
+
+  /** A stop was asked for: the start is brought to its end, but waits for no cache any more. */
+  hurry(): void {
+    this.#hurried.resolve();
+  }
+
+  async #serving(databases: Databases, total: number): Promise<void> {
+    if (total === 0) return;
+    let last: Serving = { count: 0, why: 'not looked at yet', settled: false };
+    const text = () => `${last.count} of ${total}${last.why === null ? '' : `: ${last.why}`}`;
+    const wait = async (detail: (text: string) => void) => {
+      let over = false;
+      const all = databases.serving(SERVING_DEADLINE_MS, (now) => {
+        if (over) return;
+        last = now;
+        detail(text());
+      });
+      await Promise.race([all, this.#hurried.promise]);
+      over = true;
+    };
+    await step(
+      this.#say,
+      'serving',
+      'Caches serving',
+      wait,
+      text,
+      () => last.why === null,
+    );
   }
 
   /** Orderly: no new clients, files written, processes ended. `save` false: at once. */
@@ -197,6 +220,8 @@ export class System {
 
   /** A start that failed ends what it began; what ran before it goes on. */
   async #undo(): Promise<void> {
+    // Without the lock it is somebody else's.
+    if (this.#lock !== null) await rm(join(this.#options.home, CONTROL_FILE), { force: true });
     await this.#parts?.databases.detach();
     this.#parts?.room.stop();
     this.#parts?.engineLogs.stop();

@@ -7,7 +7,6 @@ import type { EngineLink } from '../../engine/contract.ts';
 import { CLIENT_USER } from '../auth/users.ts';
 import type { EndpointFleet, WatchdogTarget } from '../endpoints/contract.ts';
 import { ControlError } from '../errors.ts';
-import { needsWord } from '../plan/shard.ts';
 import type { InstanceStatus, Problem, ShardStatus } from '../service.ts';
 import type { ClusterRecord, InstanceRecord } from '../store/records.ts';
 import type { ServedCertificate } from '../tls/contract.ts';
@@ -27,6 +26,7 @@ import {
 import { DatabaseLoop } from './loop.ts';
 import { problemsOf, stalledOf } from './problems.ts';
 import { Publisher } from './publisher.ts';
+import { type Serving, servingNow } from './serving.ts';
 import { shardPorts } from './shard-ports.ts';
 import { shardStatus } from './status.ts';
 import { type StopReport, stopDatabase } from './stop.ts';
@@ -113,22 +113,16 @@ export class Databases {
     return { adopted };
   }
 
-  /** Resolves when all databases that should serve do, or at the deadline; answers how many do. */
-  async serving(deadlineMs: number, changed: (count: number) => void): Promise<number> {
+  /** Resolves when all databases that should serve do, or at the deadline. */
+  async serving(deadlineMs: number, changed: (now: Serving) => void): Promise<void> {
     const { store, clock } = this.#deps;
     const deadline = clock.ticks() + deadlineMs;
-    let last = -1;
+    let last: Serving | null = null;
     for (;;) {
-      const all = store.databases().filter((each) => each.resourceState !== 'CreateFailed');
-      const shards = all.map((each) => store.shards(each.id));
-      const count = shards.filter(
-        (of) => of.length > 0 && of.every((shard) => shard.phase === 'serving'),
-      ).length;
-      // One that waits for the user's word gets none by waiting.
-      const stuck = shards.filter((of) => of.some(needsWord)).length;
-      if (count !== last) changed(count);
-      last = count;
-      if (count + stuck === all.length || clock.ticks() > deadline || this.#stopped) return count;
+      const now = servingNow(store, (id) => this.#loops.get(id)?.failure?.message);
+      if (now.count !== last?.count || now.why !== last.why) changed(now);
+      last = now;
+      if (now.settled || clock.ticks() > deadline || this.#stopped) return;
       await clock.sleep(SERVING_POLL_MS);
     }
   }

@@ -190,6 +190,31 @@ test('the command line: a code and a reason for each mistake, and nothing change
   assert.deepEqual(ids(after), ids(before), 'an operation was begun');
 });
 
+test('the port of an engine is taken: a start says so, and is looked into meanwhile', async (t) => {
+  const service = await Service.start(t);
+  await service.create('held', { ha: false });
+  const [shard] = await service.shards('held');
+  const port = shard?.instances[0]?.instance.port ?? 0;
+  await service.down();
+  const stranger = createServer();
+  await new Promise<void>((listening) => stranger.listen(port, '127.0.0.1', listening));
+  t.after(() => stranger.close());
+  const up = service.up();
+  const said = new RegExp(`^serving running 0 of 1: held: .*\\b${port}\\b`);
+  await eventually('the port is named', OPERATION_DEADLINE_MS, async () =>
+    service.steps.some((line) => said.test(line)) ? true : null,
+  );
+  for (const line of ['list', 'show held', 'events', 'status']) {
+    const ran = await cinnabar(service, line.split(' '));
+    assert.equal(ran.code, 0, `${line}: ${ran.text}`);
+  }
+  const doctor = await cinnabar(service, ['doctor']);
+  assert.doesNotMatch(doctor.text, /without a control process|by another program/);
+  stranger.close();
+  await up;
+  assert.match(service.steps.at(-1) ?? '', /^serving done 1 of 1$/);
+});
+
 test('a start that found its files gone and its port taken: list says both', async (t) => {
   const service = await Service.start(t);
   await service.create('unlucky', { ha: false });

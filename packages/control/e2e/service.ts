@@ -59,6 +59,8 @@ export class Service {
   readonly home: string;
   readonly options: StartOptions;
   readonly #guard: Guard;
+  /** What the starts said of their steps. */
+  readonly steps: string[] = [];
   #child: ChildProcess | null = null;
   #status: SystemStatus | null = null;
 
@@ -127,6 +129,9 @@ export class Service {
       READY_DEADLINE_MS,
     );
     child.on('message', (message: FromControl) => {
+      if (message.type === 'step') {
+        this.steps.push(`${message.id} ${message.state} ${message.detail ?? ''}`);
+      }
       if (message.type === 'ready') resolve(message.status);
       if (message.type === 'fatal') resolve(message);
     });

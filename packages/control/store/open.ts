@@ -68,7 +68,7 @@ export function lockFolder(home: string): FolderLock {
   }
 }
 
-/** The file is written when a start is complete, and removed when a stop begins. */
+/** The file is written when the API answers, and removed when a stop begins. */
 function serves(home: string): boolean {
   try {
     const text = readFileSync(join(home, CONTROL_FILE), 'utf8');
