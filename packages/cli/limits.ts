@@ -2,6 +2,13 @@
 
 /** A loopback request that takes longer than this meets a control process that hangs. */
 export const REQUEST_TIMEOUT_MS = 30_000;
+/** A control process that is found stopped this many times in a row is waited for no longer. */
+export const STOPPED_LOOK_MS = 500;
+export const STOPPED_LOOKS = 4;
+/** ... and its parent ends it after this many: soon enough that the engines keep to its lease of ten
+ * seconds, late enough for who stopped it by mistake. */
+export const HUNG_LOOK_MS = 1_000;
+export const HUNG_LOOKS = 6;
 /** An answer larger than this is not one of ours. */
 export const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** How often an operation is asked for its steps: fast enough for a create of under two seconds. */

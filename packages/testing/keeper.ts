@@ -129,6 +129,7 @@ function report(home: string, options: CacheOptions): ParentReport {
         message: `The control process crashed at each start: ${tail(logFile)}`,
         remedy: '',
       }),
+    hung: () => {},
     unclean: () => {},
   };
 }

@@ -29,6 +29,7 @@ import type {
   Page,
   SkuRow,
 } from './shapes.ts';
+import { unlessStopped } from './stopped.ts';
 
 export const API_VERSION = '2025-07-01';
 export const GROUP = 'default';
@@ -81,7 +82,9 @@ export class ApiClient {
   }
 
   async #call(method: string, pathAndQuery: string, body?: unknown): Promise<HttpAnswer> {
-    const answer = await send(this.#target, method, pathAndQuery, body).catch((error: unknown) => {
+    const answer = await unlessStopped(this.control.pid, (signal) =>
+      send(this.#target, method, pathAndQuery, body, signal),
+    ).catch((error: unknown) => {
       const away = error instanceof CliError && error.exit === 'notRunning';
       const known = away && (isUnderWay(this.#home) || isFull(this.#home));
       throw known ? absent(this.#home) : error;

@@ -29,6 +29,7 @@ export async function send(
   method: string,
   pathAndQuery: string,
   body?: unknown,
+  signal?: AbortSignal,
 ): Promise<HttpAnswer> {
   const url = new URL(target.url + pathAndQuery);
   const secure = url.protocol === 'https:';
@@ -46,6 +47,7 @@ export async function send(
     method,
     headers,
     timeout: REQUEST_TIMEOUT_MS,
+    ...(signal === undefined ? {} : { signal }),
     ...(secure && target.ca !== null ? { ca: target.ca } : {}),
   };
   const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();

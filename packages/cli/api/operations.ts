@@ -5,6 +5,7 @@ import { POLL_MS } from '../limits.ts';
 import type { Output } from '../output/output.ts';
 import { Steps } from '../output/steps.ts';
 import type { ApiClient } from './client.ts';
+import { CONTROL_STOPPED } from './stopped.ts';
 
 export interface WaitOptions {
   readonly timeoutMs: number;
@@ -80,7 +81,10 @@ async function patiently<T>(
       return await ask(now);
     } catch (error) {
       const away =
-        error instanceof CliError && (error.exit === 'notRunning' || error.exit === 'underWay');
+        error instanceof CliError &&
+        (error.exit === 'notRunning' ||
+          error.exit === 'underWay' ||
+          error.code === CONTROL_STOPPED);
       if (!away || Date.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       now = here(now);

@@ -112,6 +112,9 @@ export function reportToLauncher(): Rendered {
       process.stderr.write(`parent: control ended (${code}); starting it in ${pauseMs} ms\n`);
     },
     gaveUp: (logFile) => tell({ type: 'gave-up', logFile }),
+    hung(pid) {
+      process.stderr.write(`parent: control process ${pid} does not answer\n`);
+    },
     unclean() {
       process.stderr.write('parent: control ended before everything was stopped\n');
     },

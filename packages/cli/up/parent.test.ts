@@ -40,7 +40,7 @@ class Run {
   }
 
   async until(condition: () => boolean, what: string): Promise<void> {
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + 20_000;
     while (!condition()) {
       if (Date.now() > deadline) assert.fail(`${what}: ${this.out}${this.err}${this.diary()}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -92,6 +92,18 @@ test('a crashed control process comes back, and can be stopped then', async () =
   const run = new Run('crash-once');
   await run.until(() => run.pids().length === 2 && run.err.includes('is back'), 'not restarted');
   assert.match(run.err, /was killed; caches go on/);
+  run.child.kill('SIGINT');
+  assert.equal(await run.ended, 0);
+});
+
+test('a control process that is stopped is ended, and comes back', async () => {
+  const run = new Run('serve');
+  await run.ready();
+  const [pid = 0] = run.pids();
+  process.kill(pid, 'SIGSTOP');
+  await run.until(() => run.pids().length === 2 && run.err.includes('is back'), 'not replaced');
+  assert.match(run.err, new RegExp(`control process ${pid} was stopped and does not answer`));
+  assert.equal(isAlive(pid), false);
   run.child.kill('SIGINT');
   assert.equal(await run.ended, 0);
 });

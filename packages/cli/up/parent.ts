@@ -13,9 +13,10 @@ import {
   type ToControl,
   UNDER_WAY,
 } from '../../control/boot-protocol.ts';
+import { isStopped } from '../api/stopped.ts';
 import { codeCache } from '../code-cache.ts';
 import { EXIT } from '../exit-codes.ts';
-import { STOP_NOW_GRACE_MS } from '../limits.ts';
+import { HUNG_LOOK_MS, HUNG_LOOKS, STOP_NOW_GRACE_MS } from '../limits.ts';
 import { build, moduleFile } from '../self.ts';
 import type { Act, Happening, Life } from './lifecycle.ts';
 import { begin, next } from './lifecycle.ts';
@@ -27,6 +28,8 @@ export interface ParentReport {
   /** Control crashed and will be started again after the pause. */
   crashed(code: number | null, pauseMs: number, logFile: string): void;
   gaveUp(logFile: string): void;
+  /** It was stopped, by a signal, and is ended. */
+  hung(pid: number): void;
   /** It ended before it had stopped everything. */
   unclean(): void;
 }
@@ -63,6 +66,8 @@ class Parent {
   /** Why it cannot start, as it said itself. */
   #fatal: string | null = null;
   #timer: NodeJS.Timeout | null = null;
+  /** How often in a row control was found stopped. */
+  #still = 0;
 
   constructor(options: ParentOptions, log: ControlLog) {
     this.#options = options;
@@ -77,6 +82,7 @@ class Parent {
     process.on('SIGTERM', onSignal);
     process.on('SIGHUP', onHangup);
     this.#options.stop?.addEventListener('abort', onSignal);
+    const looking = setInterval(() => this.#look(), HUNG_LOOK_MS);
     try {
       this.#do(begin(Date.now()).acts);
       if (this.#options.stop?.aborted === true) onSignal();
@@ -86,6 +92,7 @@ class Parent {
       process.off('SIGTERM', onSignal);
       process.off('SIGHUP', onHangup);
       this.#options.stop?.removeEventListener('abort', onSignal);
+      clearInterval(looking);
       if (this.#timer !== null) clearTimeout(this.#timer);
     }
   }
@@ -155,6 +162,16 @@ class Parent {
     });
     const keeper = [process.execPath, ...NODE_FLAGS, moduleFile('cli/up/keeper')];
     this.#tell({ type: 'start', options: { ...this.#options.start, keeper, build: build() } });
+  }
+
+  /** A control process that stands still decides nothing: dead, it would be followed by another. */
+  #look(): void {
+    const pid = this.#child?.pid;
+    this.#still = pid !== undefined && isStopped(pid) ? this.#still + 1 : 0;
+    if (pid === undefined || this.#still !== HUNG_LOOKS) return;
+    this.#options.report.hung(pid);
+    this.#log.write(`parent: control process ${pid} was stopped and does nothing: killed\n`);
+    this.#child?.kill('SIGKILL');
   }
 
   #left(child: ChildProcess, code: number | null): void {

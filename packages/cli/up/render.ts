@@ -77,6 +77,10 @@ export function render(
         ),
       );
     },
+    hung(pid) {
+      steps.end();
+      output.warn(`The control process ${pid} was stopped and does not answer: it is ended.`);
+    },
     unclean() {
       steps.end();
       output.warn('The control process ended before everything was stopped. Run: cinnabar down');

@@ -188,6 +188,12 @@ test('the command line: a code and a reason for each mistake, and nothing change
   const after = await service.call('GET', '/cinnabar/operations');
   const ids = (answer: typeof after) => answer.body.value.map((each: { id: string }) => each.id);
   assert.deepEqual(ids(after), ids(before), 'an operation was begun');
+
+  process.kill(service.pid, 'SIGSTOP');
+  const still = await cinnabar(service, ['list']).finally(() => process.kill(service.pid, 'SIGCONT'));
+  assert.equal(still.code, 1, still.text);
+  assert.match(still.text, new RegExp(`\\(control-stopped\\)\\n.*kill -CONT ${service.pid}\\b`));
+  assert.equal((await cinnabar(service, ['list'])).code, 0);
 });
 
 test('the port of an engine is taken: a start says so, and is looked into meanwhile', async (t) => {
