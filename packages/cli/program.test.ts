@@ -182,6 +182,9 @@ test('while a start is under way on the folder, code 75 says to try again', asyn
     assert.match(err, /\(start-under-way\)/);
     assert.match(err, /Wait for it: .*cinnabar status/);
   }
+  const doctor = await cinnabar(['doctor', '--home', home]);
+  assert.match(doctor.out, /a start or stop is under way/);
+  assert.doesNotMatch(doctor.out, /without a control process|by another program/);
 });
 
 test('doctor finds an open data folder and says the command', async () => {

@@ -73,7 +73,7 @@ export function refusal(answer: HttpAnswer, method: string, pathAndQuery: string
     // ARM's own wording names groups and providers, which the command line never shows.
     const cache = /\/redisEnterprise\/([^/?]+)(?:[/?]|$)/.exec(pathAndQuery)?.[1];
     const ofCache = /redisEnterprise\/[^/']+'/.test(message);
-    const ofDatabase = /redisEnterprise\/[^/']+\/databases\//.test(message);
+    const ofDatabase = /redisEnterprise\/[^/']+\/databases\/[^/']+'/.test(message);
     if (code === 'ResourceNotFound' && cache !== undefined && ofDatabase) {
       return noDatabase(ofPath(cache));
     }

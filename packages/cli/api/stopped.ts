@@ -27,7 +27,9 @@ export async function unlessStopped<T>(
   let looks = 0;
   const timer = setInterval(() => {
     looks = isStopped(pid) ? looks + 1 : 0;
-    if (looks >= STOPPED_LOOKS) stopped.reject(standsStill(pid));
+    if (looks < STOPPED_LOOKS) return;
+    stopped.reject(standsStill(pid));
+    over.abort();
   }, STOPPED_LOOK_MS);
   const answer = ask(over.signal);
   answer.catch(() => undefined); // after the end nobody listens
@@ -35,7 +37,6 @@ export async function unlessStopped<T>(
     return await Promise.race([answer, stopped.promise]);
   } finally {
     clearInterval(timer);
-    over.abort();
   }
 }
 

@@ -1,5 +1,6 @@
 /** `cinnabar doctor`: looks at everything that commonly goes wrong and says what to do. */
 import { Command } from 'commander';
+import { isUnderWay } from '../api/absent.ts';
 import { readControlFile } from '../api/client.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
@@ -7,7 +8,7 @@ import { ownCertificates } from '../doctor/certificates.ts';
 import type { Finding } from '../doctor/check.ts';
 import { engineFinding } from '../doctor/engine.ts';
 import { machineFindings } from '../doctor/machine.ts';
-import { apiFinding, firstPort } from '../doctor/network.ts';
+import { apiFinding, apiUnderWay, firstPort } from '../doctor/network.ts';
 import { certificate, disk, folderFinding, orphans, secretFiles } from '../doctor/places.ts';
 import { EXIT } from '../exit-codes.ts';
 import { isAlive } from '../orphans.ts';
@@ -40,6 +41,8 @@ export async function examine(context: Context): Promise<Finding[]> {
   const { folders } = context;
   const file = readControlFile(folders.home);
   const control = file !== null && isAlive(file.pid) ? file : null;
+  // What runs and listens then is its own, though it cannot be asked.
+  const underWay = control === null && isUnderWay(folders.home);
   return [
     ...machineFindings(),
     await engineFinding(folders.engineCache),
@@ -50,9 +53,9 @@ export async function examine(context: Context): Promise<Finding[]> {
     disk(folders.home),
     certificate(control, Date.now()),
     await ownCertificates(control, context.api),
-    await firstPort(control !== null),
-    await apiFinding(control, context.api),
-    orphans(folders, control !== null),
+    await firstPort(control !== null || underWay),
+    underWay ? apiUnderWay() : await apiFinding(control, context.api),
+    orphans(folders, control !== null || underWay),
   ];
 }
 

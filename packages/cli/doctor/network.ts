@@ -35,6 +35,10 @@ export async function firstPort(running: boolean): Promise<Finding> {
       );
 }
 
+export function apiUnderWay(): Finding {
+  return ok('api', 'Management API', 'a start or stop is under way: cinnabar status');
+}
+
 export async function apiFinding(
   control: ControlFile | null,
   api: () => ApiClient,

@@ -40,7 +40,7 @@ export async function launch(context: Context): Promise<number> {
     if (over.signal.aborted) return;
     const told = process.argv.includes('--quickstart')
       ? makeQuickstart(context, ready, over.signal).then((cache) => {
-          if (cache !== null) tellHowToConnect(context);
+          if (cache !== null && cache.database !== null) tellHowToConnect(context);
         })
       : found(context);
     told.then(

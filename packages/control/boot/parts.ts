@@ -128,7 +128,7 @@ const ENDPOINT_EVENTS: ReadonlySet<string> = new Set([
 
 function endpointEvent(store: Store, reason: string, detail: string, log: Logger): void {
   const nobody = { clusterId: null, databaseId: null, shard: null, instance: null };
-  const message = `Endpoint: ${reason}: process ${detail}`;
+  const message = `The endpoint's process ${detail}`;
   try {
     store.write(() =>
       store.addEvent({ reason, severity: 'warning', message, data: {}, ...nobody }),
