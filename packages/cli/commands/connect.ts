@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
+import { noDatabase } from '../api/refusal.ts';
 import type { Cache } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';

@@ -2,6 +2,7 @@
 import { Argument, Command, Option } from 'commander';
 import type { ExpensiveStats, GuardRule } from '../../control/observe/contract.ts';
 import { waitFor } from '../api/operations.ts';
+import { noDatabase } from '../api/refusal.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError } from '../errors.ts';

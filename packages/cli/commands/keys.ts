@@ -1,5 +1,6 @@
 /** `cinnabar keys list` and `keys regenerate`. */
 import { Command, Option } from 'commander';
+import { noDatabase } from '../api/refusal.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { connectionString } from '../output/connection.ts';
@@ -76,4 +77,3 @@ Examples:
     );
   return keys;
 }
-

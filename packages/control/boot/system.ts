@@ -168,14 +168,7 @@ export class System {
       await Promise.race([all, this.#hurried.promise]);
       over = true;
     };
-    await step(
-      this.#say,
-      'serving',
-      'Caches serving',
-      wait,
-      text,
-      () => last.why === null,
-    );
+    await step(this.#say, 'serving', 'Caches serving', wait, text, () => last.why === null);
   }
 
   /** Orderly: no new clients, files written, processes ended. `save` false: at once. */

@@ -190,7 +190,9 @@ test('the command line: a code and a reason for each mistake, and nothing change
   assert.deepEqual(ids(after), ids(before), 'an operation was begun');
 
   process.kill(service.pid, 'SIGSTOP');
-  const still = await cinnabar(service, ['list']).finally(() => process.kill(service.pid, 'SIGCONT'));
+  const still = await cinnabar(service, ['list']).finally(() =>
+    process.kill(service.pid, 'SIGCONT'),
+  );
   assert.equal(still.code, 1, still.text);
   assert.match(still.text, new RegExp(`\\(control-stopped\\)\\n.*kill -CONT ${service.pid}\\b`));
   assert.equal((await cinnabar(service, ['list'])).code, 0);

@@ -43,7 +43,11 @@ test('replacing workers under connect load: nothing is refused or reset', async 
     await fleet.reload();
     const { workers } = fleet.status();
     const taking = workers.filter(({ state }) => state !== 'draining');
-    assert.deepEqual(taking.filter(({ pid }) => old.has(pid)), [], 'none of the old ones is named');
+    assert.deepEqual(
+      taking.filter(({ pid }) => old.has(pid)),
+      [],
+      'none of the old ones is named',
+    );
     for (const worker of workers) seen.add(worker.pid);
     await eventually('the new workers serve', () => load.served > before + 50);
   }

@@ -27,6 +27,7 @@ import {
 import { ControlError } from '../errors.ts';
 import type { EndpointFleet, FleetStatus, WatchdogTarget } from './contract.ts';
 import { endedOrKilled, endInOrder, prepareFolder, trimLog, workerPlan } from './launch.ts';
+import { Lease } from './lease.ts';
 import {
   ADOPT_TRIES,
   ANSWER_GRACE_MS,
@@ -35,7 +36,6 @@ import {
   RECOVER_PAUSE_MS,
   REPLACE_WAIT_MS,
 } from './limits.ts';
-import { Lease } from './lease.ts';
 import { Orphans, startSupervisor } from './orphans.ts';
 import { Outlet } from './outlet.ts';
 import { NoHello, Peer, PeerRefusal } from './peer.ts';

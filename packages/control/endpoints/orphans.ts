@@ -86,9 +86,13 @@ export class Orphans {
           // One that is newer already refuses it.
           if (snapshot !== null) this.#push(peer, snapshot).catch(() => {});
         } catch (error) {
-          if (!(error instanceof NoHello)) removeNames(path); // nobody listens
+          if (!(error instanceof NoHello))
+            removeNames(path); // nobody listens
           else if (await killIfStill(pid)) {
-            this.#owner.say('worker-hung', `${pid}: it had no supervisor and says no hello; killed`);
+            this.#owner.say(
+              'worker-hung',
+              `${pid}: it had no supervisor and says no hello; killed`,
+            );
             removeNames(path);
           }
         }
