@@ -33,6 +33,6 @@ export function completion({ name, sku, location, properties }: ClusterResource)
     ...(sku.name === DEFAULT_SKU ? [] : [`--sku ${sku.name}`]),
     ...(sku.capacity === undefined ? [] : [`--capacity ${sku.capacity}`]),
     ...(properties.highAvailability === 'Disabled' ? ['--ha off'] : []),
-    ...(location === LOCATION ? [] : [`--location ${location}`]),
+    ...(location.toLowerCase() === LOCATION ? [] : [`--location ${location}`]),
   ].join(' ');
 }

@@ -49,6 +49,7 @@ suite('a first start that is ended', { concurrency: true }, () => {
     const rig = new Rig();
     t.after(() => rig.clean());
     const up = rig.up('--quickstart');
+    t.after(() => up.child.kill('SIGKILL'));
     await up.says('Choose ports');
     assert.equal(await up.stop('SIGINT'), EXIT.interrupted, up.err);
     assert.doesNotMatch(up.err, /^error:/m);
@@ -59,6 +60,7 @@ suite('a first start that is ended', { concurrency: true }, () => {
     const rig = new Rig();
     t.after(() => rig.clean());
     const up = rig.up();
+    t.after(() => up.child.kill('SIGKILL'));
     await up.says('No cache yet.');
     const seen = new Collected();
     const context = contextOf(rig, seen);
