@@ -1,7 +1,16 @@
 /** The first minute of a new user, against the real control process and engine. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { Redis } from 'ioredis';
@@ -266,9 +275,25 @@ test('the first minute', async (t) => {
       () => redis.status,
     );
     assert.equal(await redis.get('greeting'), 'hello');
+    // Both copies are whole, so that either could write the file.
+    await redis.set('more', '0');
+    assert.ok((await redis.wait(1, 20_000)) >= 1);
     redis.disconnect();
-    const { code } = await rig.run('down');
-    assert.equal(code, 0);
+    // Where its file would be is something else: as on a full disk, it cannot be saved.
+    const inTheWay = globSync(path.join(rig.home, 'data/*/*')).map((folder) =>
+      path.join(folder, 'dump.rdb', 'x'),
+    );
+    for (const folder of inTheWay) mkdirSync(folder, { recursive: true });
+    const refused = await rig.run('down');
+    assert.equal(refused.code, 5, refused.err);
+    assert.match(refused.err, /quickstart was not stopped.*everything goes on.*\(not-saved\)/);
+    assert.match(refused.err, /down --now/);
+    await again.says('The stop was refused');
+    assert.equal((await rig.run('connect', 'quickstart', 'GET', 'greeting')).out.trim(), 'hello');
+    assert.equal((await rig.run('connect', 'quickstart', 'SET', 'more', '1')).out.trim(), 'OK');
+    for (const folder of inTheWay) rmSync(path.dirname(folder), { recursive: true, force: true });
+    const { code, err } = await rig.run('down');
+    assert.equal(code, 0, err);
     assert.equal(await again.ended, 0);
   });
 });

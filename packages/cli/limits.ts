@@ -37,6 +37,8 @@ export const LOG_CHECK_MS = 30_000;
 
 /** `cinnabar down` waits this long for an orderly stop; large data sets take their time to save. */
 export const DOWN_TIMEOUT_MS = 300_000;
+/** After a refused stop control is started again, which takes a second or two; `down` waits so long for it. */
+export const BACK_TIMEOUT_MS = 30_000;
 /** After SIGKILL a process is gone in milliseconds; longer means it hangs in the kernel. */
 export const KILL_TIMEOUT_MS = 10_000;
 /** How often a vanishing process is looked for. */

@@ -7,7 +7,9 @@
  * of `ready` or `fatal`. The parent may send `stop` at any time after `start`, also before `ready`,
  * and again with `now` when the user is out of patience; control sends `stopping`, more `step`
  * messages, `stopped`, and exits 0. A stop that came over the API ends the same way, so the parent
- * knows that it was meant. An exit without `stopped` or `fatal` is a crash, and the parent starts
+ * knows that it was meant; or with `stop-refused`, because a cache could not be saved, and then the
+ * parent starts control again, which takes over what still runs. A stop by a signal cannot be refused:
+ * such a cache is left running, and named in `stopped`. An exit without `stopped` or `fatal` is a crash, and the parent starts
  * another one. When the channel closes without a `stop` the parent was killed, and nobody would start
  * control again: so it ends itself, after starting a new parent in the background (`keeper`), or
  * leaving that to systemd. A control process without a keeper goes on.
@@ -95,11 +97,24 @@ export type FromControl =
       readonly remedy: string;
     }
   | { readonly type: 'stopping' }
-  | {
-      readonly type: 'stopped';
-      /** What the user should know: what was saved, what a crash would have lost. */
-      readonly notes: readonly string[];
-    };
+  | ({ readonly type: 'stopped' } & StopEnd)
+  /** It ends now and is to be started again: the stop would have lost data, and could be refused. */
+  | ({ readonly type: 'stop-refused' } & StopEnd);
+
+/** How a stop ended. */
+export interface StopEnd {
+  /** What the user should know: what was saved, what a crash would have lost. */
+  readonly notes: readonly string[];
+  /** Caches that were not stopped, because their data could not be saved; a sentence each. */
+  readonly held: readonly string[];
+}
+
+/** `<home>/last-stop.json`, mode 0600: for a command line whose stop it was, when control is gone. */
+export interface StopFile extends StopEnd {
+  readonly pid: number;
+}
+
+export const STOP_FILE = 'last-stop.json';
 
 /** `<home>/control.json`, mode 0600, written when the API answers, removed at an orderly stop. */
 export interface ControlFile {

@@ -293,6 +293,8 @@ export interface EngineNode {
   dataFile(
     dataDir: string,
   ): Promise<{ readonly path: string; readonly bytes: number; readonly sha256: string } | null>;
+  /** Removes a data file that nobody is to load. None: no error. */
+  dropDataFile(dataDir: string): Promise<void>;
   /** Renames the data file to `*.consumed`: the file of an orderly stop counts once (engine rule 11). */
   consumeDataFile(dataDir: string): Promise<void>;
   /**

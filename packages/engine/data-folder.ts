@@ -147,6 +147,10 @@ async function snapshotAt(path: string): Promise<DataFile | null> {
   }
 }
 
+export async function dropFile(dataDir: string): Promise<void> {
+  await rm(join(dataDir, FILES.data), { force: true });
+}
+
 export async function consumeFile(dataDir: string): Promise<void> {
   const path = join(dataDir, FILES.data);
   await renameIfThere(path, consumedName(path));

@@ -16,6 +16,7 @@ import type {
 import {
   consumeFile,
   type DataFile,
+  dropFile,
   dropFoldersAside,
   findDataFile,
   prepareFolder,
@@ -162,6 +163,11 @@ export class LocalNode implements EngineNode {
   async dataFile(dataDir: string): Promise<DataFile | null> {
     await this.#childrenGone();
     return findDataFile(dataDir);
+  }
+
+  async dropDataFile(dataDir: string): Promise<void> {
+    await this.#childrenGone();
+    return dropFile(dataDir);
   }
 
   consumeDataFile(dataDir: string): Promise<void> {

@@ -1,12 +1,13 @@
 /**
- * `cinnabar down`: stops everything in order. When the control process is gone but engines or the
+ * `cinnabar down`: stops everything in order. Where that would lose data (a cache cannot be saved, as on
+ * a full disk) it is refused, and everything goes on. When the control process is gone but engines or the
  * endpoint go on, control is started once more and told to stop: it knows how to save and end them.
  * `--now` ends them without saving.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command } from 'commander';
-import { CONTROL_FILE } from '../../control/boot-protocol.ts';
+import { CONTROL_FILE, STOP_FILE, type StopFile } from '../../control/boot-protocol.ts';
 import { readControlFile } from '../api/client.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
@@ -14,7 +15,7 @@ import { gone, killAll } from '../ending.ts';
 import { CliError } from '../errors.ts';
 import type { Folders } from '../folders.ts';
 import { makeFolders } from '../folders.ts';
-import { DOWN_TIMEOUT_MS } from '../limits.ts';
+import { BACK_TIMEOUT_MS, DOWN_TIMEOUT_MS, GONE_POLL_MS } from '../limits.ts';
 import { isAlive, processesOf } from '../orphans.ts';
 import { plural } from '../output/text.ts';
 import { startOptions } from '../up/options.ts';
@@ -24,6 +25,10 @@ import { render } from '../up/render.ts';
 export function downCommand(): Command {
   return new Command('down')
     .summary('stop Cinnabar; the data is kept')
+    .description(
+      'Saves every cache and ends everything. A cache that cannot be saved (the disk is full) is not ended:\n' +
+        'then the stop is refused and everything goes on.',
+    )
     .option('--now', 'do not save: data without persistence is lost')
     .addHelpText('after', '\nExamples:\n  cinnabar down\n  cinnabar down --now')
     .action(
@@ -51,6 +56,7 @@ export async function down(
       if (!now) throw error;
       output.warn(`it did not stop by itself: ${error instanceof Error ? error.message : error}`);
     }
+    if (!now) await tellEnd(context, control.pid);
   }
   const left = processesOf(folders);
   if (left.length === 0) return running ? 'order' : 'nothing';
@@ -70,6 +76,33 @@ export async function down(
     `Still running: ${rest.map((p) => p.pid).join(', ')}.`,
     'End them without saving: cinnabar down --now',
   );
+}
+
+/** What control has written down at its end. */
+async function tellEnd({ folders, output }: Context, pid: number): Promise<void> {
+  const end = readStopFile(folders.home);
+  if (end?.pid !== pid) return;
+  for (const note of end.notes) output.warn(note);
+  if (end.held.length === 0) return;
+  // Who asks next should meet the one that goes on.
+  const deadline = Date.now() + BACK_TIMEOUT_MS;
+  while (!isRunning(folders) && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
+  }
+  throw new CliError(
+    'refused',
+    'not-saved',
+    `${end.held.join(' ')} The stop was refused, because it would have lost data; everything goes on.`,
+    'Make it possible to save, then again: cinnabar down. Or end it without its data: cinnabar down --now',
+  );
+}
+
+function readStopFile(home: string): StopFile | null {
+  try {
+    return JSON.parse(readFileSync(path.join(home, STOP_FILE), 'utf8')) as StopFile;
+  } catch {
+    return null; // It could not write it; what runs on is looked for next.
+  }
 }
 
 /** Starts control and has it stop in order as soon as it can. */

@@ -107,7 +107,11 @@ export function reportToLauncher(): Rendered {
     });
   };
   return {
-    message: tell,
+    message(message) {
+      tell(message);
+      if (message.type !== 'stopped' && message.type !== 'stop-refused') return;
+      for (const line of [...message.notes, ...message.held]) process.stderr.write(`${line}\n`);
+    },
     crashed(code, pauseMs) {
       process.stderr.write(`parent: control ended (${code}); starting it in ${pauseMs} ms\n`);
     },

@@ -23,6 +23,7 @@ const SIGNAL: Happening = { type: 'signal' };
 const READY: Happening = { type: 'ready' };
 const FATAL: Happening = { type: 'fatal', passing: false };
 const CRASH: Happening = { type: 'exit', code: 1, stopped: false };
+const REFUSED: Happening = { type: 'stop-refused' };
 const STOPPED: Happening = { type: 'exit', code: 0, stopped: true };
 
 test('a second signal within two seconds is the same one', () => {
@@ -93,6 +94,27 @@ test('a healthy run forgives what was before', () => {
   assert.deepEqual(pauses, [pauseBefore(1), pauseBefore(2), pauseBefore(1)]);
 });
 
+test('a refused stop starts control again at once; one by a signal meanwhile is carried out', () => {
+  const asked: [number, Happening][] = [
+    [0, READY],
+    [10, { type: 'stopping' }],
+    [20, REFUSED],
+  ];
+  const exit: Happening = { type: 'exit', code: 75, stopped: false };
+  const { life, acts } = play(...asked, [30, exit]);
+  assert.equal(life.phase, 'booting');
+  assert.deepEqual(acts.at(-1), { act: 'spawn' });
+  assert.deepEqual(play(...asked, [25, SIGNAL], [30, exit]).acts.slice(1), [
+    { act: 'spawn' },
+    { act: 'stop', now: false },
+  ]);
+});
+
+test('a stop that left caches running is not called an orderly one', () => {
+  const { acts } = play([0, READY], [10, SIGNAL], [20, { ...STOPPED, held: true } as Happening]);
+  assert.deepEqual(acts.at(-1), { act: 'exit', how: 'held' });
+});
+
 test('a stop during the pause starts control once more, to be stopped', () => {
   const { acts } = play([0, READY], [1, CRASH], [2, SIGNAL]);
   assert.deepEqual(acts.slice(-2), [{ act: 'spawn' }, { act: 'stop', now: false }]);
@@ -134,6 +156,7 @@ test('whatever happens: one process at a time, pauses are bounded, after the end
     { type: 'fatal', passing: true },
     { type: 'stopping' },
     { type: 'pause-over' },
+    REFUSED,
     CRASH,
     STOPPED,
   );

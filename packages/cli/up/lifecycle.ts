@@ -30,6 +30,8 @@ export type Phase =
   | 'stopping'
   /** A fatal error was reported; its exit is awaited. */
   | 'failing'
+  /** A stop was refused; control ends, and the next one takes over what goes on. */
+  | 'reviving'
   | 'ended';
 
 export interface Life {
@@ -50,8 +52,16 @@ export type Happening =
   | { readonly type: 'fatal'; readonly passing: boolean }
   /** Control stops because the API told it so. */
   | { readonly type: 'stopping' }
+  /** It would have lost data; control ends all the same. */
+  | { readonly type: 'stop-refused' }
   | { readonly type: 'pause-over' }
-  | { readonly type: 'exit'; readonly code: number | null; readonly stopped: boolean };
+  /** `held`: caches that could not be saved go on. */
+  | {
+      readonly type: 'exit';
+      readonly code: number | null;
+      readonly stopped: boolean;
+      readonly held?: boolean;
+    };
 
 export type Act =
   | { readonly act: 'spawn' }
@@ -61,7 +71,7 @@ export type Act =
   | { readonly act: 'kill-later' }
   | { readonly act: 'say-crashed'; readonly pauseMs: number; readonly code: number | null }
   | { readonly act: 'say-gave-up' }
-  | { readonly act: 'exit'; readonly how: 'stopped' | 'fatal' | 'gave-up' | 'unclean' };
+  | { readonly act: 'exit'; readonly how: 'stopped' | 'held' | 'fatal' | 'gave-up' | 'unclean' };
 
 export const BORN: Life = {
   phase: 'booting',
@@ -94,6 +104,8 @@ export function next(
       return { life: { ...life, phase: 'failing' }, acts: [] };
     case 'stopping':
       return { life: { ...life, phase: 'stopping' }, acts: [] };
+    case 'stop-refused':
+      return { life: { ...life, phase: 'reviving' }, acts: [] };
     case 'pause-over':
       return life.phase === 'pausing'
         ? { life: { ...life, phase: 'booting', spawnedAt: now }, acts: [{ act: 'spawn' }] }
@@ -111,24 +123,25 @@ function signalled(life: Life, now: number): { life: Life; acts: readonly Act[] 
     if (now - life.stopAt < SAME_SIGNAL_MS) return { life, acts: [] };
     return { life, acts: [{ act: 'stop', now: true }, { act: 'kill-later' }] };
   }
+  // Asked for when its exit comes.
+  if (life.phase === 'reviving') return { life: { ...life, stopAt: now }, acts: [] };
   const stopping: Life = { ...life, phase: 'stopping', stopAt: now };
-  if (life.phase === 'pausing') {
-    return {
-      life: { ...stopping, spawnedAt: now },
-      acts: [{ act: 'spawn' }, { act: 'stop', now: false }],
-    };
-  }
+  if (life.phase === 'pausing')
+    return { life: { ...stopping, spawnedAt: now }, acts: TO_BE_STOPPED };
   // The API may have asked for the stop already; a second order of the same kind changes nothing.
   return { life: stopping, acts: [{ act: 'stop', now: false }] };
 }
 
 function exited(
   life: Life,
-  exit: { readonly code: number | null; readonly stopped: boolean },
+  exit: Extract<Happening, { type: 'exit' }>,
   now: number,
 ): { life: Life; acts: readonly Act[] } {
   const ended: Life = { ...life, phase: 'ended' };
-  if (exit.stopped) return { life: ended, acts: [{ act: 'exit', how: 'stopped' }] };
+  if (exit.stopped) {
+    return { life: ended, acts: [{ act: 'exit', how: exit.held === true ? 'held' : 'stopped' }] };
+  }
+  if (life.phase === 'reviving') return revived(life, now);
   if (life.phase === 'failing') return { life: ended, acts: [{ act: 'exit', how: 'fatal' }] };
   // Crashed or killed while stopping: what it had not ended yet still runs.
   if (life.phase === 'stopping') return { life: ended, acts: [{ act: 'exit', how: 'unclean' }] };
@@ -146,6 +159,15 @@ function exited(
     ],
   };
 }
+
+/** A refused stop is no crash: the next one starts at once. A signal came meanwhile: it is stopped, too. */
+function revived(life: Life, now: number): { life: Life; acts: readonly Act[] } {
+  const phase = life.stopAt === null ? 'booting' : 'stopping';
+  const acts = life.stopAt === null ? ([{ act: 'spawn' }] as const) : TO_BE_STOPPED;
+  return { life: { ...life, phase, spawnedAt: now }, acts };
+}
+
+const TO_BE_STOPPED: readonly Act[] = [{ act: 'spawn' }, { act: 'stop', now: false }];
 
 /** 0.2, 0.4, 0.8, ... 10 s. */
 export function pauseBefore(crashes: number): number {

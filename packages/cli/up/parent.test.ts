@@ -79,6 +79,15 @@ test('SIGINT and SIGTERM stop in order; the notes are shown and the log is priva
   }
 });
 
+test('a stop that leaves a cache running says so, and is no success', async () => {
+  const run = new Run('full');
+  await run.ready();
+  run.child.kill('SIGTERM');
+  assert.equal(await run.ended, 1);
+  assert.match(run.err, /c1 was not stopped: no room\..*cinnabar down --now/s);
+  assert.doesNotMatch(run.err, /^Stopped\.$/m);
+});
+
 test('a hangup is ignored when detached', async () => {
   const run = new Run('serve', ['--ignore-hangup']);
   await run.ready();

@@ -63,6 +63,8 @@ class Parent {
   #life: Life;
   #child: ChildProcess | null = null;
   #stopped = false;
+  /** Its stop left caches running that could not be saved. */
+  #held = false;
   /** Why it cannot start, as it said itself. */
   #fatal: string | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -139,6 +141,7 @@ class Parent {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#stopped = false;
+    this.#held = false;
     this.#fatal = null;
     // Its own session: a Ctrl-C in the terminal must reach it as one order, not as a signal.
     const child = spawn(
@@ -179,7 +182,7 @@ class Parent {
     this.#child = null;
     if (code === EXIT_FATAL && this.#fatal === null && this.#life.phase === 'booting')
       this.#happened(FATAL);
-    this.#happened({ type: 'exit', code, stopped: this.#stopped });
+    this.#happened({ type: 'exit', code, stopped: this.#stopped, held: this.#held });
   }
 
   #heard(message: FromControl): void {
@@ -189,7 +192,11 @@ class Parent {
       this.#fatal = message.code;
       this.#happened({ type: 'fatal', passing: PASSING.has(message.code) });
     } else if (message.type === 'stopping') this.#happened({ type: 'stopping' });
-    else if (message.type === 'stopped') this.#stopped = true;
+    else if (message.type === 'stop-refused') this.#happened({ type: 'stop-refused' });
+    else if (message.type === 'stopped') {
+      this.#stopped = true;
+      this.#held = message.held.length > 0;
+    }
   }
 
   #tell(message: ToControl): void {
@@ -211,6 +218,7 @@ const NODE_FLAGS = ['--disable-warning=ExperimentalWarning'];
 
 const CODES = {
   stopped: EXIT.ok,
+  held: EXIT.failed,
   fatal: EXIT.cannotStart,
   'gave-up': EXIT.cannotStart,
   unclean: EXIT.failed,

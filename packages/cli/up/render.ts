@@ -7,6 +7,9 @@ import { Steps } from '../output/steps.ts';
 import { duration } from '../output/text.ts';
 import type { ParentReport } from './parent.ts';
 
+const HOW_TO_STOP =
+  'What was not stopped goes on without Cinnabar: "cinnabar up" takes it over, "cinnabar down" tries to save it again, "cinnabar down --now" ends it without its data.';
+
 export interface Rendered extends ParentReport {
   /** The end of `up`, in words. */
   ended(code: number): void;
@@ -55,7 +58,14 @@ export function render(
           break;
         case 'stopped':
           steps.end();
-          for (const note of message.notes) output.note(note);
+          for (const note of message.notes) output.warn(note);
+          for (const held of message.held) output.warn(held);
+          if (message.held.length > 0) output.note(HOW_TO_STOP);
+          break;
+        case 'stop-refused':
+          steps.end();
+          for (const held of message.held) output.warn(held);
+          output.note('The stop was refused: it would have lost data. Caches go on.');
           break;
       }
     },

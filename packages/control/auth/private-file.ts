@@ -33,7 +33,7 @@ export async function privateFolder(path: string): Promise<void> {
         'Move it away, or choose another CINNABAR_HOME.',
     );
   }
-  if ((stat.mode & OTHERS) !== 0) await chmod(path, 0o700);
+  if ((stat.mode & 0o777) !== 0o700) await chmod(path, 0o700);
 }
 
 /** Replaces the file at once and for good (see the head of this file). The folder must exist. */
@@ -67,15 +67,18 @@ export async function createPrivate(path: string, content: string | Buffer): Pro
 /**
  * The content, or null when there is no such file.
  *
- * @throws ControlError 500 `FileNotOurs` (another owner, a link, no plain file), `FileModeTooOpen`,
- * `FileTooLarge`
+ * @throws ControlError 500 `FileNotOurs` (another owner, a link, no plain file), `FileNotReadable`,
+ * `FileModeTooOpen`, `FileTooLarge`
  */
 export async function readPrivate(path: string): Promise<string | null> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error) => {
-    if (isCode(error, 'ENOENT')) return null;
-    if (isCode(error, 'ELOOP')) throw notOurs(path, 'it is a symbolic link');
-    throw error;
-  });
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch(
+    async (error) => {
+      if (isCode(error, 'ENOENT')) return null;
+      if (isCode(error, 'ELOOP')) throw notOurs(path, 'it is a symbolic link');
+      if (isCode(error, 'EACCES') || isCode(error, 'EPERM')) throw await unreadable(path);
+      throw error;
+    },
+  );
   if (handle === null) return null;
   try {
     const stat = await handle.stat();
@@ -133,7 +136,18 @@ function notOurs(path: string, why: string): ControlError {
   return new ControlError(
     'FileNotOurs',
     500,
-    `${path} is not used: ${why}. Only a plain file of the user that runs this service is; move it away.`,
+    `${path} is not used: ${why}. Only a plain file of the user that runs this service is: give it back to that user (chown), or move it away.`,
+  );
+}
+
+/** Of a file of ours the mode is wrong; of another's, the owner. */
+async function unreadable(path: string): Promise<ControlError> {
+  const uid = (await lstat(path).catch(() => null))?.uid;
+  if (uid !== undefined && !isOurs(uid)) return notOurs(path, `it belongs to user ${uid}`);
+  return new ControlError(
+    'FileNotReadable',
+    500,
+    `${path} cannot be read. Type: chmod 700 '${dirname(path)}'; chmod 600 '${path}'`,
   );
 }
 

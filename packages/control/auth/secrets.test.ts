@@ -15,7 +15,7 @@ import {
   regenerated,
   secretHash,
 } from './keys.ts';
-import { createPrivate, readPrivate, writePrivate } from './private-file.ts';
+import { createPrivate, privateFolder, readPrivate, writePrivate } from './private-file.ts';
 import { openSecretBox, SECRET_KEY_FILE, SecretBox } from './secret-box.ts';
 import { openToken, readToken, tokenFile } from './token.ts';
 
@@ -169,5 +169,14 @@ describe('private files', () => {
     await writeFile(path, Buffer.alloc(2 * 1024 * 1024));
     await assert.rejects(readPrivate(path), isError('FileTooLarge'));
     await assert.rejects(readPrivate(folder), isError('FileNotOurs'));
+  });
+
+  it('are in a folder of which the owner has every right, whatever it was', async () => {
+    const folder = await home();
+    for (const mode of [0o000, 0o500, 0o755]) {
+      await chmod(folder, mode);
+      await privateFolder(folder);
+      assert.equal((await stat(folder)).mode & 0o777, 0o700);
+    }
   });
 });

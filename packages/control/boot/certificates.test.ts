@@ -66,7 +66,7 @@ before(async () => {
 });
 
 after(async () => {
-  await system.stop(false);
+  await system.stop({ save: false, mayRefuse: false });
   rmSync(folder, { recursive: true, force: true });
 });
 

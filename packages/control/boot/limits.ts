@@ -9,6 +9,8 @@ export const SHARD_PORTS = 8_500;
 export const DATABASE_PORTS = 10_000;
 /** Replication and bus ports of engines. */
 export const INTERNAL_PORTS = 20_000;
+/** That the endpoint has no supervisor is an event once in so long. */
+export const ENDPOINT_EVENT_MS = 10_000;
 /** Certificates are looked at this often. */
 export const RENEW_EVERY_MS = 3_600_000;
 /** A new certificate reaches every endpoint worker within this, or the answer says that it did not yet. */

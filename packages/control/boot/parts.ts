@@ -10,7 +10,7 @@ import { openSecretBox } from '../auth/secret-box.ts';
 import { openToken } from '../auth/token.ts';
 import { engineUsers } from '../auth/users.ts';
 import { LOG_FOLDER, type StartOptions } from '../boot-protocol.ts';
-import { freeMemory, readSizingMachine } from '../catalog/machine.ts';
+import { freeDisk, freeMemory, readSizingMachine } from '../catalog/machine.ts';
 import { Databases, systemClock } from '../databases/index.ts';
 import { LocalFleet } from '../endpoints/fleet.ts';
 import { distinctHosts } from '../listen.ts';
@@ -30,7 +30,7 @@ import type { Authority } from '../tls/authority.ts';
 import { Certificates } from './certificates.ts';
 import { otherEngines } from './engines.ts';
 import { subscriptionOf } from './identity.ts';
-import { DATABASE_PORTS, INTERNAL_PORTS, SHARD_PORTS } from './limits.ts';
+import { DATABASE_PORTS, ENDPOINT_EVENT_MS, INTERNAL_PORTS, SHARD_PORTS } from './limits.ts';
 
 export const LOOPBACK = ['127.0.0.1', '::1'];
 /** Set when the first cache was ever made here. */
@@ -103,6 +103,7 @@ export async function startFleet(
   store: Store,
 ): Promise<LocalFleet> {
   const { home, runDir, workers } = options;
+  let lostAt = Number.NEGATIVE_INFINITY;
   const fleet = new LocalFleet({
     folder: runDir,
     workers: workers ?? availableParallelism(),
@@ -110,7 +111,10 @@ export async function startFleet(
     logFile: join(home, LOG_FOLDER, 'endpoint.log'),
     say: (reason, detail) => {
       log.info({ reason, detail }, 'endpoint');
-      if (ENDPOINT_EVENTS.has(reason)) endpointEvent(store, reason, detail, log);
+      // Said again at each try to start another one.
+      const told = reason === LOST && Date.now() - lostAt < ENDPOINT_EVENT_MS;
+      if (reason === LOST && !told) lostAt = Date.now();
+      if (ENDPOINT_EVENTS.has(reason) && !told) endpointEvent(store, reason, detail, log);
     },
     onVoteGiven: () => databases()?.certificatesChanged(null),
   });
@@ -120,15 +124,18 @@ export async function startFleet(
 }
 
 /** What a user should be told of the endpoint's own processes: clients were disconnected, or could be. */
+const LOST = 'supervisor-lost';
 const ENDPOINT_EVENTS: ReadonlySet<string> = new Set([
   'worker-died',
   'worker-hung',
   'supervisor-hung',
+  LOST,
 ]);
 
 function endpointEvent(store: Store, reason: string, detail: string, log: Logger): void {
   const nobody = { clusterId: null, databaseId: null, shard: null, instance: null };
-  const message = `The endpoint's process ${detail}`;
+  const who = reason === LOST ? 'supervisor is gone:' : 'process';
+  const message = `The endpoint's ${who} ${detail}`;
   try {
     store.write(() =>
       store.addEvent({ reason, severity: 'warning', message, data: {}, ...nobody }),
@@ -178,6 +185,7 @@ export async function assemble(given: Given): Promise<Parts> {
     served: (cluster) => authority.served(cluster.id, hostName(cluster)),
     hostName,
     freeMemory,
+    freeDisk: () => freeDisk(home),
     randomHex: (bytes) => randomBytes(bytes).toString('hex'),
     log,
     fleet,

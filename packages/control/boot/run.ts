@@ -15,8 +15,10 @@ import {
   EXIT_STOPPED,
   type FromControl,
   type StartOptions,
+  type StopEnd,
   type ToControl,
 } from '../boot-protocol.ts';
+import type { StopWish } from '../databases/stop.ts';
 import { openLog } from './log.ts';
 import type { Say } from './steps.ts';
 import { System } from './system.ts';
@@ -27,13 +29,14 @@ const log = openLog();
 let system: System | null = null;
 let started: Promise<void> | null = null;
 let stopping = false;
+let asked: StartOptions | null = null;
 
 const say: Say = (message: FromControl) => {
   if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
 };
 
 async function begin(options: Extract<ToControl, { type: 'start' }>['options']): Promise<void> {
-  system = new System(options, log, say, ({ save }) => void stop(!save));
+  system = new System(options, log, say, ({ save }) => void stop({ save, mayRefuse: save }));
   try {
     const { status, firstStart } = await system.start();
     say({ type: 'ready', status, firstStart });
@@ -49,7 +52,7 @@ async function begin(options: Extract<ToControl, { type: 'start' }>['options']):
 async function fatal(error: unknown): Promise<void> {
   const code = property(error, 'code') ?? 'start-failed';
   const message = error instanceof Error ? error.message : String(error);
-  const remedy = property(error, 'remedy') ?? '';
+  const remedy = property(error, 'remedy') ?? systemRemedy(code, property(error, 'path'));
   log.fatal({ code, stack: error instanceof Error ? error.stack : undefined }, message);
   await new Promise<void>((sent) => {
     if (!process.connected || process.send === undefined) return sent();
@@ -58,22 +61,39 @@ async function fatal(error: unknown): Promise<void> {
   process.exit(EXIT_FATAL);
 }
 
-async function stop(now: boolean): Promise<void> {
+/** For what the system refused somewhere where nobody expected it. */
+function systemRemedy(code: string, path: string | null): string {
+  if (code === 'ENOSPC') return 'Free some disk space, then try again: df -h';
+  if (!['EACCES', 'EPERM', 'EROFS'].includes(code)) return '';
+  const where = path === null ? '' : ` Look at it: ls -ld '${path}'`;
+  return `Everything in the data folder must belong to the user that runs Cinnabar.${where}`;
+}
+
+/** The machine, a service manager or Ctrl-C wants it: who is refused may kill next. */
+const MUST = { save: true, mayRefuse: false } as const;
+
+async function stop(wish: StopWish): Promise<void> {
   if (stopping) {
-    if (now) process.exit(EXIT_STOPPED);
+    if (!wish.save) process.exit(EXIT_STOPPED);
     return;
   }
   stopping = true;
   say({ type: 'stopping' });
   system?.hurry();
   await started?.catch(() => undefined);
-  const report = (await system?.stop(!now)) ?? { notes: [] };
-  log.info({ notes: report.notes }, 'stopped');
+  const end: StopEnd = (await system?.stop(wish)) ?? { notes: [], held: [] };
+  const refused = wish.mayRefuse && end.held.length > 0;
+  log[end.held.length > 0 ? 'error' : 'info'](end, refused ? 'the stop was refused' : 'stopped');
   await new Promise<void>((sent) => {
     if (!process.connected || process.send === undefined) return sent();
-    process.send({ type: 'stopped', notes: report.notes }, undefined, undefined, () => sent());
+    const type = refused ? 'stop-refused' : 'stopped';
+    process.send({ type, ...end }, undefined, undefined, () => sent());
   });
-  process.exit(EXIT_STOPPED);
+  if (!refused) process.exit(EXIT_STOPPED);
+  // The parent starts the next one; without a parent, a new parent does.
+  stopping = false;
+  if (!process.connected && asked?.keeper !== undefined) orphaned(asked);
+  else process.exit(EXIT_ORPHANED);
 }
 
 /** Set by systemd for what it started: it starts the unit again by itself. */
@@ -100,12 +120,13 @@ function property(error: unknown, name: string): string | null {
 
 process.on('message', (message: ToControl) => {
   if (message.type === 'start' && started === null) {
+    asked = message.options;
     process.once('disconnect', () => orphaned(message.options));
     started = begin(message.options);
   }
-  if (message.type === 'stop') void stop(message.now);
+  if (message.type === 'stop') void stop({ ...MUST, save: !message.now });
 });
 // The parent decides what Ctrl-C means; it reaches the whole group, so it is not for us to obey.
 process.on('SIGINT', () => undefined);
 process.on('SIGHUP', () => undefined);
-process.on('SIGTERM', () => void stop(false));
+process.on('SIGTERM', () => void stop(MUST));

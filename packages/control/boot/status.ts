@@ -2,18 +2,20 @@ import type { StartOptions } from '../boot-protocol.ts';
 import { addNeeds, capacitySummary, needOf } from '../catalog/capacity.ts';
 import type { SystemStatus } from '../service.ts';
 import { LOOPBACK, type Parts } from './parts.ts';
-import { fewerConnections, openToOthers } from './warnings.ts';
+import { fewerConnections, noRoomToSave, openToOthers } from './warnings.ts';
 
 export interface About {
   readonly options: StartOptions;
   readonly version: string;
   readonly build: string;
   readonly startedAt: number;
+  /** Of this start. */
+  readonly warnings: readonly string[];
 }
 
 /** What `cinnabar status` shows. Pure, but for asking the parts. */
 export function systemStatus(parts: Parts, about: About): SystemStatus {
-  const { store, engine, authority, certificates, fleet, room, api } = parts;
+  const { store, engine, authority, certificates, databases, fleet, room, api } = parts;
   const endpoint = fleet.status();
   const { listen, domain, home } = about.options;
   return {
@@ -34,8 +36,10 @@ export function systemStatus(parts: Parts, about: About): SystemStatus {
     domain: domain ?? 'localhost',
     listen: [...LOOPBACK, ...listen],
     warnings: [
+      ...about.warnings,
       ...(listen.length === 0 ? [] : [openToOthers(listen)]),
       ...fewerConnections(store.databases().map((each) => each.sizing.maxConnections)),
+      ...noRoomToSave(home, databases.dataBytes(), room.current().disk.availableBytes),
       ...certificates.problems.map((each) => each.message),
     ],
     capacity: capacitySummary(

@@ -5,12 +5,21 @@ import type { Logger } from 'pino';
 import { type ProvisionedEngine, provisionEngine } from '../../engine/index.ts';
 import { type RunningApi, startApi } from '../api/index.ts';
 import { writePrivate } from '../auth/private-file.ts';
-import { CONTROL_FILE, type ControlFile, type StartOptions } from '../boot-protocol.ts';
+import {
+  CONTROL_FILE,
+  type ControlFile,
+  STOP_FILE,
+  type StartOptions,
+  type StopEnd,
+  type StopFile,
+} from '../boot-protocol.ts';
 import { passing } from '../databases/failpoints.ts';
 import type { Databases, Serving } from '../databases/index.ts';
+import type { StopReport, StopWish } from '../databases/stop.ts';
 import type { SystemStatus } from '../service.ts';
 import { type FolderLock, lockFolder } from '../store/index.ts';
 import { Authority } from '../tls/authority.ts';
+import { ROOT_REPLACED } from '../tls/root.ts';
 import { type ApiPorts, apiPorts } from './api-ports.ts';
 import { certificateEvent } from './certificates.ts';
 import { buildVersion, subscriptionOf } from './identity.ts';
@@ -34,10 +43,6 @@ export interface Internals {
   readonly renewEveryMs?: number;
 }
 
-export interface Stopped {
-  readonly notes: readonly string[];
-}
-
 export class System {
   readonly #options: StartOptions;
   readonly #log: Logger;
@@ -50,6 +55,8 @@ export class System {
   #parts: Parts | null = null;
   #renewal: NodeJS.Timeout | null = null;
   readonly #hurried = Promise.withResolvers<void>();
+  /** Said to everybody as long as this process lives: no client can connect. */
+  #rootReplaced: readonly string[] = [];
 
   constructor(
     options: StartOptions,
@@ -91,7 +98,11 @@ export class System {
         listen: this.#options.listen,
         domain: this.#options.domain,
         now: this.#internals.now ?? Date.now,
-        onNotice: (notice) => certificateEvent(store, notice),
+        trusted: store.clusters().length > 0,
+        onNotice: (notice) => {
+          certificateEvent(store, notice);
+          if (notice.code === ROOT_REPLACED) this.#rootReplaced = [notice.message];
+        },
       }),
     );
     authority.prepare();
@@ -172,13 +183,13 @@ export class System {
   }
 
   /** Orderly: no new clients, files written, processes ended. `save` false: at once. */
-  async stop(save: boolean): Promise<Stopped> {
+  async stop(wish: StopWish): Promise<StopEnd> {
     const parts = this.#parts;
     if (this.#renewal !== null) clearInterval(this.#renewal);
     await rm(join(this.#options.home, CONTROL_FILE), { force: true });
     if (parts === null) {
       this.#lock?.release();
-      return { notes: [] };
+      return { notes: [], held: [] };
     }
     await step(this.#say, 'stop-api', 'Management API closed', async () => {
       await parts.api?.stop();
@@ -189,17 +200,9 @@ export class System {
       parts.engineLogs.stop();
     });
     await step(this.#say, 'stop-endpoint', 'Endpoint closed', () =>
-      parts.fleet.stop(save ? DRAIN_DEADLINE_MS : 0),
+      parts.fleet.stop(wish.save ? DRAIN_DEADLINE_MS : 0),
     );
-    let done = 0;
-    const total = parts.store.databases().length;
-    const report = await step(
-      this.#say,
-      'stop-databases',
-      'Databases saved',
-      (detail) => parts.databases.stop(save, () => detail(`${++done} of ${total}`)),
-      () => `${total} of ${total}`,
-    );
+    const { notes, held } = await this.#stopDatabases(parts, wish);
     // One that could not be ended is taken over by the next start, through its socket.
     if ((await parts.node.find()).length === 0) {
       await rm(parts.sockets, { recursive: true, force: true });
@@ -207,8 +210,37 @@ export class System {
       await rmdir(this.#options.runDir).catch(() => undefined);
     }
     parts.store.close();
+    await this.#writeStopFile({ pid: process.pid, notes, held });
     this.#lock?.release();
-    return { notes: report.notes };
+    return { notes, held };
+  }
+
+  #stopDatabases({ store, databases }: Parts, wish: StopWish): Promise<StopReport> {
+    const total = store.databases().length;
+    let done = 0;
+    const count = () => `${done} of ${total}`;
+    const onSaved = (detail: (text: string) => void) => () => {
+      done++;
+      detail(count());
+    };
+    const title = wish.save ? 'Databases saved' : 'Databases ended, not saved';
+    return step(
+      this.#say,
+      'stop-databases',
+      title,
+      (detail) => databases.stop(wish, onSaved(detail)),
+      count,
+      () => done === total,
+    );
+  }
+
+  async #writeStopFile(file: StopFile): Promise<void> {
+    try {
+      await writePrivate(join(this.#options.home, STOP_FILE), `${JSON.stringify(file)}\n`);
+    } catch (error) {
+      // A disk without a byte left: the log and the parent have it too.
+      this.#log.error({ error: String(error) }, 'how the stop ended could not be written down');
+    }
   }
 
   /** A start that failed ends what it began; what ran before it goes on. */
@@ -281,6 +313,7 @@ export class System {
       version: this.#build,
       build: this.#options.build ?? 'unknown',
       startedAt: this.#startedAt,
+      warnings: this.#rootReplaced,
     });
   }
 

@@ -1,4 +1,5 @@
 /** What `status` warns of, of the whole installation. */
+import { formatBytes } from '../catalog/miniature.ts';
 import { mostConnections } from '../databases/open-files.ts';
 
 /** A SKU's connections that the system has no room for, said where it applies. */
@@ -8,6 +9,14 @@ export function fewerConnections(wanted: readonly number[]): string[] {
   if (largest <= most) return [];
   return [
     `This system lets an engine have ${most} connections, and a cache here has a SKU with ${largest}: it serves as many as there can be. Raise the limit of open files (ulimit -Hn) and start again.`,
+  ];
+}
+
+/** A stop that would be refused is better known before. */
+export function noRoomToSave(folder: string, neededBytes: number, freeBytes: number): string[] {
+  if (freeBytes >= neededBytes) return [];
+  return [
+    `The disk of ${folder} has ${formatBytes(freeBytes)} free, and an orderly stop may have to write ${formatBytes(neededBytes)}: it would be refused. Free some space.`,
   ];
 }
 

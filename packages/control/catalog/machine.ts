@@ -2,7 +2,7 @@
  * What this machine has: cores, memory and disk, within the control groups that we live in. In a
  * container the machine's own figures promise what the kernel will not give.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statfsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -50,6 +50,12 @@ export async function readRoom(
 /** Bytes that this machine, or our control group, has left now. */
 export function freeMemory(): number {
   return readMemory(readText).availableBytes;
+}
+
+/** Bytes that the disk of this folder has left for us now. */
+export function freeDisk(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }
 
 /** The machine's memory, or less where a control group allows less. */

@@ -6,7 +6,9 @@
  * one died meanwhile it holds the only copy there is. So it is recorded now. What no record has a
  * place for is left to the caller to end.
  */
+import { basename, dirname } from 'node:path';
 import type { ProcessRef } from '../../engine/contract.ts';
+import { ControlError } from '../errors.ts';
 import type { InstanceRecord, ShardRecord, StartKind } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 
@@ -47,6 +49,43 @@ export function adoptEngine(store: Store, { dataDir, process }: FoundEngine): bo
     });
   });
   return true;
+}
+
+/**
+ * Engines of a database that has no record are nobody's leavings: a record goes when the last engine
+ * has gone. So the records are those of an earlier day, and who ended these engines by them would end
+ * the last copy of what was made since.
+ */
+export function refuseOlderStore(store: Store, found: readonly FoundEngine[]): void {
+  const strange = found.filter(
+    ({ dataDir }) => store.databaseById(basename(dirname(dataDir))) === null,
+  );
+  const [first] = strange;
+  if (first === undefined) return;
+  const pids = strange.map(({ process }) => process.pid).join(', ');
+  throw new ControlError(
+    'store-older',
+    500,
+    `Engines run (${pids}) of a cache that the store does not know (${dirname(first.dataDir)}): the store is an older copy, or that of another data folder. Nothing was ended. Put back the store that knows them, or end what runs without saving it: cinnabar down --now`,
+  );
+}
+
+/** Engines ran, so whoever looked after them did not end in order. */
+export function tookOver(store: Store, adopted: number): void {
+  const open = store.openOperations();
+  const going = open.map(({ kind, id }) => `${kind} ${id.slice(0, 8)}`).join(', ');
+  store.write(() =>
+    store.addEvent({
+      reason: 'control-took-over',
+      severity: 'warning',
+      message: `The control process before this one ended without stopping everything. This one took over ${adopted} ${adopted === 1 ? 'engine' : 'engines'}; operations that go on: ${going === '' ? 'none' : going}.`,
+      clusterId: null,
+      databaseId: null,
+      shard: null,
+      instance: null,
+      data: { adopted, operations: open.map(({ id }) => id) },
+    }),
+  );
 }
 
 /** What a start of this one was allowed to be: nothing of the shard was decided since. */

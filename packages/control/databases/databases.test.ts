@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
 import type { DatabaseSettings, InstanceRecord, ShardRecord } from '../store/index.ts';
-import { SMALL, type World, world } from './testing.ts';
+import { ORDERLY, SMALL, type World, world } from './testing.ts';
 
 const HEAL_MS = 30_000;
 const COMMAND_MS = 2_000;
@@ -263,8 +263,8 @@ describe('databases on real engines', { concurrency: false }, () => {
     const keys = await Promise.all(
       w.store.shards(id).map((s) => put(w, w.primary(id, s.index), s)),
     );
-    const report = await w.databases.stop(true, () => undefined);
-    assert.deepEqual(report, { saved: 2, notes: [] });
+    const report = await w.databases.stop(ORDERLY);
+    assert.deepEqual(report, { saved: 2, notes: [], held: [] });
     assert.deepEqual(await w.node.find(), []);
     await w.restart();
     await w.settled(id);

@@ -43,6 +43,8 @@ export interface ExecutorDeps {
   listenProblem(databaseId: string): string | null;
   /** Bytes of memory that the machine could give to one process more now. */
   freeMemory(): number;
+  /** Bytes that the disk of the data folders has left now. */
+  freeDisk(): number;
   randomHex(bytes: number): string;
   log(
     level: 'debug' | 'info' | 'warn' | 'error',

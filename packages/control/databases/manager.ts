@@ -10,7 +10,7 @@ import { ControlError } from '../errors.ts';
 import type { InstanceStatus, Problem, ShardStatus } from '../service.ts';
 import type { ClusterRecord, InstanceRecord } from '../store/records.ts';
 import type { ServedCertificate } from '../tls/contract.ts';
-import { adoptEngine } from './adopt-engine.ts';
+import { adoptEngine, refuseOlderStore, tookOver } from './adopt-engine.ts';
 import { type ConfigAsked, ConfigChanges } from './config.ts';
 import type { ExecutorDeps } from './deps.ts';
 import { Heart } from './heart.ts';
@@ -29,7 +29,7 @@ import { Publisher } from './publisher.ts';
 import { type Serving, servingNow } from './serving.ts';
 import { shardPorts } from './shard-ports.ts';
 import { shardStatus } from './status.ts';
-import { type StopReport, stopDatabase } from './stop.ts';
+import { type StopReport, type StopWish, stopAll } from './stop.ts';
 import { commandsOf, usersOf } from './users.ts';
 import { Views } from './views.ts';
 
@@ -97,15 +97,21 @@ export class Databases {
     });
   }
 
-  /** Takes over what runs, then looks after every database there is. Answers how many engines run. */
+  /**
+   * Takes over what runs, then looks after every database there is. Answers how many engines run.
+   * Throws ControlError `store-older`: then nothing was ended.
+   */
   async start(): Promise<{ readonly adopted: number }> {
     const { store, node } = this.#deps;
     let adopted = 0;
-    for (const found of await node.find()) {
+    const running = await node.find();
+    refuseOlderStore(store, running);
+    for (const found of running) {
       if (adoptEngine(store, found)) adopted++;
       else await node.kill(found.process, FENCE_DEADLINE_MS);
     }
     this.#adopted = true;
+    if (adopted > 0) tookOver(store, adopted);
     for (const database of store.databases()) this.wake(database.id);
     this.#publisher.publish();
     this.#heart.start();
@@ -222,6 +228,17 @@ export class Databases {
     return { memoryBytes, diskBytes: this.#saved.bytes };
   }
 
+  /** What an orderly stop has to write at most: the data of every primary. */
+  dataBytes(): number {
+    let sum = 0;
+    for (const loop of this.#loops.values()) {
+      for (const { primary } of loop.shards()) {
+        sum += loop.sighting(primary ?? '')?.facts?.usedMemoryBytes ?? 0;
+      }
+    }
+    return sum;
+  }
+
   /** Users and keys as recorded, on every running engine and at the endpoint, before it resolves. */
   async applyUsers(id: string, options: { readonly disconnect: boolean }): Promise<void> {
     const loop = this.#loops.get(id);
@@ -290,32 +307,14 @@ export class Databases {
   }
 
   /** Saves and ends every database. The endpoint must be closed before. */
-  async stop(save: boolean, onStopped: (name: string) => void): Promise<StopReport> {
+  async stop(wish: StopWish, onSaved: () => void = () => undefined): Promise<StopReport> {
     this.#stopped = true;
     this.#lease?.cancel();
     await this.#publisher.stop();
-    const reports = await Promise.all(
-      [...this.#loops.values()].map(async (loop) => {
-        // Asked before: one that is being deleted may be gone afterwards.
-        const name = loop.name();
-        try {
-          const report = await stopDatabase(loop, save);
-          if (name !== null) onStopped(name);
-          return report;
-        } catch (error) {
-          // The others must be saved all the same.
-          this.#deps.log('error', 'not stopped in order', { name, error: String(error) });
-          const what = `${name ?? loop.id} was not stopped in order (${String(error)}).`;
-          return { saved: 0, notes: [`${what} The next start takes over what still runs of it.`] };
-        }
-      }),
-    );
+    const report = await stopAll([...this.#loops.values()], wish, onSaved);
     // Until here: a primary that hangs now is noticed, and its replica saves what it holds.
     this.#heart.stop();
-    return {
-      saved: reports.reduce((sum, report) => sum + report.saved, 0),
-      notes: reports.flatMap((report) => report.notes),
-    };
+    return report;
   }
 
   async #release(shard: string, successor: Successor | null): Promise<boolean> {

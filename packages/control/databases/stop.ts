@@ -1,61 +1,225 @@
 /**
- * The orderly stop of one database. The endpoint is closed already, so nothing new comes through
- * it; direct clients of an OSSCluster are held by pausing writes before the file is written, so no
- * write is acknowledged that the file does not have. The file counts once: which one is recorded
- * before any process ends, and the next start loads that one and no other (engine rule 11).
+ * The orderly stop, in two halves. The endpoint is closed already, so nothing new comes through it;
+ * direct clients of an OSSCluster are held by pausing writes before the file is written, so no write
+ * is acknowledged that the file does not have. The file counts once: which one is recorded before any
+ * process ends, and the next start loads that one and no other (engine rule 11).
+ *
+ * The first half writes the files of all databases, the second ends their engines. Between them it is
+ * decided, because until then nothing is lost: where something could not be saved that an engine still
+ * holds (a full disk, mostly), a stop that may be refused is, and everything goes on as it was. One
+ * that may not (the machine or the service manager wants it, and kills next) ends what was saved and
+ * leaves the rest running, as a kill of this process would: the next start takes it over. Only a stop
+ * without saving, which says so by its name, ends what nobody has written down.
  *
  * A stop often comes just when something broke. So a failover that is under way, or due, is let end
  * first: a primary that is dead or hung has nothing to say to a stop, and the copy beside it has
  * everything. And a primary that answers but cannot write its file (its folder is gone, its disk is
  * full) does not take the shard's data with it while a whole copy of it can write one.
  */
-import { FILES } from '../../engine/index.ts';
 import { needsWord } from '../plan/shard.ts';
 import type { InstanceRecord, SavedFile, ShardRecord } from '../store/records.ts';
 import { passing } from './failpoints.ts';
 import {
   DECIDED_DEADLINE_MS,
   DECIDED_POLL_MS,
-  EQUAL_DEADLINE_MS,
-  FACTS_DEADLINE_MS,
   FENCE_DEADLINE_MS,
   PING_DEADLINE_MS,
-  SAVE_DEADLINE_MS,
   VERB_DEADLINE_MS,
 } from './limits.ts';
 import { type DatabaseLoop, wantedOf } from './loop.ts';
+import { copiesOf, NOTHING, type Outcome, saveShard, text } from './stop-save.ts';
 
 export interface StopReport {
+  /** Shards whose data is in a file now. */
   readonly saved: number;
   readonly notes: readonly string[];
+  /** Caches that go on, or still have engines, because ending them would have lost data; a sentence each. */
+  readonly held: readonly string[];
 }
 
-/** `wish` false: the user has no patience; processes end and their data with them. */
-export async function stopDatabase(loop: DatabaseLoop, wish: boolean): Promise<StopReport> {
-  const notes: string[] = [];
-  let saved = 0;
-  const database = loop.deps.store.databaseById(loop.id);
-  // Deleted, and its loop has not turned since.
-  if (database === null) return { saved, notes };
-  // What is being deleted is not kept, and parts of it are gone.
-  const save = wish && wantedOf(database) !== 'nothing';
-  if (save) await decided(loop);
-  if (save) await slotsInPlace(loop, notes);
-  loop.freeze();
-  // A step that is still running writes records of its own: they must not come after ours.
-  if (wish) await loop.idle();
+export interface StopWish {
+  /** False: the user has no patience; processes end and their data with them. */
+  readonly save: boolean;
+  /** What cannot be saved keeps everything running, instead of only itself. */
+  readonly mayRefuse: boolean;
+}
+
+/** Stops all of these; `onSaved` is called for each of which nothing is lost. */
+export async function stopAll(
+  loops: readonly DatabaseLoop[],
+  { save, mayRefuse }: StopWish,
+  onSaved: () => void,
+): Promise<StopReport> {
+  const stops = await Promise.all(loops.map((loop) => DatabaseStop.prepare(loop, save)));
+  const refused = mayRefuse && stops.some((stop) => stop.held);
   await Promise.all(
-    loop.shards().map(async (shard) => {
-      const file = save ? await saveShard(loop, shard, notes) : null;
-      if (file !== null) saved++;
-      await passing('record-stop', () => recordStop(loop, shard, file));
+    stops.map(async (stop) => {
+      await (refused ? stop.takeBack() : stop.finish());
+      if (stop.whole) onSaved();
     }),
   );
-  await loop.stop();
-  await passing('end-engines', () =>
-    Promise.all(loop.instances().map((instance) => end(loop, instance, notes))),
-  );
-  return { saved, notes };
+  return {
+    saved: refused ? 0 : stops.reduce((sum, stop) => sum + stop.saved, 0),
+    notes: stops.flatMap((stop) => stop.notes),
+    held: stops.flatMap((stop) => stop.tellHeld()),
+  };
+}
+
+interface ShardStop {
+  readonly shard: ShardRecord;
+  outcome: Outcome;
+}
+
+class DatabaseStop {
+  readonly notes: string[] = [];
+  readonly #loop: DatabaseLoop;
+  /** Asked before: one that is being deleted may be gone afterwards. */
+  readonly #name: string;
+  readonly #save: boolean;
+  #shards: ShardStop[] = [];
+  /** Why the stop of the whole database came to nothing. */
+  #failed: string | null = null;
+
+  private constructor(loop: DatabaseLoop, save: boolean) {
+    this.#loop = loop;
+    this.#name = loop.name() ?? loop.id;
+    this.#save = save;
+  }
+
+  /** The first half: files are written, no whole copy has ended. One that fails does not fail others. */
+  static async prepare(loop: DatabaseLoop, save: boolean): Promise<DatabaseStop> {
+    const stop = new DatabaseStop(loop, save);
+    try {
+      await stop.#prepare();
+    } catch (error) {
+      stop.#fail(error);
+    }
+    return stop;
+  }
+
+  get held(): boolean {
+    return this.#failed !== null || this.#shards.some(({ outcome }) => outcome.kind === 'held');
+  }
+
+  get whole(): boolean {
+    return !this.held && this.#shards.every(({ outcome }) => outcome.kind !== 'lost');
+  }
+
+  get saved(): number {
+    return this.#shards.filter(({ outcome }) => outcome.kind === 'saved').length;
+  }
+
+  async #prepare(): Promise<void> {
+    const loop = this.#loop;
+    const database = loop.deps.store.databaseById(loop.id);
+    // Deleted, and its loop has not turned since.
+    if (database === null) return;
+    // What is being deleted is not kept, and parts of it are gone.
+    const save = this.#save && wantedOf(database) !== 'nothing';
+    let settled = true;
+    if (save) {
+      await decided(loop);
+      settled = await slotsInPlace(loop);
+    }
+    loop.freeze();
+    // A step that is still running writes records of its own: they must not come after ours.
+    if (this.#save) await loop.idle();
+    const why = 'slots are on their way between its shards';
+    this.#shards = await Promise.all(
+      loop.shards().map(async (shard): Promise<ShardStop> => {
+        if (!save) return { shard, outcome: NOTHING };
+        if (!settled) return { shard, outcome: { kind: 'held', why } };
+        return { shard, outcome: await saveShard(loop, shard, this.notes) };
+      }),
+    );
+  }
+
+  /** The second half: what is saved is recorded, and ended. */
+  async finish(): Promise<void> {
+    if (this.#failed !== null) return this.takeBack();
+    let recorded = false;
+    try {
+      const ending = this.#shards.filter(({ outcome }) => outcome.kind !== 'held');
+      await passing('record-stop', () => {
+        this.#loop.deps.store.write(() => {
+          for (const { shard, outcome } of ending) recordStop(this.#loop, shard, outcome);
+        });
+        recorded = true;
+      });
+      await this.#unpause(this.#shards.filter((each) => !ending.includes(each)));
+      await this.#loop.stop();
+      const gone = new Set(ending.map(({ shard }) => shard.index));
+      await passing('end-engines', () =>
+        Promise.all(
+          this.#loop
+            .instances()
+            .filter((instance) => gone.has(instance.shard))
+            .map((instance) => end(this.#loop, instance, this.notes)),
+        ),
+      );
+    } catch (error) {
+      this.#fail(error);
+      // What is recorded as the file of this stop stays that: the next start looks at both.
+      await (recorded ? this.#loop.stop() : this.takeBack());
+    }
+  }
+
+  /** Nothing of the first half holds: engines go on as if nobody had asked for a stop. */
+  async takeBack(): Promise<void> {
+    await this.#unpause(this.#shards);
+    const { node } = this.#loop.deps;
+    for (const { outcome } of this.#shards) {
+      if (outcome.kind !== 'saved' || !outcome.fresh) continue;
+      try {
+        // It is nobody's file; left there, it would take the room that the next stop needs.
+        await node.dropDataFile(this.#loop.instance(outcome.file.instance).dataDir);
+      } catch (error) {
+        this.#warn(error);
+      }
+    }
+    await this.#loop.stop();
+  }
+
+  /** Writes that wait: a pause that cannot be ended now ends by itself. */
+  async #unpause(shards: readonly ShardStop[]): Promise<void> {
+    await Promise.all(
+      shards.map(async ({ shard }) => {
+        if (!this.#save || shard.phase !== 'serving' || shard.primary === null) return;
+        try {
+          await this.#loop.watch(shard.primary).link.unpause(VERB_DEADLINE_MS);
+        } catch (error) {
+          this.#warn(error);
+        }
+      }),
+    );
+  }
+
+  /** For the user, and as an event: what goes on and why. */
+  tellHeld(): string[] {
+    if (!this.held) return [];
+    const reasons = this.#shards.flatMap(({ outcome }) =>
+      outcome.kind === 'held' ? [outcome.why] : [],
+    );
+    const why = this.#failed ?? [...new Set(reasons)].join('; ');
+    const message = `${this.#name} was not stopped: ${why}. Its engines go on and hold the data.`;
+    const { store } = this.#loop.deps;
+    try {
+      store.write(() => this.#loop.event('stop-not-saved', 'error', message));
+    } catch (error) {
+      this.#warn(error); // The disk may be full to the last byte; the caller says it, too.
+    }
+    return [message];
+  }
+
+  #fail(error: unknown): void {
+    this.#warn(error);
+    this.#failed = `it could not be stopped in order (${text(error)})`;
+  }
+
+  #warn(error: unknown): void {
+    const data = { name: this.#name, error: String(error) };
+    this.#loop.deps.log('error', 'not stopped in order', data);
+  }
 }
 
 /** Resolves when each shard has a primary that answers, or gets none by waiting. */
@@ -72,13 +236,13 @@ async function decided(loop: DatabaseLoop): Promise<void> {
 
 /**
  * A file belongs to the slots that its shard owned when it was written. So a batch of slots that is on
- * its way arrives, or is taken back, before any file is; no other one is begun.
+ * its way arrives, or is taken back, before any file is; no other one is begun. False: it did neither.
  */
-async function slotsInPlace(loop: DatabaseLoop, notes: string[]): Promise<void> {
+async function slotsInPlace(loop: DatabaseLoop): Promise<boolean> {
   const { clock } = loop.deps;
   loop.lastMove();
   const move = loop.database().scaling?.move;
-  if (move == null) return;
+  if (move == null) return true;
   try {
     await loop.watch(move.sourceNode).link.cancelSlotMoves(VERB_DEADLINE_MS);
   } catch {
@@ -86,15 +250,11 @@ async function slotsInPlace(loop: DatabaseLoop, notes: string[]): Promise<void> 
   }
   const deadline = clock.ticks() + DECIDED_DEADLINE_MS;
   while (loop.database().scaling?.move != null) {
-    if (clock.ticks() > deadline) {
-      notes.push(
-        `Slots of ${loop.cluster().name} were on their way between shards ${move.source} and ${move.target} when it stopped; keys of these slots may be missing at the next start.`,
-      );
-      return;
-    }
+    if (clock.ticks() > deadline) return false;
     loop.wake();
     await clock.sleep(DECIDED_POLL_MS);
   }
+  return true;
 }
 
 async function undecided(loop: DatabaseLoop, shard: ShardRecord): Promise<boolean> {
@@ -110,164 +270,30 @@ async function undecided(loop: DatabaseLoop, shard: ShardRecord): Promise<boolea
   }
 }
 
-/** Whole copies beside this one that answer. */
-function copiesOf(loop: DatabaseLoop, shard: ShardRecord, besides: string): InstanceRecord[] {
-  return loop
-    .instances()
-    .filter(
-      (each) =>
-        each.shard === shard.index &&
-        each.id !== besides &&
-        each.phase === 'running' &&
-        each.synced &&
-        loop.sighting(each.id)?.condition === 'answering',
-    );
-}
-
-async function saveShard(
-  loop: DatabaseLoop,
-  shard: ShardRecord,
-  notes: string[],
-): Promise<SavedFile | null> {
-  const { name } = loop.cluster();
-  if (shard.phase === 'new' || shard.phase === 'leaving' || shard.primary === null) return null;
-  if (shard.phase === 'down') return saveOlder(loop, shard, notes);
-  if (shard.phase === 'promoting' || shard.phase === 'switching') {
-    notes.push(`Shard ${shard.index} of ${name} was not saved: it had no primary just then.`);
-    return null;
-  }
-  const primary = loop.instance(shard.primary);
-  const copies = copiesOf(loop, shard, primary.id);
-  try {
-    const { link } = loop.watch(primary.id);
-    await link.pauseWrites(SAVE_DEADLINE_MS, VERB_DEADLINE_MS);
-    // A replica that is just syncing keeps a child of the primary busy, and the save waits for it.
-    await endOthers(loop, shard, [primary, ...copies]);
-    return await saveOn(loop, shard, primary);
-  } catch (error) {
-    for (const copy of copies) {
-      const file = await saveOnCopy(loop, shard, primary, copy);
-      if (file !== null) {
-        notes.push(
-          `Shard ${shard.index} of ${name} was saved by its replica: its primary could not (${text(error)}).`,
-        );
-        return file;
-      }
-    }
-    notes.push(
-      `Shard ${shard.index} of ${name} was not saved: ${text(error)}. Its next start is empty. The engine's reason: ${primary.dataDir}/${FILES.log}`,
-    );
-    return null;
-  }
-}
-
-async function saveOn(
-  loop: DatabaseLoop,
-  shard: ShardRecord,
-  instance: InstanceRecord,
-): Promise<SavedFile> {
-  await passing('save-file', () => loop.watch(instance.id).link.save(SAVE_DEADLINE_MS));
-  const file = await loop.deps.node.dataFile(instance.dataDir);
-  if (file === null) throw new Error('the engine wrote no file');
-  return {
-    instance: instance.id,
-    epoch: shard.epoch,
-    sha256: file.sha256,
-    bytes: file.bytes,
-    at: loop.deps.clock.now(),
-  };
-}
-
-/** Null: it has not, or not provably, all that its paused primary holds. */
-async function saveOnCopy(
-  loop: DatabaseLoop,
-  shard: ShardRecord,
-  primary: InstanceRecord,
-  copy: InstanceRecord,
-): Promise<SavedFile | null> {
-  const { clock } = loop.deps;
-  try {
-    const { link } = loop.watch(copy.id);
-    const all = await loop.watch(primary.id).link.facts(FACTS_DEADLINE_MS);
-    const deadline = clock.ticks() + EQUAL_DEADLINE_MS;
-    for (;;) {
-      const has = await link.facts(FACTS_DEADLINE_MS);
-      if (has.role !== 'replica' || has.replicationId !== all.replicationId) return null;
-      if (!has.syncing && has.offset >= all.offset) break;
-      if (clock.ticks() > deadline) return null;
-      await clock.sleep(DECIDED_POLL_MS);
-    }
-    return await saveOn(loop, shard, copy);
-  } catch (error) {
-    loop.deps.log('warn', 'a replica could not write the file of the stop', {
-      instance: copy.id,
-      error: text(error),
-    });
-    return null;
-  }
-}
-
-/**
- * Nobody serves. The file of an earlier stop stays what it is; but where an older copy waits for the
- * user's word, this stop would end the only copy there is. So it is saved, and goes on to wait.
- */
-async function saveOlder(
-  loop: DatabaseLoop,
-  shard: ShardRecord,
-  notes: string[],
-): Promise<SavedFile | null> {
-  if (shard.saved !== null || shard.primary === null) return shard.saved;
-  const [copy] = copiesOf(loop, shard, shard.primary).sort((a, b) => b.offset - a.offset);
-  if (copy === undefined) return null;
-  const { name } = loop.cluster();
-  try {
-    const file = await saveOn(loop, shard, copy);
-    const message = `Shard ${shard.index} of ${name}: only an older copy was left; what the lost primary wrote last may be missing in it. It was saved, and serves after the next start when you say so: cinnabar failover ${name} --accept-data-loss`;
-    notes.push(message);
-    loop.deps.store.write(() =>
-      loop.event('older-copy-saved', 'error', message, { shard: shard.index, instance: copy.id }),
-    );
-    return file;
-  } catch (error) {
-    notes.push(`The older copy of shard ${shard.index} of ${name} was not saved: ${text(error)}`);
-    return null;
-  }
-}
-
-async function endOthers(
-  loop: DatabaseLoop,
-  shard: ShardRecord,
-  kept: readonly InstanceRecord[],
-): Promise<void> {
-  for (const each of loop.instances()) {
-    if (each.shard !== shard.index || kept.some(({ id }) => id === each.id)) continue;
-    if (each.process !== null) await loop.deps.node.kill(each.process, FENCE_DEADLINE_MS);
-  }
-}
-
-function recordStop(loop: DatabaseLoop, shard: ShardRecord, saved: SavedFile | null): void {
+function recordStop(loop: DatabaseLoop, shard: ShardRecord, outcome: Outcome): void {
   const { store, clock } = loop.deps;
   if (shard.phase === 'new' || shard.phase === 'leaving') return;
-  store.write(() => {
-    const now = store.shard(loop.id, shard.index);
-    if (now === null) return;
-    store.putShard({
-      ...now,
-      phase: 'down',
-      // Whoever has the file starts first.
-      primary: saved?.instance ?? now.successor ?? now.primary,
-      successor: null,
-      saved,
-      // An older copy is no better for having been in a file: the user's word is asked for then, too.
-      reason:
-        saved !== null && needsWord(now)
-          ? now.reason
-          : {
-              code: 'stopped',
-              message: 'It was stopped in order; the next start brings it back.',
-            },
-      decidedAt: clock.ticks(),
-    });
+  const now = store.shard(loop.id, shard.index);
+  if (now === null) return;
+  // A file that no start has used up yet is as good as before, however impatient this stop is.
+  const unused = now.phase === 'down' ? now.saved : null;
+  const saved: SavedFile | null = outcome.kind === 'saved' ? outcome.file : unused;
+  store.putShard({
+    ...now,
+    phase: 'down',
+    // Whoever has the file starts first.
+    primary: saved?.instance ?? now.successor ?? now.primary,
+    successor: null,
+    saved,
+    // An older copy is no better for having been in a file: the user's word is asked for then, too.
+    reason:
+      saved !== null && needsWord(now)
+        ? now.reason
+        : {
+            code: 'stopped',
+            message: 'It was stopped in order; the next start brings it back.',
+          },
+    decidedAt: clock.ticks(),
   });
 }
 
@@ -289,8 +315,4 @@ async function end(loop: DatabaseLoop, instance: InstanceRecord, notes: string[]
   } catch (error) {
     notes.push(text(error));
   }
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

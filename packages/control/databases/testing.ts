@@ -63,6 +63,9 @@ export const SETTINGS: DatabaseSettings = {
   guard: [],
 };
 
+/** A stop that the machine asks for: what cannot be saved goes on alone. */
+export const ORDERLY = { save: true, mayRefuse: false } as const;
+
 /** Every engine that is started is also ended when the test process is killed. */
 class WatchedNode extends LocalNode {
   readonly #guard: Guard;
@@ -86,6 +89,7 @@ export interface World {
   databases: Databases;
   /** Bytes that the machine has left, as the executor is told. */
   freeMemory: number;
+  freeDisk: number;
   /** What the executor wrote to its log. */
   logged(): readonly string[];
   /** What the endpoint was told last. */
@@ -143,6 +147,7 @@ export async function world(
       served: (cluster) => authority.served(cluster.id, 'localhost'),
       hostName: () => 'localhost',
       freeMemory: () => self.freeMemory,
+      freeDisk: () => self.freeDisk,
       randomHex: (bytes) => randomBytes(bytes).toString('hex'),
       log: (_level, message, data) => logged.push(`${message} ${JSON.stringify(data)}`),
       fleet: {
@@ -164,6 +169,7 @@ export async function world(
   const self: World = {
     store,
     freeMemory: Number.POSITIVE_INFINITY,
+    freeDisk: Number.POSITIVE_INFINITY,
     get node() {
       return node;
     },

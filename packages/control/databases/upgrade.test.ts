@@ -9,7 +9,7 @@ import { eventually } from '../../engine/testing.ts';
 import { HANDOVER_TRIES } from '../plan/limits.ts';
 import { newWish } from './planned-failover.ts';
 import { CopyCount } from './sync-alarm.ts';
-import { beginMaintenance, operationEnded, type World, world } from './testing.ts';
+import { beginMaintenance, ORDERLY, operationEnded, type World, world } from './testing.ts';
 
 const HEAL_MS = 60_000;
 const COMMAND_MS = 8_000;
@@ -121,7 +121,7 @@ describe('another version of the engine', { concurrency: false }, () => {
       () => w.store.instances(id).some((each) => each.engine === from && each.synced),
       HEAL_MS,
     );
-    await w.databases.stop(true, () => undefined);
+    await w.databases.stop(ORDERLY);
     assert.equal(upgrade()?.phase, 'returning');
     await w.restart();
     assert.equal((await operationEnded(w, back, HEAL_MS)).status, 'Succeeded');

@@ -8,14 +8,16 @@ import {
   mkdirSync,
   readFileSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openDatabase } from '../store/index.ts';
 import { OPERATION_DEADLINE_MS } from './limits.ts';
-import { processesUnder } from './processes.ts';
+import { isAlive, processesUnder } from './processes.ts';
 import { eventually, type Fatal, Service } from './service.ts';
 
 async function fatal(service: Service): Promise<Fatal> {
@@ -28,6 +30,8 @@ async function fatal(service: Service): Promise<Fatal> {
 test('two control processes on one folder: the second one leaves the first alone', async (t) => {
   const first = await Service.start(t);
   await first.create('mine', { ha: false });
+  // As one that is ready for a while.
+  utimesSync(path.join(first.home, 'control.json'), 1, 1);
   const second = new Service({ home: first.home, runDir: first.options.runDir });
   t.after(() => second.close());
   const answer = await fatal(second);
@@ -86,9 +90,43 @@ test('a store with a damaged page inside, and none beside the files of caches', 
   assert.equal(answer.code, 'store-missing');
   assert.ok(!existsSync(file), 'a new store was made');
   assert.deepEqual(processesUnder(service.scratch), []);
+  writeFileSync(file, '');
+  assert.equal((await fatal(service)).code, 'store-damaged');
+  assert.equal(readFileSync(file, 'utf8'), '');
   writeFileSync(file, whole);
   await service.up();
   await service.healthy('mine');
+
+  // Engines live now, and the store is none, young, or older than one of them: nothing is ended.
+  await service.create('second', { ha: false });
+  const pids = (await Promise.all(['mine', 'second'].map((name) => service.shards(name))))
+    .flat()
+    .flatMap((shard) => shard.instances.map(({ instance }) => instance.process?.pid ?? 0));
+  await service.killControl();
+  const suffixes = ['', '-wal', '-shm'];
+  const now = suffixes.map((suffix) => readFileSync(file + suffix));
+  const young = path.join(service.scratch, 'young.db');
+  openDatabase(young).close();
+  for (const [text, code] of [
+    ['', 'store-damaged'],
+    [readFileSync(young), 'store-damaged'],
+    [whole, 'store-older'],
+  ] as const) {
+    for (const suffix of suffixes) rmSync(file + suffix, { force: true });
+    writeFileSync(file, text);
+    assert.equal((await fatal(service)).code, code);
+    assert.ok(pids.every(isAlive), `engines were ended before ${code}`);
+  }
+  for (const [i, suffix] of suffixes.entries()) writeFileSync(file + suffix, now[i] ?? '');
+  await service.up();
+  await service.healthy('mine');
+  await service.healthy('second');
+  assert.ok(pids.every(isAlive));
+  const { body } = await service.call('GET', '/cinnabar/events', undefined, { query: '' });
+  const told = (body.value as { reason: string; message: string }[]).find(
+    (each) => each.reason === 'control-took-over',
+  );
+  assert.match(told?.message ?? '', /took over 2 engines/);
 });
 
 interface Ran {

@@ -160,7 +160,7 @@ export class Checks {
     }
     for (const write of this.#safe) {
       if (write.excused || held.get(write.group)?.has(write.value) === true) continue;
-      if (!this.#excusing && !this.#notSaved(write)) {
+      if (!this.#excusing) {
         throw new Broken(`write ${write.value}, on two engines, was lost by: ${why}`);
       }
       write.excused = true;
@@ -180,15 +180,6 @@ export class Checks {
         ({ saved }) =>
           saved?.sha256 === sha256 && this.#store().instance(saved.instance)?.dataDir === dataDir,
       );
-  }
-
-  /** An orderly stop that could not write a file says so and ends the engines: they are the user's. */
-  #notSaved(write: SafeWrite): boolean {
-    const [, , id = ''] = write.group.split('/');
-    const shard = this.#store()
-      .shards(id)
-      .find((each) => holdsSlot(each.slots, slotOf(write.value)));
-    return shard?.phase === 'down' && shard.reason.code === 'stopped' && shard.saved === null;
   }
 
   /** Never two that take writes for one slot in the same epoch. */

@@ -151,6 +151,12 @@ export class SimNode implements EngineNode {
     });
   }
 
+  dropDataFile(dataDir: string): Promise<void> {
+    return this.call('dropDataFile', 100, () => {
+      if (this.#world.files.has(dataDir)) this.#world.files.set(dataDir, null);
+    });
+  }
+
   consumeDataFile(dataDir: string): Promise<void> {
     return this.call('consume', 100, () => {
       const log = this.#world.files.get(dataDir) ?? null;

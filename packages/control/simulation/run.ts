@@ -229,6 +229,7 @@ class Run {
       served: async () => ({ certFile: '', keyFile: '', generation: 1, expiresAt: 0 }),
       hostName: () => 'localhost',
       freeMemory: () => Number.POSITIVE_INFINITY,
+      freeDisk: () => Number.POSITIVE_INFINITY,
       randomHex: (bytes) => this.#random.hex(bytes),
       log: (_level, message, data) =>
         this.#say(`- ${message} ${JSON.stringify(data).slice(0, 160)}`),
@@ -303,12 +304,13 @@ class Run {
     if (life.dead || this.#stopping || databases === null) return;
     this.#stopping = true;
     this.#say('+ an orderly stop');
+    // Every other one may be refused; either way this process ends, and another one follows.
     databases
-      .stop(true, () => undefined)
-      .then(({ notes }) => {
+      .stop({ save: true, mayRefuse: this.#stops % 2 === 1 })
+      .then(({ notes, held }) => {
         if (life.dead) return;
-        this.#say(`+ stopped ${notes.join('; ')}`);
-        const broken = notes.find((note) => note.includes('was not stopped in order'));
+        this.#say(`+ stopped ${[...notes, ...held].join('; ')}`);
+        const broken = held.find((why) => why.includes('could not be stopped in order'));
         if (broken !== undefined) this.#failure ??= new Broken(broken);
         this.#stops++;
         this.#stopping = false;

@@ -10,12 +10,13 @@
  * death of this process (a power cut ends the engines too), and an fsync there would be added to
  * every failover. The commit that follows the promotion is full again.
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { inspectProcess, refOf } from '../../engine/index.ts';
 import { CONTROL_FILE, type ControlFile, UNDER_WAY } from '../boot-protocol.ts';
 import { ControlError } from '../errors.ts';
-import { BUSY_TIMEOUT_MS } from './limits.ts';
+import { BUSY_TIMEOUT_MS, LAUNCH_MS } from './limits.ts';
 import { MIGRATIONS } from './schema.ts';
 
 export interface FolderLock {
@@ -68,12 +69,18 @@ export function lockFolder(home: string): FolderLock {
   }
 }
 
-/** The file is written when the API answers, and removed when a stop begins. */
+/**
+ * The file is written when the API answers, and removed when a stop begins. A start that was
+ * that far after somebody asked for this one was under way then, and asking again finds it.
+ */
 function serves(home: string): boolean {
+  const file = join(home, CONTROL_FILE);
   try {
-    const text = readFileSync(join(home, CONTROL_FILE), 'utf8');
-    process.kill((JSON.parse(text) as ControlFile).pid, 0);
-    return true;
+    const { pid } = JSON.parse(readFileSync(file, 'utf8')) as ControlFile;
+    const asked = Date.now() - process.uptime() * 1_000 - LAUNCH_MS;
+    const ref = refOf(pid);
+    if (ref === null || inspectProcess(ref).state === 'gone') return false;
+    return statSync(file).mtimeMs < asked;
   } catch {
     return false; // absent, or left by one that was killed
   }
@@ -88,7 +95,7 @@ export function openDatabase(
   migrations: readonly string[] = MIGRATIONS,
 ): DatabaseSync {
   const db = readable(file);
-  const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+  const version = versionOf(db);
   if (version > migrations.length) {
     db.close();
     throw new ControlError(
@@ -109,23 +116,56 @@ export function openDatabase(
     db.close(); // rolls the step back: the store is as the step before left it
     throw error;
   }
+  // So that a copy of the file alone is a store, if not the newest.
+  if (version < migrations.length) db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   return db;
 }
 
 /**
- * Refuses to make a new store beside the files of caches that an earlier one knew: engines that no
- * record names are ended as strays, and with them may end the last copy of somebody's data. Throws
- * ControlError `store-missing`.
+ * Refuses to begin anew beside the files of caches that an earlier store knew: engines that no record
+ * names are ended as strays, and with them may end the last copy of somebody's data. A store that is
+ * there and knows nothing is no better than none: it was emptied, or is a copy of a young one without
+ * the log beside it, which holds all of it. Throws ControlError `store-missing`, `store-damaged`.
  */
 export function refuseLostStore(file: string, dataRoot: string): void {
-  if (existsSync(file) || !existsSync(dataRoot)) return;
-  const owned = readdirSync(dataRoot).find((name) => readdirSync(join(dataRoot, name)).length > 0);
+  if (!existsSync(dataRoot)) return;
+  const owned = readdirSync(dataRoot, { withFileTypes: true }).find(
+    (each) => each.isDirectory() && readdirSync(join(dataRoot, each.name)).length > 0,
+  )?.name;
   if (owned === undefined) return;
+  const there = `${dataRoot} holds files of caches (${owned}); nothing was changed.`;
+  if (!existsSync(file)) {
+    throw new ControlError(
+      'store-missing',
+      500,
+      `The store ${file} is missing, but ${there} Put back a copy of the store, or move ${dataRoot} away to begin anew.`,
+    );
+  }
+  if (!knowsNothing(file)) return;
   throw new ControlError(
-    'store-missing',
+    'store-damaged',
     500,
-    `The store ${file} is missing, but ${dataRoot} holds files of caches (${owned}); nothing was changed. Put back a copy of the store, or move ${dataRoot} away to begin anew.`,
+    `The store ${file} knows no cache, but ${there} It was emptied, or is a copy without its log (${file}-wal). Put back a whole copy of the store, or move ${dataRoot} away to begin anew.`,
   );
+}
+
+/** Reads only. False also for what is no store: whoever opens it says so. */
+function knowsNothing(file: string): boolean {
+  try {
+    const db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    try {
+      if (versionOf(db) === 0) return true;
+      return db.prepare('SELECT 1 FROM databases LIMIT 1').get() === undefined;
+    } finally {
+      db.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
+function versionOf(db: DatabaseSync): number {
+  return Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
 }
 
 /** SQLite looks at the file only when the first statement runs. */

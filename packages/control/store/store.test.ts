@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -108,8 +108,15 @@ describe('store', () => {
         (e: unknown) => e instanceof ControlError && e.code === code,
       );
     refusedAs('start-under-way');
-    writeFileSync(join(home, 'control.json'), JSON.stringify({ pid: child.pid }));
+    const file = join(home, 'control.json');
+    writeFileSync(file, JSON.stringify({ pid: child.pid }));
+    // It became ready after this process had been asked for.
+    refusedAs('start-under-way');
+    utimesSync(file, 1, 1);
     refusedAs('home-in-use');
+    writeFileSync(file, JSON.stringify({ pid: 2 ** 30 }));
+    utimesSync(file, 1, 1);
+    refusedAs('start-under-way');
     child.kill('SIGKILL');
     await once(child, 'exit');
     lockFolder(home).release();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -232,6 +232,18 @@ describe('certificate authority', () => {
     await assert.rejects(open({ home: first.home }), isError('FileModeTooOpen'));
     await chmod(keyFile, 0o600);
     await open({ home: first.home });
+
+    // Nothing is left of it: that is a first start only where no cache is.
+    const folder = join(first.home, 'tls');
+    await rm(folder, { recursive: true });
+    await assert.rejects(open({ home: first.home, trusted: true }), isError('RootKeyMissing'));
+    await assert.rejects(stat(folder), { code: 'ENOENT' });
+    await mkdir(folder);
+    const anew = await open({ home: first.home, trusted: true });
+    assert.deepEqual(anew.codes(), ['root-replaced']);
+    await rm(folder, { recursive: true });
+    await assert.rejects(anew.authority.renewDue(Date.now()), isError('RootKeyMissing'));
+    assert.deepEqual((await open({ home: first.home })).codes(), []);
   });
 
   it('replaces a lost internal CA and goes on to trust the former one', async () => {

@@ -31,6 +31,8 @@ export interface AuthorityOptions {
   readonly listen?: readonly string[];
   /** From --domain. */
   readonly domain?: string | null;
+  /** There are caches, whose clients trust the root that was made for them: it is not made anew unasked. */
+  readonly trusted?: boolean;
   /** ms since 1970; for tests of renewal. */
   readonly now?: () => number;
   /** What was healed or replaced, for log and events. */
@@ -79,7 +81,8 @@ export class Authority implements CertificateAuthority {
   static async open(options: AuthorityOptions): Promise<Authority> {
     const folder = join(options.home, 'tls');
     const now = options.now ?? Date.now;
-    const root = await openRoot(folder, now(), options.onNotice ?? (() => undefined));
+    const notify = options.onNotice ?? (() => undefined);
+    const root = await openRoot(folder, now(), notify, options.trusted ?? false);
     return new Authority(options, folder, root);
   }
 
@@ -117,7 +120,7 @@ export class Authority implements CertificateAuthority {
 
   /** One that cannot be renewed (its file belongs to somebody else, ...) is said and stops no other. */
   async renewDue(now: number): Promise<{ clusterId: string | null; kind: Kind }[]> {
-    this.#root = await openRoot(this.#folder, now, this.#notify);
+    this.#root = await openRoot(this.#folder, now, this.#notify, true);
     const changed: { clusterId: string | null; kind: Kind }[] = [];
     const renew = async (clusterId: string | null, kind: Kind, shelf: Shelf) => {
       try {

@@ -8,6 +8,7 @@
  * it is an error that says so, never a repair.
  */
 import { createHash, X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createPrivate, privateFolder, readPrivate, writePrivate } from '../auth/private-file.ts';
@@ -31,16 +32,26 @@ export interface Notice {
 
 export type Notify = (notice: Notice) => void;
 
+/** Code of the notice that every client needs another file. */
+export const ROOT_REPLACED = 'root-replaced';
 const CERT = 'ca.pem';
 const KEY = 'ca.key.pem';
 
 /**
- * Reads the root, makes it at the first start, renews its certificate when that is due.
+ * Reads the root, makes it at the first start, renews its certificate when that is due. `trusted`: there
+ * are clients who trust the one that was made before; then a folder that is gone is no first start,
+ * and an empty one is the user's word that a new root is wanted.
  *
  * @throws ControlError 500 `RootKeyMissing`, `RootKeyDamaged`, `RootKeyMismatch`, and what reading a
  * private file throws (`FileModeTooOpen`, `FileNotOurs`)
  */
-export async function openRoot(folder: string, now: number, notify: Notify): Promise<Root> {
+export async function openRoot(
+  folder: string,
+  now: number,
+  notify: Notify,
+  trusted: boolean,
+): Promise<Root> {
+  if (trusted && !existsSync(folder)) throw lost(folder);
   await privateFolder(folder);
   const caFile = join(folder, CERT);
   const keyFile = join(folder, KEY);
@@ -50,6 +61,13 @@ export async function openRoot(folder: string, now: number, notify: Notify): Pro
     await createPrivate(keyFile, await exportKey(await makeKeys('ecdsa')));
     // Read back: of two starts at once only one made the file.
     keyPem = (await readPrivate(keyFile)) ?? '';
+    if (trusted) {
+      notify({
+        code: ROOT_REPLACED,
+        message: `${folder} was empty, so a new root was made: clients that trust the former one cannot connect before they have ${caFile}.`,
+        clusterId: null,
+      });
+    }
   }
   const keys = await readCaKey(keyPem, keyFile);
   const certPem = await readPrivate(caFile);
@@ -91,7 +109,23 @@ async function requireFirstStart(folder: string, keyFile: string): Promise<void>
     'RootKeyMissing',
     500,
     `${keyFile} is missing, but certificates of it exist. Restore it from a backup. Without one: stop ` +
-      `everything, move ${folder} away, start again, and give the new ${CERT} to every client.`,
+      `everything, move ${folder} away, and ${anew(folder)}`,
+  );
+}
+
+function lost(folder: string): ControlError {
+  return new ControlError(
+    'RootKeyMissing',
+    500,
+    `${folder} is missing, with the key of the certificates that clients of the caches here trust. ` +
+      `Restore it from a backup. Without one: ${anew(folder)}`,
+  );
+}
+
+function anew(folder: string): string {
+  return (
+    `make an empty folder there (mkdir -m 700 '${folder}'), start again, and give the new ${CERT} to ` +
+    'every client: none can connect without it.'
   );
 }
 

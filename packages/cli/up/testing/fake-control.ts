@@ -40,7 +40,8 @@ function start(options: StartOptions): void {
     if (mode === 'hang') return;
     if (mode === 'slow' && !message.now) return;
     say({ type: 'stopping' });
-    say({ type: 'stopped', notes: ['All saved.'] });
+    const held = mode === 'full' ? ['c1 was not stopped: no room.'] : [];
+    say({ type: 'stopped', notes: ['All saved.'], held });
     clearInterval(keepAlive);
     process.disconnect?.();
   });

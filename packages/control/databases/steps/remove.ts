@@ -72,7 +72,8 @@ export async function removeDatabase(loop: DatabaseLoop): Promise<void> {
     }
     endOperations(loop, (operation) => operation.kind === 'DeleteDatabase', null);
     endOperations(loop, () => true, CANCELED);
-    loop.event('database-deleted', 'info', 'The database was deleted.');
+    const { name } = loop.cluster();
+    loop.event('database-deleted', 'info', `The database of ${name} was deleted.`);
     store.removeDatabase(loop.id);
   });
 }

@@ -6,8 +6,10 @@
  * follows anybody its files are set aside, and kept until it is a whole copy again (engine rule 1).
  */
 import { labelOf } from '../../../engine/index.ts';
+import { formatBytes } from '../../catalog/miniature.ts';
 import { ControlError } from '../../errors.ts';
 import type { FenceReason } from '../../plan/model.ts';
+import { ONLY_OLDER_COPY } from '../../plan/shard.ts';
 import { engineToStart, wantedEngine } from '../../plan/upgrade.ts';
 import type { InstanceRecord, ShardRecord, StartKind } from '../../store/records.ts';
 import { launchOf } from '../launch.ts';
@@ -28,6 +30,7 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
       await node.setAside(instance.dataDir, String(shard.epoch));
     }
     const load = as === 'cold' ? await coldFile(loop, shard, instance) : 'nothing';
+    if (load === 'wait') return;
     const database = loop.database();
     const cluster = loop.cluster();
     const tls = await loop.deps.tls(cluster);
@@ -149,7 +152,7 @@ async function coldFile(
   loop: DatabaseLoop,
   shard: ShardRecord,
   instance: InstanceRecord,
-): Promise<'nothing' | 'files'> {
+): Promise<'nothing' | 'files' | 'wait'> {
   const { saved } = shard;
   if (saved !== null && saved.instance === instance.id) {
     if (await loop.deps.node.reviveDataFile(instance.dataDir, saved.sha256)) {
@@ -166,11 +169,12 @@ async function coldFile(
   }
   if (saved === null && shard.epoch === 0) return 'nothing';
   if (shard.reason.code === STARTING_EMPTY) return 'nothing';
+  if (await otherFile(loop, shard, instance)) return 'wait';
   const { store } = loop.deps;
   const why =
     saved === null
       ? 'nothing of it was persisted'
-      : `the file of the last stop is missing or damaged (what is there is kept below ${instance.dataDir})`;
+      : `the file of the last stop is missing, or no data file any more (what is there is kept below ${instance.dataDir})`;
   store.write(() => {
     store.putShard({
       ...loop.shard(shard.index),
@@ -182,6 +186,33 @@ async function coldFile(
     });
   });
   return 'nothing';
+}
+
+/**
+ * A data file is there that is not the one the store calls current: an older copy of the store was put
+ * back after a later stop, or a stop was broken off, or somebody changed it. How old it is nobody can
+ * say, so it waits for the user as an older copy does; empty it could start at any time.
+ */
+async function otherFile(
+  loop: DatabaseLoop,
+  shard: ShardRecord,
+  instance: InstanceRecord,
+): Promise<boolean> {
+  const { store, node, clock } = loop.deps;
+  const file = await node.dataFile(instance.dataDir);
+  if (file === null) return false;
+  const { path, bytes, sha256 } = file;
+  const { name } = loop.cluster();
+  const message = `The store does not know the data file that is there (${path}, ${formatBytes(bytes)}): the store is an older copy, or the stop that wrote the file was broken off, or it was changed. It serves when you say so: cinnabar failover ${name} --accept-data-loss. To begin empty instead, move it away before.`;
+  store.write(() => {
+    store.putShard({
+      ...loop.shard(shard.index),
+      saved: { instance: instance.id, epoch: shard.epoch, sha256, bytes, at: clock.now() },
+      reason: { code: ONLY_OLDER_COPY, message },
+    });
+    loop.event(ONLY_OLDER_COPY, 'error', message, { shard: shard.index, instance: instance.id });
+  });
+  return true;
 }
 
 const WORDS: Readonly<Record<FenceReason, string>> = {
