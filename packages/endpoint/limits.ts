@@ -58,8 +58,11 @@ export const NUMBERS_A_BLOCK = 1000;
 export const LISTENER_WAIT_MS = 3000;
 /** From spawn to ready; a worker that takes longer is killed and counted as a crash. */
 export const WORKER_START_MS = 15_000;
-/** How often a worker is asked whether it still takes its turns. */
-export const WORKER_ASKED_MS = 1000;
+/** How often a worker is asked whether it still takes its turns: each question wakes two processes that
+ * may have nothing else to do. */
+export const WORKER_ASKED_MS = 2000;
+/** ... and how often one that does not answer is looked at. */
+export const WORKER_LOOK_MS = 500;
 /** A worker that does not answer and uses no CPU this long is hung. Longer than an engine gets: it has
  * no copy, so its clients are disconnected. */
 export const WORKER_HUNG_MS = 3000;

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { WORKER_ASKED_MS, WORKER_HUNG_MS, WORKER_TURN_MS } from '../limits.ts';
+import { WORKER_ASKED_MS, WORKER_HUNG_MS, WORKER_LOOK_MS, WORKER_TURN_MS } from '../limits.ts';
 import { asked, type Look, looked, verdict } from './hang.ts';
 
 /** When it is ended, and why, if each look at it is this one; null: not within two minutes. */
 function ended(look: (now: number) => Look | null, othersSilent = false) {
   let silence = asked(0);
-  for (let now = WORKER_ASKED_MS; now <= 120_000; now += WORKER_ASKED_MS) {
+  for (let now = WORKER_ASKED_MS; now <= 120_000; now += WORKER_LOOK_MS) {
     silence = looked(silence, look(now), now);
     const why = verdict(silence, now, othersSilent);
     if (why !== null) return { now, why: why.split(':')[0] };
@@ -14,13 +14,12 @@ function ended(look: (now: number) => Look | null, othersSilent = false) {
   return null;
 }
 
-const busyUntil = WORKER_TURN_MS;
-
 test('stopped, or waiting for ever: hung after the time for that, and not before', () => {
   for (const letter of ['T', 't', 'S', 'D']) {
+    const since = letter.toUpperCase() === 'T' ? 0 : WORKER_ASKED_MS;
     assert.deepEqual(
       ended(() => ({ letter, cpuTicks: 7 })),
-      { now: WORKER_HUNG_MS, why: 'hung' },
+      { now: since + WORKER_HUNG_MS, why: 'hung' },
       letter,
     );
   }
@@ -34,7 +33,7 @@ test('one that works or waits for a core gets long', () => {
     'cannot be seen': () => null,
   };
   for (const [name, look] of Object.entries(cases)) {
-    assert.deepEqual(ended(look), { now: busyUntil, why: 'busy' }, name);
+    assert.deepEqual(ended(look), { now: WORKER_TURN_MS, why: 'busy' }, name);
   }
 });
 

@@ -2,7 +2,7 @@
  * Hung or busy? A worker that hangs (stopped, stuck in the kernel, a lock in a library) keeps its
  * sockets: the kernel goes on giving it its share of the new connections, other workers wait for
  * its answers, and no snapshot is ever applied by all. A death would heal, silence does not. So each
- * worker is asked once a second, over the channel there is anyway, and what does not answer is judged
+ * worker is asked every two seconds, over the channel there is anyway, and what does not answer is judged
  * by its process, as engines are: one that for three seconds used no CPU, nor waited for any, is hung
  * and ended; its successor takes over its listening sockets. One that works without answering is busy
  * with one turn of its loop and is left alone for a minute; no turn is that long unless it never ends.
@@ -11,7 +11,7 @@
  * anew; when several workers are silent and none of them was stopped, nobody is ended for it.
  */
 import { readFileSync } from 'node:fs';
-import { WORKER_ASKED_MS, WORKER_HUNG_MS, WORKER_TURN_MS } from '../limits.ts';
+import { WORKER_ASKED_MS, WORKER_HUNG_MS, WORKER_LOOK_MS, WORKER_TURN_MS } from '../limits.ts';
 
 /** What /proc says of a process at one moment. */
 export interface Look {
@@ -30,23 +30,30 @@ export interface Silence {
 
 export const asked = (now: number): Silence => ({ since: now, stillSince: now, last: null });
 
-/** Without a look (no /proc) nobody is called still. */
+/**
+ * Who is stopped does nothing; who waits is still if it has not worked since the last look, so not at
+ * the first one. Without a look (no /proc) nobody is called still.
+ */
 export function looked(silence: Silence, look: Look | null, now: number): Silence {
   const { last } = silence;
-  const worked = last !== null && look?.cpuTicks !== last.cpuTicks;
-  const still = look !== null && look.letter !== 'R' && !worked;
+  const idle = look !== null && look.letter !== 'R' && look.cpuTicks === last?.cpuTicks;
+  const still = isStopped(look) || idle;
   return { ...silence, stillSince: still ? silence.stillSince : now, last: look };
 }
 
 /** Why it should be ended now; null: wait. */
 export function verdict(silence: Silence, now: number, othersSilent: boolean): string | null {
   const seconds = ((now - silence.since) / 1000).toFixed(1);
-  const stopped = silence.last?.letter.toUpperCase() === 'T';
+  const stopped = isStopped(silence.last);
   if (now - silence.stillSince >= WORKER_HUNG_MS && (stopped || !othersSilent)) {
     return `hung: no answer for ${seconds} s, ${stopped ? 'stopped' : 'and no work'}`;
   }
   if (now - silence.since >= WORKER_TURN_MS) return `busy: no answer for ${seconds} s`;
   return null;
+}
+
+function isStopped(look: Look | null): boolean {
+  return look?.letter.toUpperCase() === 'T';
 }
 
 export interface Watched {
@@ -61,22 +68,21 @@ export interface Watched {
 
 export class HangWatch {
   readonly #workers: () => readonly Watched[];
-  readonly #timer: NodeJS.Timeout;
-  #beatAt = performance.now();
+  #timer: NodeJS.Timeout;
+  #dueAt = performance.now() + WORKER_ASKED_MS;
 
   constructor(workers: () => readonly Watched[]) {
     this.#workers = workers;
-    this.#timer = setInterval(() => this.#beat(), WORKER_ASKED_MS);
+    this.#timer = setTimeout(() => this.#beat(), WORKER_ASKED_MS);
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
   }
 
   #beat(): void {
     const now = performance.now();
-    const late = now - this.#beatAt > 2 * WORKER_ASKED_MS;
-    this.#beatAt = now;
+    const late = now - this.#dueAt > 2 * WORKER_LOOK_MS;
     const workers = this.#workers().filter((worker) => worker.answering);
     const silent = workers.filter((worker) => worker.silence !== null);
     for (const worker of workers) {
@@ -90,6 +96,9 @@ export class HangWatch {
       const why = verdict(worker.silence, now, silent.length > 1);
       if (why !== null) worker.end(why);
     }
+    const pause = silent.length > 0 ? WORKER_LOOK_MS : WORKER_ASKED_MS;
+    this.#dueAt = now + pause;
+    this.#timer = setTimeout(() => this.#beat(), pause);
   }
 }
 
