@@ -119,8 +119,8 @@ async function stopLeftovers(context: Context): Promise<void> {
     throw new CliError(
       'failed',
       'stop-failed',
-      'What was left could not be stopped in order.',
-      'End it without saving: cinnabar down --now',
+      'What was left could not be stopped in order; the reason stands above.',
+      'Mend it, then again: cinnabar down. Or end it without saving: cinnabar down --now',
     );
   }
 }

@@ -38,6 +38,7 @@ export async function launch(context: Context): Promise<number> {
   const over = new AbortController();
   const report = render(context.output, (ready) => {
     if (over.signal.aborted) return;
+    for (const warning of ready.status.warnings) context.output.warn(warning);
     const told = process.argv.includes('--quickstart')
       ? makeQuickstart(context, ready, over.signal).then((cache) => {
           if (cache !== null && cache.database !== null) tellHowToConnect(context);

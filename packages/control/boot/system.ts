@@ -338,6 +338,7 @@ export class System {
 
 function found(databases: number, adopted: number): string {
   if (databases === 0) return 'none yet';
-  const engines = adopted === 0 ? 'starting' : `${adopted} engines adopted`;
+  const engines =
+    adopted === 0 ? 'starting' : `${adopted} ${adopted === 1 ? 'engine' : 'engines'} adopted`;
   return `${databases} ${databases === 1 ? 'cache' : 'caches'}, ${engines}`;
 }

@@ -201,7 +201,7 @@ class DatabaseStop {
       outcome.kind === 'held' ? [outcome.why] : [],
     );
     const why = this.#failed ?? [...new Set(reasons)].join('; ');
-    const message = `${this.#name} was not stopped: ${why}. Its engines go on and hold the data.`;
+    const message = `Cache ${this.#name} was not stopped: ${why}. Its engines go on and hold the data.`;
     const { store } = this.#loop.deps;
     try {
       store.write(() => this.#loop.event('stop-not-saved', 'error', message));
