@@ -4,7 +4,7 @@
  * append mode. So at its bound the file is copied to `.1` and emptied in place, whoever started the
  * engine: the next line lands at the beginning. Lines between the copy and the cut are lost.
  */
-import { copyFile, stat, truncate } from 'node:fs/promises';
+import { copyFile, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FILES } from './config.ts';
 import { systemCode } from './errors.ts';
@@ -15,7 +15,11 @@ export async function boundLog(dataDir: string, most: number = ENGINE_LOG_BYTES)
   const file = join(dataDir, FILES.log);
   try {
     if ((await stat(file)).size <= most) return;
-    await copyFile(file, `${file}.1`);
+    await copyFile(file, `${file}.1`).catch(async (error: unknown) => {
+      // Just then the room counts for more than the lines.
+      if (systemCode(error) !== 'ENOSPC') throw error;
+      await rm(`${file}.1`, { force: true });
+    });
     await truncate(file);
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;

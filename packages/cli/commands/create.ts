@@ -115,10 +115,11 @@ export async function createCache(
   if (flags.policy === 'NoCluster') {
     await refuseLargeNoCluster(api, flags.sku ?? DEFAULT_SKU, flags.ha ?? 'Enabled');
   }
-  if (left) await settled(api, name, wait);
+  if (left !== null) await settled(api, name, wait);
   const cluster = await api.putCluster(name, {
     location: flags.location ?? LOCATION,
-    ...(flags.tag === undefined ? {} : { tags: tags(flags.tag) }),
+    // A PUT without tags would take those away that it was begun with.
+    tags: { ...left?.tags, ...(flags.tag === undefined ? {} : tags(flags.tag)) },
     sku: {
       name: flags.sku ?? DEFAULT_SKU,
       ...(flags.capacity === undefined
@@ -147,7 +148,7 @@ export async function createCache(
       ...(Object.keys(cinnabar).length === 0 ? {} : { cinnabar }),
     },
   });
-  const database = await (left ? made : orUndo(api, name, made));
+  const database = await (left === null ? orUndo(api, name, made) : made);
   const done = await waitFor(api, context.output, database.operation, wait);
   return done === null && !wait.wait ? null : api.cache(name);
 }
@@ -161,7 +162,9 @@ async function orUndo(
   try {
     return await made;
   } catch (error) {
-    if (error instanceof CliError && (await api.database(name)) === null) {
+    // Busy: somebody else completes it.
+    const ours = error instanceof CliError && error.exit !== 'conflict';
+    if (ours && (await api.database(name)) === null) {
       await api.deleteCluster(name);
     }
     throw error;
@@ -182,18 +185,22 @@ async function refuseLargeNoCluster(api: ApiClient, sku: string, ha: string): Pr
 }
 
 /**
- * A PUT of ARM on an existing cache changes it; `create` on the command line never does. True: it was
+ * A PUT of ARM on an existing cache changes it; `create` on the command line never does. Not null: it was
  * begun as it would be now and has no database, because the command was killed in between.
  */
-async function leftBy(api: ApiClient, name: string, flags: CreateFlags): Promise<boolean> {
+async function leftBy(
+  api: ApiClient,
+  name: string,
+  flags: CreateFlags,
+): Promise<Cache['cluster'] | null> {
   let cache: Cache;
   try {
     cache = await api.cache(name);
   } catch (error) {
-    if (error instanceof CliError && error.exit === 'notFound') return false;
+    if (error instanceof CliError && error.exit === 'notFound') return null;
     throw error;
   }
-  if (isUnfinished(cache, flags)) return true;
+  if (isUnfinished(cache, flags)) return cache.cluster;
   throw new CliError(
     'conflict',
     'name-taken',

@@ -78,21 +78,25 @@ export async function down(
   );
 }
 
-/** What control has written down at its end. */
+/** What control has written down at its end; with a disk full to the last byte it could not even do that. */
 async function tellEnd({ folders, output }: Context, pid: number): Promise<void> {
-  const end = readStopFile(folders.home);
-  if (end?.pid !== pid) return;
-  for (const note of end.notes) output.warn(note);
-  if (end.held.length === 0) return;
-  // Who asks next should meet the one that goes on.
+  const file = readStopFile(folders.home);
+  const end = file?.pid === pid ? file : null;
+  for (const note of end?.notes ?? []) output.warn(note);
+  if (end?.held.length === 0) return;
+  // Who asks next should meet the one that goes on, and nobody else be started beside it.
   const deadline = Date.now() + BACK_TIMEOUT_MS;
-  while (!isRunning(folders) && Date.now() < deadline) {
+  while (!isRunning(folders) && processesOf(folders).length > 0 && Date.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
   }
+  const back = isRunning(folders);
+  if (end === null && !back) return;
+  const why = end?.held.join(' ') ?? 'Why could not be written down: is the disk full?';
+  const state = back ? 'everything goes on' : 'engines go on, and Cinnabar is not back yet';
   throw new CliError(
     'refused',
     'not-saved',
-    `${end.held.join(' ')} The stop was refused, because it would have lost data; everything goes on.`,
+    `${why} The stop was refused, because it would have lost data; ${state}.`,
     'Make it possible to save, then again: cinnabar down. Or end it without its data: cinnabar down --now',
   );
 }

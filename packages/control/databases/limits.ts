@@ -47,6 +47,11 @@ export const SWITCH_VERB_MS = 500;
 export const SWITCH_PUBLISH_MS = 2_000;
 /** Writing the file of an orderly stop. */
 export const SAVE_DEADLINE_MS = 120_000;
+/**
+ * Writes wait until the engine ends or the stop is taken back, which is when all files of all caches are
+ * written: a write that were taken after the file was would be lost. Whoever takes over ends it earlier.
+ */
+export const STOP_PAUSE_MS = 900_000;
 /** A failover that is due when a stop comes is let end first: a hang takes 1 s to be told from work. */
 export const DECIDED_DEADLINE_MS = 6_000;
 export const DECIDED_POLL_MS = 20;

@@ -15,6 +15,7 @@ import {
   FACTS_DEADLINE_MS,
   FENCE_DEADLINE_MS,
   SAVE_DEADLINE_MS,
+  STOP_PAUSE_MS,
   VERB_DEADLINE_MS,
 } from './limits.ts';
 import type { DatabaseLoop } from './loop.ts';
@@ -49,7 +50,7 @@ export async function saveShard(
   const copies = copiesOf(loop, shard, primary.id);
   try {
     const { link } = loop.watch(primary.id);
-    await link.pauseWrites(SAVE_DEADLINE_MS, VERB_DEADLINE_MS);
+    await link.pauseWrites(STOP_PAUSE_MS, VERB_DEADLINE_MS);
     // A replica that is just syncing keeps a child of the primary busy, and the save waits for it.
     await endOthers(loop, shard, [primary, ...copies]);
     return fresh(await saveOn(loop, shard, primary));

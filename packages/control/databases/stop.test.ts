@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { FILES } from '../../engine/index.ts';
 import { eventually } from '../../engine/testing.ts';
 import type { DatabaseSettings, InstanceRecord } from '../store/index.ts';
+import { arm, disarm } from './failpoints.ts';
 import { ORDERLY, type World, world } from './testing.ts';
 
 const HEAL_MS = 30_000;
@@ -132,6 +133,22 @@ test('nobody can write the file of one shard: its engines are not ended, nor any
   assert.equal((await w.databases.stop(ORDERLY)).saved, 2);
   const lost = w.store.events({ limit: 500 }).some((event) => event.reason === 'data-lost');
   assert.equal(lost, false);
+});
+
+test('a stop that cannot be recorded, and may not be refused, leaves the engines and the files', async (t) => {
+  const { w, id, primary } = await cache(t);
+  t.after(disarm);
+  arm({ point: 'record-stop:before', effect: 'fail' }, HEAL_MS);
+  const report = await w.databases.stop(ORDERLY);
+  assert.deepEqual([report.saved, report.held.length], [1, 1]);
+  assert.equal((await w.node.find()).length, 2, 'nobody was ended');
+  assert.ok(
+    existsSync(join(primary.dataDir, FILES.data)),
+    'should somebody kill them, it is there',
+  );
+  await w.restart();
+  await w.settled(id);
+  await reads(w, id);
 });
 
 test('a stop without saving, before the file of the last one was read, keeps that file', async (t) => {

@@ -50,7 +50,9 @@ export async function stopAll(
   { save, mayRefuse }: StopWish,
   onSaved: () => void,
 ): Promise<StopReport> {
-  const stops = await Promise.all(loops.map((loop) => DatabaseStop.prepare(loop, save)));
+  const stops = await Promise.all(
+    loops.map((loop) => DatabaseStop.prepare(loop, { save, mayRefuse })),
+  );
   const refused = mayRefuse && stops.some((stop) => stop.held);
   await Promise.all(
     stops.map(async (stop) => {
@@ -65,6 +67,8 @@ export async function stopAll(
   };
 }
 
+const MOVING: Outcome = { kind: 'held', why: 'slots are on their way between its shards' };
+
 interface ShardStop {
   readonly shard: ShardRecord;
   outcome: Outcome;
@@ -75,20 +79,20 @@ class DatabaseStop {
   readonly #loop: DatabaseLoop;
   /** Asked before: one that is being deleted may be gone afterwards. */
   readonly #name: string;
-  readonly #save: boolean;
+  readonly #wish: StopWish;
   #shards: ShardStop[] = [];
   /** Why the stop of the whole database came to nothing. */
   #failed: string | null = null;
 
-  private constructor(loop: DatabaseLoop, save: boolean) {
+  private constructor(loop: DatabaseLoop, wish: StopWish) {
     this.#loop = loop;
     this.#name = loop.name() ?? loop.id;
-    this.#save = save;
+    this.#wish = wish;
   }
 
   /** The first half: files are written, no whole copy has ended. One that fails does not fail others. */
-  static async prepare(loop: DatabaseLoop, save: boolean): Promise<DatabaseStop> {
-    const stop = new DatabaseStop(loop, save);
+  static async prepare(loop: DatabaseLoop, wish: StopWish): Promise<DatabaseStop> {
+    const stop = new DatabaseStop(loop, wish);
     try {
       await stop.#prepare();
     } catch (error) {
@@ -115,7 +119,7 @@ class DatabaseStop {
     // Deleted, and its loop has not turned since.
     if (database === null) return;
     // What is being deleted is not kept, and parts of it are gone.
-    const save = this.#save && wantedOf(database) !== 'nothing';
+    const save = this.#wish.save && wantedOf(database) !== 'nothing';
     let settled = true;
     if (save) {
       await decided(loop);
@@ -123,20 +127,29 @@ class DatabaseStop {
     }
     loop.freeze();
     // A step that is still running writes records of its own: they must not come after ours.
-    if (this.#save) await loop.idle();
-    const why = 'slots are on their way between its shards';
+    if (this.#wish.save) await loop.idle();
     this.#shards = await Promise.all(
       loop.shards().map(async (shard): Promise<ShardStop> => {
         if (!save) return { shard, outcome: NOTHING };
-        if (!settled) return { shard, outcome: { kind: 'held', why } };
-        return { shard, outcome: await saveShard(loop, shard, this.notes) };
+        const outcome = settled || !this.#wish.mayRefuse ? await this.#saved(shard) : MOVING;
+        // Where engines may be killed next, a file that waits for the user's word is better than none.
+        return { shard, outcome: settled ? outcome : MOVING };
       }),
     );
   }
 
+  /** One that fails does not fail the others, which are paused. */
+  async #saved(shard: ShardRecord): Promise<Outcome> {
+    try {
+      return await saveShard(this.#loop, shard, this.notes);
+    } catch (error) {
+      return { kind: 'held', why: `shard ${shard.index} could not be saved (${text(error)})` };
+    }
+  }
+
   /** The second half: what is saved is recorded, and ended. */
   async finish(): Promise<void> {
-    if (this.#failed !== null) return this.takeBack();
+    if (this.#failed !== null) return this.#leave();
     let recorded = false;
     try {
       const ending = this.#shards.filter(({ outcome }) => outcome.kind !== 'held');
@@ -160,31 +173,39 @@ class DatabaseStop {
     } catch (error) {
       this.#fail(error);
       // What is recorded as the file of this stop stays that: the next start looks at both.
-      await (recorded ? this.#loop.stop() : this.takeBack());
+      await (recorded ? this.#loop.stop() : this.#leave());
     }
+  }
+
+  /** Engines go on. What was written stays: whoever could not be refused may kill them next. */
+  async #leave(): Promise<void> {
+    await this.#unpause(this.#shards);
+    await this.#loop.stop();
   }
 
   /** Nothing of the first half holds: engines go on as if nobody had asked for a stop. */
   async takeBack(): Promise<void> {
-    await this.#unpause(this.#shards);
     const { node } = this.#loop.deps;
     for (const { outcome } of this.#shards) {
       if (outcome.kind !== 'saved' || !outcome.fresh) continue;
       try {
+        const { process, dataDir } = this.#loop.instance(outcome.file.instance);
+        // Nobody was looking meanwhile: of one that has died this is the only copy.
+        if (process === null || node.inspect(process).state === 'gone') continue;
         // It is nobody's file; left there, it would take the room that the next stop needs.
-        await node.dropDataFile(this.#loop.instance(outcome.file.instance).dataDir);
+        await node.dropDataFile(dataDir);
       } catch (error) {
         this.#warn(error);
       }
     }
-    await this.#loop.stop();
+    await this.#leave();
   }
 
   /** Writes that wait: a pause that cannot be ended now ends by itself. */
   async #unpause(shards: readonly ShardStop[]): Promise<void> {
     await Promise.all(
       shards.map(async ({ shard }) => {
-        if (!this.#save || shard.phase !== 'serving' || shard.primary === null) return;
+        if (!this.#wish.save || shard.phase !== 'serving' || shard.primary === null) return;
         try {
           await this.#loop.watch(shard.primary).link.unpause(VERB_DEADLINE_MS);
         } catch (error) {

@@ -121,6 +121,8 @@ export function openDatabase(
   return db;
 }
 
+const DATABASE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /**
  * Refuses to begin anew beside the files of caches that an earlier store knew: engines that no record
  * names are ended as strays, and with them may end the last copy of somebody's data. A store that is
@@ -129,9 +131,10 @@ export function openDatabase(
  */
 export function refuseLostStore(file: string, dataRoot: string): void {
   if (!existsSync(dataRoot)) return;
-  const owned = readdirSync(dataRoot, { withFileTypes: true }).find(
-    (each) => each.isDirectory() && readdirSync(join(dataRoot, each.name)).length > 0,
-  )?.name;
+  // By the names that we give: a disk of its own has folders of the system's, too.
+  const owned = readdirSync(dataRoot).find(
+    (name) => DATABASE_ID.test(name) && readdirSync(join(dataRoot, name)).length > 0,
+  );
   if (owned === undefined) return;
   const there = `${dataRoot} holds files of caches (${owned}); nothing was changed.`;
   if (!existsSync(file)) {
