@@ -27,7 +27,7 @@ import type {
 import { EngineError } from './errors.ts';
 import { factsFrom, parseClients, parseInfo, streamFrom } from './facts.ts';
 import { KILL_BATCH, MAX_BEAT_MS, SAVE_RETRY_MS } from './limits.ts';
-import { moveCommand, parseSlotMoves, slotsTo } from './slot-moves.ts';
+import { moveCommand, parseSlotMoves, pauseOfMoves, slotsTo } from './slot-moves.ts';
 
 /** Users that only our own processes log in as; `disconnect` never ends their connections. */
 export const INTERNAL_USERS: ReadonlySet<string> = new Set([
@@ -205,6 +205,7 @@ class SocketLink implements EngineLink {
   }
 
   async moveSlots(ranges: readonly SlotRange[], target: string, deadlineMs: number): Promise<void> {
+    await this.#run('CONFIG SET', pauseOfMoves(), deadlineMs);
     await this.#run('CLUSTER MIGRATESLOTS', moveCommand(ranges, target), deadlineMs);
   }
 

@@ -155,6 +155,11 @@ describe('the number of shards, on real engines', { concurrency: false }, () => 
       assert.equal(got['cluster-node-timeout'], '15000', 'three primaries can vote');
       link.close();
     }
+    const source = await w.link(w.primary(id, 0));
+    const hold = 'cluster-manual-failover-timeout';
+    const held = (await source.readSettings([hold], COMMAND_MS))[hold];
+    assert.equal(held, '60000', 'no write is let go before the new owner is heard of');
+    source.close();
     const ports = w.store.ports().length;
     rescale(w, id, 1);
     await scaled(w, id);
