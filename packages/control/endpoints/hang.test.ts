@@ -1,6 +1,6 @@
 /** Processes of the endpoint that are there and do nothing: ended, and followed by others. */
 import assert from 'node:assert/strict';
-import { suite, test } from 'node:test';
+import { suite, type TestContext, test } from 'node:test';
 import { engineRoom, eventually, TEST_PASSWORDS } from '../../engine/testing.ts';
 import type { LocalFleet } from './fleet.ts';
 import { alive } from './launch.ts';
@@ -17,6 +17,17 @@ import {
 /** Seconds of silence, and as long again for a slow machine and a start. */
 const HEAL_MS = 30_000;
 
+/** A database of one shard behind so many workers, at epoch 1. */
+async function serving(t: TestContext, workers: number) {
+  const engines = await engineRoom(t);
+  const engine = await engines.start(await engines.launch());
+  const room = fleetRoom(t);
+  const fleet = await startedFleet(room, workers);
+  const view = await viewOf(shardOf(instanceOf(engine)));
+  await fleet.publish(1, [view]);
+  return { room, fleet, view };
+}
+
 async function login(port: number): Promise<string> {
   const client = await new RawClient(port).ready();
   try {
@@ -32,12 +43,7 @@ function pidsOf(fleet: LocalFleet): number[] {
 
 suite('endpoint processes that hang', { concurrency: true }, () => {
   test('a worker: ended and replaced, so that a change reaches everybody, new clients too', async (t) => {
-    const engines = await engineRoom(t);
-    const engine = await engines.start(await engines.launch());
-    const room = fleetRoom(t);
-    const fleet = await startedFleet(room, 2);
-    const view = await viewOf(shardOf(instanceOf(engine)));
-    await fleet.publish(1, [view]);
+    const { room, fleet, view } = await serving(t, 2);
     const [hung = 0, other] = pidsOf(fleet);
     process.kill(hung, 'SIGSTOP');
     await fleet.publish(2, [view]);
@@ -56,12 +62,7 @@ suite('endpoint processes that hang', { concurrency: true }, () => {
   });
 
   test('the supervisor: noticed by the lease that it does not take, and followed by another', async (t) => {
-    const engines = await engineRoom(t);
-    const engine = await engines.start(await engines.launch());
-    const room = fleetRoom(t);
-    const fleet = await startedFleet(room, 1);
-    const view = await viewOf(shardOf(instanceOf(engine)));
-    await fleet.publish(1, [view]);
+    const { room, fleet, view } = await serving(t, 1);
     const hung = fleet.status().supervisor ?? 0;
     const client = await new RawClient(view.port).ready();
     t.after(() => client.close());
@@ -85,12 +86,7 @@ suite('endpoint processes that hang', { concurrency: true }, () => {
   });
 
   test('a supervisor that hangs when the control process starts', async (t) => {
-    const engines = await engineRoom(t);
-    const engine = await engines.start(await engines.launch());
-    const room = fleetRoom(t);
-    const first = await startedFleet(room, 1);
-    const view = await viewOf(shardOf(instanceOf(engine)));
-    await first.publish(1, [view]);
+    const { room, fleet: first, view } = await serving(t, 1);
     const hung = first.status().supervisor ?? 0;
     first.detach();
     process.kill(hung, 'SIGSTOP');
