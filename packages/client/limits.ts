@@ -9,6 +9,8 @@ export const LARGE_BYTES = 64 * 1024;
 export const GATHER_BYTES_MIN = 256 * 1024;
 export const GATHER_BYTES_MAX = 512 * 1024 * 1024 + 64;
 
+/** One read of a socket takes this much at most; one buffer of it serves all sockets. */
+export const READ_BYTES = 256 * 1024;
 /** What one connection may bring before the others are looked at. */
 export const TURN_BYTES = 256 * 1024;
 

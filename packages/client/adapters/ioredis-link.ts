@@ -9,15 +9,22 @@
  * sends every unanswered command again after a reconnect (a second INCR), and a command's timeout
  * says nothing about why.
  */
-import { tracingChannel } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { factsOf, firstKey, keyText, requestBytes } from '../commands/keys.ts';
 import { Call } from '../lanes/call.ts';
 import { coalesceWrites } from '../wire/coalesce.ts';
+import { copyOf, readInto } from '../wire/intake.ts';
 import { Pace } from '../wire/pace.ts';
 import { type Sent, Wire } from '../wire/wire.ts';
-import type { IoCommand, IoQueue, IoQueued, IoRedis } from './ioredis-shape.ts';
+import { DirectWay } from './ioredis-direct.ts';
+import {
+  checkIoredis,
+  type IoCommand,
+  type IoQueue,
+  type IoQueued,
+  type IoRedis,
+} from './ioredis-shape.ts';
 
 /** The call that a command belongs to. */
 export const kCall = Symbol('cinnabar.call');
@@ -42,13 +49,12 @@ export interface LinkEvents {
   readonly untaken?: ((call: Call) => void) | undefined;
 }
 
-/** By which ioredis tells of each command, where it does. */
-const traced = tracingChannel('ioredis:command');
 const redirects = /^(?:MOVED|ASK) /;
 const listens = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'monitor']);
 
 /** Attaches to a client of one connection (never to a Cluster object). */
 export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
+  checkIoredis(redis);
   const { host, port, path } = redis.options;
   const answered = (sent: Sent, now: number): void => {
     if (sent instanceof Call) events.answered(sent, now);
@@ -62,31 +68,33 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
   let stream = redis.stream;
   const send = redis.sendCommand;
   const { untaken } = events;
-  const direct = redis.options.socketTimeout === undefined && process.env['DEBUG'] === undefined;
+  const direct = new DirectWay(redis);
   redis.sendCommand = function (this: IoRedis, command, over, node) {
-    if (direct && over === undefined && redis.status === 'ready' && stream?.writable === true) {
-      const call = (command as Tagged)[kCall];
-      if (call !== undefined && isPlain(call, redis)) {
-        put(command, redis, stream);
-        wire.sent(
-          call,
-          call.attempts === 1 && call.offlineMs === 0 ? call.queuedAt : performance.now(),
-        );
-        return command.promise;
-      }
+    const call = (command as Tagged)[kCall];
+    const socket =
+      over === undefined && redis.status === 'ready' && stream?.writable === true
+        ? stream
+        : undefined;
+    const short = socket !== undefined && call !== undefined && direct.suits(call);
+    if (short && direct.open) {
+      direct.put(command, socket);
+      wire.sent(
+        call,
+        call.attempts === 1 && call.offlineMs === 0 ? call.queuedAt : performance.now(),
+      );
+      return command.promise;
     }
-    if (untaken !== undefined && !takes(redis)) {
-      const call = (command as Tagged)[kCall];
-      if (call !== undefined) {
-        untaken(call);
-        return command.promise;
-      }
+    if (call !== undefined && untaken !== undefined && !takes(redis)) {
+      untaken(call);
+      return command.promise;
     }
-    const result = send.call(redis, command, over, node);
+    const result = short
+      ? direct.learn(command, socket, () => send.call(redis, command, over, node))
+      : send.call(redis, command, over, node);
     const last = redis.commandQueue.peekBack();
     if (last !== undefined && last.command === command) {
       if (listens.has(command.name)) wire.listening = true;
-      wire.sent((command as Tagged)[kCall] ?? anonymous(command), performance.now());
+      wire.sent(call ?? anonymous(command), performance.now());
     }
     return result;
   };
@@ -121,7 +129,24 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
     const { emit } = socket;
     const pace = new Pace(socket);
     const came = coalesceWrites(socket, () => wire.pending > 0);
-    const forward = (piece: Buffer): void => void emit.call(socket, 'data', piece);
+    // The library keeps pieces of what it is given, and gives them to the application.
+    let owned = true;
+    const forward = (piece: Buffer, lasting?: boolean): void =>
+      void emit.call(socket, 'data', owned || lasting === true ? piece : copyOf(piece));
+    const take = (chunk: Buffer): void => {
+      came();
+      if (quiet) {
+        wire.received(chunk, forward);
+        pace.came(chunk.length);
+        return;
+      }
+      forward(chunk);
+      quiet = redis.commandQueue.length === 0;
+      if (quiet) for (const sent of wire.reset()) answered(sent, performance.now());
+    };
+    readInto(socket, take, () => {
+      owned = false;
+    });
     Object.defineProperty(socket, 'emit', {
       configurable: true,
       writable: true,
@@ -129,16 +154,8 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
       value: function hear(event: string | symbol, chunk: unknown): boolean {
         // biome-ignore lint/complexity/noArguments: see above
         if (event !== 'data') return Reflect.apply(emit, socket, arguments);
-        came();
-        if (quiet) {
-          wire.received(chunk as Buffer, forward);
-          pace.came((chunk as Buffer).length);
-          return true;
-        }
-        const heard = emit.call(socket, 'data', chunk);
-        quiet = redis.commandQueue.length === 0;
-        if (quiet) for (const sent of wire.reset()) answered(sent, performance.now());
-        return heard;
+        take(chunk as Buffer);
+        return true;
       },
     });
     socket.prependListener('close', () => {
@@ -171,28 +188,6 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
   });
   if (stream !== undefined) adopt(stream, redis.commandQueue.length > 0);
   return wire;
-}
-
-/** Nothing that the library would treat in any other way than to write it, with nobody who traces it. */
-function isPlain(call: Call, redis: IoRedis): boolean {
-  return (
-    call.place === 'data' &&
-    call.facts.keys === 'one' &&
-    call.name !== 'himport' &&
-    !redis.condition?.subscriber &&
-    traced.hasSubscribers === false
-  );
-}
-
-/**
- * What the library's sendCommand() comes to for such a command on a connection that is ready: a microsecond
- * of questions less, which is what the kit's own part takes.
- */
-function put(command: IoCommand, redis: IoRedis, socket: Socket): void {
-  const { condition } = redis;
-  command.setReplyContext?.(condition ?? redis.options);
-  socket.write(command.toWritable(socket));
-  redis.commandQueue.push({ command, stream: undefined, select: condition?.select ?? 0 });
 }
 
 /** Puts a command on the connection, or into its own queue until there is one. */

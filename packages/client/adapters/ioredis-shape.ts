@@ -4,6 +4,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
+import { KitError } from '../errors.ts';
 
 export interface IoCommand {
   readonly name: string;
@@ -102,5 +103,30 @@ export function isIoredis(client: unknown): client is IoRedis {
     'isCluster' in client &&
     'status' in client &&
     'callBuffer' in client
+  );
+}
+
+/** What the kit needs of a client of one connection, beyond what tells that it is one. */
+const parts = [
+  'commandQueue',
+  'offlineQueue',
+  'resetCommandQueue',
+  'resetOfflineQueue',
+  'handleReconnection',
+] as const;
+
+/** A version that was built anew inside is refused when it is wrapped, not by its first lost connection. */
+export function checkIoredis(redis: IoRedis): void {
+  const { commandQueue } = redis;
+  const missing: string[] = parts.filter((name) => redis[name] === undefined);
+  for (const name of ['peekBack', 'peekAt', 'push'] as const) {
+    if (commandQueue !== undefined && typeof commandQueue[name] !== 'function')
+      missing.push(`commandQueue.${name}`);
+  }
+  if (missing.length === 0) return;
+  throw new KitError(
+    'ERR_CLIENT_UNSUPPORTED',
+    `this version of ioredis or iovalkey has no ${missing.join(', ')}, which the kit needs; ` +
+      'it works with ioredis 5.3 to 6 and iovalkey 0.3 to 0.4',
   );
 }

@@ -36,6 +36,15 @@ for (const [kinds, portsOf] of [
             const made = await values.set(key, value);
             assert.equal(made.chunks, size <= 1_000 ? 0 : Math.ceil(size / 1_000));
             assert.deepEqual(await values.get(key), value, `${size}`);
+            const memory = Buffer.alloc(size + 5, '.');
+            const into = await values.get(key, { into: memory.subarray(2) });
+            assert.ok(into?.buffer === memory.buffer && into.equals(value), `${size} into`);
+            assert.equal(memory.toString('latin1', size + 2), '...');
+            if (size > 0) {
+              await assert.rejects(values.get(key, { into: memory.subarray(0, size - 1) }), {
+                code: 'ERR_CLIENT_OPTION',
+              });
+            }
             assert.deepEqual(
               await values.getRange(key, 3, Math.max(3, size - 1)),
               value.subarray(3, Math.max(3, size - 1)),
@@ -199,6 +208,30 @@ describe('what a value is made of', () => {
     }
     await values.set('m', 'fine');
     assert.equal(String(await values.get('m')), 'fine');
+  });
+
+  test('notes that nobody can read, and keys that are no strings now, keep no other from being collected', async () => {
+    await redis.flushall();
+    const values = chunked(redis, { chunkBytes: 1_000, graceMs: 0, tornMs: 0 });
+    const left = async (id: string, key: string): Promise<void> => {
+      const note = { key, at: 1, made: { id, chunks: 2 } };
+      await redis.hset('cc:open', id, JSON.stringify(note));
+      await redis.mset(`cc:${id}:0`, 'a', `cc:${id}:1`, 'b');
+    };
+    const foreign = {
+      cut: '{"key":"k","at"',
+      number: '7',
+      nothing: 'null',
+      other: '{"key":"k","at":1,"made":{"id":"../*","chunks":1e9}}',
+    };
+    await left('first', 'k1');
+    await redis.hset('cc:open', foreign);
+    await left('list', 'l');
+    await redis.rpush('l', 'x');
+    await left('last', 'k2');
+    assert.equal(await values.collect(), 3);
+    assert.deepEqual(await redis.hgetall('cc:open'), foreign);
+    assert.deepEqual((await redis.keys('*')).sort(), ['cc:open', 'l']);
   });
 
   test('a write that is aborted leaves the old value and nothing of the new one', async () => {

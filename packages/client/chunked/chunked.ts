@@ -19,7 +19,7 @@
  * chunks that no manifest names go. Every step of it may be repeated.
  */
 import { type RawCall, rawOf } from '../adapters/raw.ts';
-import { check, shape, signal, text, whole, yesOrNo } from '../checks.ts';
+import { check, instance, shape, signal, text, whole, yesOrNo } from '../checks.ts';
 import { calling, poolOf } from '../lanes/lanes.ts';
 import {
   CHUNK_BYTES,
@@ -32,7 +32,7 @@ import {
 import { collect } from './collect.ts';
 import { Ledger } from './ledger.ts';
 import { decodeManifest, type Manifest } from './manifest.ts';
-import { chunkReadable, readAll, readRange } from './read.ts';
+import { chunkReadable, type ReadOptions, readAll, readRange } from './read.ts';
 import { type ChunkSource, remove, setExpiry, write } from './write.ts';
 
 export interface ChunkedOptions {
@@ -70,6 +70,7 @@ export interface ChunkedValue {
 
 const setShape = shape({ ttlMs: whole(1), signal });
 const readShape = shape({ signal });
+const intoShape = shape({ signal, into: instance(Uint8Array) });
 
 export class Chunked {
   readonly #context: ChunkedContext;
@@ -90,10 +91,10 @@ export class Chunked {
   }
 
   /** The whole value, or null. A key that holds an ordinary string is read as that. */
-  async get(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<Buffer | null> {
+  async get(key: string, options: ReadOptions = {}): Promise<Buffer | null> {
     check('get()', key, text, 'the key');
-    check('get()', options, readShape);
-    return readAll(this.#context, key, options.signal);
+    check('get()', options, intoShape);
+    return readAll(this.#context, key, options);
   }
 
   /** Bytes from `start` up to and without `end`; only the chunks they are in are fetched. */
@@ -101,11 +102,11 @@ export class Chunked {
     key: string,
     start: number,
     end: number,
-    options: { readonly signal?: AbortSignal } = {},
+    options: ReadOptions = {},
   ): Promise<Buffer | null> {
     check('getRange()', key, text, 'the key');
-    check('getRange()', options, readShape);
-    return readRange(this.#context, key, start, end, options.signal);
+    check('getRange()', options, intoShape);
+    return readRange(this.#context, key, start, end, options);
   }
 
   /** A Node stream of the value; null when there is none. `Readable.toWeb` makes a web stream of it. */

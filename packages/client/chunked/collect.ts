@@ -3,6 +3,7 @@
  * replaces; what counts is which version the manifest names now. Neither the made nor the replaced
  * one is kept unless it is that one. Repeating any of it changes nothing.
  */
+import { messageOf } from '../errors.ts';
 import type { ChunkedContext } from './chunked.ts';
 import { decodeManifest } from './manifest.ts';
 import { retire } from './write.ts';
@@ -11,8 +12,7 @@ export async function collect(context: ChunkedContext): Promise<number> {
   let finished = 0;
   for (const [id, note] of await context.ledger.all()) {
     if (Date.now() - note.at < context.tornMs) continue;
-    const bytes = await context.raw('GET', note.key);
-    const standing = bytes instanceof Buffer ? idOf(note.key, bytes) : undefined;
+    const standing = await standingAt(context, note.key);
     for (const version of [note.made, note.replaced]) {
       if (version !== undefined && version.id !== standing) await retire(context, version);
     }
@@ -20,6 +20,18 @@ export async function collect(context: ChunkedContext): Promise<number> {
     finished += 1;
   }
   return finished;
+}
+
+/** The version that counts under this key. */
+async function standingAt(context: ChunkedContext, key: string): Promise<string | undefined> {
+  try {
+    const bytes = await context.raw('GET', key);
+    return bytes instanceof Buffer ? idOf(key, bytes) : undefined;
+  } catch (error) {
+    // A list or a hash stands there now: it names no version either.
+    if (messageOf(error).startsWith('WRONGTYPE')) return undefined;
+    throw error;
+  }
 }
 
 function idOf(key: string, bytes: Buffer): string | undefined {

@@ -1,6 +1,6 @@
 /** Notes of writers about what they are doing: a hash, one field a write. */
 import type { RawCall } from '../adapters/raw.ts';
-import type { Version } from './manifest.ts';
+import { isChunkCount, isVersionId, type Version } from './manifest.ts';
 
 export const LEDGER_KEY = 'cc:open';
 
@@ -35,8 +35,34 @@ export class Ledger {
     for (const one of ids) {
       const id = String(one);
       const text = await this.#raw('HGET', LEDGER_KEY, id);
-      if (text instanceof Buffer) notes.set(id, JSON.parse(text.toString('utf8')) as Note);
+      const note = text instanceof Buffer ? noteOf(text) : undefined;
+      if (note !== undefined) notes.set(id, note);
     }
     return notes;
   }
+}
+
+/**
+ * Undefined: no note of ours. Whoever wrote it may mean something by it, and the others must still be found,
+ * so it is passed over and stays.
+ */
+function noteOf(bytes: Buffer): Note | undefined {
+  let read: unknown;
+  try {
+    read = JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  if (typeof read !== 'object' || read === null) return undefined;
+  const { key, at, made, replaced } = read as Record<keyof Note, unknown>;
+  if (typeof key !== 'string' || typeof at !== 'number') return undefined;
+  if (!isVersion(made) || !isVersion(replaced)) return undefined;
+  return { key, at, made, replaced };
+}
+
+function isVersion(value: unknown): value is Version | undefined {
+  if (value === undefined) return true;
+  if (typeof value !== 'object' || value === null) return false;
+  const { id, chunks } = value as Partial<Version>;
+  return isVersionId(id) && isChunkCount(chunks);
 }

@@ -66,8 +66,8 @@ export function decodeManifest(key: string, bytes: Buffer): Manifest | undefined
     throw bad('its head is no JSON');
   }
   const { id, chunks, size, chunkBytes } = head;
-  if (typeof id !== 'string' || !/^[\w-]{1,64}$/.test(id)) throw bad('id');
-  if (!whole(chunks) || chunks > CHUNKS_MAX) throw bad('chunks');
+  if (!isVersionId(id)) throw bad('id');
+  if (!isChunkCount(chunks)) throw bad('chunks');
   if (!whole(size) || !whole(chunkBytes) || chunkBytes === 0) throw bad('size');
   if (chunks > 0 && Math.ceil(size / chunkBytes) !== chunks) throw bad('size and chunks disagree');
   if (chunks > 0) return { id, chunks, size, chunkBytes, inline: undefined };
@@ -77,6 +77,14 @@ export function decodeManifest(key: string, bytes: Buffer): Manifest | undefined
   if (bytes.readUInt32BE(bytes.length - CRC_BYTES) !== crc32(inline))
     throw bad('the value in it has another checksum');
   return { id, chunks, size, chunkBytes, inline };
+}
+
+export function isVersionId(id: unknown): id is string {
+  return typeof id === 'string' && /^[\w-]{1,64}$/.test(id);
+}
+
+export function isChunkCount(chunks: unknown): chunks is number {
+  return whole(chunks) && chunks <= CHUNKS_MAX;
 }
 
 /** Bytes that a chunk holds before compression. */

@@ -22,6 +22,33 @@ import { swap } from './write.ts';
 
 class MissingChunk extends Error {}
 
+export interface ReadOptions {
+  readonly signal?: AbortSignal;
+  /**
+   * Memory of the caller's that is filled, from its start, instead of new memory. What it holds is only right
+   * when the promise is fulfilled; with what it is fulfilled is the part that was filled.
+   */
+  readonly into?: Uint8Array;
+}
+
+function place(key: string, bytes: number, into: Uint8Array | undefined): Buffer {
+  if (into === undefined) return Buffer.allocUnsafe(bytes);
+  if (into.length < bytes) {
+    throw new KitError(
+      'ERR_CLIENT_OPTION',
+      `${key}: \`into\` has room for ${into.length} bytes and there are ${bytes}; info() tells the size of a value`,
+    );
+  }
+  return Buffer.from(into.buffer, into.byteOffset, bytes);
+}
+
+function copied(key: string, found: Buffer, into: Uint8Array | undefined): Buffer {
+  if (into === undefined) return found;
+  const target = place(key, found.length, into);
+  found.copy(target);
+  return target;
+}
+
 type Found =
   | { readonly manifest: Manifest; readonly plain?: undefined }
   | { readonly plain: Buffer; readonly manifest?: undefined };
@@ -36,9 +63,9 @@ async function find(context: ChunkedContext, key: string): Promise<Found | undef
 export function readAll(
   context: ChunkedContext,
   key: string,
-  signal: AbortSignal | undefined,
+  options: ReadOptions,
 ): Promise<Buffer | null> {
-  return readRange(context, key, 0, Number.POSITIVE_INFINITY, signal);
+  return readRange(context, key, 0, Number.POSITIVE_INFINITY, options);
 }
 
 export async function readRange(
@@ -46,7 +73,7 @@ export async function readRange(
   key: string,
   start: number,
   end: number,
-  signal: AbortSignal | undefined,
+  options: ReadOptions,
 ): Promise<Buffer | null> {
   if (!(Number.isInteger(start) && start >= 0) || !(end >= start)) {
     throw new KitError(
@@ -57,11 +84,11 @@ export async function readRange(
   for (let attempt = 0; attempt < CHUNK_READ_ATTEMPTS; attempt += 1) {
     const found = await find(context, key);
     if (found === undefined) return null;
-    if (found.plain !== undefined) return found.plain.subarray(start, end);
-    const { manifest } = found;
-    if (manifest.inline !== undefined) return manifest.inline.subarray(start, end);
+    const inOne = found.plain ?? found.manifest?.inline;
+    if (inOne !== undefined) return copied(key, inOne.subarray(start, end), options.into);
+    const { manifest } = found as { manifest: Manifest };
     try {
-      return await fetch(context, key, manifest, start, Math.min(end, manifest.size), signal);
+      return await fetch(context, key, manifest, start, Math.min(end, manifest.size), options);
     } catch (error) {
       if (!(error instanceof MissingChunk)) throw error;
       if (await evicted(context, key, manifest)) return null;
@@ -76,14 +103,14 @@ async function fetch(
   manifest: Manifest,
   start: number,
   end: number,
-  signal: AbortSignal | undefined,
+  options: ReadOptions,
 ): Promise<Buffer> {
   const from = Math.min(start, manifest.size);
-  const target = Buffer.allocUnsafe(Math.max(0, end - from));
+  const target = place(key, Math.max(0, end - from), options.into);
   if (target.length === 0) return target;
   const first = Math.floor(from / manifest.chunkBytes);
   const last = Math.floor((end - 1) / manifest.chunkBytes);
-  await fetchChunks(context, key, manifest, first, last, signal, {
+  await fetchChunks(context, key, manifest, first, last, options.signal, {
     put(index, data) {
       const at = index * manifest.chunkBytes;
       const skipped = Math.max(0, from - at);

@@ -19,6 +19,12 @@ export interface ReplyInto {
   end(): void;
 }
 
+/**
+ * Gives bytes to the library's parser. `lasting`: they are nobody else's and may be kept; others may be the
+ * socket's, which are valid now only.
+ */
+export type Forward = (piece: Buffer, lasting?: boolean) => void;
+
 const DOLLAR = 36;
 const LF = 10;
 const CRLF_BYTES = 2;
@@ -49,14 +55,14 @@ export class Diversion {
   }
 
   /** All of `chunk` passes the scanner; `forward` gets what is not diverted, in order. */
-  received(chunk: Buffer, forward: (piece: Buffer) => void): void {
+  received(chunk: Buffer, forward: Forward): void {
     const end = chunk.length;
     let at = 0;
     let kept = 0;
     while (at < end) {
       if (this.#left > 0) {
         at = this.#payload(chunk, at, end);
-        if (this.#left === 0) forward(EMPTY_STRING);
+        if (this.#left === 0) forward(EMPTY_STRING, true);
         kept = at;
         continue;
       }

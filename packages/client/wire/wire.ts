@@ -8,7 +8,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { LARGE_BYTES } from '../limits.ts';
-import { Diversion, type ReplyInto } from './diversion.ts';
+import { Diversion, type Forward, type ReplyInto } from './diversion.ts';
 import { Gather } from './gather.ts';
 import { ReplyScanner } from './scanner.ts';
 
@@ -148,7 +148,7 @@ export class Wire<T extends Sent = Sent> {
   }
 
   /** What came from the socket; `forward` is the library's parser, and may be given it in pieces. */
-  received(chunk: Buffer, forward: (piece: Buffer) => void): void {
+  received(chunk: Buffer, forward: Forward): void {
     this.#now = performance.now();
     this.lastReadAt = this.#now;
     this.bytesIn += chunk.length;
@@ -190,7 +190,7 @@ export class Wire<T extends Sent = Sent> {
     return left;
   }
 
-  #passed(chunk: Buffer, forward: (piece: Buffer) => void): void {
+  #passed(chunk: Buffer, forward: Forward): void {
     this.#scanner.feed(chunk);
     const { partial } = this.#scanner;
     const kept = partial > 0 && this.#gather.begin(chunk, partial, this.#expected);
@@ -199,11 +199,11 @@ export class Wire<T extends Sent = Sent> {
   }
 
   /** Answers what follows the reply that is being gathered. */
-  #gathered(chunk: Buffer, forward: (piece: Buffer) => void): Buffer {
+  #gathered(chunk: Buffer, forward: Forward): Buffer {
     const taken = this.#gather.take(chunk);
     this.#scanner.walk(chunk, 0, taken, false);
     const whole = this.#gather.done();
-    if (whole !== undefined) forward(whole);
+    if (whole !== undefined) forward(whole, true);
     return chunk.subarray(taken);
   }
 
