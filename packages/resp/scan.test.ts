@@ -64,6 +64,42 @@ test('commands one behind the other, from any offset', () => {
   );
 });
 
+/** Of few names and shapes, so that neighbours are often alike. */
+const likely = fc.tuple(
+  fc.constantFrom('GET', 'get', 'SET', 'GETEX'),
+  fc.array(fc.oneof(word, fc.constantFrom('', 'k', 'x'.repeat(100))), { maxLength: 2 }),
+);
+
+test('what is called like the command before is what a scan finds there', () => {
+  let alike = 0;
+  const commands = fc.array(likely, { minLength: 2, maxLength: 6 });
+  // A byte may be another, and the end may be missing.
+  const damage = fc.option(fc.tuple(fc.nat(), fc.constantFrom(36, 42, 48, 49, 13, 10, 0)));
+  fc.assert(
+    fc.property(commands, damage, fc.nat(20), (all, broken, cut) => {
+      const bytes = Buffer.concat(all.map(([name, args]) => encodeCommand([name, ...args])));
+      if (broken !== null) bytes[broken[0] % bytes.length] = broken[1];
+      const limit = bytes.length - (cut > 10 ? cut : 0);
+      const short = new RequestScanner();
+      const full = new RequestScanner();
+      if (short.scan(bytes, 0, limit, FULL_BOUNDS) !== SCAN_COMMAND) return;
+      for (let before = 0, at = short.end; at < limit; ) {
+        const result = full.scan(bytes, at, limit, FULL_BOUNDS);
+        if (short.again(bytes, before, at, limit)) {
+          alike++;
+          assert.equal(result, SCAN_COMMAND);
+          assert.deepEqual(found(short, bytes), found(full, bytes));
+          assert.equal(short.end, full.end);
+        } else if (short.scan(bytes, at, limit, FULL_BOUNDS) !== SCAN_COMMAND) return;
+        before = at;
+        at = full.end;
+      }
+    }),
+    { numRuns: RUNS * 5 },
+  );
+  assert.ok(alike > RUNS / 4, `${alike} were alike`);
+});
+
 /** Bytes that look like the protocol often enough to get deep into it. */
 const noise = fc
   .array(

@@ -41,12 +41,9 @@ export class HeldMessages {
   }
 
   take(): readonly Buffer[] {
-    if (this.#messages.length === 0) return NONE;
     const messages = this.#messages;
     this.#messages = [];
     this.bytes = 0;
     return messages;
   }
 }
-
-const NONE: readonly Buffer[] = [];

@@ -11,7 +11,6 @@
  * The other halves: `reply-order.ts` (whose turn it is), `output.ts` (one write a tick),
  * `session-lanes.ts` (where its commands go), `session-state.ts` (who it is).
  */
-import { slotOfRange } from '../../resp/index.ts';
 import {
   FULL_BOUNDS,
   type RequestBounds,
@@ -28,7 +27,7 @@ import { contained } from './contained.ts';
 import { readInto } from './direct-read.ts';
 import { dispatch } from './dispatch.ts';
 import type { Lane } from './lane.ts';
-import { BULK_BYTES, CLIENT_IN_FLIGHT, INPUT_BYTES, SHARD_WAIT_MS } from './limits.ts';
+import { CLIENT_IN_FLIGHT, INPUT_BYTES, SHARD_WAIT_MS } from './limits.ts';
 import { Output } from './output.ts';
 import { BEFORE_LOGIN, NOTHING, PartialCommand } from './partial.ts';
 import type { Pending } from './pending.ts';
@@ -37,6 +36,7 @@ import { ReplyOrder } from './reply-order.ts';
 import { SessionLanes } from './session-lanes.ts';
 import { SessionState } from './session-state.ts';
 import type { Shard } from './shard.ts';
+import { plainShard } from './short-way.ts';
 
 /** What every session is read into. Plain commands are taken out of it; all else works on a copy. */
 const input = Buffer.allocUnsafeSlow(INPUT_BYTES);
@@ -119,14 +119,15 @@ export class Session {
     const partial = this.#partial;
     if (partial === null) return this.#process(input, length);
     world.partialBytes += length;
-    const whole = partial.add(input.subarray(0, length), this.#bounds, world.partialBytes);
+    const whole = partial.add(input.subarray(0, length), this.bounds, world.partialBytes);
     if (whole === null) return;
     world.partialBytes -= partial.length;
     this.#partial = null;
     this.#process(whole, whole.length);
   }
 
-  get #bounds(): RequestBounds {
+  /** No private getter: each use of one is a call into V8's runtime. */
+  get bounds(): RequestBounds {
     return this.state.user === null ? BEFORE_LOGIN : FULL_BOUNDS;
   }
 
@@ -139,15 +140,24 @@ export class Session {
     let [bytes, end, at] = [chunk, length, 0];
     // A run: neighbouring plain commands of one kind for one lane.
     let runLane: Lane | null = null;
+    let runShard = -1;
     let runCommand: Command | null = null;
     let runStart = 0;
     let runCount = 0;
+    // Where the last command of the run begins.
+    let last = 0;
     while (at < end) {
-      const found = scanner.scan(bytes, at, end, this.#bounds);
+      const alike: boolean = runCommand !== null && scanner.again(bytes, last, at, end);
+      const found = alike ? SCAN_COMMAND : scanner.scan(bytes, at, end, this.bounds);
       if (found === SCAN_COMMAND && table !== null && this.state.plain && this.#gates === 0) {
-        const command = table.find(bytes, scanner.starts[0] ?? 0, scanner.ends[0] ?? 0);
-        const lane = command?.plain === true ? this.#plainLane(command, bytes) : null;
+        const command: Command | null = alike
+          ? runCommand
+          : table.find(bytes, scanner.starts[0] ?? 0, scanner.ends[0] ?? 0);
+        const shard = command?.plain === true ? plainShard(this, command, bytes, scanner) : -1;
+        // While this turn lasts, nothing closes or fills a lane.
+        const lane: Lane | null = shard === runShard ? runLane : this.lanes.plain(shard);
         if (lane !== null && command !== null) {
+          last = at;
           if (lane === runLane && command === runCommand) {
             runCount++;
           } else {
@@ -155,6 +165,7 @@ export class Session {
               this.#sendRun(runLane, runCommand, bytes, runStart, at, runCount);
             }
             runLane = lane;
+            runShard = shard;
             runCommand = command;
             runStart = at;
             runCount = 1;
@@ -166,12 +177,13 @@ export class Session {
       if (runLane !== null && runCommand !== null) {
         this.#sendRun(runLane, runCommand, bytes, runStart, at, runCount);
         runLane = null;
+        runShard = -1;
         runCommand = null;
       }
       if (found === SCAN_MORE) {
         // The next scan is of another session's bytes: what is half read is this one's alone.
         scanner.reset();
-        this.#partial = new PartialCommand(bytes.subarray(at, end), this.#bounds);
+        this.#partial = new PartialCommand(bytes.subarray(at, end), this.bounds);
         world.partialBytes += end - at;
         break;
       }
@@ -204,23 +216,6 @@ export class Session {
     this.#waitUntil = 0;
     if (this.#touched) world.schedule();
     if (this.lanes.total > CLIENT_IN_FLIGHT) this.stall('too-many-in-flight');
-  }
-
-  /** The lane of a plain command, or null: then `dispatch` decides (and may decide to wait). */
-  #plainLane(command: Command, bytes: Buffer): Lane | null {
-    const { topology, large } = this.proxy.world;
-    const index = command.firstKey;
-    if (index >= scanner.count || scanner.end - (scanner.starts[0] ?? 0) > BULK_BYTES) return null;
-    if (command.arity > 0 ? scanner.count !== command.arity : scanner.count < -command.arity) {
-      return null;
-    }
-    const start = scanner.starts[index] ?? 0;
-    const stop = scanner.ends[index] ?? 0;
-    const shard =
-      topology.shards.length === 1 ? 0 : (topology.slots[slotOfRange(bytes, start, stop)] ?? -1);
-    if (shard < 0) return null;
-    if (large.seen > 0 && large.isLarge(bytes, start, stop, command, this)) return null;
-    return this.lanes.plain(shard);
   }
 
   #sendRun(
@@ -293,7 +288,7 @@ export class Session {
   /** Replies of `count` commands of this shard have come, or never will. */
   landed(shard: number, count: number): void {
     this.lanes.landed(shard, count);
-    for (const message of this.#held.take()) this.message(message);
+    if (!this.#held.empty) for (const message of this.#held.take()) this.message(message);
     if (this.stalled !== '') this.proxy.world.wake(this);
   }
 

@@ -19,6 +19,9 @@ export function measureWhole(
 ): void {
   let at = from;
   let found = 0;
+  // Neighbours are mostly of one size, and counted together.
+  let size = 0;
+  let times = 0;
   while (found < most && at < end) {
     const kind = chunk[at];
     let next: number;
@@ -44,10 +47,16 @@ export function measureWhole(
     } else {
       break;
     }
-    meter?.replyBytes.add(next - at, 1);
+    if (next - at !== size) {
+      if (times > 0) meter?.replyBytes.add(size, times);
+      size = next - at;
+      times = 0;
+    }
+    times++;
     at = next;
     found++;
   }
+  if (times > 0) meter?.replyBytes.add(size, times);
   whole.found = found;
   whole.end = at;
 }
