@@ -15,7 +15,7 @@ function ended(look: (now: number) => Look | null, othersSilent = false) {
 }
 
 test('stopped, or waiting for ever: hung after the time for that, and not before', () => {
-  for (const letter of ['T', 't', 'S', 'D']) {
+  for (const letter of ['T', 't', 'S']) {
     const since = letter.toUpperCase() === 'T' ? 0 : WORKER_ASKED_MS;
     assert.deepEqual(
       ended(() => ({ letter, cpuTicks: 7 })),
@@ -25,11 +25,16 @@ test('stopped, or waiting for ever: hung after the time for that, and not before
   }
 });
 
-test('one that works or waits for a core gets long', () => {
+test('one that works, waits for a core or for a device gets long', () => {
   const cases: Record<string, (now: number) => Look | null> = {
     'uses CPU': (now) => ({ letter: 'S', cpuTicks: now }),
     'waits for a core': () => ({ letter: 'R', cpuTicks: 7 }),
-    'works every other second': (now) => ({ letter: 'D', cpuTicks: Math.floor(now / 2000) }),
+    'waits for a disk': () => ({ letter: 'D', cpuTicks: 7 }),
+    'waits for a disk now and then': (now) => ({
+      letter: now % 2000 < 500 ? 'D' : 'S',
+      cpuTicks: 7,
+    }),
+    'works every other second': (now) => ({ letter: 'S', cpuTicks: Math.floor(now / 2000) }),
     'cannot be seen': () => null,
   };
   for (const [name, look] of Object.entries(cases)) {
@@ -43,6 +48,6 @@ test('the time begins when it last worked', () => {
 });
 
 test('silent together, and none of them stopped: the machine is the suspect', () => {
-  assert.equal(ended(() => ({ letter: 'D', cpuTicks: 7 }), true)?.why, 'busy');
+  assert.equal(ended(() => ({ letter: 'S', cpuTicks: 7 }), true)?.why, 'busy');
   assert.equal(ended(() => ({ letter: 'T', cpuTicks: 7 }), true)?.why, 'hung');
 });

@@ -6,6 +6,8 @@
  * by its process, as engines are: one that for three seconds used no CPU, nor waited for any, is hung
  * and ended; its successor takes over its listening sockets. One that works without answering is busy
  * with one turn of its loop and is left alone for a minute; no turn is that long unless it never ends.
+ * So is one that sleeps in the kernel and cannot be woken (D), for a disk mostly: it would not die of a
+ * signal before that is over, and then it goes on by itself, with its clients.
  *
  * The suspect may also be the machine. When this process itself was late, everybody's time begins
  * anew; when several workers are silent and none of them was stopped, nobody is ended for it.
@@ -15,7 +17,7 @@ import { WORKER_ASKED_MS, WORKER_HUNG_MS, WORKER_LOOK_MS, WORKER_TURN_MS } from 
 
 /** What /proc says of a process at one moment. */
 export interface Look {
-  /** The kernel's letter: R runs or waits for a core, T is stopped, S and D wait for something else. */
+  /** The kernel's letter: R runs or waits for a core, T is stopped, D waits for a device, S for anything else. */
   readonly letter: string;
   readonly cpuTicks: number;
 }
@@ -36,7 +38,7 @@ export const asked = (now: number): Silence => ({ since: now, stillSince: now, l
  */
 export function looked(silence: Silence, look: Look | null, now: number): Silence {
   const { last } = silence;
-  const idle = look !== null && look.letter !== 'R' && look.cpuTicks === last?.cpuTicks;
+  const idle = look?.letter === 'S' && look.cpuTicks === last?.cpuTicks;
   const still = isStopped(look) || idle;
   return { ...silence, stillSince: still ? silence.stillSince : now, last: look };
 }
