@@ -11,6 +11,11 @@
  * 60 ms) then looks to the old primary like a stranger's shard taking its slots: it does not follow,
  * but stays beside as an empty primary. Seen on 9.1.2. So both are told the same id, made from the
  * primary's. On a later start the peers' gossip corrects it.
+ *
+ * So does the port without TLS, which a peer announces (`cluster-announce-port`) also where there is none.
+ * A peer that announces another one than its line here has "a new address": the engine drops its
+ * connection there, and since 9.0 it makes the next one after a twentieth of `cluster-node-timeout`, which
+ * is half a minute. Meanwhile it tells that peer nothing of its own accord, such as that it owns slots now.
  */
 import { createHash } from 'node:crypto';
 import type { ClusterMember } from './contract.ts';
@@ -30,9 +35,7 @@ export function nodesConf(
     const role = member.primaryId === null ? 'master' : 'slave';
     const flags = member.id === myself ? `myself,${role}` : role;
     const shard = withShardIds ? `,,shard-id=${shardId(member.primaryId ?? member.id)}` : '';
-    // Before the first exchange on the bus its peers would tell clients a port that is not there.
-    const plain =
-      withShardIds && member.plainPort !== undefined ? `,tcp-port=${member.plainPort}` : '';
+    const plain = withShardIds ? `,tcp-port=${member.plainPort ?? member.port}` : '';
     const address = `${member.host}:${member.port}@${member.busPort}${shard}${plain}`;
     const slots = member.slots.map(([first, last]) =>
       first === last ? `${first}` : `${first}-${last}`,

@@ -6,6 +6,10 @@ export const BEAT_MS = 250;
 export const PING_DEADLINE_MS = 300;
 /** A replica that is told by their new owner where slots went knows it within this, or is asked to wait. */
 export const TOLD_WITHIN_MS = 1_000;
+/** News of a new owner or primary takes the bus a few ms; who has not heard by now is told by introduction. */
+export const UNHEARD_MS = 50;
+/** From one introduction to the next: the engine makes the connection for it within a tenth of a second. */
+export const INTRODUCED_MS = 250;
 /** A question that is not answered is put again after this: the answer may be late, or no answer. */
 export const ASK_AGAIN_MS = 1_000;
 /** At every so many beats the stream of each engine is sampled into the store (engine rule 3). */

@@ -230,9 +230,7 @@ export class DatabaseLoop extends DatabaseRecords {
     const move = scaling?.move ?? null;
     if (this.#move?.move.askedAt === move?.askedAt) return;
     this.#move?.stop();
-    const watchOf = (id: string) => this.watch(id);
-    this.#move =
-      move === null ? null : new MoveWatch(this.deps.clock, move, watchOf, () => this.wake());
+    this.#move = move === null ? null : new MoveWatch(this, move);
   }
 
   #syncWatches(database: DatabaseRecord, instances: readonly InstanceRecord[]): void {

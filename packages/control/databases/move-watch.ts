@@ -9,6 +9,12 @@
  * An engine is mute for a moment at the beginning, too, when it forks for the snapshot. That takes as long
  * as it has memory, whatever the batch: to be told apart, because who made batches smaller for it would
  * only have it fork more often.
+ *
+ * And it is helped along: a source that has granted the take-over holds its writes until it hears from the
+ * target that the slots are the target's. The target says it once, to those it has a connection to; one that
+ * is dropped is made again up to half a minute later (`engine/nodes-conf.ts`), and writes wait for that, or
+ * for two minutes: then the source would take them, acknowledge them, and lose them when it hears at last.
+ * So the target introduces itself: an introduction carries what its sender owns.
  */
 import type { SlotMoveFacts } from '../../engine/contract.ts';
 import { MOVE_POLL_MS } from '../plan/limits.ts';
@@ -16,8 +22,9 @@ import type { MoveSighting } from '../plan/model.ts';
 import { sameSlots } from '../plan/slot-ranges.ts';
 import type { SlotMove } from '../store/records.ts';
 import type { Clock } from './clock.ts';
-import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from './limits.ts';
-import type { Watch } from './watch.ts';
+import { FACTS_DEADLINE_MS, INTRODUCED_MS, UNHEARD_MS, VERB_DEADLINE_MS } from './limits.ts';
+import type { DatabaseLoop } from './loop.ts';
+import { meet } from './steps/converge.ts';
 
 const ENDS: Readonly<Record<string, MoveSighting['outcome']>> = {
   success: 'success',
@@ -28,7 +35,6 @@ const ENDS: Readonly<Record<string, MoveSighting['outcome']>> = {
 const PAUSED = new Set(['failover-paused', 'failover-granted']);
 /** The engine cuts the time of a move to seconds. */
 const CLOCK_GRAIN_MS = 2_000;
-
 const NOTHING: MoveSighting = {
   outcome: 'unknown',
   waitingSince: null,
@@ -41,23 +47,23 @@ const NOTHING: MoveSighting = {
 
 export class MoveWatch {
   readonly move: SlotMove;
+  readonly #loop: DatabaseLoop;
   readonly #clock: Clock;
-  readonly #watchOf: (id: string) => Watch;
-  readonly #changed: () => void;
   #sighting = NOTHING;
   /** When the source last said that nobody waits. */
   #freeAt: number;
   #pauseMs = 0;
   #handOverMs = 0;
+  /** When the target is introduced to the source, if it has not heard by then; null: nothing is granted. */
+  #introduceAt: number | null = null;
   #timer: { cancel(): void } | null = null;
   #stopped = false;
 
-  constructor(clock: Clock, move: SlotMove, watchOf: (id: string) => Watch, changed: () => void) {
-    this.#clock = clock;
+  constructor(loop: DatabaseLoop, move: SlotMove) {
+    this.#loop = loop;
+    this.#clock = loop.deps.clock;
     this.move = move;
-    this.#watchOf = watchOf;
-    this.#changed = changed;
-    this.#freeAt = clock.ticks();
+    this.#freeAt = this.#clock.ticks();
     void this.#look();
   }
 
@@ -74,7 +80,7 @@ export class MoveWatch {
     const askedAt = this.#clock.ticks();
     let moves: readonly SlotMoveFacts[] | null = null;
     try {
-      moves = await this.#watchOf(this.move.sourceNode).link.slotMoves(FACTS_DEADLINE_MS);
+      moves = await this.#loop.watch(this.move.sourceNode).link.slotMoves(FACTS_DEADLINE_MS);
     } catch {
       // No connection, or no answer now: what that means is the plan's to say.
     }
@@ -95,6 +101,7 @@ export class MoveWatch {
     if (handOver) this.#handOverMs = Math.max(this.#handOverMs, waited);
     this.#pauseMs = Math.max(this.#pauseMs, waited);
     if (outcome === 'running' && !PAUSED.has(state)) this.#freeAt = askedAt;
+    this.#helpHear(state === 'failover-granted', now);
     const waiting = state === 'waiting-to-snapshot';
     const targetOffset = outcome === 'success' ? await this.#targetOffset() : 0;
     const before = this.#sighting;
@@ -107,7 +114,25 @@ export class MoveWatch {
       endedAt: outcome === 'running' ? 0 : this.#clock.ticks(),
       targetOffset,
     };
-    if (before.outcome !== outcome) this.#changed();
+    if (before.outcome !== outcome) this.#loop.wake();
+  }
+
+  #helpHear(granted: boolean, now: number): void {
+    if (!granted) this.#introduceAt = null;
+    else if (this.#introduceAt === null) this.#introduceAt = now + UNHEARD_MS;
+    else if (now >= this.#introduceAt) {
+      this.#introduceAt = now + INTRODUCED_MS;
+      void this.#introduce();
+    }
+  }
+
+  async #introduce(): Promise<void> {
+    try {
+      const owner = this.#loop.shard(this.move.target).primary ?? this.move.targetNode;
+      await meet(this.#loop, this.move.sourceNode, owner);
+    } catch {
+      // An end that does not answer now is asked again, or has a successor that is.
+    }
   }
 
   #isOurs(facts: SlotMoveFacts): boolean {
@@ -122,7 +147,7 @@ export class MoveWatch {
   /** 0 when it does not answer: then its copies are not waited for. */
   async #targetOffset(): Promise<number> {
     try {
-      const { link } = this.#watchOf(this.move.targetNode);
+      const { link } = this.#loop.watch(this.move.targetNode);
       return (await link.stream(VERB_DEADLINE_MS)).offset;
     } catch {
       return 0;

@@ -15,6 +15,8 @@ const OF_SLOTS: ReadonlySet<Action['kind']> = new Set([
 export function subjectOf(action: Action): string {
   if (OF_SLOTS.has(action.kind)) return 'slots';
   if ('shard' in action) return `shard ${action.shard}`;
+  // Whoever is told does nothing for it, and may be a primary whose end cannot wait.
+  if (action.kind === 'meet') return `instance ${action.through}`;
   if ('instance' in action) return `instance ${action.instance}`;
   return 'database';
 }

@@ -32,7 +32,7 @@ export function planReplica(
   }
   if (primaryFacts.cluster !== null) {
     if (!primaryFacts.cluster.nodes.some((n) => n.id === replica.id)) {
-      return act({ kind: 'meet', instance: replica.id, through: primary.id });
+      return act({ kind: 'meet', instance: primary.id, through: replica.id });
     }
   }
   if (facts.role === 'primary') return planStray(context, primary, replica, sight);

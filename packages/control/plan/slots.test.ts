@@ -241,6 +241,16 @@ describe('a batch under way', () => {
     assert.deepEqual(kinds(stuck), ['cancel-move']);
   });
 
+  test('whose target has a successor that does not own it is cancelled: its source waits for nobody', () => {
+    const running = { ...told, outcome: 'running' as const, endedAt: 0 };
+    const orphan = { ...move, targetNode: 'dead' };
+    const orphaned = view(two, 2, { scaling: { move: orphan }, move: running });
+    assert.deepEqual(kinds(orphaned), ['cancel-move']);
+    const seen = arrived.map((_, i): [string, Sighting] => [`p${i}`, primary(arrived, i, 1)]);
+    const heard = view(two, 2, { scaling: { move: orphan }, move: running, seen });
+    assert.deepEqual(kinds(heard), []);
+  });
+
   test('has moved when every primary says so, whatever its source called it', () => {
     for (const outcome of ['success', 'failed', 'absent'] as const) {
       const sighting = { ...told, outcome };
@@ -312,7 +322,7 @@ describe('shards that come and go', () => {
     const deaf = primary([joining[0] ?? assert.fail()], 0, 0);
     const seen = new Map([...v.seen, ['r', deaf]] as [string, Sighting][]);
     const { actions } = planSlots({ ...v, instances: [...v.instances, replica], seen });
-    assert.deepEqual(actions, [{ kind: 'meet', instance: 'p1', through: 'r' }]);
+    assert.deepEqual(actions, [{ kind: 'meet', instance: 'r', through: 'p1' }]);
   });
 
   test('a slot that no primary says it has is claimed, whatever others believe', () => {

@@ -157,8 +157,10 @@ function membersReady(context: Context): boolean {
 }
 
 /**
- * Introduced to each member by name, replicas too: whom one only hears of by gossip it hears itself up to a
- * second later, and news of slots comes from their new owner alone.
+ * It introduces itself to each member, replicas too: whom one only hears of by gossip it hears itself up to a
+ * second later, and news of slots comes from their new owner alone. It does so itself, because whoever
+ * introduces himself says all his ports; a member that is sent to a newcomer knows one, learns the others
+ * with the answer, and drops its new connection for that (`engine/nodes-conf.ts`).
  */
 function join(context: Context, joining: ShardRecord): void {
   const { view, actions } = context;
@@ -171,7 +173,7 @@ function join(context: Context, joining: ShardRecord): void {
   });
   const [first] = strangers;
   if (first !== undefined) {
-    actions.push({ kind: 'meet', instance: newcomer, through: first.id });
+    actions.push({ kind: 'meet', instance: first.id, through: newcomer });
   } else if (!view.published) {
     // From now on what clients load goes to it too; only then is the copy complete for good.
     wait(context, 'endpoint-not-told', joining, null);
@@ -254,7 +256,9 @@ function followMove(context: Context, move: SlotMove): void {
   const asked = ends[0]?.phase === 'serving' && ends[0].primary === move.sourceNode;
   if (asked && sighting !== null && sighting.outcome === 'running') {
     const waited = sighting.waitingSince === null ? 0 : view.now - sighting.waitingSince;
-    if (waited > SNAPSHOT_WAIT_MS) return void actions.push({ kind: 'cancel-move' });
+    if (waited > SNAPSHOT_WAIT_MS || isOrphaned(view, move, ends)) {
+      return void actions.push({ kind: 'cancel-move' });
+    }
     return wait(context, 'slots-moving', null, WAIT_POLL_MS);
   }
   if (asked && (sighting === null || sighting.outcome === 'unknown')) {
@@ -277,6 +281,20 @@ function followMove(context: Context, move: SlotMove): void {
   }
   const reason = asked ? (sighting?.outcome ?? 'absent') : 'primary-changed';
   actions.push({ kind: 'end-move', moved, reason });
+}
+
+/**
+ * The source granted the take-over to an engine that died before it took over: it would hold its writes
+ * for two minutes, for nobody. Its successor says that it does not own the slots, and the source that it does.
+ */
+function isOrphaned(
+  view: View,
+  move: SlotMove,
+  ends: readonly (ShardRecord | undefined)[],
+): boolean {
+  const target = ends[1];
+  if (target?.phase !== 'serving' || target.primary === move.targetNode) return false;
+  return whereIs(view, move.ranges, ours(view, target.decidedAt)) === move.source;
 }
 
 /** A moment on record, by our clock: one that is yet to come was recorded by another clock, before we began. */

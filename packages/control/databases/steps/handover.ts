@@ -23,11 +23,13 @@ import { reach } from '../failpoints.ts';
 import { isClustered } from '../launch.ts';
 import {
   FACTS_DEADLINE_MS,
+  INTRODUCED_MS,
   SWITCH_CATCH_UP_MS,
   SWITCH_EQUAL_MS,
   SWITCH_HOLD_MS,
   SWITCH_QUIET_MS,
   SWITCH_VERB_MS,
+  UNHEARD_MS,
 } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { whatDiffers } from './copies.ts';
@@ -242,7 +244,7 @@ function decide({ loop, index, from, to }: Switch, pausedAt: number): void {
 
 /** Null: they did not agree in time, or an answer was lost. Then the plan looks at them. */
 async function tell(change: Switch): Promise<Agreement | null> {
-  const { loop, index, to, old, next } = change;
+  const { loop, index, from, to, old, next } = change;
   const { clock } = loop.deps;
   const clustered = isClustered(loop.database());
   await reach('tell:before');
@@ -259,9 +261,16 @@ async function tell(change: Switch): Promise<Agreement | null> {
     }
     await reach('tell:after');
     const { decidedAt } = loop.shard(index);
+    let introduceAt = clock.ticks() + UNHEARD_MS;
     while (clock.ticks() - decidedAt < SWITCH_LATE_MS) {
       const stream = await old.stream(SWITCH_VERB_MS);
       if (stream.role === 'replica') return { old: stream, next: says };
+      if (clustered && clock.ticks() >= introduceAt) {
+        introduceAt = clock.ticks() + INTRODUCED_MS;
+        // It may be that it had no connection to the old one, and that makes a new one.
+        const { host, port, busPort } = loop.instance(from);
+        void next.meet(host, port, busPort, SWITCH_VERB_MS).catch(() => undefined);
+      }
       await clock.sleep(DRAIN_POLL_MS);
     }
   } catch (error) {
