@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RespError } from '../resp/index.ts';
 import type { ClusterMember, EngineLaunch } from './contract.ts';
+import { engineLogTail } from './data-folder.ts';
 import {
   type EngineRoom,
   engineRoom,
@@ -316,4 +317,36 @@ test('a stranger at the bus is not admitted, whatever it claims', async (t) => {
   });
   await now.link.forget(friend.instance, MS);
   await now.link.forget('f'.repeat(40), MS);
+});
+
+test('a newcomer that introduces itself has connections both ways, and none is dropped', async (t) => {
+  const room = await engineRoom(t);
+  const [a, b] = [await room.launch(), await room.launch()];
+  const members = (...launches: EngineLaunch[]) =>
+    launches.map((launch, i) => ({ ...member(launch, null, i + 1), slots: i === 0 ? ALL : [] }));
+  const start = (launch: EngineLaunch, known: ClusterMember[]) =>
+    room.start({
+      ...launch,
+      role: { kind: 'cluster', members: known, myself: launch.instance },
+      // As in a cache of one or two shards: what is dropped comes back after half a minute.
+      settings: { 'cluster-node-timeout': '600000' },
+    });
+  const first = await start(a, members(a));
+  const second = await start(b, members(a, b));
+  await second.link.meet(a.host, a.port, a.busPort, MS);
+  const linksOf = async (engine: RunningEngine, to: EngineLaunch) => {
+    const links = (await engine.link.command(['CLUSTER', 'LINKS'], MS)) as unknown[][];
+    return links.filter((link) => link.map(String).includes(to.instance)).length;
+  };
+  await eventually('both have two connections', async () => {
+    return (await linksOf(first, b)) === 2 && (await linksOf(second, a)) === 2;
+  });
+  await eventually('they have talked since', async () => {
+    const info = String(await second.link.command(['CLUSTER', 'INFO'], MS));
+    return Number(/pong_received:(\d+)/.exec(info)?.[1] ?? 0) > 2;
+  });
+  assert.deepEqual([await linksOf(first, b), await linksOf(second, a)], [2, 2]);
+  for (const { dataDir } of [a, b]) {
+    assert.doesNotMatch(await engineLogTail(dataDir), /Address updated/);
+  }
 });

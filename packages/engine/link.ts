@@ -27,7 +27,7 @@ import type {
 import { EngineError } from './errors.ts';
 import { factsFrom, parseClients, parseInfo, streamFrom } from './facts.ts';
 import { KILL_BATCH, MAX_BEAT_MS, SAVE_RETRY_MS } from './limits.ts';
-import { moveCommand, parseSlotMoves, pauseOfMoves, slotsTo } from './slot-moves.ts';
+import { moveCommands, parseSlotMoves, slotsTo } from './slot-moves.ts';
 
 /** Users that only our own processes log in as; `disconnect` never ends their connections. */
 export const INTERNAL_USERS: ReadonlySet<string> = new Set([
@@ -205,8 +205,7 @@ class SocketLink implements EngineLink {
   }
 
   async moveSlots(ranges: readonly SlotRange[], target: string, deadlineMs: number): Promise<void> {
-    await this.#run('CONFIG SET', pauseOfMoves(), deadlineMs);
-    await this.#run('CLUSTER MIGRATESLOTS', moveCommand(ranges, target), deadlineMs);
+    await this.#runAll('CLUSTER MIGRATESLOTS', moveCommands(ranges, target), deadlineMs);
   }
 
   async slotMoves(deadlineMs: number): Promise<readonly SlotMoveFacts[] | null> {
@@ -226,10 +225,7 @@ class SocketLink implements EngineLink {
 
   async claimSlots(ranges: readonly SlotRange[], deadlineMs: number): Promise<void> {
     const myself = String(await this.#run('CLUSTER MYID', ['CLUSTER', 'MYID'], deadlineMs));
-    const commands = slotsTo(myself, ranges);
-    const replies = await this.#connection.send(commands, deadlineMs);
-    const refused = replies.find((reply) => reply instanceof RespError);
-    if (refused instanceof RespError) throw refusal('CLUSTER SETSLOT', refused);
+    await this.#runAll('CLUSTER SETSLOT', slotsTo(myself, ranges), deadlineMs);
   }
 
   async dumpFunctions(deadlineMs: number): Promise<Buffer> {
@@ -380,6 +376,12 @@ class SocketLink implements EngineLink {
     const [reply] = await this.#connection.send([args], deadlineMs);
     if (reply instanceof RespError) throw refusal(what, reply);
     return reply ?? null;
+  }
+
+  async #runAll(what: string, commands: string[][], deadlineMs: number): Promise<void> {
+    const replies = await this.#connection.send(commands, deadlineMs);
+    const refused = replies.find((reply) => reply instanceof RespError);
+    if (refused instanceof RespError) throw refusal(what, refused);
   }
 }
 

@@ -54,13 +54,13 @@ function parseRanges(text: string): SlotRange[] {
  */
 const HAND_OVER_HALF_MS = 60_000;
 
-export function pauseOfMoves(): string[] {
-  return ['CONFIG', 'SET', 'cluster-manual-failover-timeout', String(HAND_OVER_HALF_MS)];
-}
-
-export function moveCommand(ranges: readonly SlotRange[], target: string): string[] {
+/** To be sent in one: whoever asks after them is answered after the move began. */
+export function moveCommands(ranges: readonly SlotRange[], target: string): string[][] {
   const slots = ranges.flatMap(([first, last]) => [String(first), String(last)]);
-  return ['CLUSTER', 'MIGRATESLOTS', 'SLOTSRANGE', ...slots, 'NODE', target];
+  return [
+    ['CONFIG', 'SET', 'cluster-manual-failover-timeout', String(HAND_OVER_HALF_MS)],
+    ['CLUSTER', 'MIGRATESLOTS', 'SLOTSRANGE', ...slots, 'NODE', target],
+  ];
 }
 
 /** One command a slot: SETSLOT takes no ranges. */

@@ -14,7 +14,7 @@ const CRON_MS = 100;
 const SNAPSHOT_MS = 600;
 const PAUSE_MS = 40;
 const HEARD_MS = 20;
-/** A source whose target never says that it owns the slots goes on by itself (`pauseOfMoves`). */
+/** A source whose target never says that it owns the slots goes on by itself (`moveCommands`). */
 const PAUSE_LIMIT_MS = 120_000;
 /** The claim was missed on the bus, and comes with a later message: at most so late. */
 const MISSED_MS = 240_000;
