@@ -75,7 +75,7 @@ export class NodeDriver implements Driver {
       cut: () => {
         // The library hides its socket; ending the session and opening the next is the same to the server.
         proto.destroy.call(client);
-        proto.connect.call(client).catch(() => {});
+        link.connect().catch(() => {});
       },
       command: (args) =>
         args[0] === 'select'
@@ -97,7 +97,7 @@ export class NodeDriver implements Driver {
     if (own ? isOpen(client) : true) {
       if (Reflect.get(proto, 'isReady', client) === true) pool.ready(lane);
       else if (!isOpen(client)) {
-        client.connect().catch((error: unknown) => {
+        link.connect().catch((error: unknown) => {
           if (!givenUp) pool.ended(lane, messageOf(error));
         });
       }
@@ -205,7 +205,7 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
       await make(['PING'], wait).promise;
     } else {
       opened = true;
-      await proto.connect.call(raw);
+      await linkOf(raw, pool).connect();
     }
     return this;
   });
@@ -217,6 +217,15 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
       return name === 'disconnect' ? Promise.resolve() : undefined;
     });
   }
+}
+
+/** Of the lane whose client the application holds. */
+function linkOf(raw: NodeClient, pool: Pool): NodeLink {
+  for (const lane of pool.lanes) {
+    const { client, link } = lane.raw as NodeLaneParts;
+    if (client === raw) return link;
+  }
+  throw closedError('connect()');
 }
 
 function runBatch(

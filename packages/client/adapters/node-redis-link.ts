@@ -11,12 +11,16 @@
  * possible at all. Commands of the library itself (handshake, PING, MULTI) use its queues as ever;
  * the order between both is kept by a mark in the kit's queue.
  */
+import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { factsOf, firstKey, keyText } from '../commands/keys.ts';
 import type { Call } from '../lanes/call.ts';
 import { BATCH_BYTES_MAX } from '../limits.ts';
+import { copyOf, readInto } from '../wire/intake.ts';
+import { Pace } from '../wire/pace.ts';
 import { type Sent, Wire } from '../wire/wire.ts';
 import type { NodeClient, NodeQueue, SignalLike } from './node-redis-shape.ts';
+import { OwnSocket } from './node-redis-socket.ts';
 
 /** A call as this connection sees it. */
 export interface Outgoing extends Call {
@@ -55,6 +59,9 @@ export class NodeLink {
   #ours = 0;
   #scheduled = false;
   #paused = false;
+  readonly #socket = new OwnSocket();
+  /** What comes is the socket's, and valid now only. */
+  #borrowed = false;
 
   constructor(client: NodeClient, events: NodeLinkEvents) {
     this.#client = client;
@@ -71,6 +78,31 @@ export class NodeLink {
     this.#standInWriting();
     this.#standInReading();
     this.#standInEnding();
+    client.on('reconnecting', () => this.#socket.expect());
+  }
+
+  /** By the library's own method, which makes a socket at once. */
+  connect(): Promise<unknown> {
+    this.#socket.expect();
+    const proto: NodeClient = Object.getPrototypeOf(this.#client);
+    return proto.connect.call(this.#client);
+  }
+
+  #adopt(socket: Socket): void {
+    const pace = new Pace(socket);
+    readInto(
+      socket,
+      (bytes) => {
+        this.#borrowed = true;
+        try {
+          socket.emit('data', bytes);
+        } finally {
+          this.#borrowed = false;
+        }
+        pace.came(bytes.length);
+      },
+      () => {},
+    );
   }
 
   /** No call of the kit is in its queue or unanswered here. */
@@ -211,8 +243,12 @@ export class NodeLink {
     const queue = this.#queue;
     const { decoder } = queue;
     const decode = decoder.write;
-    const forward = (piece: Buffer): void => decode.call(decoder, piece);
+    // Of what it is given the decoder keeps parts.
+    const forward = (piece: Buffer, lasting?: boolean): void =>
+      decode.call(decoder, this.#borrowed && lasting !== true ? copyOf(piece) : piece);
     decoder.write = (chunk) => {
+      const socket = this.#socket.found(chunk);
+      if (socket !== undefined) this.#adopt(socket);
       stand();
       if (this.#ours === 0) this.wire.listening = queue.isPubSubActive;
       this.wire.received(chunk, forward);

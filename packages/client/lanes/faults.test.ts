@@ -285,7 +285,7 @@ for (const kind of plainKinds) {
 
     test('after many failures the circuit opens, a probe closes it', async () => {
       const redis = await open({
-        deadlines: { fastMs: 50 },
+        deadlines: { fastMs: 200 },
         retries: { attempts: 1, breaker: { minCalls: 10, openMs: 200 } },
         stallMs: false,
       });
