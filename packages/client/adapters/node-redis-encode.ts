@@ -1,0 +1,49 @@
+/** What goes out on a node-redis connection: commands as RESP, and what a piece of the library's own is. */
+import { performance } from 'node:perf_hooks';
+import { factsOf, firstKey, keyText } from '../commands/keys.ts';
+import type { Sent } from '../wire/wire.ts';
+
+/** RESP of a command: text as one string, else its parts; an Error for what is no argument. */
+export function encode(args: readonly unknown[]): string | Error | (string | Buffer)[] {
+  // The server answers nothing to it: every later reply would go to the one before.
+  if (args.length === 0) return new TypeError('A command has at least a name.');
+  let text = `*${args.length}\r\n`;
+  let parts: (string | Buffer)[] | undefined;
+  for (let i = 0; i < args.length; i += 1) {
+    const arg = args[i];
+    if (typeof arg === 'string') text += `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`;
+    else if (arg instanceof Buffer) {
+      parts ??= [];
+      parts.push(`${text}$${arg.length}\r\n`, arg);
+      text = '\r\n';
+    } else {
+      return new TypeError(
+        `"arguments[${i}]" must be of type "string | Buffer", got ${typeof arg} instead.`,
+      );
+    }
+  }
+  if (parts === undefined) return text;
+  parts.push(text);
+  return parts;
+}
+
+/** Commands of the library itself, and of MULTI: told from the encoded text, `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`. */
+export function anonymous(encoded: readonly (string | Buffer)[]): Sent {
+  let bytes = 0;
+  for (const part of encoded) bytes += part.length;
+  const first = encoded[0];
+  const parts = typeof first === 'string' ? first.slice(0, 200).split('\r\n') : [];
+  const facts = factsOf(parts[2] ?? '?');
+  const key = firstKey(facts, parts.slice(4, 5), 0);
+  return {
+    name: facts.name,
+    key: key === undefined ? undefined : keyText(key),
+    bytesOut: bytes,
+    queuedAt: performance.now(),
+    writtenAt: 0,
+    headAt: 0,
+    firstByteAt: 0,
+    bytesIn: 0,
+    announced: 0,
+  };
+}
