@@ -188,6 +188,10 @@ export class ApiClient {
     return this.#write('DELETE', this.#clusterPath(name));
   }
 
+  deleteDatabase(name: string): Promise<Accepted<unknown>> {
+    return this.#write('DELETE', this.#databasePath(name));
+  }
+
   putDatabase(name: string, body: unknown): Promise<Accepted<DatabaseResource>> {
     return this.#write('PUT', this.#databasePath(name), body);
   }
@@ -334,8 +338,11 @@ export class ApiClient {
     return this.#arm('POST', '/cinnabar/endpoint/reload', {});
   }
 
-  async stop(save: boolean): Promise<void> {
-    await this.#call('POST', `/cinnabar/stop?api-version=${API_VERSION}`, { save });
+  /** Resolves when it has begun; answers how long it may take. */
+  async stop(save: boolean): Promise<number> {
+    const answer = await this.#call('POST', `/cinnabar/stop?api-version=${API_VERSION}`, { save });
+    const { withinSeconds } = answer.body as { readonly withinSeconds: number };
+    return withinSeconds * 1000;
   }
 }
 

@@ -2,10 +2,13 @@
  * A cache is made in two writes, cluster and database, so a `create` that is killed in between leaves
  * a cluster that nobody can connect to.
  */
-import { LOCATION } from '../api/client.ts';
+import { type ApiClient, LOCATION } from '../api/client.ts';
 import type { Cache, ClusterResource } from '../api/shapes.ts';
 
 export const DEFAULT_SKU = 'Balanced_B1';
+
+/** A cluster without a database has had few. */
+const EVENTS_READ = 200;
 
 interface Wanted {
   readonly sku?: string;
@@ -24,6 +27,12 @@ export function isUnfinished({ cluster, database }: Cache, flags: Wanted): boole
     (properties.highAvailability ?? 'Enabled') === (flags.ha ?? 'Enabled') &&
     location.toLowerCase() === (flags.location ?? LOCATION).toLowerCase()
   );
+}
+
+/** Whether it had one, which was deleted: nobody completes that unasked. */
+export async function wasDeleted(api: ApiClient, { cluster }: Cache): Promise<boolean> {
+  const events = await api.events({ cluster: cluster.name, limit: EVENTS_READ });
+  return events.some(({ reason }) => reason === 'database-deleted');
 }
 
 /** What to type so that a cluster without a database gets one. */

@@ -45,6 +45,9 @@ export interface Life {
   readonly stopAt: number | null;
 }
 
+/** Of control. Null: ended by a signal; or the system did not start it at all. */
+export type EndCode = number | null | 'not-started';
+
 export type Happening =
   | { readonly type: 'signal' }
   | { readonly type: 'ready' }
@@ -58,7 +61,7 @@ export type Happening =
   /** `held`: caches that could not be saved go on. */
   | {
       readonly type: 'exit';
-      readonly code: number | null;
+      readonly code: EndCode;
       readonly stopped: boolean;
       readonly held?: boolean;
     };
@@ -69,7 +72,7 @@ export type Act =
   | { readonly act: 'stop'; readonly now: boolean }
   /** Kill control after a grace, if it is still there. */
   | { readonly act: 'kill-later' }
-  | { readonly act: 'say-crashed'; readonly pauseMs: number; readonly code: number | null }
+  | { readonly act: 'say-crashed'; readonly pauseMs: number; readonly code: EndCode }
   | { readonly act: 'say-gave-up' }
   | { readonly act: 'exit'; readonly how: 'stopped' | 'held' | 'fatal' | 'gave-up' | 'unclean' };
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
@@ -101,6 +101,19 @@ test('a crashed control process comes back, and can be stopped then', async () =
   const run = new Run('crash-once');
   await run.until(() => run.pids().length === 2 && run.err.includes('is back'), 'not restarted');
   assert.match(run.err, /was killed; caches go on/);
+  run.child.kill('SIGINT');
+  assert.equal(await run.ended, 0);
+});
+
+test('one that the system does not start is tried again until it does', async () => {
+  const run = new Run('serve');
+  await run.ready();
+  const [pid = 0] = run.pids();
+  rmSync(run.home, { recursive: true }); // where it is to be started: a disk that is away
+  process.kill(pid, 'SIGKILL');
+  await run.until(() => run.err.includes('could not be started'), 'no failed start');
+  mkdirSync(run.home);
+  await run.until(() => run.err.includes('is back'), 'not restarted');
   run.child.kill('SIGINT');
   assert.equal(await run.ended, 0);
 });

@@ -18,7 +18,7 @@ import { codeCache } from '../code-cache.ts';
 import { EXIT } from '../exit-codes.ts';
 import { HUNG_LOOK_MS, HUNG_LOOKS, STOP_NOW_GRACE_MS } from '../limits.ts';
 import { build, moduleFile } from '../self.ts';
-import type { Act, Happening, Life } from './lifecycle.ts';
+import type { Act, EndCode, Happening, Life } from './lifecycle.ts';
 import { begin, next } from './lifecycle.ts';
 import type { ControlLog } from './log.ts';
 import { openControlLog } from './log.ts';
@@ -26,7 +26,7 @@ import { openControlLog } from './log.ts';
 export interface ParentReport {
   message(message: FromControl): void;
   /** Control crashed and will be started again after the pause. */
-  crashed(code: number | null, pauseMs: number, logFile: string): void;
+  crashed(code: EndCode, pauseMs: number, logFile: string): void;
   gaveUp(logFile: string): void;
   /** It was stopped, by a signal, and is ended. */
   hung(pid: number): void;
@@ -156,13 +156,17 @@ class Parent {
     );
     this.#child = child;
     child.on('message', (message: FromControl) => this.#heard(message));
-    // A channel that breaks is followed by the exit, which decides.
-    child.on('error', (error) => this.#log.write(`parent: control process: ${error.message}\n`));
+    // A channel that breaks is followed by the exit, which decides; one that never ran has no exit.
+    child.on('error', (error) => {
+      this.#log.write(`parent: control process: ${error.message}\n`);
+      if (child.pid === undefined) this.#left(child, 'not-started');
+    });
     child.once('exit', (code) => {
       // Its last messages may still be in the channel: they say whether this end was meant.
       if (child.connected) child.once('disconnect', () => this.#left(child, code));
       else this.#left(child, code);
     });
+    if (child.pid === undefined) return;
     const keeper = [process.execPath, ...NODE_FLAGS, moduleFile('cli/up/keeper')];
     this.#tell({ type: 'start', options: { ...this.#options.start, keeper, build: build() } });
   }
@@ -177,7 +181,7 @@ class Parent {
     this.#child?.kill('SIGKILL');
   }
 
-  #left(child: ChildProcess, code: number | null): void {
+  #left(child: ChildProcess, code: EndCode): void {
     if (this.#child !== child) return;
     this.#child = null;
     if (code === EXIT_FATAL && this.#fatal === null && this.#life.phase === 'booting')

@@ -71,6 +71,12 @@ suite('a first start that is ended', { concurrency: true }, () => {
     assert.equal(cache?.database?.properties.provisioningState, 'Succeeded', seen.text);
     assert.equal((await rig.run('connect', 'quickstart', 'PING')).out.trim(), 'PONG');
 
+    // As a delete leaves it that was broken off between the two.
+    const deleted = await context.api().deleteDatabase('quickstart');
+    await waitFor(context.api(), context.output, deleted.operation, { wait: true, timeoutMs: MS });
+    const left = await makeQuickstart(context, ready as never, signal);
+    assert.deepEqual([left?.cluster.name, left?.database], ['quickstart', null], 'stays deleted');
+
     await halfMade(context, 'half');
     const [show, connect, update, other] = await Promise.all([
       rig.run('show', 'half'),

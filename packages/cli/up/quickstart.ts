@@ -10,7 +10,7 @@
 import type { FromControl } from '../../control/boot-protocol.ts';
 import type { Cache } from '../api/shapes.ts';
 import { createCache } from '../commands/create.ts';
-import { isUnfinished } from '../commands/unfinished.ts';
+import { completion, isUnfinished, wasDeleted } from '../commands/unfinished.ts';
 import type { Context } from '../context.ts';
 import { OPERATION_TIMEOUT_S } from '../limits.ts';
 import { connectionString } from '../output/connection.ts';
@@ -31,7 +31,8 @@ export async function makeQuickstart(
 ): Promise<Cache | null> {
   const api = context.api();
   const left = ready.firstStart ? undefined : (await api.caches()).find(isQuickstart);
-  if (ready.firstStart || (left !== undefined && isUnfinished(left, {}))) {
+  const unfinished = left !== undefined && isUnfinished(left, {}) && !(await wasDeleted(api, left));
+  if (ready.firstStart || unfinished) {
     const started = performance.now();
     const steps = new Steps(context.output);
     await createCache(
@@ -66,8 +67,14 @@ export async function quickstart(
 ): Promise<void> {
   const { output } = context;
   const cache = await makeQuickstart(context, ready, signal);
-  if (cache?.database == null) {
+  if (cache === null) {
     output.note('There is no cache named quickstart. See: cinnabar list, cinnabar create --help');
+    return;
+  }
+  if (cache.database === null) {
+    output.note(
+      `The cache quickstart has no database. Make one: ${completion(cache.cluster)}. Remove the rest: cinnabar delete quickstart`,
+    );
     return;
   }
   const { database, cluster } = cache;
