@@ -25,7 +25,7 @@ import {
   watchRoom,
 } from '../resources/index.ts';
 import type { SystemStatus } from '../service.ts';
-import { openDatabase, refuseLostStore, Store } from '../store/index.ts';
+import { openDatabase, type Reserve, refuseLostStore, Store } from '../store/index.ts';
 import type { Authority } from '../tls/authority.ts';
 import { Certificates } from './certificates.ts';
 import { otherEngines } from './engines.ts';
@@ -73,6 +73,7 @@ export interface Given {
 export async function openStore(
   home: string,
   log: Logger,
+  reserve: Reserve,
 ): Promise<{ store: Store; token: string }> {
   const file = join(home, 'store.db');
   refuseLostStore(file, join(home, 'data'));
@@ -84,6 +85,7 @@ export async function openStore(
     open: (owner: string, text: string) => box.open(text, owner),
   };
   const store = new Store(db, sealer, Date.now);
+  store.onFull(() => reserve.release());
   store.onEvent((event) => {
     const level = event.severity === 'warning' ? 'warn' : event.severity;
     log[level](event, event.message);

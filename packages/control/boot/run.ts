@@ -78,7 +78,7 @@ async function stop(wish: StopWish): Promise<void> {
     return;
   }
   stopping = true;
-  say({ type: 'stopping' });
+  say({ type: 'stopping', ...(wish.save ? { withinMs: system?.stopWithinMs() } : {}) });
   system?.hurry();
   await started?.catch(() => undefined);
   const end: StopEnd = (await system?.stop(wish)) ?? { notes: [], held: [] };

@@ -15,9 +15,11 @@ import {
 } from '../boot-protocol.ts';
 import { passing } from '../databases/failpoints.ts';
 import type { Databases, Serving } from '../databases/index.ts';
+import { STOP_REST_MS } from '../databases/limits.ts';
+import { writingMs } from '../databases/save-turns.ts';
 import type { StopReport, StopWish } from '../databases/stop.ts';
 import type { SystemStatus } from '../service.ts';
-import { type FolderLock, lockFolder } from '../store/index.ts';
+import { type FolderLock, lockFolder, Reserve } from '../store/index.ts';
 import { Authority } from '../tls/authority.ts';
 import { ROOT_REPLACED } from '../tls/root.ts';
 import { type ApiPorts, apiPorts } from './api-ports.ts';
@@ -54,6 +56,7 @@ export class System {
   #lock: FolderLock | null = null;
   #parts: Parts | null = null;
   #renewal: NodeJS.Timeout | null = null;
+  readonly #reserve: Reserve;
   readonly #hurried = Promise.withResolvers<void>();
   /** Said to everybody as long as this process lives: no client can connect. */
   #rootReplaced: readonly string[] = [];
@@ -67,6 +70,7 @@ export class System {
   ) {
     this.#internals = internals;
     this.#options = options;
+    this.#reserve = new Reserve(options.home);
     this.#log = log;
     this.#say = say;
     this.#stopAsked = stopAsked;
@@ -85,10 +89,11 @@ export class System {
   async #start(): Promise<{ readonly status: SystemStatus; readonly firstStart: boolean }> {
     const { home, runDir } = this.#options;
     this.#lock = lockFolder(home);
+    this.#reserve.prepare();
     mkdirSync(runDir, { recursive: true, mode: 0o700 });
     const engine = await this.#engine();
     const { store, token } = await step(this.#say, 'store', 'Store', () =>
-      openStore(home, this.#log),
+      openStore(home, this.#log, this.#reserve),
     );
     const ports = await apiPorts(store, this.#options, LOOPBACK);
     const firstStart = store.meta(FIRST_CACHE) === null && store.clusters().length === 0;
@@ -156,8 +161,14 @@ export class System {
     const renewEveryMs = this.#internals.renewEveryMs ?? RENEW_EVERY_MS;
     this.#renewal = setInterval(() => void this.#renew(), renewEveryMs).unref();
     void this.#renew();
+    this.#reserve.keep();
     const status = this.#status();
     return { status, firstStart };
+  }
+
+  /** How long an orderly stop may take on a slow disk; one that takes longer hangs. */
+  stopWithinMs(): number {
+    return STOP_REST_MS + writingMs(this.#parts?.databases.dataBytes() ?? 0);
   }
 
   /** A stop was asked for: the start is brought to its end, but waits for no cache any more. */
@@ -199,6 +210,7 @@ export class System {
       parts.room.stop();
       parts.engineLogs.stop();
     });
+    await this.#reserve.stop();
     await step(this.#say, 'stop-endpoint', 'Endpoint closed', () =>
       parts.fleet.stop(wish.save ? DRAIN_DEADLINE_MS : 0),
     );
@@ -235,10 +247,13 @@ export class System {
   }
 
   async #writeStopFile(file: StopFile): Promise<void> {
+    const write = () =>
+      writePrivate(join(this.#options.home, STOP_FILE), `${JSON.stringify(file)}\n`);
     try {
-      await writePrivate(join(this.#options.home, STOP_FILE), `${JSON.stringify(file)}\n`);
+      // On a disk without a byte left the next start needs the reserve as well.
+      await write().catch((error) => (this.#reserve.release() ? write() : Promise.reject(error)));
     } catch (error) {
-      // A disk without a byte left: the log and the parent have it too.
+      // The log and the parent have it too.
       this.#log.error({ error: String(error) }, 'how the stop ended could not be written down');
     }
   }
@@ -248,6 +263,7 @@ export class System {
     // Without the lock it is somebody else's.
     if (this.#lock !== null) await rm(join(this.#options.home, CONTROL_FILE), { force: true });
     await this.#parts?.databases.detach();
+    await this.#reserve.stop();
     this.#parts?.room.stop();
     this.#parts?.engineLogs.stop();
     this.#parts?.fleet.detach();
@@ -282,6 +298,7 @@ export class System {
         token: parts.token,
         now: Date.now,
         stop: this.#stopAsked,
+        stopWithinMs: () => this.stopWithinMs(),
         reloadEndpoint: () => parts.fleet.reload(),
         log: (level, message, data) => this.#log[level](data, message),
       },

@@ -11,3 +11,9 @@ export const OPERATIONS_KEPT = 5_000;
 export const LAUNCH_MS = 2_000;
 /** How long a statement waits for a reader of the same file (a backup, a curious sqlite3). */
 export const BUSY_TIMEOUT_MS = 2_000;
+/** Held back for a full disk: the store's log and its index as large as they become, and some lines of our log. */
+export const RESERVE_BYTES = 8 * 1024 * 1024;
+export const RESERVE_CHUNK_BYTES = 1024 * 1024;
+/** It is made only where so much is free: a disk that is nearly full needs its room for data. */
+export const RESERVE_SPARE_BYTES = 8 * RESERVE_BYTES;
+export const RESERVE_EVERY_MS = 10_000;

@@ -25,6 +25,7 @@ export class Tables {
   #depth = 0;
   #changes = 0;
   #pending: EventRecord[] = [];
+  #makeRoom: () => boolean = () => false;
 
   constructor(db: DatabaseSync, sealer: Sealer, now: () => number) {
     this.db = db;
@@ -47,11 +48,19 @@ export class Tables {
     return this.#transaction(work);
   }
 
-  /** As `write`, but durable only against the death of this process: for promotions. */
+  /**
+   * As `write`, but durable only against the death of this process: for promotions, and for what is
+   * worth nothing once the engines are gone (who runs, how far an operation is). A flush stops this
+   * process for as long as the disk takes, whoever waits for it elsewhere. On a full disk it takes
+   * what is held in reserve: who serves has to be recorded, what a user wants may be refused.
+   */
   decide<T>(work: () => T): T {
     if (this.#depth > 0) return work();
     this.db.exec('PRAGMA synchronous = NORMAL');
     try {
+      return this.#transaction(work);
+    } catch (error) {
+      if (!isDiskFull(error) || !this.#makeRoom()) throw error;
       return this.#transaction(work);
     } finally {
       this.db.exec('PRAGMA synchronous = FULL');
@@ -96,6 +105,11 @@ export class Tables {
   /** Told to listeners after the commit; forgotten by a rollback. */
   protected announceLater(event: EventRecord): void {
     this.#pending.push(event);
+  }
+
+  /** Called when there is no room: whether it made some. */
+  onFull(makeRoom: () => boolean): void {
+    this.#makeRoom = makeRoom;
   }
 
   onEvent(listener: (event: EventRecord) => void): void {
@@ -202,12 +216,18 @@ export class Tables {
   }
 }
 
+const DISK_FULL = 'DiskFull';
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof ControlError && error.code === DISK_FULL;
+}
+
 /** A full disk is a user's problem with a remedy, not an internal error. */
 function asControlError(error: unknown): unknown {
   const text = String(error);
   if (text.includes('disk is full') || text.includes('disk I/O error')) {
     return new ControlError(
-      'DiskFull',
+      DISK_FULL,
       507,
       'The data folder has no space left, so nothing was changed. Free some space and try again.',
     );
