@@ -93,8 +93,7 @@ export class ControlServer {
         await holdAll(pathsOf(worker, request.shard), request.shard, request.deadlineMs);
         return null;
       case 'release':
-        // It may have come right behind a snapshot: what is applied later would undo it.
-        await worker.applied();
+        // It may have come right behind a snapshot, which is applied: a later one would undo it.
         if (worker.epoch < request.epoch) {
           throw new Refused(
             'epoch-not-here',

@@ -268,8 +268,10 @@ export interface EngineNode {
    * record leaves an engine that `find` can name.
    */
   start(launch: EngineLaunch): Promise<ProcessRef>;
-  /** Processes of ours under this node's data root, known by their data folder. */
-  find(): Promise<readonly { readonly dataDir: string; readonly process: ProcessRef }[]>;
+  /** Processes of ours under this node's data root, known by their data folder; or in this one alone. */
+  find(
+    dataDir?: string,
+  ): Promise<readonly { readonly dataDir: string; readonly process: ProcessRef }[]>;
   inspect(process: ProcessRef): ProcessFacts;
   /**
    * Told at once when a process ends that this object started. One that an earlier control process

@@ -28,7 +28,7 @@ import { EngineError } from './errors.ts';
 import { CHILDREN_GONE_MS } from './limits.ts';
 import { openLink } from './link.ts';
 import { childrenGone, fence, startDetached } from './process.ts';
-import { allProcesses, inspectProcess, placeOf } from './procfs.ts';
+import { inspectProcess, placeOf, processesIn, readStat } from './procfs.ts';
 import type { ProvisionedEngine } from './provision/index.ts';
 
 export interface LocalNodeOptions {
@@ -103,15 +103,23 @@ export class LocalNode implements EngineNode {
    * An engine stands in its data folder from its first instruction on (we start it there), and the
    * kernel follows the folder when it is renamed. Its command line tells it from a shell that was
    * opened there, and from its own children, which carry other titles.
+   *
+   * Folders are looked at first, because that is one question to the kernel for each of the machine's
+   * processes; the others are asked of the few that stand in ours.
    */
-  async find(): Promise<readonly { readonly dataDir: string; readonly process: ProcessRef }[]> {
+  async find(
+    dataDir?: string,
+  ): Promise<readonly { readonly dataDir: string; readonly process: ProcessRef }[]> {
     const found: { dataDir: string; process: ProcessRef }[] = [];
     const uid = process.getuid?.();
     const root = realPath(this.#dataRoot);
-    for (const stat of allProcesses()) {
-      const place = placeOf(stat.pid);
-      if (place === null || place.uid !== uid) continue;
-      if (!place.workingDirectory.startsWith(root + sep)) continue;
+    const only = dataDir === undefined ? null : root + dataDir.slice(this.#dataRoot.length);
+    const ours = (folder: string) =>
+      only === null ? folder.startsWith(root + sep) : folder === only;
+    for (const pid of processesIn(ours)) {
+      const place = placeOf(pid);
+      const stat = readStat(pid);
+      if (place === null || stat === null || place.uid !== uid) continue;
       if (!ENGINE_EXECUTABLE.test(place.executable)) continue;
       if (!ENGINE_TITLE.test(place.title) && !LOADER_TITLE.test(place.title)) continue;
       // A child that forked this instant still bears the engine's own title; its group is the engine's.

@@ -13,14 +13,13 @@
  * milliseconds; so it is done when somebody wants the folder (`childrenGone`), not while clients wait
  * for a new primary.
  */
-import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessRef } from './contract.ts';
 import { EngineError, reasonOf, systemCode } from './errors.ts';
 import { allocatorEnvironment } from './huge-pages.ts';
 import { KILL_POLL_MS } from './limits.ts';
-import { allProcesses, inspectProcess, readStat, refOf } from './procfs.ts';
+import { allProcesses, inspectProcess, readStat } from './procfs.ts';
+import { spawnAside } from './spawner.ts';
 
 export interface Program {
   readonly file: string;
@@ -39,25 +38,10 @@ export async function startDetached(
   logFile: string,
   onExit: (process: ProcessRef) => void = () => {},
 ): Promise<ProcessRef> {
-  const log = openSync(logFile, 'a', 0o600);
+  const { file, argsBefore } = program;
+  const request = { file, args: [...argsBefore, ...args], cwd, logFile, env: cleanEnvironment() };
   try {
-    const child = spawn(program.file, [...program.argsBefore, ...args], {
-      cwd,
-      detached: true,
-      stdio: ['ignore', log, log],
-      env: cleanEnvironment(),
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.once('spawn', resolve);
-      child.once('error', reject);
-    });
-    child.unref();
-    const pid = child.pid;
-    // The child cannot vanish before this line: only our own event loop reaps it.
-    const ref = pid === undefined ? null : refOf(pid);
-    if (ref === null) throw new Error('the process ended before it could be looked at');
-    child.once('exit', () => onExit(ref));
-    return ref;
+    return await spawnAside(request, onExit);
   } catch (error) {
     throw new EngineError(
       'engine-not-started',
@@ -65,8 +49,6 @@ export async function startDetached(
       'Check that the file exists and may be executed: cinnabar doctor.',
       { cause: error },
     );
-  } finally {
-    closeSync(log);
   }
 }
 

@@ -104,6 +104,21 @@ export function allProcesses(): StatLine[] {
   return found;
 }
 
+/** Those whose working directory, as the kernel writes it, is one of these. */
+export function* processesIn(these: (folder: string) => boolean): Iterable<number> {
+  requireProcfs();
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    let folder: string;
+    try {
+      folder = withoutDeleted(readlinkSync(`/proc/${entry}/cwd`));
+    } catch {
+      continue; // gone, a zombie, or another user's
+    }
+    if (these(folder)) yield Number(entry);
+  }
+}
+
 export interface ProcessPlace {
   readonly uid: number;
   readonly workingDirectory: string;

@@ -5,6 +5,7 @@ import type { AclUser, EngineNode, EngineTls } from '../../engine/contract.ts';
 import type { DatabaseUsers } from '../auth/users.ts';
 import type { ClusterRecord } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
+import type { Calm } from './calm.ts';
 import type { Clock } from './clock.ts';
 
 export interface ExecutorDeps {
@@ -45,6 +46,7 @@ export interface ExecutorDeps {
   freeMemory(): number;
   /** Bytes that the disk of the data folders has left now. */
   freeDisk(): number;
+  readonly calm: Calm;
   randomHex(bytes: number): string;
   log(
     level: 'debug' | 'info' | 'warn' | 'error',

@@ -47,6 +47,14 @@ export class FailoverTimes {
     return this.#running.size > 0;
   }
 
+  /** Whether one runs whose first sign is younger than this. */
+  anyWithin(ms: number): boolean {
+    for (const marks of this.#running.values()) {
+      if (this.#now() - (marks.get('alarm') ?? 0) < ms) return true;
+    }
+    return false;
+  }
+
   /** It is over: whole milliseconds from the first sign to the end of each part. */
   end(shard: number): Partial<Record<Part, number>> {
     const marks = this.#running.get(shard) ?? new Map<Part, number>();

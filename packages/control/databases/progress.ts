@@ -30,7 +30,7 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
     const states = stepsFor(operation, view);
     const steps = advance(operation.steps, states, clock.now());
     if (steps !== operation.steps) {
-      store.write(() => store.putOperation({ ...operation, status: 'InProgress', steps }));
+      store.decide(() => store.putOperation({ ...operation, status: 'InProgress', steps }));
     }
     if (operation.kind === 'Failover') {
       if (states.every((state) => state.done)) {
@@ -307,7 +307,7 @@ function allServe(view: View): boolean {
 async function flush(loop: DatabaseLoop, operation: OperationRecord, view: View): Promise<void> {
   const { store } = loop.deps;
   if (operation.status === 'Pending') {
-    store.write(() => store.putOperation({ ...operation, status: 'InProgress' }));
+    store.decide(() => store.putOperation({ ...operation, status: 'InProgress' }));
   }
   await Promise.all(
     // Async: a connection that is missing must reject this one, not orphan those before it.

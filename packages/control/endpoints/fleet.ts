@@ -41,13 +41,7 @@ import { Outlet } from './outlet.ts';
 import { NoHello, Peer, PeerRefusal } from './peer.ts';
 import { killHungSupervisor } from './silence.ts';
 import { until, Wakeups } from './wakeups.ts';
-import {
-  heldBy,
-  onceEach,
-  sameAddresses,
-  WorkerLinks,
-  type WorkerRequest,
-} from './worker-links.ts';
+import { heldBy, onceEach, WorkerLinks, type WorkerRequest } from './worker-links.ts';
 
 export interface FleetOptions {
   /** Run folder for sockets: short, 0700, ours. */
@@ -131,9 +125,10 @@ export class LocalFleet implements EndpointFleet {
       await this.#orphans.ask({ type: 'snapshot', snapshot }, ANSWER_WAIT_MS);
       supervisor = await this.#connected();
     }
-    // Where no socket changes hands, side by side: clients may be waiting for it.
-    const quick = this.#links.problems().length === 0 && sameAddresses(before, snapshot);
-    const pushed = quick ? this.#links.push(snapshot) : null;
+    // Side by side, and nothing before it: clients may be waiting for what is said next. A worker waits
+    // for sockets by itself; but one that had failed it takes for failed until the supervisor tried again.
+    const failing = this.#links.problems().length > 0;
+    const pushed = this.#links.push(snapshot);
     const plan = workerPlan(this.#options.workers, this.#options.build);
     const request = { type: 'publish', plan, snapshot, base: this.#base };
     const asked = supervisor.request(request, ANSWER_WAIT_MS).catch((error: Error) => {
@@ -144,7 +139,7 @@ export class LocalFleet implements EndpointFleet {
     });
     const { failed } = (await asked) as PublishResult;
     await Promise.all([
-      pushed ?? this.#links.push(snapshot),
+      failing ? pushed.then(() => this.#links.pushAgain(snapshot, failed)) : pushed,
       this.#orphans.ask({ type: 'snapshot', snapshot }, ANSWER_WAIT_MS),
     ]);
     // The supervisor has our plan now, so their successors are of our build.

@@ -32,3 +32,6 @@ export const REPLACE_WAIT_MS = 20_000;
 export const LOG_BYTES = 4 * 1024 * 1024;
 /** sun_path holds 108 bytes with its end; the longest name in the run folder is `w63-4194304.sock`. */
 export const RUN_FOLDER_BYTES = 107 - '/w63-4194304.sock'.length;
+/** A socket that the supervisor has lent is with its workers within so many looks. */
+export const LENDING_TRIES = 10;
+export const LENDING_PAUSE_MS = 20;

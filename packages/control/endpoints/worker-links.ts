@@ -11,7 +11,7 @@ import {
 } from '../../endpoint/control-protocol.ts';
 import type { Message, WorkerInfo } from '../../endpoint/supervisor-protocol.ts';
 import { alive } from './launch.ts';
-import { ANSWER_WAIT_MS } from './limits.ts';
+import { ANSWER_WAIT_MS, LENDING_PAUSE_MS, LENDING_TRIES } from './limits.ts';
 import { Peer, PeerRefusal } from './peer.ts';
 
 export interface ListenProblem {
@@ -140,6 +140,17 @@ export class WorkerLinks {
     await Promise.all(answers);
   }
 
+  /** Until no worker misses a socket that the supervisor has: its word may come later than ours. */
+  async pushAgain(snapshot: Snapshot, failed: readonly ListenProblem[]): Promise<void> {
+    const known = new Set(failed.map(({ address }) => address));
+    for (let tries = 1; ; tries++) {
+      await this.push(snapshot);
+      const missed = this.problems().some(({ address }) => !known.has(address));
+      if (!missed || tries >= LENDING_TRIES) return;
+      await new Promise((resolve) => setTimeout(resolve, LENDING_PAUSE_MS));
+    }
+  }
+
   async counters(): Promise<Counters[]> {
     const answers = await this.ask({ type: 'counters' }, ANSWER_WAIT_MS);
     const parts: Counters[] = [];
@@ -252,10 +263,4 @@ export function heldBy(pid: number, answer: unknown): boolean {
 export function onceEach(problems: readonly ListenProblem[]): ListenProblem[] {
   const reasons = new Map(problems.map(({ address, reason }) => [address, reason]));
   return [...reasons].map(([address, reason]) => ({ address, reason }));
-}
-
-/** Whether nothing new is listened on, nor anything given up. */
-export function sameAddresses(a: Snapshot | null, b: Snapshot): boolean {
-  const of = (each: Snapshot) => JSON.stringify(each.databases.map(({ listen }) => listen));
-  return a !== null && of(a) === of(b);
 }

@@ -83,9 +83,12 @@ export class SimNode implements EngineNode {
     });
   }
 
-  find(): ReturnType<EngineNode['find']> {
+  find(dataDir?: string): ReturnType<EngineNode['find']> {
     return this.call('find', 100, () =>
-      this.#world.running().map((e) => ({ dataDir: e.dataDir, process: e.process })),
+      this.#world
+        .running()
+        .filter((e) => dataDir === undefined || e.dataDir === dataDir)
+        .map((e) => ({ dataDir: e.dataDir, process: e.process })),
     );
   }
 

@@ -58,7 +58,6 @@ export class Worker {
   readonly #gone = new Map<string, DatabaseCounters>();
   #ticketSecret: Buffer;
   #epoch = 0;
-  #applying: Promise<unknown> = Promise.resolve();
   #draining: Promise<void> | null = null;
 
   constructor(options: WorkerOptions) {
@@ -120,18 +119,6 @@ export class Worker {
     for (const front of this.#fronts.values()) front.rotate(this.#ticketSecret);
   }
 
-  /** One after the other; rejects with StaleEpoch. Resolves when every address is listened on or failed. */
-  apply(snapshot: Snapshot): Promise<ListenProblem[]> {
-    const applied = this.#applying.then(() => this.#apply(snapshot));
-    this.#applying = applied.catch(() => {}); // told to who asked
-    return applied;
-  }
-
-  /** Resolves when every snapshot that came so far is applied, or was refused. */
-  async applied(): Promise<void> {
-    await this.#applying;
-  }
-
   counters(): Counters {
     const live = [...this.#fronts.values()].map((front) => front.counters());
     const databases = [...live, ...this.#gone.values()];
@@ -163,7 +150,12 @@ export class Worker {
     for (const purse of this.#purses.values()) purse.close();
   }
 
-  async #apply(snapshot: Snapshot): Promise<ListenProblem[]> {
+  /**
+   * What clients are told and where they are sent is that of this snapshot before this returns: what is
+   * said next (a release, mostly) comes after it, and waits for no socket of another database. Resolves
+   * when every address is listened on or failed; rejects with StaleEpoch.
+   */
+  async apply(snapshot: Snapshot): Promise<ListenProblem[]> {
     if (snapshot.epoch < this.#epoch) {
       throw new StaleEpoch(
         `epoch ${snapshot.epoch} is older than ${this.#epoch}, which this worker runs`,

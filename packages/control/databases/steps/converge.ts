@@ -106,7 +106,7 @@ function noteHistory(loop: DatabaseLoop, index: number, copy: EngineFacts): void
 export async function noteCopy(loop: DatabaseLoop, id: string, whole: boolean): Promise<void> {
   const { store, node } = loop.deps;
   const facts = loop.watch(id).sighting().facts;
-  store.write(() => {
+  store.decide(() => {
     const instance = loop.instance(id);
     if (instance.phase !== 'running' || facts === null) return;
     store.putInstance({

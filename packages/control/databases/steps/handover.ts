@@ -95,6 +95,8 @@ async function attempt(change: Switch): Promise<void> {
   let pausedAt = 0;
   try {
     await checkReplica(change);
+    const calm = loop.deps.calm.beforeSwitch();
+    if (calm !== null) await calm;
     await awaitSmallLag(change);
     mark(change, 'began');
     await hold(loop, index);

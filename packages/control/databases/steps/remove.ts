@@ -6,7 +6,7 @@ import { CANCELED, endOperations } from '../progress.ts';
 
 export async function dismiss(loop: DatabaseLoop, id: string): Promise<void> {
   const { store } = loop.deps;
-  store.write(() => {
+  store.decide(() => {
     const instance = loop.instance(id);
     const { phase, primary, successor } = loop.shard(instance.shard);
     // A switch may just have made it the one that everybody is sent to. Not where all of it goes.
@@ -41,8 +41,8 @@ export async function removeInstance(loop: DatabaseLoop, id: string): Promise<vo
   const instance = loop.instance(id);
   await primaryAnswers(loop, instance.shard);
   if (instance.process !== null) await node.kill(instance.process, FENCE_DEADLINE_MS);
-  for (const stray of await node.find()) {
-    if (stray.dataDir === instance.dataDir) await node.kill(stray.process, FENCE_DEADLINE_MS);
+  for (const stray of await node.find(instance.dataDir)) {
+    await node.kill(stray.process, FENCE_DEADLINE_MS);
   }
   for (const peer of loop.instances()) {
     if (peer.id === id || peer.phase !== 'running') continue;
@@ -52,7 +52,7 @@ export async function removeInstance(loop: DatabaseLoop, id: string): Promise<vo
     }
   }
   await node.removeData(instance.dataDir, instance.socket);
-  store.write(() => {
+  store.decide(() => {
     store.removeInstance(id);
     store.freePorts(`${loop.id}/${id}`);
   });

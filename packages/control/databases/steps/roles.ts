@@ -98,8 +98,10 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
   const seen = failover ? loop.watch(id).sighting().facts : null;
   const facts = seen ?? (await loop.watch(id).link.facts(FACTS_DEADLINE_MS));
   if (facts.role !== 'primary') throw new Error(`instance ${id} is not primary any more`);
-  // Not flushed in a failover: clients wait. The event that says it is complete is.
-  const commit = (work: () => void) => (failover ? store.decide(work) : store.write(work));
+  // Not flushed in a failover: clients wait. The event that says it is complete is. Nor for a shard that
+  // holds nothing yet.
+  const unflushed = failover || before.phase === 'new';
+  const commit = (work: () => void) => (unflushed ? store.decide(work) : store.write(work));
   commit(() => {
     const shard = loop.shard(index);
     store.putShard({

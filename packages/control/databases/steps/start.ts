@@ -24,6 +24,7 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
   const shard = loop.shard(instance.shard);
   refuseUnfit(shard, instance, as);
   try {
+    await nobodyWaits(loop, as);
     await killUnrecorded(loop, instance);
     await refuseTakenPorts(loop, instance);
     if (as === 'follow' && instance.phase === 'dead') {
@@ -38,8 +39,9 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
     refuseUnfit(loop.shard(instance.shard), loop.instance(id), as);
     // Before it runs: whoever takes it over after a crash between start and record must know what it is.
     if (instance.engine !== engine) {
-      store.write(() => store.putInstance({ ...loop.instance(id), engine }));
+      store.decide(() => store.putInstance({ ...loop.instance(id), engine }));
     }
+    loop.deps.calm.starts(id);
     const process = await node.start(
       launchOf({
         engine,
@@ -57,7 +59,7 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
         directHosts: loop.deps.directHosts ?? [],
       }),
     );
-    store.write(() => {
+    store.decide(() => {
       store.putInstance({
         ...loop.instance(id),
         phase: 'running',
@@ -75,6 +77,12 @@ export async function start(loop: DatabaseLoop, id: string, as: StartKind): Prom
     loop.watch(id).starts.failed();
     throw error;
   }
+}
+
+/** Clients of another shard, that is; for a cold start those of this one wait. */
+async function nobodyWaits(loop: DatabaseLoop, as: StartKind): Promise<void> {
+  const wait = as === 'cold' ? null : loop.deps.calm.beforeStart();
+  if (wait !== null) await wait;
 }
 
 /** One that is gone from this machine cannot be started: then the one in use is. */
@@ -118,8 +126,7 @@ function refuseUnfit(shard: ShardRecord, instance: InstanceRecord, as: StartKind
 
 async function killUnrecorded(loop: DatabaseLoop, instance: InstanceRecord): Promise<void> {
   const { node, store } = loop.deps;
-  for (const found of await node.find()) {
-    if (found.dataDir !== instance.dataDir) continue;
+  for (const found of await node.find(instance.dataDir)) {
     await node.kill(found.process, FENCE_DEADLINE_MS);
     store.write(() =>
       loop.event('stray-killed', 'warning', 'An engine that nobody had recorded was ended.', {
