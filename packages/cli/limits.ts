@@ -35,8 +35,12 @@ export const MAX_BOOT_CRASHES = 5;
 export const LOG_ROTATE_BYTES = 16 * 1024 * 1024;
 export const LOG_CHECK_MS = 30_000;
 
-/** `cinnabar down` waits this long for an orderly stop; large data sets take their time to save. */
-export const DOWN_TIMEOUT_MS = 300_000;
+/** `cinnabar down --now` waits this long before it kills; for an orderly stop control says how long. */
+export const DOWN_NOW_TIMEOUT_MS = 300_000;
+/** An orderly stop that may take longer than this says so when it begins. */
+export const LONG_STOP_MS = 360_000;
+/** What the unit has systemd wait for a stop (TimeoutStopSec); one that may take longer asks for more. */
+export const UNIT_STOP_MS = 600_000;
 /** After a refused stop control is started again, which takes a second or two; `down` waits so long for it. */
 export const BACK_TIMEOUT_MS = 30_000;
 /** After SIGKILL a process is gone in milliseconds; longer means it hangs in the kernel. */

@@ -96,7 +96,8 @@ export type FromControl =
       /** What to do; a command where there is one. */
       readonly remedy: string;
     }
-  | { readonly type: 'stopping' }
+  /** `withinMs`: how long it may take to save everything on a slow disk; absent: nothing is saved. */
+  | { readonly type: 'stopping'; readonly withinMs?: number | undefined }
   | ({ readonly type: 'stopped' } & StopEnd)
   /** It ends now and is to be started again: the stop would have lost data, and could be refused. */
   | ({ readonly type: 'stop-refused' } & StopEnd);

@@ -15,12 +15,12 @@ import { gone, killAll } from '../ending.ts';
 import { CliError } from '../errors.ts';
 import type { Folders } from '../folders.ts';
 import { makeFolders } from '../folders.ts';
-import { BACK_TIMEOUT_MS, DOWN_TIMEOUT_MS, GONE_POLL_MS } from '../limits.ts';
+import { BACK_TIMEOUT_MS, DOWN_NOW_TIMEOUT_MS, GONE_POLL_MS } from '../limits.ts';
 import { isAlive, processesOf } from '../orphans.ts';
 import { plural } from '../output/text.ts';
 import { startOptions } from '../up/options.ts';
 import { runParent } from '../up/parent.ts';
-import { render } from '../up/render.ts';
+import { isLong, mayTake, render } from '../up/render.ts';
 
 export function downCommand(): Command {
   return new Command('down')
@@ -50,8 +50,10 @@ export async function down(
   if (running) {
     try {
       output.note(now ? 'Stopping at once.' : 'Stopping in order.');
-      await context.api().stop(!now);
-      await gone(() => isAlive(control.pid), DOWN_TIMEOUT_MS, `control process ${control.pid}`);
+      const withinMs = await context.api().stop(!now);
+      if (!now && isLong(withinMs)) output.note(mayTake(withinMs));
+      const deadlineMs = now ? DOWN_NOW_TIMEOUT_MS : withinMs;
+      await gone(() => isAlive(control.pid), deadlineMs, `control process ${control.pid}`);
     } catch (error) {
       if (!now) throw error;
       output.warn(`it did not stop by itself: ${error instanceof Error ? error.message : error}`);

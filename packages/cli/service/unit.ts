@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { EXIT } from '../exit-codes.ts';
+import { UNIT_STOP_MS } from '../limits.ts';
 
 export interface UnitOptions {
   readonly kind: 'user' | 'system';
@@ -86,8 +87,8 @@ export function unitText(options: UnitOptions): string {
     'RestartSec=1',
     `RestartPreventExitStatus=${EXIT.ok} ${EXIT.cannotStart} ${EXIT.usage}`,
     `SuccessExitStatus=${EXIT.ok}`,
-    '# Saving large data sets takes its time.',
-    'TimeoutStopSec=600',
+    '# Saving takes its time; a stop that may take longer asks for more.',
+    `TimeoutStopSec=${UNIT_STOP_MS / 1000}`,
     'LimitNOFILE=1048576',
     'UMask=0077',
     'SyslogIdentifier=cinnabar',

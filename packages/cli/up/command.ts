@@ -6,8 +6,9 @@ import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { makeFolders } from '../folders.ts';
+import { UNIT_STOP_MS } from '../limits.ts';
 import { version } from '../self.ts';
-import { tellReady } from '../service/notify.ts';
+import { askForTime, tellReady } from '../service/notify.ts';
 import { goesOn, INNER, launch, reportToLauncher } from './detach.ts';
 import { found } from './found.ts';
 import type { UpFlags } from './options.ts';
@@ -103,7 +104,10 @@ async function inForeground(
         },
       );
     },
-    () => over.abort(),
+    (withinMs) => {
+      if (withinMs !== undefined && withinMs > UNIT_STOP_MS) askForTime(withinMs);
+      over.abort();
+    },
   );
   const code = await runParent({ start, ignoreHangup: false, report });
   process.off('SIGINT', onInterrupt);

@@ -2,6 +2,7 @@
 import type { FromControl } from '../../control/boot-protocol.ts';
 import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
+import { LONG_STOP_MS } from '../limits.ts';
 import type { Output } from '../output/output.ts';
 import { Steps } from '../output/steps.ts';
 import { duration } from '../output/text.ts';
@@ -9,6 +10,15 @@ import type { ParentReport } from './parent.ts';
 
 const HOW_TO_STOP =
   'What was not stopped goes on without Cinnabar: "cinnabar up" takes it over, "cinnabar down" tries to save it again, "cinnabar down --now" ends it without its data.';
+
+/** Whether a stop may take so long that somebody would wonder. */
+export function isLong(withinMs: number | undefined): withinMs is number {
+  return withinMs !== undefined && withinMs > LONG_STOP_MS;
+}
+
+export function mayTake(withinMs: number): string {
+  return `The data is written first: on a slow disk that takes up to ${duration(withinMs)}.`;
+}
 
 export interface Rendered extends ParentReport {
   /** The end of `up`, in words. */
@@ -22,7 +32,7 @@ export interface Rendered extends ParentReport {
 export function render(
   output: Output,
   onReady: (ready: Extract<FromControl, { type: 'ready' }>) => void,
-  onStop: () => void = () => undefined,
+  onStop: (withinMs?: number) => void = () => undefined,
 ): Rendered {
   const steps = new Steps(output);
   let welcomed = false;
@@ -48,13 +58,14 @@ export function render(
           output.error(new CliError('cannotStart', message.code, message.message, message.remedy));
           break;
         case 'stopping':
-          onStop();
+          onStop(message.withinMs);
           steps.end();
           output.note(
             process.stdin.isTTY === true
               ? 'Stopping in order. Ctrl-C once more (after 2 s) stops at once.'
               : 'Stopping in order.',
           );
+          if (isLong(message.withinMs)) output.note(mayTake(message.withinMs));
           break;
         case 'stopped':
           steps.end();
@@ -71,7 +82,12 @@ export function render(
     },
     crashed(code, pauseMs, logFile) {
       steps.end();
-      const how = code === null ? 'was killed' : `ended with code ${code}`;
+      const how =
+        code === 'not-started'
+          ? 'could not be started'
+          : code === null
+            ? 'was killed'
+            : `ended with code ${code}`;
       output.warn(
         `The control process ${how}; caches go on. Starting it again in ${duration(pauseMs)}. Log: ${logFile}`,
       );

@@ -48,6 +48,8 @@ export interface ApiContext {
   readonly now: () => number;
   /** Ends the control process in order; answered before it is called. */
   readonly stop: (options: { readonly save: boolean }) => void;
+  /** How long that may take when everything is saved, on a slow disk. */
+  readonly stopWithinMs: () => number;
   /** Replaces every worker of the endpoint by draining; resolves when the successors serve. */
   readonly reloadEndpoint: () => Promise<void>;
   readonly log: (level: LogLevel, message: string, data: Record<string, unknown>) => void;

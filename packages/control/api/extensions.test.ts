@@ -73,6 +73,7 @@ test('the endpoint’s workers are replaced when asked', async () => {
 test('stop is answered, then done', async () => {
   const answer = await rig.call('POST', '/cinnabar/stop', { body: { save: false } });
   assert.equal(answer.status, 202);
+  assert.equal(answer.body.withinSeconds, 300);
   await until(async () => rig.stops.length === 1);
   assert.deepEqual(rig.stops[0], { save: false });
 });

@@ -144,7 +144,8 @@ function stop(call: Call): Answer {
   const { save = true } = call.bodies.small.stop(call);
   // After this answer has had its turn on the wire.
   setImmediate(() => call.context.stop({ save }));
-  return { status: 202, body: { stopping: true, save } };
+  const withinSeconds = Math.ceil(call.context.stopWithinMs() / 1000);
+  return { status: 202, body: { stopping: true, save, withinSeconds } };
 }
 
 /** Everything a client needs but the key. */

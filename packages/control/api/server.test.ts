@@ -22,6 +22,7 @@ const context = () => ({
   token: TOKEN,
   now: Date.now,
   stop: () => {},
+  stopWithinMs: () => 0,
   reloadEndpoint: async () => {},
   log: () => {},
 });

@@ -162,6 +162,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       token: TOKEN,
       now: Date.now,
       stop: (asked) => rig.stops.push(asked),
+      stopWithinMs: () => 300_000,
       reloadEndpoint: async () => void rig.reloads++,
       log: (level, message, data) => rig.log.push({ level, message, data }),
     },

@@ -11,6 +11,7 @@ import type { ProcessRef } from '../../engine/contract.ts';
 import { ControlError } from '../errors.ts';
 import type { InstanceRecord, ShardRecord, StartKind } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
+import type { ExecutorDeps } from './deps.ts';
 
 export interface FoundEngine {
   readonly dataDir: string;
@@ -49,6 +50,28 @@ export function adoptEngine(store: Store, { dataDir, process }: FoundEngine): bo
     });
   });
   return true;
+}
+
+/**
+ * A data file in the folder of an engine that runs and serves is nobody's: a stop wrote it and was
+ * broken off before it was recorded. The engine is newer with its next write; left there, the file
+ * would one day make a cold start wait for the user's word on a copy of long ago.
+ */
+export async function dropStaleFile(
+  { store, node, log }: Pick<ExecutorDeps, 'store' | 'node' | 'log'>,
+  { dataDir }: FoundEngine,
+): Promise<void> {
+  const instance = store
+    .databases()
+    .flatMap((database) => store.instances(database.id))
+    .find((each) => each.dataDir === dataDir);
+  const shard = instance && store.shard(instance.databaseId, instance.shard);
+  if (shard?.phase !== 'serving' || shard.saved !== null) return;
+  try {
+    await node.dropDataFile(dataDir);
+  } catch (error) {
+    log('warn', 'a file of a broken stop is left', { dataDir, error: String(error) });
+  }
 }
 
 /**

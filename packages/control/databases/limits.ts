@@ -47,15 +47,30 @@ export const SWITCH_CATCH_UP_MS = 2_000;
 export const SWITCH_EQUAL_MS = 300;
 /** One question in the middle of a switch: clients are waiting. */
 export const SWITCH_VERB_MS = 500;
+/**
+ * A start waits so long, and no longer, for clients that wait for another shard; a planned switch so
+ * long for engines that start.
+ */
+export const CALM_WITHIN_MS = 1_000;
+export const CALM_POLL_MS = 2;
+/** An engine that starts answers after a tenth of this, on a machine that is not overloaded. */
+export const STARTING_MS = 1_000;
 /** All workers know the new primary after this, or the hold's own end lets clients go on. */
 export const SWITCH_PUBLISH_MS = 2_000;
-/** Writing the file of an orderly stop. */
+/** Writing the file of an orderly stop, and what all files together take on a slow disk. */
 export const SAVE_DEADLINE_MS = 120_000;
+/** 10 MB a second: a disk that is slower hangs. */
+export const SAVE_SLOWEST_BYTES_MS = 10_000;
+/** An engine writes its file on one core; so many streams a disk takes without losing time between them. */
+export const SAVES_AT_ONCE = 4;
 /**
  * Writes wait until the engine ends or the stop is taken back, which is when all files of all caches are
- * written: a write that were taken after the file was would be lost. Whoever takes over ends it earlier.
+ * written, so what that takes is added: a write that were taken after the file was would be lost. Whoever
+ * takes over ends it earlier.
  */
 export const STOP_PAUSE_MS = 900_000;
+/** What a stop waits for beside its files: what was begun before, and who serves. */
+export const STOP_REST_MS = 300_000;
 /** A failover that is due when a stop comes is let end first: a hang takes 1 s to be told from work. */
 export const DECIDED_DEADLINE_MS = 6_000;
 export const DECIDED_POLL_MS = 20;

@@ -40,7 +40,7 @@ export class DatabaseLoop extends DatabaseRecords {
   readonly #busy = new Map<string, Promise<void>>();
   /** Looks at the batch of slots under way; null when there is none. */
   #move: MoveWatch | null = null;
-  #movesEnd = false;
+  #stopSoon = false;
   #waits: readonly Wait[] = [];
   readonly #patience = new Patience();
   readonly #ports = new ShardPorts(this, () => this.wake());
@@ -91,9 +91,9 @@ export class DatabaseLoop extends DatabaseRecords {
     this.wake();
   }
 
-  /** A stop is near: no batch of slots is begun any more; one under way is let end. */
-  lastMove(): void {
-    this.#movesEnd = true;
+  /** No batch of slots and no planned switch is begun any more; what is under way is let end. */
+  stopSoon(): void {
+    this.#stopSoon = true;
   }
 
   /** Nothing new is begun: what looks like a death from now on is the stop. */
@@ -221,7 +221,7 @@ export class DatabaseLoop extends DatabaseRecords {
         return ported && published(id);
       },
       move: this.moveSighting(),
-      stopping: this.#movesEnd,
+      stopping: this.#stopSoon,
     };
   }
 

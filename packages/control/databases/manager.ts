@@ -10,7 +10,8 @@ import { ControlError } from '../errors.ts';
 import type { InstanceStatus, Problem, ShardStatus } from '../service.ts';
 import type { ClusterRecord, InstanceRecord } from '../store/records.ts';
 import type { ServedCertificate } from '../tls/contract.ts';
-import { adoptEngine, refuseOlderStore, tookOver } from './adopt-engine.ts';
+import { adoptEngine, dropStaleFile, refuseOlderStore, tookOver } from './adopt-engine.ts';
+import { Calm } from './calm.ts';
 import { type ConfigAsked, ConfigChanges } from './config.ts';
 import type { ExecutorDeps } from './deps.ts';
 import { Heart } from './heart.ts';
@@ -29,11 +30,18 @@ import { Publisher } from './publisher.ts';
 import { type Serving, servingNow } from './serving.ts';
 import { shardPorts } from './shard-ports.ts';
 import { shardStatus } from './status.ts';
-import { type StopReport, type StopWish, stopAll } from './stop.ts';
+import { dataBytesOf, type StopReport, type StopWish, stopAll } from './stop.ts';
 import { commandsOf, usersOf } from './users.ts';
 import { Views } from './views.ts';
 
-type OfThePublisher = 'publish' | 'publishNow' | 'published' | 'listenProblem' | 'hold' | 'release';
+type OfThePublisher =
+  | 'calm'
+  | 'publish'
+  | 'publishNow'
+  | 'published'
+  | 'listenProblem'
+  | 'hold'
+  | 'release';
 
 export interface ManagerDeps extends Omit<ExecutorDeps, OfThePublisher> {
   readonly fleet: Pick<
@@ -68,6 +76,7 @@ export class Databases {
     this.#deps = deps;
     this.#executor = {
       ...deps,
+      calm: new Calm(deps.clock, () => this.#loops.values()),
       publish: () => this.#publisher.publish(),
       publishNow: (deadlineMs) => this.#publisher.publishNow(deadlineMs),
       hold: (id, shard, deadlineMs) => deps.fleet.hold(`${id}/${shard}`, deadlineMs),
@@ -107,8 +116,11 @@ export class Databases {
     const running = await node.find();
     refuseOlderStore(store, running);
     for (const found of running) {
-      if (adoptEngine(store, found)) adopted++;
-      else await node.kill(found.process, FENCE_DEADLINE_MS);
+      if (!adoptEngine(store, found)) await node.kill(found.process, FENCE_DEADLINE_MS);
+      else {
+        adopted++;
+        await dropStaleFile(this.#deps, found);
+      }
     }
     this.#adopted = true;
     if (adopted > 0) tookOver(store, adopted);
@@ -230,13 +242,7 @@ export class Databases {
 
   /** What an orderly stop has to write at most: the data of every primary. */
   dataBytes(): number {
-    let sum = 0;
-    for (const loop of this.#loops.values()) {
-      for (const { primary } of loop.shards()) {
-        sum += loop.sighting(primary ?? '')?.facts?.usedMemoryBytes ?? 0;
-      }
-    }
-    return sum;
+    return dataBytesOf(this.#loops.values());
   }
 
   /** Users and keys as recorded, on every running engine and at the endpoint, before it resolves. */

@@ -14,11 +14,10 @@ import {
   EQUAL_DEADLINE_MS,
   FACTS_DEADLINE_MS,
   FENCE_DEADLINE_MS,
-  SAVE_DEADLINE_MS,
-  STOP_PAUSE_MS,
   VERB_DEADLINE_MS,
 } from './limits.ts';
 import type { DatabaseLoop } from './loop.ts';
+import type { SaveTurns } from './save-turns.ts';
 
 export type Outcome =
   /** `fresh`: by this stop; else it is the file of an earlier one, which was not used up. */
@@ -35,28 +34,27 @@ export const NOTHING: Outcome = { kind: 'nothing' };
 export async function saveShard(
   loop: DatabaseLoop,
   shard: ShardRecord,
+  turns: SaveTurns,
   notes: string[],
 ): Promise<Outcome> {
   const { name } = loop.cluster();
   if (shard.phase === 'new' || shard.phase === 'leaving' || shard.primary === null) return NOTHING;
-  if (shard.phase === 'down') return saveOlder(loop, shard, notes);
+  if (shard.phase === 'down') return saveOlder(loop, shard, turns, notes);
+  const unsaved = (reason: string): Outcome => heldOrLost(loop, shard, reason, notes);
   if (shard.phase === 'promoting' || shard.phase === 'switching') {
-    const why = `shard ${shard.index} had no primary just then`;
-    if (lives(loop, shard)) return { kind: 'held', why };
-    notes.push(`Shard ${shard.index} of ${name} was not saved: it had no primary just then.`);
-    return { kind: 'lost' };
+    return unsaved('it had no primary just then');
   }
   const primary = loop.instance(shard.primary);
   const copies = copiesOf(loop, shard, primary.id);
   try {
     const { link } = loop.watch(primary.id);
-    await link.pauseWrites(STOP_PAUSE_MS, VERB_DEADLINE_MS);
+    await link.pauseWrites(turns.pauseMs, VERB_DEADLINE_MS);
     // A replica that is just syncing keeps a child of the primary busy, and the save waits for it.
     await endOthers(loop, shard, [primary, ...copies]);
-    return fresh(await saveOn(loop, shard, primary));
+    return fresh(await saveOn(loop, shard, primary, turns));
   } catch (error) {
     for (const copy of copies) {
-      const file = await saveOnCopy(loop, shard, primary, copy);
+      const file = await saveOnCopy(loop, shard, primary, copy, turns);
       if (file !== null) {
         notes.push(
           `Shard ${shard.index} of ${name} was saved by its replica: its primary could not (${text(error)}).`,
@@ -64,12 +62,25 @@ export async function saveShard(
         return fresh(file);
       }
     }
-    if (lives(loop, shard)) return { kind: 'held', why: whyNot(loop, shard, primary, error) };
-    notes.push(
-      `Shard ${shard.index} of ${name} was not saved: ${text(error)}. Its next start is empty. The engine's reason: ${primary.dataDir}/${FILES.log}`,
-    );
-    return { kind: 'lost' };
+    return unsaved(whyNot(loop, primary, error));
   }
+}
+
+/** What lives on has the data, whether or not it answers; where nothing does they are gone. */
+function heldOrLost(
+  loop: DatabaseLoop,
+  shard: ShardRecord,
+  reason: string,
+  notes: string[],
+): Outcome {
+  if (lives(loop, shard)) {
+    return { kind: 'held', why: `shard ${shard.index} could not be saved: ${reason}` };
+  }
+  const { name } = loop.cluster();
+  notes.push(
+    `Shard ${shard.index} of ${name} was not saved: ${reason}. Nothing of it is left running, so its next start is empty.`,
+  );
+  return { kind: 'lost' };
 }
 
 /** Whole copies beside this one that answer. */
@@ -104,17 +115,12 @@ function lives(loop: DatabaseLoop, shard: ShardRecord, besides: string | null = 
 }
 
 /** The engine says only that it failed: a disk without room for the file is told by its figures. */
-function whyNot(
-  loop: DatabaseLoop,
-  shard: ShardRecord,
-  primary: InstanceRecord,
-  error: unknown,
-): string {
+function whyNot(loop: DatabaseLoop, primary: InstanceRecord, error: unknown): string {
   const needed = loop.sighting(primary.id)?.facts?.usedMemoryBytes ?? 0;
   const free = loop.deps.freeDisk();
   return free < needed
-    ? `the file of shard ${shard.index} may take ${formatBytes(needed)}, and the disk of ${loop.deps.dataRoot} has ${formatBytes(free)} free`
-    : `shard ${shard.index} could not be saved (${text(error)}; the engine's reason: ${primary.dataDir}/${FILES.log})`;
+    ? `its file may take ${formatBytes(needed)}, and the disk of ${loop.deps.dataRoot} has ${formatBytes(free)} free`
+    : `${text(error)} (the engine's reason: ${primary.dataDir}/${FILES.log})`;
 }
 
 function fresh(file: SavedFile): Outcome {
@@ -125,8 +131,11 @@ async function saveOn(
   loop: DatabaseLoop,
   shard: ShardRecord,
   instance: InstanceRecord,
+  turns: SaveTurns,
 ): Promise<SavedFile> {
-  await passing('save-file', () => loop.watch(instance.id).link.save(SAVE_DEADLINE_MS));
+  await turns.take(() =>
+    passing('save-file', () => loop.watch(instance.id).link.save(turns.deadlineMs)),
+  );
   const file = await loop.deps.node.dataFile(instance.dataDir);
   if (file === null) throw new Error('the engine wrote no file');
   return {
@@ -144,6 +153,7 @@ async function saveOnCopy(
   shard: ShardRecord,
   primary: InstanceRecord,
   copy: InstanceRecord,
+  turns: SaveTurns,
 ): Promise<SavedFile | null> {
   const { clock } = loop.deps;
   try {
@@ -157,7 +167,7 @@ async function saveOnCopy(
       if (clock.ticks() > deadline) return null;
       await clock.sleep(DECIDED_POLL_MS);
     }
-    return await saveOn(loop, shard, copy);
+    return await saveOn(loop, shard, copy, turns);
   } catch (error) {
     loop.deps.log('warn', 'a replica could not write the file of the stop', {
       instance: copy.id,
@@ -174,6 +184,7 @@ async function saveOnCopy(
 async function saveOlder(
   loop: DatabaseLoop,
   shard: ShardRecord,
+  turns: SaveTurns,
   notes: string[],
 ): Promise<Outcome> {
   if (shard.saved !== null) return { kind: 'saved', file: shard.saved, fresh: false };
@@ -186,7 +197,7 @@ async function saveOlder(
   }
   const { name } = loop.cluster();
   try {
-    const file = await saveOn(loop, shard, copy);
+    const file = await saveOn(loop, shard, copy, turns);
     const message = `Shard ${shard.index} of ${name}: only an older copy was left; what the lost primary wrote last may be missing in it. It was saved, and serves after the next start when you say so: cinnabar failover ${name} --accept-data-loss`;
     notes.push(message);
     loop.deps.store.write(() =>
@@ -194,7 +205,7 @@ async function saveOlder(
     );
     return fresh(file);
   } catch (error) {
-    return { kind: 'held', why: whyNot(loop, shard, copy, error) };
+    return heldOrLost(loop, shard, whyNot(loop, copy, error), notes);
   }
 }
 

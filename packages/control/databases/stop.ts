@@ -27,6 +27,7 @@ import {
   VERB_DEADLINE_MS,
 } from './limits.ts';
 import { type DatabaseLoop, wantedOf } from './loop.ts';
+import { SaveTurns } from './save-turns.ts';
 import { copiesOf, NOTHING, type Outcome, saveShard, text } from './stop-save.ts';
 
 export interface StopReport {
@@ -50,8 +51,9 @@ export async function stopAll(
   { save, mayRefuse }: StopWish,
   onSaved: () => void,
 ): Promise<StopReport> {
+  const turns = new SaveTurns(dataBytesOf(loops));
   const stops = await Promise.all(
-    loops.map((loop) => DatabaseStop.prepare(loop, { save, mayRefuse })),
+    loops.map((loop) => DatabaseStop.prepare(loop, { save, mayRefuse }, turns)),
   );
   const refused = mayRefuse && stops.some((stop) => stop.held);
   await Promise.all(
@@ -67,6 +69,17 @@ export async function stopAll(
   };
 }
 
+/** What an orderly stop has to write at most: the data of every primary. */
+export function dataBytesOf(loops: Iterable<DatabaseLoop>): number {
+  let sum = 0;
+  for (const loop of loops) {
+    for (const { primary } of loop.shards()) {
+      sum += loop.sighting(primary ?? '')?.facts?.usedMemoryBytes ?? 0;
+    }
+  }
+  return sum;
+}
+
 const MOVING: Outcome = { kind: 'held', why: 'slots are on their way between its shards' };
 
 interface ShardStop {
@@ -80,19 +93,25 @@ class DatabaseStop {
   /** Asked before: one that is being deleted may be gone afterwards. */
   readonly #name: string;
   readonly #wish: StopWish;
+  readonly #turns: SaveTurns;
   #shards: ShardStop[] = [];
   /** Why the stop of the whole database came to nothing. */
   #failed: string | null = null;
 
-  private constructor(loop: DatabaseLoop, wish: StopWish) {
+  private constructor(loop: DatabaseLoop, wish: StopWish, turns: SaveTurns) {
     this.#loop = loop;
+    this.#turns = turns;
     this.#name = loop.name() ?? loop.id;
     this.#wish = wish;
   }
 
   /** The first half: files are written, no whole copy has ended. One that fails does not fail others. */
-  static async prepare(loop: DatabaseLoop, wish: StopWish): Promise<DatabaseStop> {
-    const stop = new DatabaseStop(loop, wish);
+  static async prepare(
+    loop: DatabaseLoop,
+    wish: StopWish,
+    turns: SaveTurns,
+  ): Promise<DatabaseStop> {
+    const stop = new DatabaseStop(loop, wish, turns);
     try {
       await stop.#prepare();
     } catch (error) {
@@ -122,6 +141,7 @@ class DatabaseStop {
     const save = this.#wish.save && wantedOf(database) !== 'nothing';
     let settled = true;
     if (save) {
+      loop.stopSoon();
       await decided(loop);
       settled = await slotsInPlace(loop);
     }
@@ -141,7 +161,7 @@ class DatabaseStop {
   /** One that fails does not fail the others, which are paused. */
   async #saved(shard: ShardRecord): Promise<Outcome> {
     try {
-      return await saveShard(this.#loop, shard, this.notes);
+      return await saveShard(this.#loop, shard, this.#turns, this.notes);
     } catch (error) {
       return { kind: 'held', why: `shard ${shard.index} could not be saved (${text(error)})` };
     }
@@ -257,11 +277,10 @@ async function decided(loop: DatabaseLoop): Promise<void> {
 
 /**
  * A file belongs to the slots that its shard owned when it was written. So a batch of slots that is on
- * its way arrives, or is taken back, before any file is; no other one is begun. False: it did neither.
+ * its way arrives, or is taken back, before any file is. False: it did neither.
  */
 async function slotsInPlace(loop: DatabaseLoop): Promise<boolean> {
   const { clock } = loop.deps;
-  loop.lastMove();
   const move = loop.database().scaling?.move;
   if (move == null) return true;
   try {
@@ -279,6 +298,8 @@ async function slotsInPlace(loop: DatabaseLoop): Promise<boolean> {
 }
 
 async function undecided(loop: DatabaseLoop, shard: ShardRecord): Promise<boolean> {
+  // A planned switch that began before: its commit may come at any moment.
+  if (loop.pausing.has(shard.index)) return true;
   if (shard.phase === 'promoting' || shard.phase === 'switching') return true;
   if (shard.phase !== 'serving' || shard.primary === null) return false;
   if (copiesOf(loop, shard, shard.primary).length === 0) return false;

@@ -72,6 +72,8 @@ export function planHandover(
     return act({ kind: 'end-handover', shard: shard.index, problem });
   }
   if (choice === undefined) return wait(`handover-${why?.code ?? 'waits'}`);
+  // Whoever saves a shard must find its primary: the wish stays, for the next start.
+  if (view.stopping) return wait('stopping', null);
   if (view.now < wish.notBefore) return wait('handover-between-tries', wish.notBefore - view.now);
   act({ kind: 'hand-over', shard: shard.index, instance: choice.id });
 }
