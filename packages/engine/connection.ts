@@ -13,7 +13,7 @@ import {
   encodeCommands,
   type Reply,
   ReplyParser,
-  type RespError,
+  RespError,
 } from '../resp/index.ts';
 import { EngineError, reasonOf, systemCode } from './errors.ts';
 import {
@@ -218,3 +218,17 @@ const REFUSALS: Readonly<Record<string, string>> = {
   WRONGPASS: 'engine-login',
   NOPERM: 'engine-permission',
 };
+
+export function textOf(what: string, reply: Reply | undefined): string {
+  if (reply instanceof RespError) throw refusal(what, reply);
+  if (Buffer.isBuffer(reply)) return reply.toString();
+  if (typeof reply === 'string') return reply;
+  throw unexpected(what);
+}
+
+export function unexpected(what: string): EngineError {
+  return new EngineError(
+    'bad-reply',
+    `the engine answered ${what} with something else than expected`,
+  );
+}

@@ -217,6 +217,8 @@ export interface EngineLink {
   cancelSlotMoves(deadlineMs: number): Promise<void>;
   /** CLUSTER SETSLOT NODE on itself: for slots whose owner is gone and that nobody else claims. */
   claimSlots(ranges: readonly SlotRange[], deadlineMs: number): Promise<void>;
+  /** Deletes the keys of these slots, also where they are another engine's (CLUSTER FLUSHSLOT, 9.0). */
+  flushSlots(ranges: readonly SlotRange[], deadlineMs: number): Promise<void>;
   /** FUNCTION DUMP: all libraries, in a form that `restoreFunctions` takes and that can be compared. */
   dumpFunctions(deadlineMs: number): Promise<Buffer>;
   /** The engine's libraries are exactly these afterwards. */

@@ -14,7 +14,7 @@ import {
   fromReplies,
   fromStored,
 } from './capabilities.ts';
-import { EngineConnection, refusal } from './connection.ts';
+import { EngineConnection, refusal, textOf, unexpected } from './connection.ts';
 import type {
   AclUser,
   EngineFacts,
@@ -27,7 +27,7 @@ import type {
 import { EngineError } from './errors.ts';
 import { factsFrom, parseClients, parseInfo, streamFrom } from './facts.ts';
 import { KILL_BATCH, MAX_BEAT_MS, SAVE_RETRY_MS } from './limits.ts';
-import { moveCommands, parseSlotMoves, slotsTo } from './slot-moves.ts';
+import { eachSlot, moveCommands, parseSlotMoves } from './slot-moves.ts';
 
 /** Users that only our own processes log in as; `disconnect` never ends their connections. */
 export const INTERNAL_USERS: ReadonlySet<string> = new Set([
@@ -225,7 +225,13 @@ class SocketLink implements EngineLink {
 
   async claimSlots(ranges: readonly SlotRange[], deadlineMs: number): Promise<void> {
     const myself = String(await this.#run('CLUSTER MYID', ['CLUSTER', 'MYID'], deadlineMs));
-    await this.#runAll('CLUSTER SETSLOT', slotsTo(myself, ranges), deadlineMs);
+    const commands = eachSlot(ranges, (slot) => ['CLUSTER', 'SETSLOT', slot, 'NODE', myself]);
+    await this.#runAll('CLUSTER SETSLOT', commands, deadlineMs);
+  }
+
+  async flushSlots(ranges: readonly SlotRange[], deadlineMs: number): Promise<void> {
+    const commands = eachSlot(ranges, (slot) => ['CLUSTER', 'FLUSHSLOT', slot]);
+    await this.#runAll('CLUSTER FLUSHSLOT', commands, deadlineMs);
   }
 
   async dumpFunctions(deadlineMs: number): Promise<Buffer> {
@@ -383,18 +389,4 @@ class SocketLink implements EngineLink {
     const refused = replies.find((reply) => reply instanceof RespError);
     if (refused instanceof RespError) throw refusal(what, refused);
   }
-}
-
-function textOf(what: string, reply: Reply | undefined): string {
-  if (reply instanceof RespError) throw refusal(what, reply);
-  if (Buffer.isBuffer(reply)) return reply.toString();
-  if (typeof reply === 'string') return reply;
-  throw unexpected(what);
-}
-
-function unexpected(what: string): EngineError {
-  return new EngineError(
-    'bad-reply',
-    `the engine answered ${what} with something else than expected`,
-  );
 }

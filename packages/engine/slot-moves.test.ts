@@ -86,4 +86,11 @@ test('a source that has missed its target’s claim holds its writes, and hears 
     return (await moves())[0]?.state === 'success';
   });
   assert.deepEqual((await a.link.facts(MS)).cluster?.slots, [[8_192, 16_383]]);
+
+  // What is left of a slot that is not its own any more: foo is in 12182.
+  await a.link.command(['SET', 'foo', '1'], MS);
+  await a.link.command(['CLUSTER', 'DELSLOTS', '12182'], MS);
+  const keys = (await a.link.facts(MS)).keys;
+  await a.link.flushSlots([[12_182, 12_190]], MS);
+  assert.equal((await a.link.facts(MS)).keys, keys - 1);
 });

@@ -63,11 +63,12 @@ export function moveCommands(ranges: readonly SlotRange[], target: string): stri
   ];
 }
 
-/** One command a slot: SETSLOT takes no ranges. */
-export function slotsTo(node: string, ranges: readonly SlotRange[]): string[][] {
+/** SETSLOT and FLUSHSLOT take no ranges. */
+export function eachSlot(
+  ranges: readonly SlotRange[],
+  command: (slot: string) => string[],
+): string[][] {
   return ranges.flatMap(([first, last]) =>
-    Array.from({ length: last - first + 1 }, (_, i) => {
-      return ['CLUSTER', 'SETSLOT', String(first + i), 'NODE', node];
-    }),
+    Array.from({ length: last - first + 1 }, (_, i) => command(String(first + i))),
   );
 }

@@ -101,8 +101,9 @@ export const MUTANTS: readonly Mutant[] = [
     file: SLOTS,
     edits: [
       {
-        find: "    if (waited > SNAPSHOT_WAIT_MS) return void actions.push({ kind: 'cancel-move' });",
-        replace: "    return void actions.push({ kind: 'end-move', moved: true, reason: 'ok' });",
+        find: '    if (waited > SNAPSHOT_WAIT_MS || isOrphaned(view, move, ends)) {',
+        replace:
+          "    if (waited >= 0) return void actions.push({ kind: 'end-move', moved: true, reason: 'ok' });\n    {",
       },
     ],
     caughtBy: ['moves', 'simulation'],
@@ -261,6 +262,25 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: ['moves', 'travel'],
+  },
+  {
+    name: 'a-claim-is-always-heard',
+    mistake: 'what an engine says on the bus arrives',
+    file: 'packages/control/databases/move-watch.ts',
+    edits: [{ find: 'else if (now >= this.#introduceAt) {', replace: 'else if (now < 0) {' }],
+    caughtBy: ['travel'],
+  },
+  {
+    name: 'keys-leave-with-their-slots',
+    mistake: 'who takes over from a source has nothing of what went',
+    file: 'packages/control/databases/steps/move-slots.ts',
+    edits: [
+      {
+        find: "if (moved && reason === 'primary-changed') await dropLeftovers(loop);",
+        replace: 'if (moved) await Promise.resolve(dropLeftovers);',
+      },
+    ],
+    caughtBy: ['travel'],
   },
   {
     name: 'lost-reply-means-failed',

@@ -178,6 +178,10 @@ export class SimLink implements EngineLink {
     });
   }
 
+  flushSlots(ranges: readonly SlotRange[], deadlineMs: number): Promise<void> {
+    return this.#ask('flushSlots', deadlineMs, (e) => this.#world.flushSlots(e, ranges));
+  }
+
   dumpFunctions(deadlineMs: number): Promise<Buffer> {
     return this.#ask('dumpFunctions', deadlineMs, (e) => Buffer.from(String(e.functions)));
   }

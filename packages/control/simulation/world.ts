@@ -170,6 +170,10 @@ export class World {
     }
   }
 
+  flushSlots(engine: SimEngine, ranges: readonly SlotRange[]): void {
+    this.append(engine, this.handovers.marks({ ranges, values: [] }).went);
+  }
+
   #primaryOf(replica: SimEngine): SimEngine | undefined {
     return this.engines.find((e) =>
       replica.clustered ? e.id === replica.followsId : e.port === replica.followsPort,

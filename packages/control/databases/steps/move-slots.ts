@@ -55,6 +55,7 @@ export async function endMove(loop: DatabaseLoop, moved: boolean, reason: string
   const { store, clock } = loop.deps;
   const sighting = loop.moveSighting();
   const epoch = moved ? await epochOfTarget(loop) : 0;
+  if (moved && reason === 'primary-changed') await dropLeftovers(loop);
   store.write(() => {
     loop.lease();
     const scaling = loop.database().scaling;
@@ -91,6 +92,21 @@ export async function endMove(loop: DatabaseLoop, moved: boolean, reason: string
     });
   });
   if (moved) loop.deps.publish(loop.id);
+}
+
+/**
+ * A source that hears of the new owner deletes what was in the slots. Its successor has heard before it took
+ * over, as a replica, and deleted nothing: keys that nobody reaches would come back with their slots, and a
+ * shard that has keys is not removed. Before the record of the move goes, so a crash here repeats it.
+ */
+async function dropLeftovers(loop: DatabaseLoop): Promise<void> {
+  const move = loop.database().scaling?.move;
+  if (move == null) return;
+  const { phase, primary } = loop.shard(move.source);
+  if (phase !== 'serving' || primary === null || primary === move.sourceNode) return;
+  const { link } = loop.watch(primary);
+  const { cluster } = await link.facts(FACTS_DEADLINE_MS);
+  await link.flushSlots(subtract(move.ranges, cluster?.slots ?? []), FACTS_DEADLINE_MS);
 }
 
 /** Its epoch grew with the slots: whoever starts later has to be told a newer one. */
