@@ -6,6 +6,7 @@
  * of planting nothing and calling it survived or caught.
  */
 import { EDGE_MUTANTS } from './table-edge.ts';
+import { STOP_MUTANTS } from './table-stop.ts';
 import { SWITCH_MUTANTS } from './table-switch.ts';
 
 export interface Edit {
@@ -80,6 +81,17 @@ export const CHECKS = {
   slots: ['--test', 'packages/resp/slot.test.ts'],
   options: ['--test', 'packages/resp/table/newer.test.ts'],
   versions: ['--test', 'packages/control/plan/upgrade.test.ts'],
+  stop: [
+    ...['--test', '--test-name-pattern', 'nobody can write the file'],
+    'packages/control/databases/stop.test.ts',
+  ],
+  turns: ['--test', 'packages/control/databases/save-turns.test.ts'],
+  reserve: ['--test', 'packages/control/store/reserve.test.ts'],
+  stores: [
+    ...['--test', '--test-name-pattern', 'a store with a damaged page'],
+    'packages/control/e2e/bad-start.test.ts',
+  ],
+  hang: ['--test', 'packages/endpoint/supervision/hang.test.ts'],
 } as const satisfies Record<string, readonly string[]>;
 
 export type CheckName = keyof typeof CHECKS;
@@ -95,6 +107,7 @@ const START = 'packages/control/databases/steps/start.ts';
 export const MUTANTS: readonly Mutant[] = [
   ...SWITCH_MUTANTS,
   ...EDGE_MUTANTS,
+  ...STOP_MUTANTS,
   {
     name: 'accepted-is-moved',
     mistake: 'a batch of slots that the engine accepted will arrive',

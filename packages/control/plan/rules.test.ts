@@ -251,6 +251,22 @@ describe('a promotion', () => {
   });
 });
 
+describe('a planned switch', () => {
+  const wish = { to: null, operation: null, at: NOW - 1, tries: 0, problem: null, notBefore: 0 };
+  const leads = seen({ facts: facts({ role: 'primary' }) });
+  const follows = seen({ facts: facts({ link: 'up' }) });
+  const wished = view(shardOf({ handover: wish }), [instance(A), instance(B)], {
+    [A]: leads,
+    [B]: follows,
+  });
+  const begun = (v: View): number => said(v).filter(({ kind }) => kind === 'hand-over').length;
+
+  test('begins when a whole copy follows, but not once a stop is near: that one looks for a primary', () => {
+    assert.equal(begun(wished), 1);
+    assert.equal(begun({ ...wished, stopping: true }), 0);
+  });
+});
+
 describe('an engine that calls itself primary against the records', () => {
   const claims = (epoch: number): Sighting =>
     seen({ facts: facts({ role: 'primary', cluster: clusterFacts(B, epoch) }) });
