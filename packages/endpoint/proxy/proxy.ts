@@ -3,13 +3,14 @@
  * few lanes. This file holds what the worker calls; the work is in `session.ts` (clients), `lane.ts`
  * (engines), `shard.ts` (who may be talked to now) and `dispatch.ts` (what becomes of a command).
  */
-import { ReplyParser } from '../../resp/index.ts';
-import { AZURE_BLOCKED, CommandTable, readCommandSpecs } from '../../resp/table/index.ts';
+import { type Reply, ReplyParser } from '../../resp/index.ts';
+import { AZURE_BLOCKED, type CommandTable } from '../../resp/table/index.ts';
 import type { ClientView, DatabaseView, LargeView, Successor } from '../control-protocol.ts';
 import type { AdmittedClient, DataPath, DataPathHost, PathCounters } from '../data-path.ts';
 import { AcrossWorkers } from './across-workers.ts';
 import { type EngineGreeting, readGreeting } from './greeting.ts';
 import { GuardBook } from './guard-book.ts';
+import { knownTable, tableFrom } from './known-tables.ts';
 import { DRAIN_FRESH_MS, LANE_RETRY_MS, WAIT_SWEEP_MS } from './limits.ts';
 import { Logins } from './logins.ts';
 import { Monitors } from './monitor.ts';
@@ -22,6 +23,9 @@ import { Subscriptions } from './subscriptions.ts';
 import { succeed } from './succession.ts';
 import { Topology } from './topology.ts';
 import { World } from './world.ts';
+
+/** First byte of a list in RESP: anything else is an error. */
+const LIST = 42;
 
 interface Alone {
   readonly shard: string;
@@ -130,7 +134,8 @@ export class ProxyPath implements DataPath {
 
   /** The table comes from the engine that runs (design, decision 12); any user may ask for it. */
   #askTable(): void {
-    const engines = (this.view.engines ?? []).join();
+    const running = this.view.engines ?? [];
+    const engines = running.join();
     if ((this.table !== null && this.#tableOf === engines) || this.#asking) return;
     const shard = this.world.topology.first();
     const user = this.view.users[0];
@@ -147,25 +152,30 @@ export class ProxyPath implements DataPath {
     const lane = shard.smallLane(group);
     if (lane === null) return;
     this.#asking = true;
+    const known = knownTable(running);
+    const end = (table: CommandTable | null): void => {
+      this.#asking = false;
+      if (table === null) return;
+      this.table = table;
+      this.#tableOf = engines;
+      this.#withhold();
+      for (const session of this.sessions.values()) this.world.wake(session);
+    };
     // Put on the lane together, so that nothing of anybody else comes between the two protocols.
     let resp3: Buffer | null = null;
     lane.question(['HELLO', '3'], (reply) => {
       resp3 = reply;
     });
     lane.question(['HELLO', '2'], (reply) => {
-      if (reply !== null && resp3 !== null) this.greeting = readGreeting(reply, resp3);
+      const served = reply !== null && resp3 !== null;
+      if (served) this.greeting = readGreeting(reply, resp3 ?? reply);
+      if (known !== null) end(served && reply[0] === LIST ? known : null);
     });
+    if (known !== null) return;
     lane.question(['COMMAND'], (bytes) => {
-      this.#asking = false;
-      if (bytes === null || bytes[0] !== 42) return;
-      new ReplyParser({
-        onReply: (reply) => {
-          this.table = new CommandTable(readCommandSpecs(reply));
-          this.#tableOf = engines;
-          this.#withhold();
-        },
-      }).push(bytes);
-      for (const session of this.sessions.values()) this.world.wake(session);
+      if (bytes === null || bytes[0] !== LIST) return end(null);
+      const onReply = (reply: Reply): void => end(tableFrom(running, reply));
+      new ReplyParser({ onReply }).push(bytes);
     });
   }
 
