@@ -24,6 +24,8 @@ export interface OurEndpoint {
   /** Processes of the workers. */
   workers(): readonly number[];
   target(tls: boolean): Target;
+  /** Clients that are connected now. */
+  connections(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -80,6 +82,7 @@ export async function startOurEndpoint(options: {
       tlsPort,
       key: ACCESS_KEY,
       workers: () => fleet.status().workers.map((worker) => requireRef(worker.pid).pid),
+      connections: async () => (await fleet.counters()).databases[0]?.connections ?? 0,
       target: (tls) => ({
         host: '127.0.0.1',
         port: tls ? tlsPort : port,
