@@ -231,8 +231,11 @@ export interface EngineLink {
    * for an adopted engine of another version are built from its own. Asked once a connection.
    */
   commands(deadlineMs: number): Promise<ReadonlySet<string>>;
-  /** ACL SETUSER with a full reset: the user is exactly this afterwards. */
-  setUser(user: AclUser, deadlineMs: number): Promise<void>;
+  /**
+   * ACL SETUSER with a full reset: the user is exactly this afterwards. `cutOff`: and its connections
+   * end in the same moment, so that none of them is refused a command before.
+   */
+  setUser(user: AclUser, deadlineMs: number, cutOff?: boolean): Promise<void>;
   removeUser(name: string, deadlineMs: number): Promise<void>;
   /** CLIENT PAUSE ms WRITE. */
   pauseWrites(ms: number, deadlineMs: number): Promise<void>;

@@ -272,9 +272,10 @@ class SocketLink implements EngineLink {
     return this.#capabilities;
   }
 
-  async setUser(user: AclUser, deadlineMs: number): Promise<void> {
+  async setUser(user: AclUser, deadlineMs: number, cutOff = false): Promise<void> {
+    const cut = cutOff ? [['CLIENT', 'KILL', 'USER', user.name]] : [];
     const set = (tokens: readonly string[]): Promise<Reply[]> =>
-      this.#connection.send([['ACL', 'SETUSER', user.name, ...tokens]], deadlineMs);
+      this.#connection.send([['ACL', 'SETUSER', user.name, ...tokens], ...cut], deadlineMs);
     const [first] = await set(userTokens(user, null));
     if (!(first instanceof RespError)) return;
     if (!/unknown command/i.test(first.message)) throw refusal('ACL SETUSER', first);

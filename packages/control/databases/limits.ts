@@ -55,6 +55,11 @@ export const CALM_WITHIN_MS = 1_000;
 export const CALM_POLL_MS = 2;
 /** An engine that starts answers after a tenth of this, on a machine that is not overloaded. */
 export const STARTING_MS = 1_000;
+/** Clients of the engines themselves are cut off again and again, with this pause, for so long... */
+export const LEAVE_MS = 5_000;
+export const LEAVE_PAUSE_MS = 4;
+/** ...or until nobody has come for this long. Then they are refused. */
+export const LEFT_MS = 300;
 /** All workers know the new primary after this, or the hold's own end lets clients go on. */
 export const SWITCH_PUBLISH_MS = 2_000;
 /** Writing the file of an orderly stop, and what all files together take on a slow disk. */

@@ -20,7 +20,7 @@ import { Patience } from './patience.ts';
 import { perform } from './perform.ts';
 import { codeOf, type Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
-import { endDirectClients, ShardPorts } from './shard-ports.ts';
+import { ShardPorts } from './shard-ports.ts';
 import { subjectOf } from './subject.ts';
 import { watchCopies } from './sync-alarm.ts';
 import { tellTimes } from './tell-times.ts';
@@ -43,7 +43,7 @@ export class DatabaseLoop extends DatabaseRecords {
   #stopSoon = false;
   #waits: readonly Wait[] = [];
   readonly #patience = new Patience();
-  readonly #ports = new ShardPorts(this, () => this.wake());
+  readonly shardPorts = new ShardPorts(this, () => this.wake());
   #timer: { cancel(): void } | null = null;
   #scheduled = false;
   #between: { cancel(): void } | null = null;
@@ -133,7 +133,6 @@ export class DatabaseLoop extends DatabaseRecords {
   settled(): void {
     this.failing.clear();
     this.#operations.clear();
-    endDirectClients(this);
   }
 
   /** For how long this process has known an open operation. */
@@ -204,7 +203,7 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#syncWatches(database, instances);
     this.#syncMove(database);
     const seen = new Map(instances.map((i) => [i.id, this.watch(i.id).sighting()]));
-    const ported = this.#ports.settle(database);
+    const ported = this.shardPorts.settle(database);
     const { published } = this.deps;
     const { id } = this;
     return {

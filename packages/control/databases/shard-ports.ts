@@ -5,14 +5,11 @@
  * other claims of the database and need no place in a record.
  */
 
-import { CLIENT_USER } from '../auth/users.ts';
 import type { DatabaseRecord, ShardRecord } from '../store/records.ts';
 import { shardsRelayed } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import type { DatabaseRecords } from './database-records.ts';
 import { freeShardPort } from './layout.ts';
-import { VERB_DEADLINE_MS } from './limits.ts';
-import type { DatabaseLoop } from './loop.ts';
 
 const PREFIX = 'shard-';
 
@@ -76,6 +73,11 @@ export class ShardPorts {
     return false;
   }
 
+  /** Resolves when nothing is looked for any more. */
+  async found(): Promise<void> {
+    await this.#looking;
+  }
+
   async #find(missing: readonly number[]): Promise<void> {
     const { deps, id } = this.#records;
     const { store } = deps;
@@ -91,18 +93,4 @@ export class ShardPorts {
 
 function ownerOf(databaseId: string, index: number): string {
   return `${databaseId}/${PREFIX}${index}`;
-}
-
-/**
- * Who came to the engines themselves before an update may do nothing there any more. A client of a
- * cluster asks where to go when its connection ends, and by now it is told of the endpoint's ports.
- */
-export function endDirectClients(loop: DatabaseLoop): void {
-  if (!shardsRelayed(loop.database().settings)) return;
-  for (const { id, phase } of loop.instances()) {
-    if (phase !== 'running') continue;
-    const { link } = loop.watch(id);
-    // One that does not answer has no clients to speak of, and lets them do nothing anyway.
-    link.disconnect(CLIENT_USER, VERB_DEADLINE_MS).catch(() => undefined);
-  }
 }

@@ -1,9 +1,10 @@
 /** Bringing a running engine to where it should be: whom it follows, whom it knows, its settings. */
 import type { EngineFacts } from '../../../engine/contract.ts';
 import { bindTo } from '../../../engine/index.ts';
-import { shardsDirect } from '../../store/records.ts';
+import { CLIENT_USER } from '../../auth/users.ts';
+import { shardsDirect, shardsRelayed } from '../../store/records.ts';
 import { isClustered, liveSettings, votingOff } from '../launch.ts';
-import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
+import { FACTS_DEADLINE_MS, SWITCH_PUBLISH_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { commandsOf, usersOf } from '../users.ts';
 import { settleClientPort } from './client-port.ts';
@@ -57,6 +58,12 @@ export async function applySettings(loop: DatabaseLoop, id: string): Promise<voi
   const database = loop.database();
   const watch = loop.watch(id);
   const tls = await loop.deps.tls(loop.cluster());
+  const relayed = shardsRelayed(database.settings);
+  if (relayed) {
+    // Before anybody who comes to the engine itself is sent away.
+    await loop.shardPorts.found();
+    await loop.deps.publishNow(SWITCH_PUBLISH_MS);
+  }
   await watch.link.configure(
     {
       ...liveSettings(database),
@@ -70,7 +77,11 @@ export async function applySettings(loop: DatabaseLoop, id: string): Promise<voi
   await openTo(loop, id);
   if (isClustered(database)) await settleClientPort(loop, id);
   const users = usersOf(loop, true, await commandsOf(loop, id));
-  for (const user of users) await watch.link.setUser(user, VERB_DEADLINE_MS);
+  for (const user of users) {
+    // On all engines in the same moment, when all else is done (shut-out.ts).
+    if (relayed && user.name === CLIENT_USER) continue;
+    await watch.link.setUser(user, VERB_DEADLINE_MS);
+  }
   watch.configuredAt(database.generation);
 }
 

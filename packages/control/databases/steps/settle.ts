@@ -1,9 +1,17 @@
 /** Everything that is desired is seen: say so in the records, and end what waited for it. */
+import { shardsRelayed } from '../../store/records.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { endOperations } from '../progress.ts';
+import { shutOut } from './shut-out.ts';
 
 export async function settle(loop: DatabaseLoop): Promise<void> {
   const { store } = loop.deps;
+  const { generation, settings } = loop.database();
+  if (shardsRelayed(settings)) {
+    await shutOut(loop);
+    // More may be desired by now, and that is not seen yet.
+    if (loop.database().generation !== generation) return;
+  }
   loop.settled();
   store.write(() => {
     const database = loop.database();
