@@ -14,6 +14,11 @@ const WRITERS = 20;
 const AFTER_MS = 15_000;
 /** Waits are random: one round is luck. */
 const ROUNDS = 5;
+/**
+ * How long a failed server stays away: of several lengths, because a client that connects again at fixed times
+ * is always early after one and always late after another.
+ */
+const OUTAGES_MS = [600, 750, 900, 1_050, 1_200, 1_350, 1_500, 1_650, 1_800];
 
 interface Outcome {
   readonly firstSuccessMs: number;
@@ -35,7 +40,7 @@ function quiet(redis: Redis): Redis {
 
 export async function faults(context: BenchContext): Promise<Measured[]> {
   const results: Measured[] = [];
-  const kinds: [string, number, (proxy: FaultProxy) => Promise<void>][] = [
+  const kinds: [string, number, (proxy: FaultProxy, round: number) => Promise<void>][] = [
     [
       'stall',
       1,
@@ -48,11 +53,11 @@ export async function faults(context: BenchContext): Promise<Measured[]> {
     ['killed_connection', ROUNDS, async (proxy) => proxy.cut()],
     [
       'failover',
-      ROUNDS,
-      async (proxy) => {
+      OUTAGES_MS.length,
+      async (proxy, round) => {
         proxy.refuse(true);
         proxy.cut();
-        await pause(1_000);
+        await pause(OUTAGES_MS[round] ?? 1_000);
         proxy.refuse(false);
       },
     ],
@@ -62,7 +67,7 @@ export async function faults(context: BenchContext): Promise<Measured[]> {
     for (let round = 0; round < rounds; round += 1) {
       for (const [side, make] of Object.entries(makes)) {
         outcomes[side] ??= [];
-        outcomes[side].push(await underFault(make, fault));
+        outcomes[side].push(await underFault(make, (proxy) => fault(proxy, round)));
       }
     }
     const of = (part: keyof Outcome): Record<string, number[]> =>
