@@ -84,16 +84,19 @@ export class NodeDriver implements Driver {
     };
     let givenUp = false;
     client.on('ready', () => pool.ready(lane));
-    client.on('error', (error: unknown) => {
-      reason = messageOf(error);
-      if (!own && this.#first.listenerCount('error') > 0) this.#first.emit('error', error);
-    });
-    // By the time of its last error the library has said whether it goes on.
-    client.on('terminated', () => {
+    const gone = (): void => {
       givenUp = true;
       pool.down(lane, reason);
       pool.ended(lane, reason);
+    };
+    client.on('error', (error: unknown) => {
+      reason = messageOf(error);
+      if (!own && this.#first.listenerCount('error') > 0) this.#first.emit('error', error);
+      // Before 6.3 the library does not say that it gives up, but it is not open any more then.
+      if (!givenUp && !isOpen(client)) gone();
     });
+    // By the time of its last error the library has said whether it goes on.
+    client.on('terminated', gone);
     if (own ? isOpen(client) : true) {
       if (Reflect.get(proto, 'isReady', client) === true) pool.ready(lane);
       else if (!isOpen(client)) {

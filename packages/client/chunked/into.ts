@@ -18,6 +18,8 @@ export class ChunkInto implements ReplyInto {
   #come = 0;
   /** The checksum that came with it. */
   #crc = 0;
+  /** Of what has come so far: reckoned piece by piece, while the piece is still in the processor's cache. */
+  #reckoned = flagCrc;
   #plain = false;
   #collected: Buffer | undefined;
   /** A reply came this way to its end. */
@@ -33,6 +35,7 @@ export class ChunkInto implements ReplyInto {
   begin(bytes: number): void {
     this.#come = 0;
     this.#crc = 0;
+    this.#reckoned = flagCrc;
     this.#plain = false;
     this.ended = false;
     const asItIs = bytes === FLAG_BYTES + this.#length + CRC_BYTES;
@@ -54,6 +57,7 @@ export class ChunkInto implements ReplyInto {
     if (left > 0 && at < to) {
       const data = Math.min(left, to - at);
       chunk.copy(this.#target, this.#at + this.#come - FLAG_BYTES, at, at + data);
+      this.#reckoned = crc32(chunk.subarray(at, at + data), this.#reckoned);
       at += data;
       this.#come += data;
     }
@@ -70,8 +74,7 @@ export class ChunkInto implements ReplyInto {
   /** It lies in its place, as it was written. */
   get whole(): boolean {
     if (!this.ended || !this.#plain || this.#collected !== undefined) return false;
-    const data = this.#target.subarray(this.#at, this.#at + this.#length);
-    return crc32(data, flagCrc) === this.#crc;
+    return this.#reckoned === this.#crc;
   }
 
   /** What came instead; an empty one is no chunk. */
