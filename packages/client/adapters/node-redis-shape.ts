@@ -1,5 +1,5 @@
 /**
- * The parts of node-redis (`redis` 5 and 6: createClient, createCluster) that the kit works with.
+ * The parts of node-redis (`redis` 5.12 to 6: createClient; createCluster from 6.2) that the kit works with.
  * Described here and not imported; the contract tests run on the library.
  */
 import type { EventEmitter } from 'node:events';

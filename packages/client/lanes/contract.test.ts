@@ -1,6 +1,6 @@
 /** The same promises over every wrapped client, on a plain server and on a cluster. */
 import { after, before, describe } from 'node:test';
-import { clusterKinds, plainKinds } from '../testing/clients.ts';
+import { clusterKinds, olderKinds, plainKinds } from '../testing/clients.ts';
 import { contract } from '../testing/contract.ts';
 import { startCluster, startServer, type TestCluster, type TestServer } from '../testing/server.ts';
 
@@ -13,7 +13,7 @@ after(async () => {
   await Promise.all([server?.stop(), cluster?.stop()]);
 });
 
-for (const kind of plainKinds)
+for (const kind of [...plainKinds, ...olderKinds])
   describe(kind.name, () =>
     contract(kind, () => [server.port], { oneAddress: true, databases: true }),
   );

@@ -83,7 +83,7 @@ function wrap<T extends object>(
   }
   throw new KitError(
     'ERR_CLIENT_UNSUPPORTED',
-    'the kit knows clients of ioredis (5.3 to 6), iovalkey (0.3, 0.4) and redis (node-redis 5.10 to 6, clusters from 6.2); this is something else',
+    'the kit knows clients of ioredis (5.3 to 6), iovalkey (0.3, 0.4) and redis (node-redis 5.12 to 6, clusters from 6.2); this is something else',
   );
 }
 

@@ -2,6 +2,7 @@
 import { Cluster as IoCluster, Redis as IoRedis } from 'ioredis';
 import iovalkey from 'iovalkey';
 import { createClient, createCluster } from 'redis';
+import { createClient as createOlderClient } from 'redis5';
 
 /** The commands that the contract tests use, by names that all three share or that are mapped here. */
 export interface AnyClient {
@@ -119,6 +120,19 @@ export const plainKinds: readonly Kind[] = [
     library: 'redis',
     make: ([port = 0], more) =>
       quiet(createClient({ socket: { port, host: '127.0.0.1' }, ...more })) as unknown as AnyClient,
+    ...node(false),
+  },
+];
+
+/** The oldest node-redis that the kit wraps. */
+export const olderKinds: readonly Kind[] = [
+  {
+    name: 'redis 5',
+    library: 'redis',
+    make: ([port = 0], more) =>
+      quiet(
+        createOlderClient({ socket: { port, host: '127.0.0.1' }, ...more }),
+      ) as unknown as AnyClient,
     ...node(false),
   },
 ];
