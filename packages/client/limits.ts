@@ -57,8 +57,11 @@ export const DEADLINE_BULK_MS = 30_000;
 export const DEADLINE_OPERATION_MS = 60_000;
 /** What a blocking command gets beyond its own argument: a round trip and a busy moment. */
 export const BLOCKING_GRACE_MS = 1_000;
-/** A blocking command that was given up fails after this at the latest, if its connection does not end before. */
-export const GIVEN_UP_MS = 250;
+/**
+ * A blocking command that was given up fails after this at the latest: by then a server, and a process, that are
+ * very busy have answered all the same. An element that comes later is nobody's.
+ */
+export const GIVEN_UP_MS = 1_000;
 /** A connection that is closed and has nothing more to answer ends within this, or is destroyed. */
 export const QUIT_MS = 2_000;
 export const QUIT_LOOK_MS = 50;
