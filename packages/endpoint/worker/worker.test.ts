@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { DatabaseView, Snapshot } from '../control-protocol.ts';
+import { addressOf } from '../worker-ipc.ts';
+import { StaleEpoch, Worker } from './worker.ts';
+
+const LISTEN = { host: '127.0.0.1', port: 9, tls: false };
+
+function snapshot(epoch: number, ...ids: string[]): Snapshot {
+  const databases = ids.map(
+    (id): DatabaseView => ({
+      id,
+      policy: 'EnterpriseCluster',
+      listen: [LISTEN],
+      certificate: null,
+      users: [],
+      limits: { maxConnections: 10, idleTimeoutMs: 60_000, outputBufferBytes: 0 },
+      guard: [],
+      azureStrict: false,
+      readFrom: 'primary',
+      shards: [],
+    }),
+  );
+  return { epoch, databases };
+}
+
+test('a snapshot is in force at once, whatever sockets it waits for', async (t) => {
+  const worker = new Worker({
+    slot: 0,
+    workers: 1,
+    ticketSecret: Buffer.alloc(48).toString('base64'),
+    neighbourSocket: '/nowhere',
+    emit: () => undefined,
+    tell: () => true,
+  });
+  t.after(() => worker.apply(snapshot(7)));
+  const ids = () => [...worker.fronts()].map(({ id }) => id);
+  const first = worker.apply(snapshot(5, 'a'));
+  assert.deepEqual([worker.epoch, ids()], [5, ['a']], 'what is said next comes after it');
+  const second = worker.apply(snapshot(6, 'a', 'b'));
+  assert.deepEqual([worker.epoch, ids()], [6, ['a', 'b']], 'nor does the next one wait');
+  await assert.rejects(worker.apply(snapshot(4)), StaleEpoch);
+  assert.deepEqual(ids(), ['a', 'b']);
+  const address = addressOf(LISTEN);
+  worker.listeners.arrived(address, null, 'port-taken');
+  const failed = [{ address, reason: 'port-taken' }];
+  assert.deepEqual(await first, failed);
+  assert.deepEqual(await second, failed);
+});
