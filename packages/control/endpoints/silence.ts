@@ -20,7 +20,9 @@ export async function isStill(pid: number): Promise<boolean> {
     await new Promise((resolve) => setTimeout(resolve, STILL_LOOK_MS));
     const { state, cpuTicks, runnable } = inspectProcess(ref);
     const now = performance.now();
-    if (state === 'gone' || runnable || cpuTicks !== first.cpuTicks) return false;
+    // Who waits for a device goes on by itself, and would not die of a signal before that.
+    if (state === 'gone' || state === 'uninterruptible' || runnable) return false;
+    if (cpuTicks !== first.cpuTicks) return false;
     if (now - lookedAt > STILL_LATE_MS) return false;
     lookedAt = now;
   }
