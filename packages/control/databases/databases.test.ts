@@ -218,6 +218,15 @@ describe('databases on real engines', { concurrency: false }, () => {
     await eventually('another primary', () => w.primary(id).id !== dead.id, HEAL_MS);
     await w.settled(id);
     assert.ok(await has(w, w.primary(id), key));
+
+    // And one that hangs: it takes connections and never answers.
+    await w.databases.detach();
+    const hung = w.primary(id);
+    process.kill(hung.process?.pid ?? 0, 'SIGSTOP');
+    await w.restart();
+    await eventually('the other one again', () => w.primary(id).id !== hung.id, HEAL_MS);
+    await w.settled(id);
+    assert.ok(await has(w, w.primary(id), key));
   });
 
   test('a replica that was started and not recorded holds the last copy: it is taken over', async (t) => {

@@ -218,6 +218,7 @@ export class Watch {
   async #connect(round: number, attempt: number): Promise<void> {
     if (!this.#current(round)) return;
     if (this.#isGone()) return this.#events.changed();
+    const began = this.#deps.clock.ticks();
     try {
       const link = await this.#deps.node.link(this.#instance.socket, this.#login, LINK_DEADLINE_MS);
       if (!this.#current(round)) return link.close();
@@ -237,8 +238,10 @@ export class Watch {
       // No socket yet, or an engine that does not answer: the same question again. One that turns us
       // away (all its connections are taken) lives, and serves those that it has.
       const refused = error instanceof EngineError && TURNED_AWAY.has(error.code);
+      // A stopped one takes connections (the kernel does) and says nothing: nobody tries that 300 times.
+      const silent = this.#deps.clock.ticks() - began >= LINK_DEADLINE_MS;
       if (refused) this.#set('unknown');
-      else if (attempt >= LINK_QUICK_TRIES) this.#set('mute');
+      else if (silent || attempt >= LINK_QUICK_TRIES) this.#set('mute');
       const delay = attempt < LINK_QUICK_TRIES ? LINK_RETRY_MS : LINK_RETRY_SLOW_MS;
       this.#timer = this.#deps.clock.later(delay, () => void this.#connect(round, attempt + 1));
       if (this.#condition === 'mute') this.#events.changed();
