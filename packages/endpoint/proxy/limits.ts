@@ -138,5 +138,8 @@ export const LOG_TEXT_BYTES = 128;
 /** Several clients that WAIT on one lane are asked for in rounds of at most this: who comes in the
  * middle of a round waits so long for its turn. */
 export const WAIT_ROUND_MS = 50;
+/** Small lanes of one shard and group that WAIT has freed and that are kept, because clients may still
+ * ask there for what they wrote. One is made only while all the others have a WAIT in them. */
+export const SPARE_LANES = 32;
 /** How long a client that is being ended may take to read what is due to it before its last words. */
 export const LAST_WORDS_MS = 2000;

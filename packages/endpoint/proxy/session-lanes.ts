@@ -10,6 +10,7 @@ import type { Command } from '../../resp/table/index.ts';
 import type { Lane } from './lane.ts';
 import type { Session } from './session.ts';
 import type { LaneGroup, Shard } from './shard.ts';
+import { owe } from './spare-lanes.ts';
 
 export class SessionLanes {
   readonly #session: Session;
@@ -125,10 +126,24 @@ export class SessionLanes {
   }
 
   #writes(lane: Lane): void {
+    if (this.#session.gone) return;
     this.#lastWrite = lane;
     this.#written ??= new Map();
-    this.#written.set(lane.shard, lane);
+    const before = this.#written.get(lane.shard);
+    const unasked = before !== undefined && this.#waited?.has(lane.shard) !== true;
     this.#waited?.delete(lane.shard);
+    if (unasked && before === lane) return;
+    if (unasked) owe(before, -1);
+    this.#written.set(lane.shard, lane);
+    owe(lane, 1);
+  }
+
+  /** Nothing that was written will be asked for, or needs to be again. */
+  #asked(): void {
+    for (const [shard, lane] of this.#written ?? []) {
+      if (this.#waited?.has(shard) !== true) owe(lane, -1);
+    }
+    this.#waited = new Set(this.#written?.keys());
   }
 
   /** The same, of several commands in one piece. */
@@ -179,7 +194,7 @@ export class SessionLanes {
 
   /** A WAIT was answered. The next one without a write in between is about the same writes. */
   waited(enough: boolean): void {
-    if (enough) this.#waited = new Set(this.#written?.keys());
+    if (enough) this.#asked();
     this.#lastWrite = null;
   }
 
@@ -210,6 +225,12 @@ export class SessionLanes {
     if (this.own.open) return this.own;
     session.stallFor(shard);
     return null;
+  }
+
+  /** The client is gone. */
+  leave(): void {
+    this.releaseOwn(false);
+    this.#asked();
   }
 
   /** The own connection is not needed any more: kept for the next session, if it is clean. */

@@ -382,7 +382,7 @@ export class Session {
   #leave(lost: boolean): void {
     this.gone = true;
     this.state.leave();
-    this.lanes.releaseOwn(false);
+    this.lanes.leave();
     this.proxy.monitors.remove(this);
     this.proxy.patient.delete(this);
     for (const shard of this.proxy.world.topology.shards) shard.waiters.delete(this);

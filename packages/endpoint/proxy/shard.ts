@@ -28,6 +28,7 @@ import type { Pending } from './pending.ts';
 import { ReplicaWatch } from './replica-watch.ts';
 import type { Session } from './session.ts';
 import { ShardHold } from './shard-hold.ts';
+import { keepSpare, owes, takeSpare } from './spare-lanes.ts';
 import type { TrackingState } from './tracking.ts';
 import type { World } from './world.ts';
 
@@ -36,8 +37,8 @@ export interface LaneGroup {
   readonly key: string;
   readonly login: LaneLogin;
   small: Lane | null;
-  /** Takes the place of a small lane that turned bulk; kept only where that has happened. */
-  spare: Lane | null;
+  /** One of them takes the place of a small lane that turned bulk, or that has a WAIT in it. */
+  spares: Lane[];
   bulk: Lane[];
   own: Lane[];
   /** To each replica, since a connection to the primary was lost: one of these may be next. */
@@ -96,7 +97,7 @@ export class Shard {
       for (const lane of this.lanes) if (!warm.has(lane)) this.retire(lane);
       for (const group of this.groups.values()) {
         group.small = group.warm.find((lane) => lane.node === next) ?? null;
-        group.spare = null;
+        group.spares = [];
         group.bulk = [];
         group.own = [];
         group.replica = null;
@@ -122,7 +123,7 @@ export class Shard {
       key,
       login,
       small: null,
-      spare: null,
+      spares: [],
       bulk: [],
       own: [],
       warm: [],
@@ -137,16 +138,11 @@ export class Shard {
   smallLane(group: LaneGroup): Lane | null {
     if (this.obstacle !== '') return null;
     let lane = group.small;
-    if (lane !== null && (lane.waits > 0 || lane.retired)) {
-      lane = group.spare ?? this.#connect(group, 'small');
-      group.spare = null;
+    if (lane === null || lane.waits > 0 || lane.retired) {
+      lane = takeSpare(group.spares) ?? this.#connect(group, 'small');
       group.small = lane;
     }
-    if (lane === null) {
-      group.small = this.#connect(group, 'small');
-      return null;
-    }
-    return lane.open ? lane : null;
+    return lane?.open === true ? lane : null;
   }
 
   turnsOf(node: string): BulkTurns {
@@ -241,7 +237,7 @@ export class Shard {
     lane.login.tracking?.laneLost();
     for (const group of this.groups.values()) {
       if (group.small === lane) group.small = null;
-      if (group.spare === lane) group.spare = null;
+      group.spares = group.spares.filter((other) => other !== lane);
       group.bulk = group.bulk.filter((other) => other !== lane);
       group.own = group.own.filter((other) => other !== lane);
       if (group.warm.includes(lane)) {
@@ -275,9 +271,11 @@ export class Shard {
       this.retire(lane);
       return;
     }
+    group.spares = group.spares.filter((other) => other !== lane);
     if (group.small !== lane) return;
-    group.small = group.spare ?? this.#connect(group, 'small');
-    group.spare = this.#connect(group, 'small');
+    group.small = takeSpare(group.spares) ?? this.#connect(group, 'small');
+    const spare = group.spares.length > 0 ? null : this.#connect(group, 'small');
+    if (spare !== null) group.spares.push(spare);
     sendElsewhere(lane);
     if (group.bulk.length < BULK_LANES_MOST) {
       group.bulk.push(lane);
@@ -287,15 +285,15 @@ export class Shard {
     this.retire(lane);
   }
 
-  /** No WAIT stands in this lane any more: it is the spare one, if there is none. */
+  /** No WAIT stands in this lane any more: it is a spare one. */
   waitOver(lane: Lane): void {
     if (lane.retired || lane.kind !== 'small') {
       this.laneQuiet(lane);
       return;
     }
     const group = this.group(lane.login);
-    if (group.small !== lane && group.spare === null) group.spare = lane;
-    else if (group.small !== lane && group.spare !== lane) this.retire(lane);
+    const over = group.small === lane ? null : keepSpare(group.spares, lane);
+    if (over !== null) this.retire(over);
     this.wakeAll();
   }
 
@@ -368,12 +366,12 @@ export class Shard {
     host.emit({ type: 'event', at: host.now(), kind, shard: this.id, node, detail });
   }
 
-  /** Closes lanes that nobody used for a while. */
+  /** Closes lanes that nobody used for a while, and may not ask about writes. */
   sweep(): void {
     const now = performance.now();
     for (const lane of this.lanes) {
       if (lane.state !== 'ready' || lane.inFlight > 0 || lane.login.tracking !== null) continue;
-      if (lane.kind === 'own' && !this.group(lane.login).own.includes(lane)) continue;
+      if (lane.kind === 'own' ? !this.group(lane.login).own.includes(lane) : owes(lane)) continue;
       if (now - lane.usedAt > LANE_IDLE_MS) lane.close('idle');
     }
   }

@@ -10,6 +10,7 @@ import type { DatabaseView, ShardView } from '../control-protocol.ts';
 import type { Lane } from './lane.ts';
 import { SLOT_MAP_RETRY_MS } from './limits.ts';
 import { Shard } from './shard.ts';
+import { owes } from './spare-lanes.ts';
 import type { World } from './world.ts';
 
 export class Topology {
@@ -215,8 +216,10 @@ export class Topology {
     for (const shard of this.shards) {
       for (const lane of shard.lanes) {
         if (lane.login.user === 'default' || lane.inFlight > 0 || lane.kind === 'own') continue;
-        if (lane.state === 'ready' && (oldest === null || lane.usedAt < oldest.usedAt))
-          oldest = lane;
+        if (lane.state !== 'ready') continue;
+        // One that a client may still ask about its writes goes last.
+        if (oldest === null || (owes(oldest) && !owes(lane))) oldest = lane;
+        else if (owes(oldest) === owes(lane) && lane.usedAt < oldest.usedAt) oldest = lane;
       }
     }
     oldest?.close('not needed');

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
+import { SPARE_LANES } from './limits.ts';
 import { startProxy, WORKER_COUNTS } from './testing.ts';
 import { KEY, RawClient, startShards, type TestShards } from './testing-engines.ts';
 
@@ -10,6 +11,29 @@ test('WAIT tells the truth', async (t) => {
   for (const workers of WORKER_COUNTS) {
     await t.test(`${workers} worker(s)`, (part) => waits(part, cluster, workers));
   }
+});
+
+test('WAIT of many clients over two shards: each is answered for its own writes', async (t) => {
+  const { views } = await startShards(t, 2, true);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const clients = await Promise.all(Array.from({ length: 16 }, () => RawClient.open(running.port)));
+  await Promise.all(
+    clients.map(async (client, i) => {
+      for (let round = 0; round < 60; round++) {
+        const sets = [0, 1, 2].map((n) => ['SET', `${i}:${round}:${n}`, 'v']);
+        client.send(...sets, ['WAIT', '1', '5000']);
+        // Not all wait for each write at once.
+        const asked = round % 4 === i % 4;
+        if (asked) client.send(['SET', `${i}:${round}`, 'v']);
+        const replies = (await client.settled()).toString();
+        assert.equal(replies, `+OK\r\n+OK\r\n+OK\r\n:1\r\n${asked ? '+OK\r\n' : ''}`);
+        if (asked) assert.equal(await client.ask('WAIT', '1', '5000'), ':1\r\n');
+      }
+    }),
+  );
+  const lanes = running.proxy.world.topology.shards.map(({ lanes: { size } }) => size);
+  for (const count of lanes) assert.ok(count <= SPARE_LANES + clients.length, `${count} lanes`);
 });
 
 async function waits(t: TestContext, { shards, views }: TestShards, workers: number) {

@@ -10,7 +10,8 @@
  * (`waits`): they go on with another lane as soon as nothing of theirs is in flight here. Several
  * clients may wait on one lane: those that ask the same way are asked for together, in rounds no longer
  * than the shortest time of all, so none waits for the time-out of another; with the end of a round it
- * is the turn of whoever asks otherwise.
+ * is the turn of whoever asks otherwise. A lane that was waited in is not closed after that: others may
+ * still have to ask there (spare-lanes.ts).
  */
 import { encodeCommand } from '../../resp/index.ts';
 import { type Call, type Handler, refuse } from './dispatch.ts';
