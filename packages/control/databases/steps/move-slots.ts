@@ -209,7 +209,7 @@ export async function endScaling(loop: DatabaseLoop): Promise<void> {
     loop.event(
       'scaled',
       'info',
-      `${database.sizing.shards} shards: ${movedSlots} slots with about ${movedKeys} keys moved in ${batches} batches; writers of a shard waited at most ${longestPauseMs} ms.`,
+      `${database.sizing.shards} shards: ${movedSlots} slots with about ${movedKeys} keys moved in ${batches} batches; writers of a shard waited at most ${longestPauseMs.toFixed(1)} ms.`,
       { data: { batches, movedSlots, movedKeys, longestPauseMs, tookMs } },
     );
   });
