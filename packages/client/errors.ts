@@ -152,6 +152,36 @@ export function lostForGood(
   );
 }
 
+const untrusted =
+  'the certificate is signed by a CA that this process does not trust: name its file in NODE_EXTRA_CA_CERTS, ' +
+  'or give it to the client (ioredis, iovalkey: tls: { ca }; redis: socket: { tls: true, ca })';
+
+const remedies: Readonly<Record<string, string>> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
+  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
+  ERR_TLS_CERT_ALTNAME_INVALID: 'connect by a host name that the certificate is for',
+  ECONNREFUSED: 'nothing listens there: check host and port, and that the server runs',
+  ENOTFOUND: 'no such host: check its name',
+  WRONGPASS: 'the access key or token is not valid (any more): give the newest',
+  NOAUTH: 'the server wants an access key or token, and none was given',
+};
+
+/** The end of a message about no connection: the last error that one had, and what to do about it. */
+export function whyOffline(cause: unknown): string {
+  if (cause === undefined) return '';
+  const all = cause instanceof AggregateError ? cause.errors : [cause];
+  const text = messageOf(cause) || all.map(messageOf).join(', ');
+  const codes = all.flatMap((one) => [
+    String(Reflect.get(Object(one), 'code')),
+    messageOf(one).split(' ', 1)[0],
+  ]);
+  const remedy = codes.map((code) => remedies[code ?? '']).find((found) => found !== undefined);
+  return `; the last attempt to connect failed: ${text}${remedy === undefined ? '' : ` (${remedy})`}`;
+}
+
 export function aborted(command: string, reason: unknown): KitError {
   return new KitError('ERR_CLIENT_ABORTED', `${command}: aborted by its signal`, { cause: reason });
 }

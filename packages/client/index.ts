@@ -20,8 +20,8 @@ export { GuardError, type GuardOptions } from './guard/guard.ts';
 export type { GuardFinding, GuardLimits, GuardRule } from './guard/rules.ts';
 export { type Guarded, guarded } from './guard/types.ts';
 export { type Address, type Advice, adviceFor, parseAddress } from './identity/address.ts';
+export type { Login } from './identity/credentials.ts';
 export {
-  type Login,
   overlappingKeys,
   type Token,
   TokenKeeper,

@@ -274,8 +274,12 @@ describe('with a server', () => {
       const redis = lanes(() => kind.make([server.port], { username: 'app', password: 'next' }));
       await kind.connect(redis);
       const sums = new Map<string, number>();
+      let seen: object = {};
       const add = (name: string) => ({
-        record: (value: number) => void sums.set(name, (sums.get(name) ?? 0) + value),
+        record: (value: number, attributes: object) => {
+          sums.set(name, (sums.get(name) ?? 0) + value);
+          seen = attributes;
+        },
         add: (value: number) => void sums.set(name, (sums.get(name) ?? 0) + value),
         addCallback: (callback: (result: { observe(value: number): void }) => void) =>
           callback({ observe: (value) => void sums.set(name, (sums.get(name) ?? 0) + value) }),
@@ -288,6 +292,8 @@ describe('with a server', () => {
       await redis.get('big');
       assert.ok((sums.get('cinnabar.client.bytes') ?? 0) > 600_000);
       assert.ok((sums.get('db.client.operation.duration') ?? 0) > 0);
+      assert.equal(Reflect.get(seen, 'server.address'), '127.0.0.1');
+      assert.equal(Reflect.get(seen, 'server.port'), server.port);
       const parts = sums.get('cinnabar.client.time') ?? 0;
       assert.ok(
         Math.abs(parts - (sums.get('db.client.operation.duration') ?? 0)) < 1e-6,

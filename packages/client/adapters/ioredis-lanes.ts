@@ -7,7 +7,7 @@
  * executed; events and the life cycle speak for all lanes together.
  */
 import { EventEmitter } from 'node:events';
-import { closedError, KitError, messageOf } from '../errors.ts';
+import { closedError, KitError, messageOf, whyOffline } from '../errors.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
@@ -46,6 +46,7 @@ export class IoDriver implements Driver {
     const pool = this.pool as Pool;
     lane.raw = redis;
     this.#settle(redis);
+    pool.prepare(redis);
     const events: LinkEvents = {
       // A cluster client goes on without one of its connections.
       down: (cause) => {
@@ -99,6 +100,7 @@ export class IoDriver implements Driver {
     } else wires.set(link(redis), redis);
 
     lane.client = {
+      library: redis,
       alone: !redis.isCluster,
       close: async () => {
         if (redis.status === 'wait' || redis.status === 'end') redis.disconnect();
@@ -137,6 +139,7 @@ export class IoDriver implements Driver {
     redis.on('connect', () => emitFirst(face, pool, lane, 'connect'));
     redis.on('error', (error: unknown) => {
       reason = messageOf(error);
+      pool.offline.why = error;
       if (face.listenerCount('error') > 0) face.emit('error', error);
     });
     redis.on('close', () => {
@@ -157,6 +160,7 @@ export class IoDriver implements Driver {
     }
     for (const event of ['+node', '-node', 'node error']) {
       redis.on(event, (...args: unknown[]) => {
+        if (event === 'node error') pool.offline.why = args[0];
         if (lane.id === 0) face.emit(event, ...args);
       });
     }
@@ -230,7 +234,8 @@ function connected(pool: Pool, first: IoRedis): Promise<void> {
       reject(
         new KitError(
           'ERR_CLIENT_OFFLINE',
-          `${pool.endpoint}: not connected after ${DEADLINE_CONNECT_MS} ms`,
+          `${pool.endpoint}: not connected after ${DEADLINE_CONNECT_MS} ms${whyOffline(pool.offline.why)}`,
+          { cause: pool.offline.why },
         ),
       );
     }, DEADLINE_CONNECT_MS);

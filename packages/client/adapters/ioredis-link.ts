@@ -229,5 +229,6 @@ function anonymous(command: IoCommand): Sent {
     firstByteAt: 0,
     bytesIn: 0,
     announced: 0,
+    endpoint: '',
   };
 }

@@ -53,6 +53,7 @@ export class NodeClusterDriver implements Driver {
     const own = !this.#used;
     const cluster = own ? take(this.#first) : fresh(this.#factory, isNodeRedisCluster)._self;
     this.#used = true;
+    pool.prepare(cluster);
     const proto: NodeCluster = Object.getPrototypeOf(cluster);
     const links = new Map<NodeClient, NodeLink>();
     const parts: ClusterParts = {
@@ -72,11 +73,13 @@ export class NodeClusterDriver implements Driver {
         });
         links.set(raw, link);
         lane.wires.push(link.wire);
+        if (pool.endpoint === '') pool.endpoint = link.wire.endpoint;
         return link;
       },
     };
     lane.raw = parts;
     lane.client = {
+      library: cluster,
       alone: false,
       close: () => (cluster.isOpen ? proto.close.call(cluster) : Promise.resolve()),
       destroy: () => proto.destroy.call(cluster),
@@ -92,7 +95,11 @@ export class NodeClusterDriver implements Driver {
     let reason = 'not connected yet';
     cluster.on('error', (error: unknown) => {
       reason = messageOf(error);
+      pool.offline.why = error;
       if (!own && this.#first.listenerCount('error') > 0) this.#first.emit('error', error);
+    });
+    cluster.on('node-error', (error: unknown) => {
+      pool.offline.why = error;
     });
     cluster.on('node-disconnect', () => this.#prune(parts, lane));
     if (own) return;
@@ -324,6 +331,7 @@ class Part implements Sent {
   firstByteAt = 0;
   bytesIn = 0;
   announced = 0;
+  endpoint = '';
 
   constructor(call: ClusterCall, _parser: NodeParser) {
     this.call = call;
@@ -344,6 +352,7 @@ class Part implements Sent {
 
   answered(_now: number): void {
     const { call } = this;
+    call.endpoint = this.endpoint;
     call.headAt = this.headAt;
     call.firstByteAt = this.firstByteAt;
     call.bytesIn += this.bytesIn;

@@ -45,5 +45,6 @@ export function anonymous(encoded: readonly (string | Buffer)[]): Sent {
     firstByteAt: 0,
     bytesIn: 0,
     announced: 0,
+    endpoint: '',
   };
 }

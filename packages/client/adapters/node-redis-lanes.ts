@@ -48,6 +48,7 @@ export class NodeDriver implements Driver {
     const own = !this.#used;
     const client = own ? take(this.#first) : fresh(this.#factory, isNodeRedis)._self;
     this.#used = true;
+    pool.prepare(client);
     let reason = 'not connected yet';
     const link = new NodeLink(client, {
       answered: (sent, now) => {
@@ -67,6 +68,7 @@ export class NodeDriver implements Driver {
     const parts: NodeLaneParts = { client, link };
     lane.raw = parts;
     lane.client = {
+      library: client,
       alone: true,
       close: () => (isOpen(client) ? proto.close.call(client) : Promise.resolve()),
       destroy: () => {
@@ -91,6 +93,7 @@ export class NodeDriver implements Driver {
     };
     client.on('error', (error: unknown) => {
       reason = messageOf(error);
+      pool.offline.why = error;
       if (!own && this.#first.listenerCount('error') > 0) this.#first.emit('error', error);
       // Before 6.3 the library does not say that it gives up, but it is not open any more then.
       if (!givenUp && !isOpen(client)) gone();

@@ -9,23 +9,19 @@
  * Tokens: a new one is fetched well before the old one expires (three quarters of its life, never
  * less than three minutes before the end), each process at a slightly different time so that a fleet
  * does not ask all at once, and every live connection logs in again with it (AUTH on the connection,
- * nothing is dropped). A failure to fetch is tried again with back-off until the old one is over.
+ * nothing is dropped), as does every connection made later. A failure to fetch is tried again with back-off until the old one is over.
  */
 import { rawOf } from '../adapters/raw.ts';
 import { callback, check, shape } from '../checks.ts';
 import { KitError, messageOf } from '../errors.ts';
-import { everyConnection, poolOf } from '../lanes/lanes.ts';
+import { poolOf } from '../lanes/lanes.ts';
 import {
   TOKEN_MARGIN_MS,
   TOKEN_RENEW_JITTER,
   TOKEN_RENEW_RATIO,
   TOKEN_RETRY_MS,
 } from '../limits.ts';
-
-export interface Login {
-  readonly username: string;
-  readonly password: string;
-}
+import { type Login, logInNow, useLogin } from './credentials.ts';
 
 export interface Token extends Login {
   /** When it stops working, ms since 1970. */
@@ -77,6 +73,7 @@ export class TokenKeeper {
   /** Connections of this client log in again with each new token from now on. */
   attach(redis: object): void {
     this.#clients.add(redis);
+    if (this.#token !== undefined) adopt(redis, this.#token);
     if (this.#timer === undefined && this.#token !== undefined) this.#plan(this.#token);
   }
 
@@ -149,6 +146,8 @@ export class TokenKeeper {
   async #loginAll(token: Login): Promise<number> {
     let count = 0;
     for (const redis of this.#clients) {
+      // First of all: what connects again meanwhile must not come with the old one.
+      adopt(redis, token);
       const results = await Promise.allSettled(loginEach(redis, token));
       for (const result of results) {
         if (result.status === 'fulfilled') count += 1;
@@ -170,14 +169,26 @@ export class TokenKeeper {
 /** Node's timers fire at once when they are set for longer than this. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** AUTH on every connection of a client, each by itself. */
-export function loginEach(redis: object, login: Login): Promise<unknown>[] {
-  const { username, password } = login;
-  if (poolOf(redis) !== undefined) return everyConnection(redis, ['AUTH', username, password]);
-  return [rawOf(redis)('AUTH', username, password)];
+/** From now on the connections of this client are made with this login. */
+function adopt(redis: object, login: Login): void {
+  const pool = poolOf(redis);
+  if (pool === undefined) useLogin(redis, login);
+  else pool.adoptLogin(login);
 }
 
-/** Logs in with the first of the keys that the server takes; answers which (0 or 1). */
+/** AUTH on every connection of a client, each by itself; none: nothing is connected. */
+function loginEach(redis: object, login: Login): Promise<unknown>[] {
+  const pool = poolOf(redis);
+  if (pool === undefined) return logInNow(redis, login);
+  return [...pool.lanes].flatMap(({ client }) =>
+    client === undefined ? [] : logInNow(client.library, login),
+  );
+}
+
+/**
+ * Logs in with the first of the keys that the server takes; answers which (0 or 1). Connections that are
+ * made later log in with it, too.
+ */
 export async function overlappingKeys(
   redis: object,
   username: string,
@@ -186,7 +197,15 @@ export async function overlappingKeys(
   let last: unknown;
   for (const [index, password] of keys.entries()) {
     try {
-      await Promise.all(loginEach(redis, { username, password }));
+      const login = { username, password };
+      const asked = loginEach(redis, login);
+      if (asked.length > 0) await Promise.all(asked);
+      adopt(redis, login);
+      // Nothing is connected, maybe because the old key is not valid any more: the next connection tells.
+      if (asked.length === 0) {
+        await rawOf(redis)('PING');
+        await Promise.all(loginEach(redis, login));
+      }
       return index;
     } catch (error) {
       if (!/WRONGPASS|invalid username-password/i.test(messageOf(error))) throw error;

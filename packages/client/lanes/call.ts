@@ -61,6 +61,7 @@ export abstract class Call implements Sent, Placeable {
   firstByteAt = 0;
   bytesIn = 0;
   announced = 0;
+  endpoint = '';
 
   lane: Lane | undefined;
   /** Neighbours among what is pending on the lane; see lane.ts. */

@@ -134,7 +134,9 @@ export function callGivenUp(pool: Pool, call: Call, error: unknown): boolean {
 
 /** What was on a lane that is gone for good, and the lane that takes its place. */
 export function laneEnded(pool: Pool, lane: Lane, reason: string): void {
-  const gone = new KitError('ERR_CLIENT_OFFLINE', `the connection ended: ${reason}`);
+  const gone = new KitError('ERR_CLIENT_OFFLINE', `the connection ended: ${reason}`, {
+    cause: pool.offline.why,
+  });
   for (const call of [...lane.pending]) callLost(pool, call, lane, call.writtenAt > 0, gone);
   if (lane.kind === 'blocking') pool.placement.moreBlocking();
   replaceLater(pool, lane.losses + 1);

@@ -79,7 +79,11 @@ export class Janitor {
     const late = lateness(call, wire, now);
     this.#pool.breaker?.failed(now);
     if (lateChannel.hasSubscribers) {
-      lateChannel.publish({ lateness: late, lane: call.lane?.label, endpoint: wire?.endpoint });
+      lateChannel.publish({
+        lateness: late,
+        lane: call.lane?.label,
+        endpoint: wire?.endpoint ?? this.#pool.endpoint,
+      });
     }
     this.#pool.recorder?.late(late);
     const unknown = call.writtenAt > 0 && !call.facts.read;

@@ -14,6 +14,8 @@ export type LaneState = 'opening' | 'ready' | 'down' | 'ended';
 
 /** What the pool needs from a client library's connection. */
 export interface LaneClient {
+  /** The library's own client. */
+  readonly library: object;
   /** Waits for what is in flight. */
   close(): Promise<void>;
   /** At once. */

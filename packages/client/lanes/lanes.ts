@@ -157,14 +157,3 @@ export function lanesOf(redis: object): readonly LaneView[] {
 export function report(redis: object): string {
   return poolOf(redis)?.recorder?.report() ?? 'nothing is recorded for this client';
 }
-
-/** One command on each connection, beside everything else: AUTH, CLIENT SETNAME. */
-export function everyConnection(redis: object, args: readonly string[]): Promise<unknown>[] {
-  const pool = poolOf(redis);
-  if (pool === undefined) return [];
-  pool.placement.remember(args);
-  return [...pool.lanes].flatMap((lane) => {
-    const { client } = lane;
-    return lane.state === 'ready' && client !== undefined ? [client.command(args)] : [];
-  });
-}

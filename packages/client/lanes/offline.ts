@@ -1,6 +1,6 @@
 /** Calls that wait for a connection: bounded in count, bytes and age, in order, refused with a reason. */
 import { performance } from 'node:perf_hooks';
-import { KitError } from '../errors.ts';
+import { KitError, whyOffline } from '../errors.ts';
 import type { Placeable } from './placeable.ts';
 
 export interface OfflineOptions {
@@ -13,6 +13,8 @@ export class OfflineQueue {
   readonly #options: OfflineOptions;
   #items: { item: Placeable; since: number }[] = [];
   #bytes = 0;
+  /** The last error of a connection, while there is none. */
+  why: unknown;
 
   constructor(options: OfflineOptions) {
     this.#options = options;
@@ -37,14 +39,16 @@ export class OfflineQueue {
     if (calls === 0) {
       return new KitError(
         'ERR_CLIENT_OFFLINE',
-        `${item.label}: no connection to the server, and waiting for one is off (offline: false)`,
+        `${item.label}: no connection to the server, and waiting for one is off (offline: false)${whyOffline(this.why)}`,
+        { cause: this.why },
       );
     }
     if (this.#items.length >= calls || this.#bytes + item.bytesOut > bytes) {
       return new KitError(
         'ERR_CLIENT_QUEUE_FULL',
         `${item.label}: no connection to the server, and ${this.#items.length} calls ` +
-          `(${this.#bytes} bytes) wait for one already; the bound is ${calls} calls, ${bytes} bytes`,
+          `(${this.#bytes} bytes) wait for one already; the bound is ${calls} calls, ${bytes} bytes${whyOffline(this.why)}`,
+        { cause: this.why },
       );
     }
     return undefined;
@@ -76,7 +80,8 @@ export class OfflineQueue {
         item,
         error: new KitError(
           'ERR_CLIENT_OFFLINE',
-          `${item.label}: waited ${waited} ms for a connection to the server and was never sent`,
+          `${item.label}: waited ${waited} ms for a connection to the server and was never sent${whyOffline(this.why)}`,
+          { cause: this.why },
         ),
       });
       return false;

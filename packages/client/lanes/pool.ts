@@ -16,6 +16,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { CircuitOpenError, KitError } from '../errors.ts';
+import { type Login, useLogin } from '../identity/credentials.ts';
 import { CircuitBreaker } from '../retries/breaker.ts';
 import { RetryPolicy } from '../retries/policy.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
@@ -48,6 +49,7 @@ export class Pool {
   readonly placement: Placement;
   #closing = false;
   #lastLoss: unknown;
+  #login: Login | undefined;
 
   constructor(driver: Driver, settings: LanesSettings, recorder: Recorder | undefined) {
     this.settings = settings;
@@ -72,6 +74,19 @@ export class Pool {
 
   get order(): KeyOrder {
     return this.roster.order;
+  }
+
+  /** Every connection that is made from now on logs in with this. */
+  adoptLogin(login: Login): void {
+    this.#login = login;
+    // Instead of an AUTH of the application's before; and for what is connecting right now.
+    this.placement.remember(['AUTH', login.username, login.password]);
+    for (const { client } of this.lanes) if (client !== undefined) useLogin(client.library, login);
+  }
+
+  /** A new client, before it connects. */
+  prepare(library: object): void {
+    if (this.#login !== undefined) useLogin(library, this.#login);
   }
 
   /** Opens the lanes there are from the start. */
@@ -158,6 +173,7 @@ export class Pool {
     lane.state = 'ready';
     lane.readyAt = performance.now();
     lane.losses = 0;
+    this.offline.why = undefined;
     this.roster.announce(lane, 'ready', 'connected');
     identify(lane);
     this.placement.ready(lane);

@@ -52,12 +52,10 @@ export function recordMetrics(meter: MeterLike, clients: readonly object[] = [])
   });
   const onCommand = (message: unknown): void => {
     const event = message as CommandEvent;
-    const { host, port } = split(event.endpoint);
     const attributes: Attributes = {
       'db.system.name': 'redis',
       'db.operation.name': event.command.toUpperCase(),
-      'server.address': host,
-      'server.port': port,
+      ...serverOf(event.endpoint),
     };
     duration.record(event.totalMs / 1_000, attributes);
     for (const [part, ms] of [
@@ -72,11 +70,15 @@ export function recordMetrics(meter: MeterLike, clients: readonly object[] = [])
     bytes.add(event.bytesIn, { ...attributes, 'network.io.direction': 'receive' });
   };
   const onLate = (message: unknown): void => {
-    const { lateness } = message as { lateness: { command: string; cause: string } };
+    const { lateness, endpoint } = message as {
+      lateness: { command: string; cause: string };
+      endpoint: string;
+    };
     late.add(1, {
       'db.system.name': 'redis',
       'db.operation.name': lateness.command,
       'error.type': lateness.cause,
+      ...serverOf(endpoint),
     });
   };
   let stopped = false;
@@ -113,9 +115,12 @@ export function recordMetrics(meter: MeterLike, clients: readonly object[] = [])
   };
 }
 
-function split(endpoint: string): { host: string; port: number } {
+/** A socket's path has no port. */
+function serverOf(endpoint: string): Attributes {
   const at = endpoint.lastIndexOf(':');
-  return at < 0
-    ? { host: endpoint, port: 0 }
-    : { host: endpoint.slice(0, at), port: Number(endpoint.slice(at + 1)) };
+  if (at < 0) return { 'server.address': endpoint };
+  return {
+    'server.address': endpoint.slice(0, at),
+    'server.port': Number(endpoint.slice(at + 1)),
+  };
 }

@@ -33,7 +33,6 @@ export class Recorder {
   readonly commands = new Map<string, CommandCounts>();
   #large: LargeKey[] = [];
   #lastLate: Lateness | undefined;
-  endpoint = '';
 
   answered(call: Call, lane: Lane, now: number): void {
     const counts = this.#of(call.name);
@@ -53,7 +52,7 @@ export class Recorder {
     const event: CommandEvent = {
       command: call.name,
       key: call.key,
-      endpoint: this.endpoint,
+      endpoint: call.endpoint,
       lane: lane.label,
       bytesOut: call.bytesOut,
       bytesIn: call.bytesIn,

@@ -4,7 +4,16 @@ import type { Sent, Wire } from '../wire/wire.ts';
 /** A command that was just written; `into`: where its reply is wanted. */
 export function sent(into?: Sent['into']): Sent {
   const times = { queuedAt: 0, writtenAt: 0, headAt: 0, firstByteAt: 0 };
-  return { name: 'get', key: 'k', bytesOut: 1, bytesIn: 0, announced: 0, ...times, into };
+  return {
+    name: 'get',
+    key: 'k',
+    bytesOut: 1,
+    bytesIn: 0,
+    announced: 0,
+    endpoint: '',
+    ...times,
+    into,
+  };
 }
 
 /** A string as it stands on the wire. */

@@ -25,6 +25,8 @@ export interface Sent {
   bytesIn: number;
   /** Reply size by its header; 0: no header yet. */
   announced: number;
+  /** Of the connection that it is on. */
+  endpoint: string;
   /** Takes the bytes of the reply, if it is one string; see diversion.ts. */
   readonly into?: ReplyInto | undefined;
 }
@@ -138,6 +140,7 @@ export class Wire<T extends Sent = Sent> {
   sent(item: T, now: number): void {
     if (this.listening) return;
     item.writtenAt = now;
+    item.endpoint = this.endpoint;
     if (this.#ring.size === 0) {
       item.headAt = now;
       this.lastReadAt = now;
