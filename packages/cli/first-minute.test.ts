@@ -112,6 +112,18 @@ test('the first minute', async (t) => {
     assert.ok(skus.length >= 44);
   });
 
+  await t.test('--no-wait --json prints the operation, and nothing else', async () => {
+    for (const args of [
+      ['update', 'quickstart', '--eviction', 'AllKeysLRU'],
+      ['failover', 'quickstart'],
+    ]) {
+      const { id, kind } = await rig.json<{ id: string; kind: string }>(...args, '--no-wait');
+      assert.ok(kind.length > 0, args.join(' '));
+      const ended = await rig.run('operations', 'show', id);
+      assert.equal(ended.code, 0, ended.err);
+    }
+  });
+
   await t.test('connect runs one command, and valkey-cli exits as it says', async () => {
     const { out, code } = await rig.run('connect', 'quickstart', 'GET', 'greeting');
     assert.deepEqual([out.trim(), code], ['hello', 0]);

@@ -9,7 +9,7 @@ import { CONTROL_STOPPED } from './stopped.ts';
 
 export interface WaitOptions {
   readonly timeoutMs: number;
-  /** False: `--no-wait`; the operation's id is printed. */
+  /** False: `--no-wait`; the operation is printed: how to follow it, or with `--json` its record. */
   readonly wait: boolean;
   /** Ends the wait: whoever wanted it is leaving. */
   readonly signal?: AbortSignal;
@@ -18,13 +18,20 @@ export interface WaitOptions {
 const ENDED = new Set(['Succeeded', 'Failed', 'Canceled']);
 const UNDER_WAY = new Set(['Creating', 'Updating']);
 
-/** Resolves when it succeeded; otherwise throws what the operation says. Null id: nothing to wait for. */
+/**
+ * Resolves when it succeeded; otherwise throws what the operation says. Null id: nothing to wait for. Null
+ * also when it was not waited for; then nothing more belongs on standard output.
+ */
 export async function waitFor(
   api: ApiClient,
   output: Output,
   id: string | null,
   options: WaitOptions,
 ): Promise<OperationRecord | null> {
+  if (!options.wait && output.json) {
+    output.data(id === null ? null : await api.operation(id));
+    return null;
+  }
   if (id === null) return null;
   if (!options.wait) {
     output.note(`Accepted. Follow it: cinnabar operations show ${id}`);

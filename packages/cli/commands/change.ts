@@ -216,8 +216,9 @@ export function deleteCommand(): Command {
         const accepted = await api.deleteCluster(name);
         const wait = waitOptions(flags);
         await waitFor(api, context.output, accepted.operation, wait);
+        if (!wait.wait) return;
         if (context.output.json) context.output.data({ deleted: name });
-        else if (wait.wait) context.output.note(`Deleted '${name}'.`);
+        else context.output.note(`Deleted '${name}'.`);
       }),
     );
 }
@@ -237,8 +238,9 @@ export function flushCommand(): Command {
         const accepted = await api.flush(name);
         const wait = waitOptions(flags);
         await waitFor(api, context.output, accepted.operation, wait);
+        if (!wait.wait) return;
         if (context.output.json) context.output.data({ flushed: name });
-        else if (wait.wait) context.output.note(`Removed all keys of '${name}'.`);
+        else context.output.note(`Removed all keys of '${name}'.`);
       }),
     );
 }

@@ -88,8 +88,9 @@ export function operationsCommand(): Command {
         // Here this end is the one that was asked for.
         if (!(error instanceof CliError) || error.code !== 'Canceled') throw error;
       }
+      if (flags.wait === false) return;
       if (context.output.json) return context.output.data(await api.operation(id));
-      if (flags.wait !== false) context.output.note('Canceled: everything is as it was before.');
+      context.output.note('Canceled: everything is as it was before.');
     }),
   );
   return operations;
