@@ -18,7 +18,7 @@ export const ELEMENT_COST_BYTES = 16;
 /** Strings at least this long are handed out as views of the received chunk; shorter ones are copied, so that a small value does not keep a whole chunk alive. */
 export const VIEW_BYTES = 4096;
 
-/** Arguments of one command; the engines' own bound. */
+/** Arguments of one command. Engines have no such bound after login; here each costs eight bytes of offsets. */
 export const MAX_ARGUMENTS = 1024 * 1024;
 
 /** An inline command is a line typed by hand; longer ones are refused as the engines do. */

@@ -64,6 +64,55 @@ test('two workers look like one', async (t) => {
     b.close();
   });
 
+  await t.test('CLIENT UNBLOCK ends a WAIT', async () => {
+    const [a, b] = await both();
+    const id = (await a.ask('CLIENT', 'ID')).slice(1).trim();
+    for (const [how, reply] of [
+      ['TIMEOUT', ':1\r\n'],
+      ['ERROR', '-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n'],
+    ] as const) {
+      await a.ask('SET', 'waited', how);
+      a.send(['WAIT', '1', '5000'], ['WAIT', '9', '0']);
+      await eventually('its first one is answered', () => a.received.toString() === ':1\r\n');
+      await eventually(
+        'unblocked',
+        async () => (await b.ask('CLIENT', 'UNBLOCK', id, how)) === ':1\r\n',
+      );
+      await eventually('told', () => a.received.toString() === `:1\r\n${reply}`);
+      a.received = Buffer.alloc(0);
+    }
+    assert.equal(await b.ask('CLIENT', 'UNBLOCK', id), ':0\r\n');
+    a.close();
+    b.close();
+  });
+
+  await t.test('PUBLISH counts listeners in a MULTI, too', async () => {
+    const listeners = await Promise.all([open(3), open(3), open(3)]);
+    for (const client of listeners) {
+      client.send(['SUBSCRIBE', 'news'], ['SSUBSCRIBE', 'shard']);
+      await client.settled();
+    }
+    const [a, b] = await both();
+    for (const client of [a, b]) {
+      client.send(
+        ['MULTI'],
+        ['PUBLISH', 'news', 'x'],
+        ['SELECT', '0'],
+        ['SPUBLISH', 'shard', 'y'],
+        ['PUBLISH', 'nobody', 'z'],
+        ['EXEC'],
+      );
+      const queued = '+QUEUED\r\n'.repeat(4);
+      const counts = '*4\r\n:3\r\n+OK\r\n:3\r\n:0\r\n';
+      assert.equal((await client.settled()).toString(), `+OK\r\n${queued}${counts}`);
+      client.send(['MULTI'], ['PUBLISH', '__keyspace@0__:x', 'y'], ['EXEC']);
+      assert.match((await client.settled()).toString(), /^\+OK\r\n-ERR keyspace.*\r\n-EXECABORT/);
+      client.send(['MULTI'], ['SELECT', '1'], ['EXEC']);
+      assert.match((await client.settled()).toString(), /^\+OK\r\n-ERR .*\r\n-EXECABORT/);
+    }
+    for (const client of [...listeners, a, b]) client.close();
+  });
+
   await t.test('PUBLISH counts listeners, PUBSUB names them', async () => {
     const listeners = await Promise.all([open(3), open(3), open(3)]);
     for (const [i, client] of listeners.entries()) {

@@ -162,6 +162,44 @@ async function behaves(t: TestContext, { shards, views }: TestShards, workers: n
     b.close();
   });
 
+  await t.test('a message to a sharded channel is of its slot in a MULTI', async () => {
+    const a = await open();
+    a.send(['MULTI'], ['SET', '{w}a', '1'], ['SPUBLISH', '{w}c', 'x'], ['EXEC']);
+    const queued = '+QUEUED\r\n'.repeat(2);
+    assert.equal((await a.settled()).toString(), `+OK\r\n${queued}*2\r\n+OK\r\n:0\r\n`);
+    a.send(['MULTI'], ['SET', 'x', '1'], ['SPUBLISH', 'y', 'x'], ['EXEC']);
+    assert.match((await a.settled()).toString(), /-CROSSSLOT [^\r]*\r\n$/);
+    a.close();
+  });
+
+  await t.test('who listens is not idle', async () => {
+    for (const command of [['SUBSCRIBE', 'a'], ['MONITOR']]) {
+      const a = await open();
+      a.send(command);
+      await eventually('it listens', () => a.received.length > 0);
+      const spared = running.proxies.flatMap((proxy) =>
+        [...proxy.sessions.values()]
+          .filter(({ state }) => state.subscriber !== null || state.mode.kind === 'monitor')
+          .map(({ id }) => proxy.waiting(id)),
+      );
+      assert.ok(spared.length > 0 && spared.every((each) => each));
+      a.close();
+    }
+  });
+
+  await t.test('a browser that was sent here is not served', async () => {
+    for (const line of ['POST / HTTP/1.1', 'host: here']) {
+      const a = await open();
+      await a.ask('SET', '{w}a', 'kept');
+      a.socket.write(`${line}\r\nSET {w}a changed\r\n`);
+      await eventually('closed', () => a.closed);
+      assert.equal(a.received.length, 0);
+      const b = await open();
+      assert.equal(await b.ask('GET', '{w}a'), '$4\r\nkept\r\n');
+      b.close();
+    }
+  });
+
   await t.test(
     'logins: wrong keys are refused and slowed; a changed key ends only its own sessions',
     async () => {

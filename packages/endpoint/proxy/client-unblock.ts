@@ -2,10 +2,16 @@
 import type { Lane } from './lane.ts';
 import { LANE_CONNECT_MS, LANE_RETRY_MS } from './limits.ts';
 import type { ProxyPath } from './proxy.ts';
+import { waiting } from './waiting.ts';
 
 /** 1 when the client is here and waited. */
 export function unblockHere(proxy: ProxyPath, id: number, how: string): Promise<number> {
   const found = [...proxy.sessions.values()].find((session) => session.client.number === id);
+  const endWait = found === undefined ? undefined : waiting.get(found);
+  if (endWait !== undefined) {
+    endWait(how);
+    return Promise.resolve(1);
+  }
   const lane = found?.lanes.own ?? null;
   if (found === undefined || lane === null || lane.inFlight === 0) return Promise.resolve(0);
   const { shard, login } = lane;

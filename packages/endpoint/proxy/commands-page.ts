@@ -1,6 +1,7 @@
 /** docs/commands.md, from the command table. `WRITE_PAGE=1` makes the test of the table write it. */
 import type { Command, CommandTable } from '../../resp/table/index.ts';
 import { DIFFERENCES } from './examples.ts';
+import { mayStandInMulti } from './in-multi.ts';
 
 const HEAD = `# Commands
 
@@ -17,7 +18,14 @@ table and the endpoint's overrides; a test compares this page with the table of 
 - **refused**: as a command that does not exist.
 
 In a MULTI, commands are queued by the endpoint and sent in one piece; all keys must be of one slot. With
-several shards, commands that concern all of them cannot be part of a transaction.
+several shards, commands that concern all of them cannot be part of a transaction. Nor can commands
+that are answered here and change or describe the client's own connection (\`not in a MULTI\`): EXEC is one
+piece on a connection to the engine that others use, too. SELECT is possible with the number of the
+database that is in use.
+
+A command has at most 1,048,576 arguments (an engine takes as many as its query buffer holds): the endpoint
+keeps the place of each while it divides and routes the command, and that memory is bounded. More are
+\`Protocol error: invalid multibulk length\`.
 
 | command | what becomes of it | why | unlike a bare engine |
 |---|---|---|---|
@@ -29,9 +37,18 @@ export function commandsPage(table: CommandTable): string {
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     .map(
       (command) =>
-        `| ${command.name.toUpperCase().replace('|', ' ')} | ${fate(command)} | ${command.why} | ${DIFFERENCES[command.name] ?? ''} |\n`,
+        `| ${command.name.toUpperCase().replace('|', ' ')} | ${fate(command)} | ${command.why} | ${differences(command)} |\n`,
     );
   return HEAD + rows.join('');
+}
+
+function differences(command: Command): string {
+  const known = DIFFERENCES[command.name];
+  const open = command.fate.kind !== 'local' || command.noMulti || mayStandInMulti(command.name);
+  if (command.name === 'select') return 'in a MULTI: of the database in use only';
+  return [known, open ? undefined : 'not in a MULTI']
+    .filter((each) => each !== undefined)
+    .join('; ');
 }
 
 function fate({ fate }: Command): string {

@@ -34,7 +34,7 @@ export const configCommand: Handler = (call) => {
       return get(call, words);
     case 'config|set':
       return set(call, words);
-    case 'config|help':
+    default:
       session.reply(
         array(
           [
@@ -45,8 +45,6 @@ export const configCommand: Handler = (call) => {
         ),
       );
       return TAKEN;
-    default:
-      return refuse(session, "-ERR unknown subcommand 'RESETSTAT'. Try CONFIG HELP.\r\n");
   }
 };
 

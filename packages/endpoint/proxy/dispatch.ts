@@ -87,6 +87,10 @@ function handle(
     session.stall('redirected');
     return STALLED;
   }
+  if (isHttp(bytes, args)) {
+    session.endWhenQuiet('protocol-error');
+    return ENDED;
+  }
   const root = (proxy.table ?? EARLY_TABLE).find(bytes, args.starts[0] ?? 0, args.ends[0] ?? 0);
   if (root === null && proxy.table === null) {
     const shard = proxy.world.topology.first();
@@ -224,13 +228,16 @@ export function toShard(call: Call, shard: Shard | null): number {
   if (shard === null || session.overdue) return fail(session, shard);
   const index = isWrapped(command, bytes, args) ? WRAPPED_KEY : command.firstKey;
   const { large } = session.proxy.world;
-  const isLarge =
-    end - start > BULK_BYTES ||
-    (large.seen > 0 &&
-      index > 0 &&
-      index < args.count &&
-      large.isLarge(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0, command, session));
-  const lane = session.laneFor(shard, isLarge, command);
+  const largeReply =
+    large.seen > 0 &&
+    index > 0 &&
+    index < args.count &&
+    large.isLarge(bytes, args.starts[index] ?? 0, args.ends[index] ?? 0, command, session);
+  if (largeReply && session.lanes.crowded(shard)) {
+    session.stall('large-replies');
+    return STALLED;
+  }
+  const lane = session.laneFor(shard, largeReply || end - start > BULK_BYTES, command);
   if (lane === null) return STALLED;
   session.lanes.wrote(lane, command);
   session.state.sayCaching(lane);
@@ -255,6 +262,13 @@ export function refuse(session: Session, text: string): number {
 
 export function notInTransaction(name: string): string {
   return `-ERR Command '${name}' not allowed inside a transaction\r\n`;
+}
+
+/** A browser that was sent here by somebody's page: what it says next is not for us either. */
+function isHttp(bytes: Buffer, { starts, ends }: RequestScanner): boolean {
+  const [start = 0] = starts;
+  const [end = 0] = ends;
+  return isWord('post', bytes, start, end) || isWord('host:', bytes, start, end);
 }
 
 /** A command that only a newer engine of the database knows, and this table not. */

@@ -89,7 +89,6 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   'acl|dryrun': 'needs rights that client users do not have',
   'config|get': "Azure's subset",
   'config|set': "Azure's subset",
-  'config|resetstat': "Azure's subset",
   auth: "keys are the endpoint's",
   quit: 'ends the connection',
   monitor: 'what clients of the endpoint send; arguments of AUTH and HELLO left out',

@@ -15,6 +15,7 @@ import type { Lane } from './lane.ts';
 import { OVERTAKEN, type Pending } from './pending.ts';
 import { slotOfCommand } from './route.ts';
 import type { Session } from './session.ts';
+import { endWithin, WITHIN_REPLY } from './within-reply.ts';
 
 export function failLane(lane: Lane, first: Pending | null, reason: string): void {
   let total = 0;
@@ -39,7 +40,8 @@ export function failLane(lane: Lane, first: Pending | null, reason: string): voi
       sink.onLost(late ? OVERTAKEN : reason, sent);
     } else if (p.ordered) {
       const overtaken = (bytes: Buffer): boolean => sent && writes.follow(place, p, bytes);
-      decide(lane, p, sent, p === first, midReply && p === first, overtaken);
+      if (midReply && p === first && p.session !== null) endWithin(lane, p.session, reason);
+      else decide(lane, p, sent, p === first, overtaken);
     }
   }
 }
@@ -49,16 +51,11 @@ function decide(
   p: Pending,
   sent: boolean,
   executing: boolean,
-  midReply: boolean,
   overtaken: (bytes: Buffer) => boolean,
 ): void {
   const { session, command, block } = p;
   if (session === null || command === null || block === null) return;
-  if (session.gone) return;
-  if (midReply) {
-    session.end('shard-lost-within-reply');
-    return;
-  }
+  if (session.gone || session.state.ending === WITHIN_REPLY) return;
   const ranges = remaining(p);
   p.block = null;
   for (const [index, bytes] of ranges.entries()) {

@@ -350,7 +350,7 @@ export class Lane {
   #large(pending: Pending): void {
     const behind = this.inFlight - 1;
     if (pending.large === 0) this.world.large.begins(pending);
-    pending.large = Math.max(pending.large, this.#replyBytes);
+    pending.large = Math.max(pending.large, this.#replyBytes, this.#scanner.largest);
     pending.behind = Math.max(pending.behind, behind);
     if (this.kind !== 'small') return;
     this.kind = 'bulk';

@@ -42,8 +42,10 @@ export class LargeKeys {
     if (block === null || command === null || session === null) return;
     if (large === 0) {
       session.state.largeCommand = -1;
+      session.state.largeReply = 0;
       if (to - from <= BULK_BYTES) return;
     }
+    if (large > 0) session.state.largeReply = large;
     const { host, now } = this.#world;
     const key = firstKeyOf(block.bytes, from, to, command);
     const seen = {

@@ -28,6 +28,9 @@ export const BULK_LANES = 4;
 export const BULK_READING = 2;
 /** ...and so much of each before the next one's turn, if another waits. */
 export const BULK_SHARE_BYTES = 2 * 1024 * 1024;
+/** Part of a client's output limit, which is the engine's for each connection, that its large replies
+ * on one lane may come to: the engine makes all that it is asked for, before anybody reads. */
+export const BULK_PART = 0.5;
 /** Bulk lanes with those that wait for a client who does not read: a connection of the engine each. */
 export const BULK_LANES_MOST = 32;
 /** What a bulk lane is read into: more than a unix socket holds, so that one read empties it, nothing
@@ -131,6 +134,8 @@ export const LARGE_LOG_ENTRIES = 256;
 /** An entry that was seen in this time stays before a larger one that was not. */
 export const LARGE_LOG_FRESH_MS = 3_600_000;
 export const LARGE_LOG_BYTES = 64 * 1024;
+/** How long an engine that ended a connection in the middle of a reply is asked why. */
+export const WITHIN_REPLY_MS = 1000;
 /** What a guard did is said at most so often, for each rule, with a count. */
 export const GUARD_SAID_MS = 60_000;
 /** Keys and arguments in logs are cut to this. */

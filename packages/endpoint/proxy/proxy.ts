@@ -243,7 +243,10 @@ export class ProxyPath implements DataPath {
   }
 
   waiting(client: string): boolean {
-    return (this.sessions.get(client)?.order.head ?? null) !== null;
+    const session = this.sessions.get(client);
+    if (session === undefined) return false;
+    const listens = session.state.subscriber !== null || session.state.mode.kind === 'monitor';
+    return listens || session.order.head !== null;
   }
 
   asked(question: object): unknown {

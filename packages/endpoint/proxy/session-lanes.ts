@@ -8,6 +8,7 @@
  */
 import type { Command } from '../../resp/table/index.ts';
 import type { Lane } from './lane.ts';
+import { BULK_PART } from './limits.ts';
 import type { Session } from './session.ts';
 import type { LaneGroup, Shard } from './shard.ts';
 import { owe } from './spare-lanes.ts';
@@ -86,6 +87,16 @@ export class SessionLanes {
     const lane = large ? shard.bulkLane(group) : shard.smallLane(group);
     this.#lanes[index] = lane;
     return lane;
+  }
+
+  /** One more large reply might be more than the engine keeps for a connection: first, others are read. */
+  crowded({ index }: Shard): boolean {
+    const count = this.on(index);
+    const lane = this.#lanes[index];
+    if (count === 0 || lane?.kind !== 'bulk') return false;
+    const { state } = this.#session;
+    const bytes = Math.max(state.largeReply, lane.head?.large ?? 0);
+    return bytes === 0 || (count + 1) * bytes > state.most * BULK_PART;
   }
 
   groupOf(shard: Shard): LaneGroup {

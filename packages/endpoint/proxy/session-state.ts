@@ -47,6 +47,8 @@ export class SessionState {
   noTouch = false;
   /** Id of the command whose last reply here was large; -1: none. The next one's may be, too. */
   largeCommand = -1;
+  /** Bytes of that reply; 0: it was not large. */
+  largeReply = 0;
   /** READONLY was said: its reads may go to replicas. */
   readonly = false;
   #mode: Mode = OPEN;

@@ -103,6 +103,26 @@ function leaveIfEmpty(session: Session): void {
   }
 }
 
+export interface Message {
+  readonly channel: string;
+  readonly sharded: boolean;
+}
+
+export const KEYSPACE =
+  '-ERR keyspace-channel: only the engine publishes to __keyspace@ and __keyevent@ channels\r\n';
+
+export function channelOf(call: Call): string {
+  return nameOf(call, 1);
+}
+
+/** Clients that such a message reaches, in all workers. */
+export async function receivers({ proxy }: Session, message: Message): Promise<number> {
+  const { channel, sharded } = message;
+  const own = proxy.subscriptions.receivers(channel, sharded);
+  if (proxy.across.alone) return own;
+  return own + (await proxy.across.sum({ kind: 'receivers', channel, sharded }));
+}
+
 export const publish: Handler = (call) => {
   const { session, command, bytes, start, end } = call;
   const { proxy } = session;
@@ -110,10 +130,7 @@ export const publish: Handler = (call) => {
   const sharded = command.name === 'spublish';
   const channel = nameOf(call, 1);
   if (!sharded && isKeyspace(channel)) {
-    return refuse(
-      session,
-      '-ERR keyspace-channel: only the engine publishes to __keyspace@ and __keyevent@ channels\r\n',
-    );
+    return refuse(session, KEYSPACE);
   }
   const slot = sharded ? keySlot(Buffer.from(channel, 'latin1')) : -1;
   const shard = sharded && topology.cluster ? topology.ofSlot(slot) : topology.first();

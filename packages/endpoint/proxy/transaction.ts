@@ -8,15 +8,17 @@ import { encodeCommand } from '../../resp/index.ts';
 import type { Command } from '../../resp/table/index.ts';
 import { type Call, fail, type Handler, notInTransaction, refuse } from './dispatch.ts';
 import { overLimitOf } from './guarded.ts';
+import { PASSED_ON } from './in-multi.ts';
 import { lostReply } from './lane-loss.ts';
 import { TRANSACTION_BYTES } from './limits.ts';
 import { Part } from './part.ts';
 import { array, splitArray } from './raw-reply.ts';
-import { isWrapped, onlySlot, textOf } from './route.ts';
+import { isWrapped, nodeSlot, textOf } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
+import { channelOf, KEYSPACE, type Message, receivers } from './subscribe-command.ts';
+import { isKeyspace } from './subscriptions.ts';
 
-/** Commands that are answered here otherwise, but that the engine answers the same inside EXEC. */
-const PASSED_ON = new Set(['ping', 'echo', 'publish', 'wait', 'waitaof', 'unwatch', 'time']);
+const PUBLISHES = new Set(['publish', 'spublish']);
 const CROSS_SLOT = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
 
 export class Transaction {
@@ -24,6 +26,8 @@ export class Transaction {
   readonly #shas: string[] = [];
   /** Position and command of those that a guard measures in the engine. */
   readonly #guarded = new Map<number, Command>();
+  /** Positions of messages: the engine counts our subscriptions where clients are to be counted. */
+  readonly #messages = new Map<number, Message>();
   #bytes = 0;
   #slot = -1;
   #crossing = false;
@@ -48,7 +52,9 @@ export class Transaction {
       fate.kind === 'script' ||
       fate.kind === 'block' ||
       fate.kind === 'one' ||
-      PASSED_ON.has(command.name);
+      PASSED_ON.has(command.name) ||
+      // Another database would stay that of the lane, which others share.
+      (command.name === 'select' && textOf(bytes, args, 1) === String(session.state.database));
     const everywhere = fate.kind === 'all' && session.proxy.world.topology.serving.length > 1;
     if (everywhere || !(passedOn || fate.kind === 'all')) {
       return refuse(
@@ -58,16 +64,23 @@ export class Transaction {
           : notInTransaction(command.name),
       );
     }
+    const channel = PUBLISHES.has(command.name) ? channelOf(call) : null;
+    if (channel !== null && command.name === 'publish' && isKeyspace(channel)) {
+      return refuse(session, KEYSPACE);
+    }
     this.#bytes += end - start;
     if (this.#bytes > TRANSACTION_BYTES) {
       return refuse(session, '-ERR transaction-limit: more than 256 MB queued in one MULTI\r\n');
     }
-    const slot = onlySlot(command, bytes, args);
+    const slot = nodeSlot(command, bytes, args);
     if (slot === -2 || (slot >= 0 && this.#slot >= 0 && slot !== this.#slot)) this.#crossing = true;
     else if (slot >= 0) this.#slot = slot;
     if (command.name.startsWith('evalsha')) this.#shas.push(textOf(bytes, args, 1).toLowerCase());
     if (command.write || fate.kind === 'script') this.#writes = true;
     if (isWrapped(command, bytes, args)) this.#guarded.set(this.#commands.length, command);
+    if (channel !== null) {
+      this.#messages.set(this.#commands.length, { channel, sharded: command.name === 'spublish' });
+    }
     this.#commands.push(Buffer.from(bytes.subarray(start, end)));
     session.reply('+QUEUED\r\n');
     return TAKEN;
@@ -133,12 +146,15 @@ export class Transaction {
       if (result.kind === 'replies') {
         const last = result.replies[result.replies.length - 1];
         const moved = result.replies.some((reply) => reply.toString('latin1', 0, 7) === '-MOVED ');
-        session.fill(
-          place,
-          (watch !== null && moved) || last === undefined
-            ? Buffer.from(nothing)
-            : this.#worded(session, last),
-        );
+        if ((watch !== null && moved) || last === undefined) {
+          session.fill(place, Buffer.from(nothing));
+        } else if (this.#messages.size === 0 || last[0] !== 42) {
+          session.fill(place, this.#worded(session, last));
+        } else {
+          void this.#received(session, this.#worded(session, last)).then((reply) =>
+            session.fill(place, reply),
+          );
+        }
       } else if (!result.sent) {
         session.fill(
           place,
@@ -158,6 +174,21 @@ export class Transaction {
       }
     });
     return TAKEN;
+  }
+
+  /** An answer to EXEC with the clients that each message has reached, in all workers. */
+  async #received(session: Session, reply: Buffer): Promise<Buffer> {
+    const items = splitArray(reply);
+    const counts = new Map<string, Promise<number>>();
+    for (const [i, message] of this.#messages) {
+      // Anything else than a number is an error, which stays.
+      if (items[i]?.[0] !== 58) continue;
+      const key = `${message.sharded} ${message.channel}`;
+      const known = counts.get(key) ?? receivers(session, message);
+      counts.set(key, known);
+      items[i] = Buffer.from(`:${await known}\r\n`);
+    }
+    return array(items);
   }
 
   /** Answers of guarded commands in the words of their rules. */

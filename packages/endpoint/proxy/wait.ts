@@ -22,6 +22,7 @@ import { integer, splitArray } from './raw-reply.ts';
 import { textOf } from './route.ts';
 import type { Session } from './session.ts';
 import { STALLED, TAKEN } from './session.ts';
+import { waiting } from './waiting.ts';
 
 /** How often it is looked whether a switch was planned. */
 const LEFT_BEHIND_MS = 5;
@@ -32,8 +33,8 @@ const DEMOTED_BYTES = 60;
 interface Question {
   readonly name: string;
   readonly wanted: readonly number[];
-  /** performance.now(); Infinity: for ever. */
-  readonly until: number;
+  /** performance.now(); Infinity: for ever. CLIENT UNBLOCK makes it now. */
+  until: number;
   readonly session: Session;
   readonly done: (reached: Reached) => void;
 }
@@ -66,8 +67,14 @@ export const wait: Handler = (call) => {
   const place = session.order.place(command);
   session.gate(1);
   const reached: Reached[] = [];
+  const questions: Question[] = [];
+  let unblocked = '';
+  waiting.set(session, (how) => {
+    unblocked = how;
+    for (const question of questions) question.until = performance.now();
+  });
   for (const lane of lanes) {
-    ask(lane, {
+    const question: Question = {
       name: command.name,
       wanted: numbers,
       until,
@@ -78,12 +85,18 @@ export const wait: Handler = (call) => {
         const enough = reached.every((got) => Array.isArray(got) && reaches(got, numbers));
         session.lanes.waited(enough);
         session.gate(-1);
-        session.fill(place, answer(command.name, reached));
+        waiting.delete(session);
+        const reply = unblocked === 'error' ? UNBLOCKED : answer(command.name, reached);
+        session.fill(place, reply);
       },
-    });
+    };
+    questions.push(question);
+    ask(lane, question);
   }
   return TAKEN;
 };
+
+const UNBLOCKED = Buffer.from('-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n');
 
 /** No write of this client: the engine's own count, at once. */
 function unwritten(call: Call, local: number): number {

@@ -154,7 +154,7 @@ const LINES: readonly Line[] = [
   ['acl|cat acl|genpass acl|help', ONE, 'the same in every shard'],
   ['acl|dryrun', local('dryrun'), 'a client may only ask about itself; its twin answers'],
   [
-    'config|get config|set config|help config|resetstat',
+    'config|get config|set config|help',
     local('config'),
     "Azure's subset only, on an internal connection",
   ],
@@ -177,7 +177,7 @@ const LINES: readonly Line[] = [
     'users belong to the control plane; they are changed by its API',
   ],
   [
-    'shutdown save bgsave bgrewriteaof replicaof slaveof failover psync sync replconf debug pfselftest module|load module|loadex module|unload config|rewrite',
+    'shutdown save bgsave bgrewriteaof replicaof slaveof failover psync sync replconf debug pfselftest module|load module|loadex module|unload config|rewrite config|resetstat',
     refused(),
     'administers the engine',
   ],
