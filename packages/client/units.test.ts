@@ -149,6 +149,7 @@ describe('retries', () => {
   });
 
   test('the breaker opens, lets one probe through, closes or opens for longer', () => {
+    const running = (): boolean => false;
     const breaker = new CircuitBreaker({
       minCalls: 4,
       failureRatio: 0.5,
@@ -158,13 +159,21 @@ describe('retries', () => {
     for (let i = 0; i < 2; i += 1) breaker.succeeded(i);
     for (let i = 0; i < 2; i += 1) breaker.failed(i);
     assert.equal(breaker.state, 'open');
-    assert.equal(breaker.refusedFor(50), 51);
-    assert.equal(breaker.refusedFor(102), 0);
-    assert.ok(breaker.refusedFor(103) > 0, 'one probe only');
+    assert.equal(breaker.refusedFor(50, running), 51);
+    assert.equal(breaker.refusedFor(102, running), 0);
+    assert.ok(breaker.refusedFor(103, running) > 0, 'one probe only');
     breaker.failed(110);
-    assert.equal(breaker.refusedFor(110), 200);
-    assert.equal(breaker.refusedFor(311), 0);
-    breaker.succeeded(312);
+    assert.equal(breaker.refusedFor(110, running), 200);
+    assert.equal(breaker.refusedFor(311, running), 0);
+    breaker.failed(312);
+    assert.equal(
+      breaker.refusedFor(800, () => true),
+      0,
+    );
+    assert.equal(breaker.refusedFor(801, running), 0, 'the probe ended without asking');
+    assert.ok(breaker.refusedFor(850, running) > 0);
+    assert.equal(breaker.refusedFor(902, running), 0, 'the probe may never end');
+    breaker.succeeded(903);
     assert.equal(breaker.state, 'closed');
   });
 });

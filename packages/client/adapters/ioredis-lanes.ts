@@ -178,6 +178,8 @@ export function faceOf(
   face[kPool] = pool;
 
   face.sendCommand = function (this: IoRedis & FaceState, command: IoCommand) {
+    // An argument that cannot become a string: its promise is rejected, and nothing else of it was made.
+    if (command.reject === undefined) return command.promise;
     guard?.(command);
     const call = new IoCall(command, this[kCalling]);
     call.chain = this[kChain];
@@ -260,6 +262,8 @@ function aim(
     if (aimed || pipeline._queue.length === 0) return exec.call(pipeline, callback);
     aimed = true;
     const commands = [...pipeline._queue];
+    const unmade = commands.find((command) => command.reject === undefined);
+    if (unmade !== undefined) return unmade.promise;
     if (guard !== undefined) for (const command of commands) guard(command);
     return new Promise((resolve, reject) => {
       const run = (lane: Lane): void => {

@@ -54,6 +54,7 @@ export class NodeBatch implements Placeable {
       (reply) => {
         if (this.settled) return;
         this.settled = true;
+        for (const call of this.calls) call.settled = true;
         this.#resolve(reply);
       },
       (error: unknown) => this.fail(error),

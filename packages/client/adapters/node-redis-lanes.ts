@@ -6,6 +6,7 @@
  * overridden on that instance, so that views made by `withTypeMapping()` and the like go the same
  * way. Lane 0 is that instance's own connection, the others are further clients of the factory.
  */
+import { performance } from 'node:perf_hooks';
 import { closedError, KitError, messageOf, refusedHere, UnknownOutcomeError } from '../errors.ts';
 import type { Calling, Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
@@ -253,7 +254,9 @@ function runBatch(
       const on: NodeClient = Object.create((lane.raw as NodeLaneParts).client);
       on._commandOptions = options;
       try {
-        return await run(on);
+        const replies = await run(on);
+        pool.breaker?.succeeded(performance.now());
+        return replies;
       } catch (error) {
         // What the server or the library says about the batch itself is passed on as it is.
         if (isErrorReply(error) || !isConnectionError(error)) throw error;

@@ -57,6 +57,9 @@ export class NodeLink {
   #waiting: (Outgoing | undefined)[] = [];
   #answered = 0;
   #ours = 0;
+  /** Commands of the library whose turn it is, and of those in its queue the ones that have no mark here. */
+  #owed = 0;
+  #unmarked = 0;
   #scheduled = false;
   #paused = false;
   readonly #socket = new OwnSocket();
@@ -135,7 +138,7 @@ export class NodeLink {
     const toWrite: Iterable<Piece> = {
       [Symbol.iterator]: () => {
         this.#scheduled = false;
-        const text = this.#joined(performance.now());
+        const text = this.#owed > 0 ? '' : this.#joined(performance.now());
         if (this.#next < this.#outbox.length || isWaitingToWrite.call(queue)) {
           return this.#rest(text, commandsToWrite.call(queue)[Symbol.iterator]());
         }
@@ -149,6 +152,7 @@ export class NodeLink {
     queue.addCommand = (args, options) => {
       // What comes after it in the kit's queue must not overtake it.
       if (options?.asap !== true) this.#outbox.push(libraryTurn);
+      else this.#unmarked += 1;
       return addCommand.call(queue, args, options);
     };
     own(this.#client, '_pause', () => {
@@ -162,12 +166,17 @@ export class NodeLink {
     });
   }
 
-  /** What the library has to write, counted on its way. */
-  *#library(source: Iterator<Piece>): Generator<Piece> {
-    for (;;) {
+  /** Of what the library has to write that whose turn it is, or all; counted on its way. */
+  *#library(source: Iterator<Piece>, all: boolean): Generator<Piece> {
+    while (all || this.#owed > 0) {
       this.leaving = undefined;
       const next = source.next();
-      if (next.done === true) return;
+      if (next.done === true) {
+        this.#owed = 0;
+        this.#unmarked = 0;
+        return;
+      }
+      if (this.#owed > 0) this.#owed -= 1;
       this.#waiting.push(undefined);
       this.wire.sent(this.leaving ?? anonymous(next.value), performance.now());
       yield next.value;
@@ -201,11 +210,12 @@ export class NodeLink {
   /** All that is to be written, in order. The library leaves early when the socket's buffer is full. */
   *#rest(first: string, source: Iterator<Piece>): Generator<Piece> {
     if (first !== '') yield [first];
+    yield* this.#library(source, false);
     while (this.#next < this.#outbox.length) {
       const call = this.#outbox[this.#next] as Outgoing | typeof libraryTurn;
       if (call === libraryTurn) {
-        this.#next += 1;
-        yield* this.#library(source);
+        this.#takeTurns();
+        yield* this.#library(source, false);
         continue;
       }
       const text = this.#joined(performance.now());
@@ -225,7 +235,17 @@ export class NodeLink {
       }
     }
     this.#emptied();
-    yield* this.#library(source);
+    yield* this.#library(source, true);
+  }
+
+  /** The library's next ones, up to the kit's next call: more would overtake it. */
+  #takeTurns(): void {
+    this.#owed += this.#unmarked;
+    this.#unmarked = 0;
+    while (this.#outbox[this.#next] === libraryTurn) {
+      this.#next += 1;
+      this.#owed += 1;
+    }
   }
 
   #emptied(): void {
@@ -309,9 +329,12 @@ export class NodeLink {
   #standInEnding(): void {
     const queue = this.#queue;
     const { flushWaitingForReply, flushAll } = queue;
-    const ended = (cause: unknown): void => {
+    const ended = (cause: unknown, keeps: boolean): void => {
       const written = this.#waiting.slice(this.#answered);
       const queued = this.#outbox.slice(this.#next);
+      const marks = queued.filter((call) => call === libraryTurn).length;
+      this.#unmarked = keeps ? this.#unmarked + this.#owed + marks : 0;
+      this.#owed = 0;
       this.#waiting = [];
       this.#answered = 0;
       this.#ours = 0;
@@ -325,11 +348,11 @@ export class NodeLink {
     };
     queue.flushWaitingForReply = (error) => {
       flushWaitingForReply.call(queue, error);
-      ended(error);
+      ended(error, true);
     };
     queue.flushAll = (error) => {
       flushAll.call(queue, error);
-      ended(error);
+      ended(error, false);
     };
   }
 }

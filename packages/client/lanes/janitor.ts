@@ -5,7 +5,7 @@
  * pending the timer rests. It never keeps a process alive.
  */
 import { performance } from 'node:perf_hooks';
-import { DeadlineError } from '../errors.ts';
+import { DeadlineError, messageOf } from '../errors.ts';
 import { JANITOR_MS } from '../limits.ts';
 import { lateChannel } from '../telemetry/channels.ts';
 import { lateness, sayLate } from '../telemetry/explain.ts';
@@ -72,7 +72,14 @@ export class Janitor {
   }
 
   #late(call: Call, wire: Wire<Sent> | undefined, now: number): void {
-    this.#pool.giveUp(call, this.#error(call, wire, now));
+    try {
+      this.#pool.giveUp(call, this.#error(call, wire, now));
+    } catch (error) {
+      // One call that cannot even fail must not end the process, nor be looked at again for ever.
+      call.settled = true;
+      if (call.lane !== undefined) this.#pool.release(call, call.lane);
+      process.emitWarning(`${call.label}: ${messageOf(error)}`, 'CinnabarWarning');
+    }
   }
 
   #error(call: Call, wire: Wire<Sent> | undefined, now: number): DeadlineError {

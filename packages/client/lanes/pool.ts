@@ -102,9 +102,9 @@ export class Pool {
   /** Entry of a new call: deadline, circuit breaker, signal; then a lane. */
   submit(call: Call): void {
     measure(call, this.settings, this.sketch);
-    if (this.breaker !== undefined && this.breaker.state !== 'closed' && !this.#closing) {
-      const ms = this.breaker.refusedFor(call.queuedAt);
-      if (ms > 0) return call.fail(new CircuitOpenError(this.endpoint, ms));
+    if (this.breaker !== undefined && this.breaker.state !== 'closed') {
+      const open = this.#circuitOpen(call);
+      if (open !== undefined) return call.fail(open);
     }
     heed(this, call);
     this.#janitor.wake();
@@ -130,8 +130,18 @@ export class Pool {
     return !roster.order.on && roster.small.length > 0 && placement.calm && !this.#closing;
   }
 
+  /** Why it may not go, if the circuit is open; else it is the probe. */
+  #circuitOpen(item: Placeable): CircuitOpenError | undefined {
+    if (this.#closing) return undefined;
+    const over = (): boolean => item.calls.every((call) => call.settled);
+    const ms = this.breaker?.refusedFor(item.queuedAt, over) ?? 0;
+    return ms > 0 ? new CircuitOpenError(this.endpoint, ms) : undefined;
+  }
+
   /** Entry of a batch: each call has its own deadline, and they share a lane. */
   submitBatch(batch: Placeable): void {
+    const open = this.#circuitOpen(batch);
+    if (open !== undefined) return batch.fail(open);
     for (const call of batch.calls) measure(call, this.settings, this.sketch);
     this.#janitor.wake();
     this.place(batch);
@@ -218,7 +228,7 @@ export class Pool {
     if (this.placement.session !== lane)
       this.roster.becomeBulk(lane, `${sent.name} brought a large reply`);
     const other = this.roster.small.find((one) => one !== lane && !one.congested);
-    if (other !== undefined) rescueBehind(wire, other);
+    if (other !== undefined) rescueBehind(wire, lane, other);
   }
 
   /** The connection of a call is gone. `written`: it may have run. */

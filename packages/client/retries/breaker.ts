@@ -4,7 +4,9 @@
  *
  * closed -> open: at least `minCalls` in the window and the failed share reached the ratio.
  * open -> half-open: after `openMs`. half-open: one call goes, the others are refused; its success
- * closes the circuit, its failure opens it again (for twice as long, up to eight times).
+ * closes the circuit, its failure opens it again (for twice as long, up to eight times). A probe may end
+ * without having asked the server (aborted, refused here, too long without a connection), or never (a
+ * blocking command): then it proved nothing, and the next call is the probe.
  */
 import {
   BREAKER_FAILURE_RATIO,
@@ -33,7 +35,9 @@ export class CircuitBreaker {
   #failures = 0;
   #openUntil = 0;
   #opened = 0;
-  #probing = false;
+  /** The call that tries it is over, whatever became of it. */
+  #probeOver: () => boolean = () => true;
+  #probeUntil = 0;
 
   constructor(options: BreakerOptions = {}) {
     this.#windowMs = options.windowMs ?? BREAKER_WINDOW_MS;
@@ -46,16 +50,15 @@ export class CircuitBreaker {
     return this.#state;
   }
 
-  /** 0: go. Else: refused for so many ms more. */
-  refusedFor(now: number): number {
+  /** 0: go. Else: refused for so many ms more. `over`: the call that asks is settled. */
+  refusedFor(now: number, over: () => boolean): number {
     if (this.#state === 'closed') return 0;
     if (this.#state === 'open') {
       if (now < this.#openUntil) return this.#openUntil - now;
       this.#state = 'half-open';
-      this.#probing = false;
-    }
-    if (this.#probing) return Math.max(1, this.#openMs);
-    this.#probing = true;
+    } else if (now < this.#probeUntil && !this.#probeOver()) return this.#probeUntil - now;
+    this.#probeOver = over;
+    this.#probeUntil = now + this.#openMs;
     return 0;
   }
 
@@ -66,7 +69,6 @@ export class CircuitBreaker {
     }
     this.#state = 'closed';
     this.#opened = 0;
-    this.#probing = false;
     this.#windowStart = now;
     this.#calls = 0;
     this.#failures = 0;
@@ -94,6 +96,5 @@ export class CircuitBreaker {
     this.#state = 'open';
     this.#openUntil = now + this.#openMs * Math.min(8, 2 ** this.#opened);
     this.#opened += 1;
-    this.#probing = false;
   }
 }

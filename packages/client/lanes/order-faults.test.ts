@@ -1,0 +1,106 @@
+/** What is asked on one key keeps its order, and what cannot be sent holds nobody up, when things fail. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { calling, type KitError, lanes, lanesOf } from '../index.ts';
+import { type AnyClient, plainKinds } from '../testing/clients.ts';
+import { type FaultProxy, startProxy } from '../testing/proxy.ts';
+import { startServer, type TestServer } from '../testing/server.ts';
+import { until } from '../testing/until.ts';
+
+let server: TestServer;
+before(async () => {
+  server = await startServer();
+});
+after(() => server?.stop());
+
+for (const kind of plainKinds) {
+  describe(kind.name, () => {
+    let proxy: FaultProxy;
+    const clients: object[] = [];
+    const open = async (options: Parameters<typeof lanes>[1] = {}): Promise<AnyClient & object> => {
+      const redis = lanes(() => kind.make([proxy.port]), options);
+      await kind.connect(redis);
+      clients.push(redis);
+      await redis.get('warm');
+      return redis;
+    };
+    before(async () => {
+      proxy = await startProxy(server.port);
+    });
+    after(async () => {
+      proxy.resume();
+      for (const client of clients) await kind.close(client);
+      await proxy.stop();
+    });
+
+    test('a probe of the circuit that ends without asking the server gives its place to the next call', async () => {
+      const redis = await open({
+        deadlines: { fastMs: 200 },
+        retries: { attempts: 1, breaker: { minCalls: 10, openMs: 100 } },
+        stallMs: false,
+      });
+      proxy.stall();
+      await Promise.all(Array.from({ length: 12 }, () => redis.get('x').catch(() => {})));
+      await assert.rejects(kind.pipeline(redis, [['get', 'x']]), {
+        code: 'ERR_CLIENT_CIRCUIT_OPEN',
+      });
+      proxy.resume();
+      const ended = AbortSignal.abort();
+      const code = (): Promise<string> =>
+        calling(redis, { signal: ended })
+          .get('x')
+          .then(String, (error: KitError) => error.code);
+      await until(async () => (await code()) === 'ERR_CLIENT_ABORTED');
+      assert.equal(await redis.get('x'), null);
+    });
+
+    test('a read behind a large reply does not see a write that was asked for after it', async () => {
+      const redis = await open();
+      await redis.set('big', Buffer.alloc(3_000_000, 'x'));
+      await redis.set('seen', 'before');
+      proxy.limit(20_000_000);
+      const fresh = lanes(() => kind.make([proxy.port]), { small: { min: 2 } });
+      await kind.connect(fresh);
+      clients.push(fresh);
+      await until(() => lanesOf(fresh).every((lane) => lane.state === 'ready'));
+      const big = fresh.get('big');
+      const seen = fresh.get('seen');
+      await fresh.set('seen', 'after');
+      assert.equal(await seen, 'before');
+      await big;
+      proxy.limit(0);
+    });
+
+    test('an argument that cannot become a string fails its call only', async () => {
+      const redis = await open({ deadlines: { fastMs: 50 } });
+      const nothing = Object.create(null) as string;
+      await assert.rejects(async () => redis.set('k', nothing), TypeError);
+      await assert.rejects(async () => kind.pipeline(redis, [['set', 'k', nothing]]));
+      const begun = performance.now();
+      await until(() => performance.now() - begun > 100);
+      assert.deepEqual(
+        lanesOf(redis).map((lane) => lane.pending),
+        [0],
+      );
+      assert.equal(await redis.get('warm'), null);
+    });
+
+    test('transactions and commands between them keep their order', async () => {
+      const redis = await open();
+      for (let i = 0; i < 20; i += 1) {
+        await redis.set('n', '0');
+        const all = await Promise.all([
+          kind.multi(redis, [['get', 'n']]),
+          redis.incr('n'),
+          kind.multi(redis, [
+            ['get', 'n'],
+            ['incr', 'n'],
+          ]),
+          redis.get('n'),
+          kind.multi(redis, [['get', 'n']]),
+        ]);
+        assert.deepEqual(all.flat().map(String), ['0', '1', '1', '2', '2', '2']);
+      }
+    });
+  });
+}
