@@ -206,7 +206,7 @@ function minutesOf({ minutes, steps }: Values): number {
 function summary(result: SoakResult): string {
   const loads = Object.entries(result.loads).map(
     ([name, l]) =>
-      `- ${name}: ${l.acknowledged} writes acknowledged, ${l.lost} lost, ${l.duplicated} duplicated, ${l.reordered} reordered, ${l.unknown} unknown outcomes; longest gap of one connection ${l.longestGapMs} ms, from +${l.longestGapAtS} s on`,
+      `- ${name}: ${l.acknowledged} writes acknowledged, ${l.lost} lost, ${l.duplicated} duplicated, ${l.reordered} reordered, ${l.unknown} unknown outcomes, errors ${JSON.stringify(l.errors)}, ${l.shed} not sent; longest gap of one connection ${l.longestGapMs} ms, from +${l.longestGapAtS} s on`,
   );
   const verdict = result.problems.length === 0 ? 'clean' : `${result.problems.length} problems`;
   return [

@@ -319,6 +319,23 @@ test('a stranger at the bus is not admitted, whatever it claims', async (t) => {
   await now.link.forget('f'.repeat(40), MS);
 });
 
+test('who has not heard from a member yet sends clients to its name all the same', async (t) => {
+  const room = await engineRoom(t);
+  const [a, b, away] = [await room.launch(), await room.launch(), await room.launch()];
+  const members = [
+    { ...member(a, null, 1), slots: [[0, 8191]] as const },
+    member(b, a.instance, 1),
+    // Never started: nothing is ever heard from it.
+    { ...member(away, null, 2), slots: [[8192, 16383]] as const },
+  ];
+  const start = (launch: EngineLaunch) =>
+    room.start({ ...launch, role: { kind: 'cluster', members, myself: launch.instance } });
+  const [, second] = await Promise.all([start(a), start(b)]);
+  await second.link.takeover(MS);
+  const moved = await second.link.command(['GET', 'foo'], MS);
+  assert.match(String(moved), /MOVED 12182 localhost:/);
+});
+
 test('a newcomer that introduces itself has connections both ways, and none is dropped', async (t) => {
   const room = await engineRoom(t);
   const [a, b] = [await room.launch(), await room.launch()];

@@ -254,14 +254,14 @@ test('members that cannot be are refused before an engine believes them', () => 
     slots: [],
   };
   assert.equal(
-    nodesConf([primary, replica], b, false),
+    nodesConf([primary, replica], b, false, 'localhost'),
     `${a} 127.0.0.1:1@2 master - 0 0 7 connected 0-5 7\n${b} 127.0.0.1:3@4 myself,slave ${a} 0 0 7 connected\nvars currentEpoch 7 lastVoteEpoch 0\n`,
   );
-  assert.equal(epochOf(nodesConf([primary], a, true)), 7);
+  assert.equal(epochOf(nodesConf([primary], a, true, 'localhost')), 7);
   assert.equal(epochOf('rubbish'), null);
   const refused = (members: ClusterMember[], myself: string): void => {
     assert.throws(
-      () => nodesConf(members, myself, false),
+      () => nodesConf(members, myself, false, 'localhost'),
       (error) => error instanceof EngineError && error.code === 'bad-members',
     );
   };

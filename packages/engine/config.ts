@@ -149,7 +149,8 @@ export function rolePath(socket: string): string {
 function nodesFile(launch: EngineLaunch, capabilities: EngineCapabilities): LaunchFiles['nodes'] {
   if (launch.role.kind !== 'cluster') return null;
   const { members, myself } = launch.role;
-  const text = nodesConf(members, myself, capabilities.commands.has('cluster|myshardid'));
+  const withShardIds = capabilities.commands.has('cluster|myshardid');
+  const text = nodesConf(members, myself, withShardIds, launch.announceHost);
   return { path: nodesPath(launch, capabilities), text };
 }
 

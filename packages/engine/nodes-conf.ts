@@ -23,20 +23,29 @@ import { EngineError } from './errors.ts';
 
 const ID = /^[0-9a-f]{40}$/;
 
-/** `withShardIds`: for engines that know CLUSTER MYSHARDID; older ones cannot read the field. */
+/**
+ * `withShardIds`: for engines that know CLUSTER MYSHARDID; older ones cannot read what follows the address.
+ * `hostname`: what all members announce to clients. Without it an engine sends clients to `?` until it has
+ * heard from the member itself (seen: a client that looked that name up).
+ */
 export function nodesConf(
   members: readonly ClusterMember[],
   myself: string,
   withShardIds: boolean,
+  hostname: string,
 ): string {
   check(members, myself);
   const epoch = Math.max(0, ...members.map((member) => member.epoch));
   const lines = members.map((member) => {
     const role = member.primaryId === null ? 'master' : 'slave';
     const flags = member.id === myself ? `myself,${role}` : role;
-    const shard = withShardIds ? `,,shard-id=${shardId(member.primaryId ?? member.id)}` : '';
-    const plain = withShardIds ? `,tcp-port=${member.plainPort ?? member.port}` : '';
-    const address = `${member.host}:${member.port}@${member.busPort}${shard}${plain}`;
+    const known = [
+      `${member.host}:${member.port}@${member.busPort}`,
+      hostname,
+      `shard-id=${shardId(member.primaryId ?? member.id)}`,
+      `tcp-port=${member.plainPort ?? member.port}`,
+    ];
+    const address = withShardIds ? known.join(',') : known[0];
     const slots = member.slots.map(([first, last]) =>
       first === last ? `${first}` : `${first}-${last}`,
     );

@@ -41,6 +41,9 @@ export interface SoakResult {
         readonly duplicated: number;
         readonly reordered: number;
         readonly unknown: number;
+        /** By code, and arrivals that found too much outstanding. */
+        readonly errors: Readonly<Record<string, number>>;
+        readonly shed: number;
         readonly longestGapMs: number;
         /** Since the soak began, as in the time line. */
         readonly longestGapAtS: number;
@@ -49,6 +52,9 @@ export interface SoakResult {
     >
   >;
 }
+
+/** Whatever is killed, stopped or starved: a connection that gets nothing for longer has been forgotten. */
+const LONGEST_GAP_MS = 60_000;
 
 /** A problem that does not come again can only be understood from what was recorded. No data, no keys. */
 async function keepEvidence(home: string): Promise<string> {
@@ -174,6 +180,8 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
           duplicated: report.verification?.duplicated ?? 0,
           reordered: report.verification?.reordered ?? 0,
           unknown: report.verification?.unknown ?? 0,
+          errors: report.errors,
+          shed: report.shed,
           longestGapMs: Math.round(report.longestGap.ms),
           longestGapAtS:
             Math.round((report.longestGap.at - performance.timeOrigin - began) / 100) / 10,
@@ -216,6 +224,12 @@ function wrongsOf(name: string, report: LoadReport): string[] {
       ),
     ...found.unread.map((what) => `${name}: could not be read back: ${what}`),
   ];
+  if (report.longestGap.ms > LONGEST_GAP_MS) {
+    const { ms, connection } = report.longestGap;
+    wrongs.push(
+      `${name}: connection ${connection} got nothing acknowledged for ${Math.round(ms)} ms`,
+    );
+  }
   if (found.acknowledged === 0) wrongs.push(`${name}: not one write was acknowledged`);
   return wrongs;
 }
