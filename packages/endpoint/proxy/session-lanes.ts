@@ -26,6 +26,8 @@ export class SessionLanes {
   #waited: Set<Shard> | null = null;
   /** The connection to an engine that is this session's alone: blocking commands, WATCH. */
   own: Lane | null = null;
+  /** By shard: large replies asked for behind another since nothing was in flight. */
+  readonly #largeInRow: number[] = [];
   /** In flight on all shards. */
   total = 0;
   /** Its reads may go to replicas. */
@@ -89,14 +91,21 @@ export class SessionLanes {
     return lane;
   }
 
-  /** One more large reply might be more than the engine keeps for a connection: first, others are read. */
+  /**
+   * One more large reply might be more than the engine keeps for a connection: first, the others are
+   * read, all of them, because it counts what it has kept since nothing was left.
+   */
   crowded({ index }: Shard): boolean {
     const count = this.on(index);
     const lane = this.#lanes[index];
+    if (count === 0) this.#largeInRow[index] = 0;
     if (count === 0 || lane?.kind !== 'bulk') return false;
     const { state } = this.#session;
     const bytes = Math.max(state.largeReply, lane.head?.large ?? 0);
-    return bytes === 0 || (count + 1) * bytes > state.most * BULK_PART;
+    const behind = (this.#largeInRow[index] ?? 0) + 1;
+    if (bytes === 0 || (behind + 1) * bytes > state.most * BULK_PART) return true;
+    this.#largeInRow[index] = behind;
+    return false;
   }
 
   groupOf(shard: Shard): LaneGroup {

@@ -290,3 +290,55 @@ test('small reads behind a first large reply are asked for elsewhere, and nothin
   assert.equal(again, 2, 'the reader was never behind the large reply');
   for (const client of [large, reader, writer]) client.close();
 });
+
+test('the engine keeps no more for a client than it may, and who asks for more is told why', async (t) => {
+  const { shards, views } = await startShards(t, 1);
+  const outputBufferBytes = 8 * BULK_SHARE_BYTES;
+  const limit = ['CONFIG', 'SET', 'client-output-buffer-limit', `normal ${outputBufferBytes} 0 0`];
+  await shards[0]?.primary.link.command(limit, DEADLINE_MS);
+  const running = await startProxy({
+    shards: views,
+    keys: { default: KEY },
+    view: { limits: { maxConnections: 1000, idleTimeoutMs: 600_000, outputBufferBytes } },
+  });
+  t.after(() => running.close());
+  const writer = await RawClient.open(running.port);
+  const value = Buffer.alloc(BULK_SHARE_BYTES, 'x');
+  const get = encodeCommand(['GET', 'large']);
+  const asks = Array.from({ length: 20 }, () => get);
+  await writer.ask('SET', 'large', value);
+  // Nobody knows that it is large: all of it is asked for at once.
+  const surprise = new Reader(running.port, false);
+  await surprise.login();
+  surprise.socket.pause();
+  surprise.socket.write(Buffer.concat(asks));
+  const stopped = (count: number) => () =>
+    [...running.proxy.sessions.values()]
+      .slice(-count)
+      .every((session) => session.output.unwritten > CLIENT_HIGH_WATER);
+  await eventually('it has stopped', stopped(1), DEADLINE_MS);
+  surprise.socket.resume();
+  await eventually('it is ended', () => running.reasons.length > 0, DEADLINE_MS);
+  assert.deepEqual(running.reasons, ['output-buffer-limit']);
+  surprise.socket.destroy();
+  const lost = (): number => running.events.filter(({ kind }) => kind === 'shard-lost').length;
+  const before = lost();
+  const readers = Array.from({ length: 5 }, () => new Reader(running.port, false));
+  for (const reader of readers) {
+    await reader.login();
+    reader.socket.pause();
+    reader.socket.write(Buffer.concat(asks));
+  }
+  await eventually('all have stopped', stopped(readers.length), DEADLINE_MS);
+  for (const reader of readers) reader.socket.resume();
+  const size = asks.length * bulk(value).length;
+  await eventually(
+    'everything that was asked for',
+    () => readers.every((reader) => reader.bytes === size),
+    DEADLINE_MS,
+  );
+  assert.equal(lost(), before);
+  assert.deepEqual(running.reasons, ['output-buffer-limit']);
+  for (const reader of readers) reader.socket.destroy();
+  writer.close();
+});
