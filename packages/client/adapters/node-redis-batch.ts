@@ -64,7 +64,10 @@ export class NodeBatch implements Placeable {
   fail(error: unknown): void {
     if (this.settled) return;
     this.settled = true;
-    for (const call of this.calls) call.settled = true;
+    for (const call of this.calls) {
+      call.settled = true;
+      call.unheed();
+    }
     this.#reject(error);
   }
 }

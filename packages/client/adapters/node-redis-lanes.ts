@@ -140,7 +140,9 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
     call.transform = transform;
     call.preserve = preserve;
     call.chain = options?.[kChain] as Chain | undefined;
-    pool.submit(call);
+    // Its reply is none of a command's; the library has methods of its own for it.
+    if (call.place === 'subscribe') call.fail(refusedHere(call.label));
+    else pool.submit(call);
     return call;
   };
   own(

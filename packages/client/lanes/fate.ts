@@ -2,6 +2,7 @@
  * What becomes of a call when its connection ends or the server says that it did not run it: made
  * again, on another lane or later, or failed with what is known. See retries/policy.ts for which.
  */
+import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import {
   aborted,
@@ -18,16 +19,26 @@ import { retryChannel } from '../telemetry/channels.ts';
 import { shown } from '../telemetry/explain.ts';
 import type { Call } from './call.ts';
 import type { Lane } from './lane.ts';
+import type { Placeable } from './placeable.ts';
 import type { Pool } from './pool.ts';
 import { unblock } from './unblock.ts';
 
-/** Listens to the signal of a call that is on no lane: when it is new, and when it is made again. */
-export function heed(pool: Pool, call: Call): void {
+/**
+ * Listens to the signal of a call that is on no lane: when it is new, and when it is made again. A batch
+ * that is not sent yet ends as a whole, each of its calls by itself afterwards.
+ */
+export function heed(pool: Pool, call: Call, item: Placeable = call): void {
   const signal = call.calling?.signal;
   if (signal === undefined || call.settled) return;
-  if (signal.aborted) return call.fail(aborted(call.label, signal.reason));
+  const giveUp = (): void => {
+    if (item !== call && !item.settled) item.fail(aborted(item.label, signal.reason));
+    else pool.giveUp(call, aborted(call.label, signal.reason));
+  };
+  if (signal.aborted) return giveUp();
   call.unheed();
-  call.onAbort = () => pool.giveUp(call, aborted(call.label, signal.reason));
+  call.onAbort = giveUp;
+  // Many calls with one signal are no leak.
+  if (signal instanceof EventTarget) setMaxListeners(0, signal);
   signal.addEventListener('abort', call.onAbort, { once: true });
 }
 

@@ -85,6 +85,35 @@ for (const kind of plainKinds) {
       assert.equal(await redis.get('warm'), null);
     });
 
+    test('pipelines and transactions end by their signal, before and after they are sent', async () => {
+      const redis = await open();
+      const warned: Error[] = [];
+      const warn = (warning: Error): void => void warned.push(warning);
+      process.on('warning', warn);
+      const many = Array.from({ length: 12 }, () => ['get', 'x']);
+      const codes = async (run: Promise<readonly unknown[]>): Promise<unknown[]> =>
+        (await run.catch((error: unknown) => [error])).map((error) => (error as KitError).code);
+      const all = async (signal: AbortSignal): Promise<unknown[]> => {
+        const view = calling(redis, { signal });
+        const runs = [kind.pipeline(view, many), kind.multi(view, many)].map(codes);
+        return [...new Set((await Promise.all(runs)).flat())];
+      };
+      assert.deepEqual(await all(AbortSignal.abort()), ['ERR_CLIENT_ABORTED']);
+      proxy.stall();
+      const ending = new AbortController();
+      const ended = all(ending.signal);
+      setImmediate(() => ending.abort());
+      assert.deepEqual(await ended, ['ERR_CLIENT_ABORTED']);
+      proxy.resume();
+      assert.equal(await redis.get('warm'), null);
+      assert.deepEqual(warned, []);
+      process.off('warning', warn);
+      if (kind.library === 'redis')
+        await assert.rejects(kind.call(redis, 'SUBSCRIBE', 'x'), {
+          code: 'ERR_CLIENT_UNSUPPORTED',
+        });
+    });
+
     test('transactions and commands between them keep their order', async () => {
       const redis = await open();
       for (let i = 0; i < 20; i += 1) {

@@ -143,6 +143,7 @@ export class Pool {
     const open = this.#circuitOpen(batch);
     if (open !== undefined) return batch.fail(open);
     for (const call of batch.calls) measure(call, this.settings, this.sketch);
+    for (const call of batch.calls) heed(this, call, batch);
     this.#janitor.wake();
     this.place(batch);
   }
@@ -151,6 +152,7 @@ export class Pool {
   adopt(call: Call, lane: Lane): void {
     measure(call, this.settings, this.sketch);
     this.#enter(call, lane);
+    heed(this, call);
   }
 
   place(item: Placeable): void {
@@ -265,7 +267,7 @@ export class Pool {
     for (const item of lane.unsent.splice(0)) {
       for (const call of item.calls) {
         this.release(call, lane);
-        heed(this, call);
+        heed(this, call, item);
       }
       this.place(item);
     }
