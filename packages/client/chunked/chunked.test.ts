@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { chunked, lanes } from '../index.ts';
 import { clusterKinds, plainKinds } from '../testing/clients.ts';
+import { mortal } from '../testing/mortal.ts';
 import { startCluster, startServer, type TestCluster, type TestServer } from '../testing/server.ts';
 import { crc32, slowCrc32 } from './crc.ts';
 
@@ -282,22 +283,6 @@ describe('what a value is made of', () => {
     await writer.quit();
   });
 });
-
-/** A client whose process dies at its n-th command: that one may still reach the server, or not. */
-function mortal(redis: Redis, commands: number, lastArrives: boolean, died: () => void): Redis {
-  let left = commands;
-  const view: Redis = Object.create(redis);
-  Object.defineProperty(view, 'callBuffer', {
-    value: (...args: [string, ...string[]]) => {
-      left -= 1;
-      if (left > 0) return redis.callBuffer(...args);
-      if (left === 0 && lastArrives) redis.callBuffer(...args).catch(() => {});
-      died();
-      return new Promise(() => {});
-    },
-  });
-  return view;
-}
 
 type Step =
   | { readonly kind: 'set'; readonly key: number; readonly size: number; readonly seed: number }

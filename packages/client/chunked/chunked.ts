@@ -16,7 +16,8 @@
  *
  * A writer may die at any step. So before its first chunk it notes in a small ledger what it is about
  * to do, and strikes it out at the end; `collect()` finishes what notes of dead writers tell of:
- * chunks that no manifest names go. Every step of it may be repeated.
+ * chunks that no manifest names go. A writer renews its note as long as it lives, however slow its source is, and
+ * its value counts only if nobody took it for dead meanwhile. Every step may be repeated.
  */
 import { type RawCall, rawOf } from '../adapters/raw.ts';
 import { check, instance, shape, signal, text, whole, yesOrNo } from '../checks.ts';
@@ -30,10 +31,11 @@ import {
   CHUNK_WINDOW,
 } from '../limits.ts';
 import { collect } from './collect.ts';
+import { setExpiry } from './expire.ts';
 import { Ledger } from './ledger.ts';
 import { decodeManifest, type Manifest } from './manifest.ts';
 import { chunkReadable, type ReadOptions, readAll, readRange } from './read.ts';
-import { type ChunkSource, remove, setExpiry, write } from './write.ts';
+import { type ChunkSource, remove, write } from './write.ts';
 
 export interface ChunkedOptions {
   readonly chunkBytes?: number;

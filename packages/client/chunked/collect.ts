@@ -1,20 +1,26 @@
 /**
  * Finishes what dead writers left. A note names the version that was being written and the one it
  * replaces; what counts is which version the manifest names now. Neither the made nor the replaced
- * one is kept unless it is that one. Repeating any of it changes nothing.
+ * one is kept unless it is that one; that one's chunks end with it. Repeating any of it changes nothing.
  */
 import { messageOf } from '../errors.ts';
 import type { ChunkedContext } from './chunked.ts';
+import { outlive } from './expire.ts';
 import { decodeManifest } from './manifest.ts';
 import { retire } from './write.ts';
 
 export async function collect(context: ChunkedContext): Promise<number> {
   let finished = 0;
-  for (const [id, note] of await context.ledger.all()) {
+  for (const [id, found] of await context.ledger.all()) {
+    const { note } = found;
     if (Date.now() - note.at < context.tornMs) continue;
+    // A writer that lives after all learns of it before its value counts.
+    if (!(await context.ledger.take(id, found))) continue;
     const standing = await standingAt(context, note.key);
     for (const version of [note.made, note.replaced]) {
-      if (version !== undefined && version.id !== standing) await retire(context, version);
+      if (version === undefined) continue;
+      if (version.id === standing) await outlive(context, note.key, version);
+      else await retire(context, version);
     }
     await context.ledger.strike(id);
     finished += 1;

@@ -1,6 +1,6 @@
 /** Notes of writers about what they are doing: a hash, one field a write. */
 import type { RawCall } from '../adapters/raw.ts';
-import { isChunkCount, isVersionId, type Version } from './manifest.ts';
+import { isChunkCount, isVersionId, newId, type Version } from './manifest.ts';
 
 export const LEDGER_KEY = 'cc:open';
 
@@ -13,6 +13,17 @@ export interface Note {
   readonly replaced: Version | undefined;
 }
 
+export interface Found {
+  readonly note: Note;
+  readonly text: string;
+}
+
+/** The field ARGV[1] becomes ARGV[3] if it is ARGV[2]; or is that already: asked again after a lost reply. */
+const EXCHANGE = `local now = redis.call('HGET', KEYS[1], ARGV[1])
+if now ~= ARGV[2] and now ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1`;
+
 export class Ledger {
   readonly #raw: RawCall;
 
@@ -20,23 +31,42 @@ export class Ledger {
     this.#raw = raw;
   }
 
-  async note(id: string, note: Note): Promise<void> {
-    await this.#raw('HSET', LEDGER_KEY, id, JSON.stringify(note));
+  /** Answers the note as it stands there. */
+  async note(id: string, note: Note): Promise<string> {
+    const text = JSON.stringify(note);
+    await this.#raw('HSET', LEDGER_KEY, id, text);
+    return text;
+  }
+
+  /** Undefined: it is not as its writer left it: somebody takes the writer for dead, and finishes it. */
+  async renew(id: string, before: string, note: Note): Promise<string | undefined> {
+    const text = JSON.stringify(note);
+    return (await this.#exchange(id, before, text)) ? text : undefined;
+  }
+
+  /** For who finishes it: from now on its writer cannot renew it. */
+  take(id: string, { text, note }: Found): Promise<boolean> {
+    return this.#exchange(id, text, JSON.stringify({ ...note, at: Date.now(), taken: newId() }));
+  }
+
+  async #exchange(id: string, before: string, after: string): Promise<boolean> {
+    return Number(await this.#raw('EVAL', EXCHANGE, '1', LEDGER_KEY, id, before, after)) === 1;
   }
 
   async strike(id: string): Promise<void> {
     await this.#raw('HDEL', LEDGER_KEY, id);
   }
 
-  async all(): Promise<ReadonlyMap<string, Note>> {
-    const notes = new Map<string, Note>();
+  async all(): Promise<ReadonlyMap<string, Found>> {
+    const notes = new Map<string, Found>();
     const ids = await this.#raw('HKEYS', LEDGER_KEY);
     if (!Array.isArray(ids)) return notes;
     for (const one of ids) {
       const id = String(one);
       const text = await this.#raw('HGET', LEDGER_KEY, id);
-      const note = text instanceof Buffer ? noteOf(text) : undefined;
-      if (note !== undefined) notes.set(id, note);
+      if (!(text instanceof Buffer)) continue;
+      const note = noteOf(text);
+      if (note !== undefined) notes.set(id, { note, text: text.toString('utf8') });
     }
     return notes;
   }

@@ -1,4 +1,4 @@
-/** Writing, replacing, deleting, expiring. The order of the steps is what chunked.ts explains. */
+/** Writing, replacing, deleting. The order of the steps is what chunked.ts explains. */
 import type { RawCall } from '../adapters/raw.ts';
 import { aborted, KitError, messageOf } from '../errors.ts';
 import { CHUNK_READ_ATTEMPTS, CHUNKS_MAX } from '../limits.ts';
@@ -53,16 +53,13 @@ export async function write(
     await writer.discard();
     throw error;
   }
+  await writer.rest();
   // From here on an error does not prove that the value does not stand: what the write left is for
   // collect() to judge, which looks at what counts when the dust has settled.
-  await publish(context, key, manifest, ttlMs, startedNote(writer));
+  await publish(context, key, manifest, ttlMs, writer);
   maybeCollect(context);
   const { size, chunks, chunkBytes } = manifest;
   return { size, chunks, chunkBytes, version: id };
-}
-
-function startedNote(writer: Writer): Version | undefined {
-  return writer.noted ? { id: writer.id, chunks: writer.chunks } : undefined;
 }
 
 /** Puts the manifest in the place of whatever stands there, and lets that go. */
@@ -71,16 +68,19 @@ async function publish(
   key: string,
   manifest: Manifest,
   ttlMs: number | undefined,
-  made: Version | undefined,
+  writer: Writer,
 ): Promise<void> {
+  const made = writer.noted ? { id: writer.id, chunks: writer.chunks } : undefined;
   for (let attempt = 0; attempt < CHUNK_READ_ATTEMPTS * 20; attempt += 1) {
     const { bytes, version } = await current(context, key);
     if (made !== undefined || version !== undefined) {
-      await context.ledger.note(manifest.id, { key, at: Date.now(), made, replaced: version });
+      await writer.note(made, version);
     }
     const life = ttlMs === undefined ? '' : String(ttlMs);
     if (!(await swap(context.raw, key, bytes, encodeManifest(manifest), life))) continue;
     await retire(context, version);
+    // Still its own: nobody took this writer for dead while the manifest was on its way.
+    if (made !== undefined) await writer.note(made, version);
     if (made !== undefined || version !== undefined) await context.ledger.strike(manifest.id);
     return;
   }
@@ -108,7 +108,7 @@ export async function swap(
   }
 }
 
-async function current(
+export async function current(
   context: ChunkedContext,
   key: string,
 ): Promise<{ bytes: Buffer; version: Version | undefined }> {
@@ -167,32 +167,6 @@ export async function remove(context: ChunkedContext, key: string): Promise<bool
   throw new KitError('ERR_CLIENT_CHUNK_CONFLICT', `${key}: other writers replaced it every time`);
 }
 
-export async function setExpiry(
-  context: ChunkedContext,
-  key: string,
-  ttlMs: number,
-): Promise<boolean> {
-  const { bytes, version } = await current(context, key);
-  if (bytes.length === 0) return false;
-  const bulk = context.bulk(undefined);
-  const chunks = async (): Promise<void> => {
-    if (version === undefined) return;
-    // Chunks outlive their manifest, never the other way round.
-    const life = String(ttlMs + context.graceMs);
-    await windowed(
-      version.chunks,
-      context.window,
-      async (i) => void (await bulk('PEXPIRE', chunkKey(version.id, i), life)),
-    );
-  };
-  const left = Number(await context.raw('PTTL', key));
-  const longer = left < 0 ? false : ttlMs > left;
-  if (longer) await chunks();
-  const set = Number(await context.raw('PEXPIRE', key, String(ttlMs))) === 1;
-  if (!longer) await chunks();
-  return set;
-}
-
 /** Uploads chunks as they are filled, so many at a time. */
 class Writer {
   readonly id: string;
@@ -205,6 +179,11 @@ class Writer {
   readonly #bulk: RawCall;
   readonly #uploads = new Set<Promise<void>>();
   #held: Buffer | undefined;
+  /** The note as it stands in the ledger, and what was said in it. */
+  #text: string | undefined;
+  #said: Version | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #renewal: Promise<void> | undefined;
   #size = 0;
   #failure: { error: unknown } | undefined;
 
@@ -241,7 +220,51 @@ class Writer {
     return { ...base, chunks: this.chunks, inline: undefined };
   }
 
+  /** The first time a new note; later only if it is still this writer's own. */
+  async note(made: Version | undefined, replaced: Version | undefined): Promise<void> {
+    const { ledger } = this.#context;
+    const note = { key: this.#key, at: Date.now(), made, replaced };
+    if (this.#text === undefined || made === undefined) {
+      this.#text = await ledger.note(this.id, note);
+      return;
+    }
+    this.#text = await ledger.renew(this.id, this.#text, note);
+    if (this.#text === undefined) {
+      this.#text = '';
+      throw new KitError(
+        'ERR_CLIENT_CHUNK_TORN',
+        `${this.#key}: this writer said nothing for more than tornMs, was taken for dead, and what it wrote is removed; write it again, or use a longer tornMs`,
+      );
+    }
+  }
+
+  /** A source may be slow: the writer says that it lives by time, too. */
+  #live(): void {
+    this.#timer ??= setInterval(
+      () => {
+        this.#renewal ??= this.note(this.#said, undefined)
+          .catch((error: unknown) => {
+            if (error instanceof KitError && error.code === 'ERR_CLIENT_CHUNK_TORN')
+              this.#failure ??= { error };
+            // Else there is no connection now; the next one, or the end, tells more.
+          })
+          .finally(() => {
+            this.#renewal = undefined;
+          });
+      },
+      Math.max(MIN_RENEW_MS, Math.min(this.#context.tornMs / 3, MAX_RENEW_MS)),
+    );
+    this.#timer.unref();
+  }
+
+  /** No note by time any more. */
+  async rest(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#renewal;
+  }
+
   async discard(): Promise<void> {
+    await this.rest();
     await Promise.all(this.#uploads);
     if (!this.noted) return;
     try {
@@ -273,14 +296,11 @@ class Writer {
     const index = this.chunks;
     this.chunks += 1;
     if (index % NOTE_EVERY === 0) {
-      const made = { id: this.id, chunks: index + NOTE_EVERY };
-      await this.#context.ledger.note(this.id, {
-        key: this.#key,
-        at: Date.now(),
-        made,
-        replaced: undefined,
-      });
+      await this.#renewal;
+      this.#said = { id: this.id, chunks: index + NOTE_EVERY };
+      await this.note(this.#said, undefined);
       this.noted = true;
+      this.#live();
     }
     while (this.#uploads.size >= this.#context.window) await Promise.race(this.#uploads);
     this.#check();
@@ -304,6 +324,8 @@ class Writer {
 
 /** A note says up to which chunk a writer may have come; it is renewed this often. */
 const NOTE_EVERY = 4_096;
+const MIN_RENEW_MS = 50;
+const MAX_RENEW_MS = 600_000;
 
 /** Cuts any source into pieces of exactly `bytes`, but the last. */
 async function* pieces(source: ChunkSource, bytes: number): AsyncGenerator<Buffer> {
