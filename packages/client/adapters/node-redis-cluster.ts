@@ -9,6 +9,7 @@
 import { closedError, messageOf, UnknownOutcomeError } from '../errors.ts';
 import { Call, type Calling, type Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
+import { turnedLarge } from '../lanes/measure.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
 import type { Sent } from '../wire/wire.ts';
@@ -67,7 +68,10 @@ export class NodeClusterDriver implements Driver {
           answered: (sent, now) => {
             if (sent instanceof Part) sent.answered(now);
           },
-          large: (sent, wire) => pool.becameLarge(sent, wire, lane),
+          large: (sent, wire) => {
+            if (sent instanceof Part) turnedLarge(sent.call, pool.settings);
+            pool.becameLarge(sent, wire, lane);
+          },
           down: () => {},
           lost: () => {},
         });

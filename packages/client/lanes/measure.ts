@@ -12,3 +12,14 @@ export function measure(call: Call, settings: LanesSettings, sketch: LargeSketch
   const { deadlines } = settings;
   if (deadlines !== undefined) call.deadlineAt = call.queuedAt + deadlineOf(call, deadlines);
 }
+
+/**
+ * Nobody knew that its reply is large until the header said so: from then on it has a large value's time.
+ * Where bytes stop coming, its connection is ended as a stalled one.
+ */
+export function turnedLarge(call: Call, { deadlines }: LanesSettings): void {
+  if (deadlines === undefined || call.place === 'blocking') return;
+  if (call.calling?.deadlineMs !== undefined) return;
+  const large = call.queuedAt + call.offlineMs + deadlines.bulkMs;
+  if (large > call.deadlineAt) call.deadlineAt = large;
+}

@@ -26,7 +26,7 @@ import { callGivenUp, callLost, callRefused, heed, laneEnded } from './fate.ts';
 import { Janitor } from './janitor.ts';
 import { endLane, type Lane } from './lane.ts';
 import { LargeSketch } from './learn.ts';
-import { measure } from './measure.ts';
+import { measure, turnedLarge } from './measure.ts';
 import { OfflineQueue } from './offline.ts';
 import type { LanesSettings } from './options.ts';
 import type { KeyOrder } from './order.ts';
@@ -225,6 +225,7 @@ export class Pool {
   /** The reply of `sent` on `lane` has just turned out to be large. */
   becameLarge(sent: Sent, wire: Wire<Sent>, lane: Lane): void {
     this.sketch.saw(sent.name, sent.key, sent.announced, true);
+    if (sent instanceof Call) turnedLarge(sent, this.settings);
     if (lane.kind !== 'small' || this.settings.bulkMax === 0) return;
     this.roster.track();
     if (this.placement.session !== lane)

@@ -8,6 +8,7 @@
  */
 import { isIP } from 'node:net';
 import { check, oneOf, shape, text, whole, yesOrNo } from '../checks.ts';
+import { KitError } from '../errors.ts';
 import { DEADLINE_CONNECT_MS } from '../limits.ts';
 import { reconnectDelay } from '../retries/backoff.ts';
 
@@ -56,7 +57,13 @@ const inputShape = shape(
 );
 
 export function recommended(service: Service, input: RecommendedInput): Recommended {
-  check('recommended()', service, oneOf('azure', 'cinnabar'), 'the service');
+  // What stands here is no secret: it is shown.
+  if (service !== 'azure' && service !== 'cinnabar') {
+    throw new KitError(
+      'ERR_CLIENT_OPTION',
+      `recommended(): the service must be 'azure' or 'cinnabar', got ${typeof service === 'string' ? `'${String(service).slice(0, 40)}'` : typeof service}`,
+    );
+  }
   check('recommended()', input, inputShape, 'input');
   const cluster = input.policy === 'OSSCluster';
   const port = input.port ?? 10_000;

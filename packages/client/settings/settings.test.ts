@@ -52,6 +52,7 @@ test('every option has a reason, and the libraries take them', async () => {
   assert.deepEqual(map('10.1.2.3:8501'), { host: 'c.example.org', port: 8501 });
   assert.throws(() => recommended('aws' as 'azure', { ...local, library: 'redis' }), {
     code: 'ERR_CLIENT_OPTION',
+    message: /got 'aws'/,
   });
 });
 
