@@ -52,6 +52,10 @@ export class NodeDriver implements Driver {
     pool.prepare(client);
     let reason = 'not connected yet';
     const link = new NodeLink(client, {
+      // The library tells of it later, when what stood behind it may have been answered too.
+      refused: (sent) => {
+        if (sent instanceof NodeCall) pool.overtaken.judge(sent, pool.lanes);
+      },
       answered: (sent, now) => {
         if (sent instanceof NodeCall) pool.answered(sent, now);
       },

@@ -30,6 +30,8 @@ export interface Outgoing extends Call {
 }
 
 export interface NodeLinkEvents {
+  /** Before what stands behind it is answered. */
+  refused?(sent: Sent): void;
   answered(sent: Sent, now: number): void;
   large(sent: Sent, wire: Wire<Sent>): void;
   /** The connection is gone; called before `lost`. */
@@ -73,6 +75,7 @@ export class NodeLink {
     this.wire = new Wire<Sent>(
       socket?.path ?? `${socket?.host ?? 'localhost'}:${socket?.port ?? 6379}`,
       {
+        refused: (sent) => events.refused?.(sent),
         answered: (sent, now) => events.answered(sent, now),
         large: (sent) => events.large(sent, this.wire),
       },

@@ -56,12 +56,12 @@ export function callLost(
   pool.connectionLost(cause);
   const repeatable = !written || mayRepeat(pool, call);
   if (repeatable instanceof Error) return call.fail(repeatable);
-  if (!repeatable) {
-    call.fail(new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause));
-    return;
-  }
+  const unknown = () => new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause);
+  if (!repeatable) return call.fail(unknown());
   // A part of a transaction that is made again would be a command by itself.
-  const left = call.inTransaction ? 'in a transaction' : again(pool, call, cause, !written);
+  const left = call.inTransaction
+    ? 'in a transaction'
+    : again(pool, call, cause, !written, unknown);
   if (left === 'again') return;
   // Where nothing is ever repeated there is no more to say than the library does.
   call.fail(pool.policy.attempts === 1 ? cause : lostForGood(call.label, written, left, cause));
@@ -83,15 +83,20 @@ export function callRefused(pool: Pool, call: Call, lane: Lane, error: unknown):
   if (!notRun && !(saysLost(error) && mayRepeat(pool, call) === true)) return false;
   if (notRun) pool.breaker?.failed(performance.now());
   pool.release(call, lane);
-  return again(pool, call, error, false) === 'again';
+  if (pool.overtaken.judge(call, pool.lanes)) return false;
+  return again(pool, call, error, false, () => error) === 'again';
 }
 
-/** Makes the call once more, later; else why not. What was never sent repeats nothing: it costs no budget. */
+/**
+ * Makes the call once more, later; else why not. What was never sent repeats nothing: it costs no budget.
+ * `overtaken`: what it fails with if something was asked for on its keys meanwhile.
+ */
 function again(
   pool: Pool,
   call: Call,
   cause: unknown,
   neverSent: boolean,
+  overtaken: () => unknown,
 ): 'again' | 'no attempt left' | 'no budget left' {
   const delayMs = pool.policy.next(call, neverSent);
   if (typeof delayMs !== 'number') return delayMs;
@@ -108,8 +113,17 @@ function again(
   const other = pool.roster.readyLane();
   const elsewhere = call.attempts === 1 && other !== undefined && other !== call.lane;
   if (neverSent || (elsewhere && !saysNotRun(cause))) pool.place(call);
-  else setTimeout(() => pool.place(call), delayMs);
+  else placeLater(pool, call, delayMs, overtaken);
   return 'again';
+}
+
+function placeLater(pool: Pool, call: Call, delayMs: number, overtaken: () => unknown): void {
+  const write = !call.facts.read;
+  if (write) pool.overtaken.wait(call);
+  setTimeout(() => {
+    if (write && pool.overtaken.end(call) && !call.settled) call.fail(overtaken());
+    else pool.place(call);
+  }, delayMs);
 }
 
 /**

@@ -1,10 +1,11 @@
 /** What is asked on one key keeps its order, and what cannot be sent holds nobody up, when things fail. */
 import assert from 'node:assert/strict';
+import diagnosticsChannel from 'node:diagnostics_channel';
 import { after, before, describe, test } from 'node:test';
 import { calling, type KitError, lanes, lanesOf } from '../index.ts';
 import { type AnyClient, plainKinds } from '../testing/clients.ts';
 import { type FaultProxy, startProxy } from '../testing/proxy.ts';
-import { startServer, type TestServer } from '../testing/server.ts';
+import { ask, startServer, type TestServer } from '../testing/server.ts';
 import { until } from '../testing/until.ts';
 
 let server: TestServer;
@@ -52,6 +53,38 @@ for (const kind of plainKinds) {
           .then(String, (error: KitError) => error.code);
       await until(async () => (await code()) === 'ERR_CLIENT_ABORTED');
       assert.equal(await redis.get('x'), null);
+    });
+
+    test('a write that was refused is made again only while nothing later is asked for on its key', async () => {
+      const redis = await open({
+        retries: { attempts: 100, baseMs: 20, capMs: 40, breaker: false },
+        deadlines: false,
+      });
+      const needs = (replicas: string): Promise<unknown> =>
+        ask(server.port, 'CONFIG', 'SET', 'min-replicas-to-write', replicas);
+      let tries = 0;
+      const count = (): void => {
+        tries += 1;
+      };
+      diagnosticsChannel.subscribe('cinnabar:client:retry', count);
+      await needs('1');
+      const older = redis.set('over', 'older').catch((error: Error) => error.message);
+      await until(() => tries > 0);
+      await needs('0');
+      assert.equal(await redis.set('over', 'newer'), 'OK');
+      const outcome = await older;
+      assert.match(String(outcome), /NOREPLICAS|OK/);
+      assert.equal(await redis.get('over'), 'newer');
+
+      // Both are refused: only the last one has nothing later behind it.
+      await needs('1');
+      const both = [redis.set('over', 'first'), redis.set('over', 'second')];
+      const first = both[0]?.catch((error: Error) => error.message);
+      assert.match(String(await first), /NOREPLICAS/);
+      await needs('0');
+      assert.equal(await both[1], 'OK');
+      assert.equal(await redis.get('over'), 'second');
+      diagnosticsChannel.unsubscribe('cinnabar:client:retry', count);
     });
 
     test('a read behind a large reply does not see a write that was asked for after it', async () => {

@@ -30,6 +30,7 @@ import { measure, turnedLarge } from './measure.ts';
 import { OfflineQueue } from './offline.ts';
 import type { LanesSettings } from './options.ts';
 import type { KeyOrder } from './order.ts';
+import { Overtaken } from './overtaken.ts';
 import type { Placeable } from './placeable.ts';
 import { Placement } from './placement.ts';
 import { rescueBehind } from './rescue.ts';
@@ -42,6 +43,7 @@ export class Pool {
   readonly policy: RetryPolicy;
   readonly breaker: CircuitBreaker | undefined;
   readonly offline: OfflineQueue;
+  readonly overtaken = new Overtaken();
   readonly recorder: Recorder | undefined;
   endpoint = '';
   readonly roster: Roster;
@@ -176,6 +178,7 @@ export class Pool {
     lane.pending.add(call);
     lane.load += call.weight;
     if (this.order.on && isData(lane)) this.order.enter(call, lane);
+    if (this.overtaken.size > 0) this.overtaken.asked(call);
   }
 
   // What the driver reports.

@@ -32,6 +32,7 @@ export class ReplyScanner {
   /** Bytes of the reply being read. */
   #bytes = 0;
   #push = false;
+  #error = false;
   #lost = false;
 
   constructor(listener: ScanListener) {
@@ -41,6 +42,11 @@ export class ReplyScanner {
   /** Bytes of the reply that is being read; 0 between replies. */
   get partial(): number {
     return this.#bytes;
+  }
+
+  /** Of the reply that is being told: the server refused. */
+  get error(): boolean {
+    return this.#error;
   }
 
   /** The stream was not RESP: nothing is reported any more until `reset`. */
@@ -54,6 +60,7 @@ export class ReplyScanner {
     this.#open.length = 0;
     this.#bytes = 0;
     this.#push = false;
+    this.#error = false;
     this.#lost = false;
   }
 
@@ -121,6 +128,7 @@ export class ReplyScanner {
   #header(): void {
     const type = this.#type;
     this.#type = 0;
+    if ((type === 45 || type === 33) && this.#open.length === 0) this.#error = true;
     switch (type) {
       case 36: // $
       case 61: // =
@@ -178,6 +186,7 @@ export class ReplyScanner {
     this.#bytes = 0;
     if (this.#push) this.#push = false;
     else this.#listener.reply(bytes);
+    this.#error = false;
   }
 }
 

@@ -37,6 +37,8 @@ export interface WireListener<T extends Sent> {
    * it answers otherwise (a redirect). Else before.
    */
   readonly libraryFirst?: boolean;
+  /** The reply of `sent` is an error: called before `answered`, and before what stands behind it is. */
+  refused?(sent: T): void;
   /** The reply of `sent` is complete. */
   answered(sent: T, now: number): void;
   /** The reply of `sent` turned out to be large; it has just begun. */
@@ -231,6 +233,7 @@ export class Wire<T extends Sent = Sent> {
     if (item.firstByteAt === 0) item.firstByteAt = this.#now;
     const next = this.#ring.at(0);
     if (next !== undefined) next.headAt = this.#now;
+    if (this.#scanner.error) this.#listener.refused?.(item);
     if (this.#listener.libraryFirst === true) this.#untold.push(item);
     else this.#listener.answered(item, this.#now);
   }
