@@ -144,12 +144,14 @@ export function lostForGood(
   written: boolean,
   left: keyof typeof notAgain,
   cause: unknown,
+  why: unknown,
 ): KitError {
-  return new KitError(
-    written ? 'ERR_CLIENT_LOST' : 'ERR_CLIENT_OFFLINE',
-    `${label}: the connection ended before ${written ? 'the reply' : 'it was sent'}, and ${notAgain[left]}: ${messageOf(cause)}`,
-    { cause },
-  );
+  const told = `${label}: the connection ended before ${written ? 'the reply' : 'it was sent'}, and ${notAgain[left]}`;
+  if (written || why === undefined) {
+    const code = written ? 'ERR_CLIENT_LOST' : 'ERR_CLIENT_OFFLINE';
+    return new KitError(code, `${told}: ${messageOf(cause)}`, { cause });
+  }
+  return new KitError('ERR_CLIENT_OFFLINE', `${told}${whyOffline(why)}`, { cause: why });
 }
 
 const untrusted =

@@ -128,6 +128,9 @@ export const TOKEN_RENEW_RATIO = 0.75;
 export const TOKEN_RENEW_JITTER = 0.1;
 export const TOKEN_MARGIN_MS = 180_000;
 export const TOKEN_RETRY_MS = 5_000;
+/** A login whose connection ended before it was answered. */
+export const LOGIN_ATTEMPTS = 5;
+export const LOGIN_AGAIN_MS = 100;
 /** A server further away than this is worth a warning. */
 export const FAR_SERVER_MS = 5;
 /** diagnose(): everything it does ends by then. */

@@ -11,11 +11,14 @@
  * does not ask all at once, and every live connection logs in again with it (AUTH on the connection,
  * nothing is dropped), as does every connection made later. A failure to fetch is tried again with back-off until the old one is over.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { rawOf } from '../adapters/raw.ts';
 import { callback, check, shape } from '../checks.ts';
 import { KitError, messageOf } from '../errors.ts';
 import { poolOf } from '../lanes/lanes.ts';
 import {
+  LOGIN_AGAIN_MS,
+  LOGIN_ATTEMPTS,
   TOKEN_MARGIN_MS,
   TOKEN_RENEW_JITTER,
   TOKEN_RENEW_RATIO,
@@ -197,18 +200,10 @@ export async function overlappingKeys(
   let last: unknown;
   for (const [index, password] of keys.entries()) {
     try {
-      const login = { username, password };
-      const asked = loginEach(redis, login);
-      if (asked.length > 0) await Promise.all(asked);
-      adopt(redis, login);
-      // Nothing is connected, maybe because the old key is not valid any more: the next connection tells.
-      if (asked.length === 0) {
-        await rawOf(redis)('PING');
-        await Promise.all(loginEach(redis, login));
-      }
+      await logIn(redis, { username, password });
       return index;
     } catch (error) {
-      if (!/WRONGPASS|invalid username-password/i.test(messageOf(error))) throw error;
+      if (!isWrong(error)) throw error;
       last = error;
     }
   }
@@ -217,4 +212,33 @@ export async function overlappingKeys(
     `none of ${keys.length} access keys is valid for ${username}; fetch them again`,
     { cause: last },
   );
+}
+
+/**
+ * What is connected says at once whether it takes the login. Where nothing is, maybe because the old key is
+ * not valid any more, the next connection tells; and one that was being made with the login of before ends,
+ * too, or is still the reason that is given: so nothing that fails there is believed at once.
+ */
+async function logIn(redis: object, login: Login): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const asked = loginEach(redis, login);
+    try {
+      if (asked.length > 0) await Promise.all(asked);
+      adopt(redis, login);
+      if (asked.length === 0) {
+        await rawOf(redis)('PING');
+        await Promise.all(loginEach(redis, login));
+      }
+      return;
+    } catch (error) {
+      const told = asked.length > 0 && isWrong(error);
+      if (told) throw error;
+      if (attempt === LOGIN_ATTEMPTS) throw poolOf(redis)?.offline.why ?? error;
+      await sleep(LOGIN_AGAIN_MS);
+    }
+  }
+}
+
+function isWrong(error: unknown): boolean {
+  return /WRONGPASS|invalid username-password/i.test(messageOf(error));
 }

@@ -64,7 +64,11 @@ export function callLost(
     : again(pool, call, cause, !written, unknown);
   if (left === 'again') return;
   // Where nothing is ever repeated there is no more to say than the library does.
-  call.fail(pool.policy.attempts === 1 ? cause : lostForGood(call.label, written, left, cause));
+  call.fail(
+    pool.policy.attempts === 1
+      ? cause
+      : lostForGood(call.label, written, left, cause, pool.offline.why),
+  );
 }
 
 /** The application's own function (retries.idempotent) may throw; here nobody else could hear of it. */

@@ -188,7 +188,6 @@ export class Pool {
     lane.state = 'ready';
     lane.readyAt = performance.now();
     lane.losses = 0;
-    this.offline.why = undefined;
     this.roster.announce(lane, 'ready', 'connected');
     identify(lane);
     this.placement.ready(lane);
@@ -206,6 +205,8 @@ export class Pool {
     if (lane === undefined) return;
     this.breaker?.succeeded(now);
     this.policy.budget.earn(now);
+    // Not when it is ready: iovalkey says so of a connection whose login was refused, too.
+    this.offline.why = undefined;
     const large = call.bytesIn >= this.settings.largeBytes;
     if (large || !this.sketch.empty) this.sketch.saw(call.name, call.key, call.bytesIn, large);
     this.recorder?.answered(call, lane, now);
