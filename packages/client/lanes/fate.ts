@@ -56,12 +56,12 @@ export function callLost(
   pool.connectionLost(cause);
   const repeatable = !written || mayRepeat(pool, call);
   if (repeatable instanceof Error) return call.fail(repeatable);
-  const unknown = () => new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause);
-  if (!repeatable) return call.fail(unknown());
+  if (!repeatable) {
+    call.fail(new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause));
+    return;
+  }
   // A part of a transaction that is made again would be a command by itself.
-  const left = call.inTransaction
-    ? 'in a transaction'
-    : again(pool, call, cause, !written, unknown);
+  const left = call.inTransaction ? 'in a transaction' : again(pool, call, cause, !written);
   if (left === 'again') return;
   // Where nothing is ever repeated there is no more to say than the library does.
   call.fail(
@@ -88,19 +88,19 @@ export function callRefused(pool: Pool, call: Call, lane: Lane, error: unknown):
   if (notRun) pool.breaker?.failed(performance.now());
   pool.release(call, lane);
   if (pool.overtaken.judge(call, pool.lanes)) return false;
-  return again(pool, call, error, false, () => error) === 'again';
+  return again(pool, call, error, false, error) === 'again';
 }
 
 /**
  * Makes the call once more, later; else why not. What was never sent repeats nothing: it costs no budget.
- * `overtaken`: what it fails with if something was asked for on its keys meanwhile.
+ * `overtaken`: what it fails with if something was asked for on its keys meanwhile; undefined: it does not.
  */
 function again(
   pool: Pool,
   call: Call,
   cause: unknown,
   neverSent: boolean,
-  overtaken: () => unknown,
+  overtaken?: unknown,
 ): 'again' | 'no attempt left' | 'no budget left' {
   const delayMs = pool.policy.next(call, neverSent);
   if (typeof delayMs !== 'number') return delayMs;
@@ -121,11 +121,11 @@ function again(
   return 'again';
 }
 
-function placeLater(pool: Pool, call: Call, delayMs: number, overtaken: () => unknown): void {
-  const write = !call.facts.read;
-  if (write) pool.overtaken.wait(call);
+function placeLater(pool: Pool, call: Call, delayMs: number, overtaken: unknown): void {
+  const minds = overtaken !== undefined && !call.facts.read;
+  if (minds) pool.overtaken.wait(call);
   setTimeout(() => {
-    if (write && pool.overtaken.end(call) && !call.settled) call.fail(overtaken());
+    if (minds && pool.overtaken.end(call) && !call.settled) call.fail(overtaken);
     else pool.place(call);
   }, delayMs);
 }
