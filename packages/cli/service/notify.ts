@@ -1,6 +1,7 @@
 /**
  * Tells systemd that the service answers (`Type=notify`), so that `systemctl start` comes back when it
- * does, or with what is wrong, and that a stop with much data is given its time. systemd's own program says it: Node has no sockets of that kind.
+ * does, or with what is wrong, and that a stop with much data is given its time. systemd's own program
+ * says it: Node has no sockets of that kind.
  */
 import { spawn } from 'node:child_process';
 

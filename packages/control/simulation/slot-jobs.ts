@@ -178,7 +178,6 @@ export class SlotJobs {
         return;
       }
       // It takes writes again, and loses them when it hears.
-
       return this.#end(job, 'failed', 'Unpaused before migration completed');
     }
     source.hear(news);
