@@ -56,6 +56,9 @@ export const NUMBERS_A_BLOCK = 1000;
 
 /** A worker waits this long for a listening socket that its snapshot names. */
 export const LISTENER_WAIT_MS = 3000;
+/** A worker that closes a listening socket may take this long (one that starts has to start first) until
+ * the port is called free all the same. */
+export const UNLISTEN_WAIT_MS = 2000;
 /** From spawn to ready; a worker that takes longer is killed and counted as a crash. */
 export const WORKER_START_MS = 15_000;
 /** How often a worker is asked whether it still takes its turns: each question wakes two processes that

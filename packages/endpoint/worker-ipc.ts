@@ -22,6 +22,7 @@ export type ToWorker =
   | { readonly type: 'listener'; readonly address: string; readonly failure: string | null }
   /** Comes with the socket of another slot, not to be listened on: see `Listeners.kept`. */
   | { readonly type: 'keep'; readonly address: string; readonly slot: number }
+  /** To be answered by `unlistened` once its sockets of this address are closed. */
   | { readonly type: 'unlisten'; readonly address: string }
   | { readonly type: 'workers'; readonly workers: number }
   /** The other workers there are now, whatever their state but starting. */
@@ -40,6 +41,7 @@ export type FromWorker =
   /** `answers`: it answers `there`; one of an older build does not. */
   | { readonly type: 'ready'; readonly epoch: number; readonly answers?: boolean }
   | { readonly type: 'here' }
+  | { readonly type: 'unlistened'; readonly address: string }
   | { readonly type: 'want'; readonly database: string; readonly count: number }
   /** Unused permits; `answer` when it answers a recall. */
   | {

@@ -71,6 +71,7 @@ function receive(to: Worker, message: ToWorker, handle: unknown): void {
       break;
     case 'unlisten':
       to.listeners.withdrawn(message.address);
+      tell({ type: 'unlistened', address: message.address });
       break;
     case 'workers':
       to.workers = message.workers;

@@ -148,7 +148,7 @@ export class Supervisor {
     }
   }
 
-  #publish(request: Extract<SupervisorRequest, { type: 'publish' }>): PublishResult {
+  async #publish(request: Extract<SupervisorRequest, { type: 'publish' }>): Promise<PublishResult> {
     const { plan, snapshot } = request;
     if (!Number.isInteger(plan.count) || plan.count < 1 || plan.count > MOST_WORKERS) {
       throw new Refused(
@@ -174,12 +174,12 @@ export class Supervisor {
     }
     this.#permits.limits(limits);
     const before = this.#listening.names();
-    // Sockets that nobody wants any more are released by the workers too, then the port is free.
-    for (const address of before) {
-      if (wanted.has(address)) continue;
-      for (const worker of this.#pool.workers()) worker.send({ type: 'unlisten', address });
-    }
-    this.#failures = this.#listening.reconcile(wanted, plan.count);
+    const unwanted = before.filter((address) => !wanted.has(address));
+    const closed = this.#pool
+      .workers()
+      .flatMap((worker) => unwanted.map((address) => worker.unlisten(address)));
+    const failed = this.#listening.reconcile(wanted, plan.count);
+    this.#failures = failed;
     const running = this.#pool.workers();
     const known = new Set(before);
     for (const worker of running) {
@@ -189,7 +189,9 @@ export class Supervisor {
       if (worker.state === 'starting') worker.send({ type: 'snapshot', snapshot });
     }
     this.#pool.setPlan(plan, DRAIN_MS);
-    return { failed: this.#failures };
+    // Whoever hears the answer may take the port for free.
+    await Promise.all(closed);
+    return { failed };
   }
 
   /** Everything a new worker needs, in one go: control may be away. */

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork, type Serializable } from 'node:child_process';
 import { join } from 'node:path';
 import type { Counters } from '../control-protocol.ts';
-import { EXIT_GRACE_MS, WORKER_START_MS } from '../limits.ts';
+import { EXIT_GRACE_MS, UNLISTEN_WAIT_MS, WORKER_START_MS } from '../limits.ts';
 import { say } from '../say.ts';
 import type { WorkerInfo, WorkerPlan } from '../supervisor-protocol.ts';
 import type { FromWorker, ToWorker } from '../worker-ipc.ts';
@@ -35,6 +35,8 @@ export class WorkerProcess implements Watched {
   #ended: string | null = null;
   readonly #child: ChildProcess;
   readonly #gone: Promise<void>;
+  /** By address: who waits until its sockets are closed. */
+  readonly #unlistening = new Map<string, PromiseWithResolvers<void>>();
   #deadline: NodeJS.Timeout | undefined;
 
   constructor(slot: number, plan: WorkerPlan, folder: string, listener: WorkerListener) {
@@ -76,6 +78,7 @@ export class WorkerProcess implements Watched {
         this.#answers = message.answers === true;
         listener.ready(this);
       } else if (message.type === 'here') this.silence = null;
+      else if (message.type === 'unlistened') this.#unlistening.get(message.address)?.resolve();
       else if (message.type === 'draining') this.state = 'draining';
       else if (message.type === 'counted') this.counted = message.counters;
       else if (message.type === 'retired') {
@@ -91,6 +94,17 @@ export class WorkerProcess implements Watched {
     if (this.state === 'gone' || !this.#child.connected) return;
     // A worker that dies before it reads this is replaced, and its successor gets everything anew.
     this.#child.send(message as unknown as Serializable, handle as never, () => {});
+  }
+
+  /** Resolves when it has closed its sockets of this address, has gone, or had time enough for it. */
+  async unlisten(address: string): Promise<void> {
+    const closed = this.#unlistening.get(address) ?? Promise.withResolvers<void>();
+    this.#unlistening.set(address, closed);
+    this.send({ type: 'unlisten', address });
+    const timer = setTimeout(closed.resolve, UNLISTEN_WAIT_MS);
+    await Promise.race([closed.promise, this.#gone]);
+    clearTimeout(timer);
+    this.#unlistening.delete(address);
   }
 
   /** Asks it to finish and leave; kills it a little after the deadline. */
