@@ -97,6 +97,8 @@ export class LocalFleet implements EndpointFleet {
     const open = () => this.#openSupervisor();
     this.#supervisor =
       (await meeting) ?? (await startSupervisor(this.#orphans, this.#options, open));
+    // One that died before it was ours: nobody else heard of it.
+    if (!this.#supervisor.open) this.#lost('it died as it was met');
     // Adopted workers are reachable when this resolves.
     await until(this.#wakeups, APPLY_WAIT_MS, () =>
       this.#links.status().every((worker) => worker.state !== 'connecting'),
@@ -147,11 +149,8 @@ export class LocalFleet implements EndpointFleet {
     const over = () => this.#leaving || !supervisor.open;
     await until(this.#wakeups, APPLY_WAIT_MS, () => over() || this.#applied(epoch));
     if (!this.#applied(epoch)) {
-      throw new ControlError(
-        'EndpointNotReady',
-        503,
-        `not every endpoint worker applied epoch ${epoch} within ${APPLY_WAIT_MS} ms: ${JSON.stringify(this.#links.status())}`,
-      );
+      const message = `not every endpoint worker applied epoch ${epoch} within ${APPLY_WAIT_MS} ms: ${JSON.stringify(this.#links.status())}`;
+      throw new ControlError('EndpointNotReady', 503, message);
     }
     await this.#orphans.drain();
     return onceEach([...this.#links.problems(), ...failed]);
@@ -175,11 +174,9 @@ export class LocalFleet implements EndpointFleet {
     this.#holds.delete(shard);
     const word = { type: 'release', shard, epoch, successor };
     const answers = await this.#ask(word, ANSWER_WAIT_MS);
-    for (const [pid, answer] of answers) {
-      if (!heldBy(pid, answer)) {
-        throw new ControlError('ReleaseFailed', 500, `worker ${pid}: ${String(answer)}`);
-      }
-    }
+    const problem = [...answers].find(([pid, answer]) => !heldBy(pid, answer));
+    if (problem === undefined) return;
+    throw new ControlError('ReleaseFailed', 500, `worker ${problem[0]}: ${String(problem[1])}`);
   }
 
   async counters(): Promise<Counters> {
@@ -287,7 +284,7 @@ export class LocalFleet implements EndpointFleet {
   }
 
   async #connected(): Promise<Peer> {
-    await until(this.#wakeups, APPLY_WAIT_MS, () => this.#supervisor?.open === true);
+    await until(this.#wakeups, APPLY_WAIT_MS, () => this.#served);
     const supervisor = this.#supervisor;
     if (supervisor?.open) return supervisor;
     throw new ControlError('EndpointGone', 503, 'the endpoint supervisor is not running');
@@ -330,9 +327,7 @@ export class LocalFleet implements EndpointFleet {
       },
       onClose: (reason) => {
         listed.resolve();
-        if (this.#supervisor !== peer) return;
-        this.#wakeups.wake();
-        if (!this.#recovering) this.#recovery = this.#recover(reason);
+        if (this.#supervisor === peer) this.#lost(reason);
       },
     });
     if (peer.hello.protocol === SUPERVISOR_PROTOCOL) await listed.promise;
@@ -349,6 +344,15 @@ export class LocalFleet implements EndpointFleet {
     }
   }
 
+  get #served(): boolean {
+    return this.#supervisor?.open === true;
+  }
+
+  #lost(reason: string): void {
+    this.#wakeups.wake();
+    if (!this.#recovering) this.#recovery = this.#recover(reason);
+  }
+
   async #recover(reason: string): Promise<void> {
     if (this.#leaving) return;
     this.#options.say('supervisor-lost', `${reason}; starting another`);
@@ -357,16 +361,18 @@ export class LocalFleet implements EndpointFleet {
     while (!this.#leaving && !told) {
       try {
         // The next one may die before it has everything.
-        if (!this.#supervisor?.open) {
+        if (!this.#served) {
           this.#supervisor = null;
           this.#rescueCounts();
           this.#complete = false;
           await this.start();
+          // To publish now would be to wait for the next one, which only this loop starts.
+          if (!this.#served) throw new Error('the next one died at once');
         }
         const last = this.#snapshot;
         if (last !== null && !this.#leaving) await this.publish(last.epoch, last.databases);
         this.#lease.renew(this.#supervisor);
-        told = this.#supervisor?.open === true;
+        told = this.#served;
       } catch (error) {
         this.#options.say('supervisor-lost', String(error));
         await new Promise((resolve) => setTimeout(resolve, RECOVER_PAUSE_MS));
@@ -387,9 +393,7 @@ export class LocalFleet implements EndpointFleet {
 
   /** One worker, or all of them (null). */
   async #replace(supervisor: Peer, pid: number | null): Promise<void> {
-    await supervisor.request(
-      { type: 'replace', pid, deadlineMs: REPLACE_WAIT_MS } as { type: string },
-      REPLACE_WAIT_MS + ANSWER_GRACE_MS,
-    );
+    const request = { type: 'replace', pid, deadlineMs: REPLACE_WAIT_MS };
+    await supervisor.request(request, REPLACE_WAIT_MS + ANSWER_GRACE_MS);
   }
 }
