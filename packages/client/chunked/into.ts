@@ -1,6 +1,9 @@
 /**
  * One chunk on its way from the socket into its place in the value.
  *
+ * A reply that comes after its caller was told that it does not (a deadline, an abort) has no place any more: the
+ * memory is the reader's again, and maybe another value's.
+ *
  * Whether it lies there as it is shows in its length and its flag; a chunk that was deflated, or is not
  * what the manifest says, is collected instead and judged like any other reply.
  */
@@ -11,7 +14,7 @@ import { CRC_BYTES, FLAG_BYTES, PLAIN } from './manifest.ts';
 const flagCrc = crc32(Buffer.of(PLAIN));
 
 export class ChunkInto implements ReplyInto {
-  readonly #target: Buffer;
+  #target: Buffer | undefined;
   readonly #at: number;
   readonly #length: number;
   /** Bytes of the payload that have come. */
@@ -39,10 +42,18 @@ export class ChunkInto implements ReplyInto {
     this.#plain = false;
     this.ended = false;
     const asItIs = bytes === FLAG_BYTES + this.#length + CRC_BYTES;
-    this.#collected = asItIs ? undefined : Buffer.allocUnsafe(bytes);
+    this.#collected = asItIs || this.#target === undefined ? undefined : Buffer.allocUnsafe(bytes);
+  }
+
+  /** Nobody waits for it any more: nothing is written from now on. */
+  leave(): void {
+    this.#target = undefined;
+    this.#collected = undefined;
   }
 
   write(chunk: Buffer, from: number, to: number): void {
+    const target = this.#target;
+    if (target === undefined) return;
     if (this.#collected !== undefined) {
       this.#come += chunk.copy(this.#collected, this.#come, from, to);
       return;
@@ -56,7 +67,7 @@ export class ChunkInto implements ReplyInto {
     const left = FLAG_BYTES + this.#length - this.#come;
     if (left > 0 && at < to) {
       const data = Math.min(left, to - at);
-      chunk.copy(this.#target, this.#at + this.#come - FLAG_BYTES, at, at + data);
+      chunk.copy(target, this.#at + this.#come - FLAG_BYTES, at, at + data);
       this.#reckoned = crc32(chunk.subarray(at, at + data), this.#reckoned);
       at += data;
       this.#come += data;

@@ -181,13 +181,19 @@ function fetchChunks(
     const ask = (index: number): void => {
       inFlight += 1;
       const into = destination.into(index);
-      callInto(into, () => bulk('GET', chunkKey(manifest.id, index))).then((reply) => {
-        try {
-          arrived(index, reply, into);
-        } catch (error) {
+      callInto(into, () => bulk('GET', chunkKey(manifest.id, index))).then(
+        (reply) => {
+          try {
+            arrived(index, reply, into);
+          } catch (error) {
+            failed(error);
+          }
+        },
+        (error: unknown) => {
+          into?.leave();
           failed(error);
-        }
-      }, failed);
+        },
+      );
     };
     const fill = (): void => {
       if (signal?.aborted === true)
