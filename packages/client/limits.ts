@@ -106,6 +106,9 @@ export const CHUNK_TORN_TTL_MS = 3_600_000;
 /** A reader that loses the race against a writer starts over this often before it says so. */
 export const CHUNK_READ_ATTEMPTS = 5;
 
+/** Which key was asked for last is known for at least so many calls after a write was refused. */
+export const OVERTAKEN_KEPT_CALLS = 1_024;
+
 /** Guard: bounds from which a command is worth a word. (option) */
 export const GUARD_KEY_BYTES = 1_024;
 export const GUARD_VALUE_BYTES = 100 * 1024;

@@ -74,6 +74,8 @@ export abstract class Call implements Sent, Placeable {
   tracked = false;
   settled = false;
   attempts = 0;
+  /** Its place among all calls in the order in which they went to a lane. */
+  turn = 0;
   deadlineAt = Number.POSITIVE_INFINITY;
   /** How long it waited for a connection before it was placed. */
   offlineMs = 0;

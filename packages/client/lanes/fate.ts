@@ -14,7 +14,7 @@ import {
 } from '../errors.ts';
 import { GIVEN_UP_MS } from '../limits.ts';
 import { reconnectDelay } from '../retries/backoff.ts';
-import { saysLost, saysNotRun } from '../retries/policy.ts';
+import { saysDown, saysLost, saysNotRun } from '../retries/policy.ts';
 import { retryChannel } from '../telemetry/channels.ts';
 import { shown } from '../telemetry/explain.ts';
 import type { Call } from './call.ts';
@@ -85,7 +85,7 @@ export function callRefused(pool: Pool, call: Call, lane: Lane, error: unknown):
   if (call.settled || call.inTransaction) return false;
   const notRun = saysNotRun(error);
   if (!notRun && !(saysLost(error) && mayRepeat(pool, call) === true)) return false;
-  if (notRun) pool.breaker?.failed(performance.now());
+  if (saysDown(error)) pool.breaker?.failed(performance.now());
   pool.release(call, lane);
   if (pool.overtaken.judge(call, pool.lanes)) return false;
   return again(pool, call, error, false, error) === 'again';

@@ -178,7 +178,7 @@ export class Pool {
     lane.pending.add(call);
     lane.load += call.weight;
     if (this.order.on && isData(lane)) this.order.enter(call, lane);
-    if (this.overtaken.size > 0) this.overtaken.asked(call);
+    this.overtaken.asked(call);
   }
 
   // What the driver reports.

@@ -49,6 +49,13 @@ export function saysNotRun(error: unknown): boolean {
   return error instanceof Error && notRun.test(error.message);
 }
 
+/** Of these, what holds for reads, too: a server that refuses writes only still answers. */
+const down = /^(?:LOADING|MASTERDOWN|CLUSTERDOWN)\b/;
+
+export function saysDown(error: unknown): boolean {
+  return error instanceof Error && down.test(error.message);
+}
+
 /** Errors by which a server in front of others says that it lost one with the command on it: nobody knows. */
 const lostBehind = /^(?:OUTCOMEUNKNOWN |ERR shard-lost\b)/;
 
