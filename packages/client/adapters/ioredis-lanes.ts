@@ -144,7 +144,8 @@ export class IoDriver implements Driver {
     });
     redis.on('close', () => {
       if (lane.state !== 'down') pool.down(lane, reason);
-      if (![...pool.lanes].some((one) => one.state === 'ready')) face.emit('close');
+      // Its end is told once for all lanes; see quit().
+      if (!pool.closed && ![...pool.lanes].some((one) => one.state === 'ready')) face.emit('close');
     });
     redis.on('reconnecting', (delay: unknown) => face.emit('reconnecting', delay));
     redis.on('end', () => pool.ended(lane, reason));
@@ -200,17 +201,21 @@ export function faceOf(
     pool.closed ? Promise.reject(closedError('MONITOR')) : first.monitor(...args);
   face.duplicate = (...args) => first.duplicate(...args);
   face.connect = () => connected(pool, first);
+  const over = (): void => {
+    face.emit('close');
+    face.emit('end');
+  };
   face.disconnect = (reconnect) => {
     if (reconnect === true) {
       for (const lane of pool.lanes) (lane.raw as IoRedis).disconnect(true);
       return;
     }
     pool.destroy('disconnect() was called');
-    process.nextTick(() => face.emit('end'));
+    process.nextTick(over);
   };
   face.quit = async (...args: unknown[]) => {
     await pool.close();
-    face.emit('end');
+    over();
     const callback = args.at(-1);
     if (typeof callback === 'function') callback(null, 'OK');
     return 'OK';

@@ -16,7 +16,7 @@ import { Call } from '../lanes/call.ts';
 import { coalesceWrites } from '../wire/coalesce.ts';
 import { copyOf, readInto } from '../wire/intake.ts';
 import { Pace } from '../wire/pace.ts';
-import { type Sent, Wire } from '../wire/wire.ts';
+import { notOurs, type Sent, Wire } from '../wire/wire.ts';
 import { DirectWay } from './ioredis-direct.ts';
 import {
   checkIoredis,
@@ -215,20 +215,7 @@ function takeCalls(queue: IoQueue, reset: () => void, fresh: () => IoQueue): Cal
   return calls;
 }
 
-/** A command that did not come through the kit: the library's handshake, a pipeline's, a duplicate. */
-function anonymous(command: IoCommand): Sent {
-  const facts = factsOf(command.name);
-  const key = firstKey(facts, command.args, 0);
-  return {
-    name: command.name,
-    key: key === undefined ? undefined : keyText(key),
-    bytesOut: requestBytes(command.args, 0),
-    queuedAt: performance.now(),
-    writtenAt: 0,
-    headAt: 0,
-    firstByteAt: 0,
-    bytesIn: 0,
-    announced: 0,
-    endpoint: '',
-  };
+function anonymous({ name, args }: IoCommand): Sent {
+  const key = firstKey(factsOf(name), args, 0);
+  return notOurs(name, key === undefined ? undefined : keyText(key), requestBytes(args, 0));
 }

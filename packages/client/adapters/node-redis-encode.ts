@@ -1,7 +1,6 @@
 /** What goes out on a node-redis connection: commands as RESP, and what a piece of the library's own is. */
-import { performance } from 'node:perf_hooks';
 import { factsOf, firstKey, keyText } from '../commands/keys.ts';
-import type { Sent } from '../wire/wire.ts';
+import { notOurs, type Sent } from '../wire/wire.ts';
 
 /** RESP of a command: text as one string, else its parts; an Error for what is no argument. */
 export function encode(args: readonly unknown[]): string | Error | (string | Buffer)[] {
@@ -35,16 +34,5 @@ export function anonymous(encoded: readonly (string | Buffer)[]): Sent {
   const parts = typeof first === 'string' ? first.slice(0, 200).split('\r\n') : [];
   const facts = factsOf(parts[2] ?? '?');
   const key = firstKey(facts, parts.slice(4, 5), 0);
-  return {
-    name: facts.name,
-    key: key === undefined ? undefined : keyText(key),
-    bytesOut: bytes,
-    queuedAt: performance.now(),
-    writtenAt: 0,
-    headAt: 0,
-    firstByteAt: 0,
-    bytesIn: 0,
-    announced: 0,
-    endpoint: '',
-  };
+  return notOurs(facts.name, key === undefined ? undefined : keyText(key), bytes);
 }

@@ -55,3 +55,21 @@ test('the socket of a connection is found, also when it connects again, and no o
   assert.deepEqual(strangers.filter(readsInto), []);
   assert.deepEqual(new Set(heard), new Set(['+PONG\r\n']));
 });
+
+test('many connections at once: no socket has a listener for each of them', async (t) => {
+  const most = new Set<number>();
+  const hear = (message: unknown): void => {
+    const { socket } = message as { socket: Socket };
+    queueMicrotask(() => most.add(socket.listenerCount('data')));
+  };
+  subscribe('net.client.socket', hear);
+  t.after(() => unsubscribe('net.client.socket', hear));
+  const redis = lanes(() => createClient({ socket: { port: server.port } }));
+  t.after(() => redis.destroy());
+  redis.on('error', () => {});
+  await redis.connect();
+  const popped = Array.from({ length: 16 }, (_, i) => redis.blPop(`q:${i}`, 10));
+  for (let i = 0; i < 16; i += 1) await redis.rPush(`q:${i}`, 'v');
+  assert.equal((await Promise.all(popped)).length, 16);
+  assert.ok(Math.max(...most) <= 3, String([...most]));
+});

@@ -13,9 +13,17 @@ import type { Socket } from 'node:net';
 
 const CHANNEL = 'net.client.socket';
 
+/** The last bytes that a new socket gave out, for all clients that may have made it. */
+interface Seen {
+  chunk: unknown;
+  watchers: number;
+  readonly listener: (chunk: unknown) => void;
+}
+
+const seenOn = new WeakMap<Socket, Seen>();
+
 export class OwnSocket {
-  /** The last bytes that each candidate gave out. */
-  readonly #candidates = new Map<Socket, { chunk: unknown; listener: (chunk: unknown) => void }>();
+  readonly #candidates = new Set<Socket>();
   #listening = false;
 
   /** The library is about to make a socket, before anything else can run. */
@@ -32,28 +40,42 @@ export class OwnSocket {
 
   readonly #made = (message: unknown): void => {
     const { socket } = message as { socket: Socket };
-    const seen = {
-      chunk: undefined as unknown,
-      listener: (chunk: unknown): void => {
-        seen.chunk = chunk;
-      },
-    };
-    this.#candidates.set(socket, seen);
-    // Unlike on(), this does not make it flow.
-    socket.prependListener('data', seen.listener);
+    let seen = seenOn.get(socket);
+    if (seen === undefined) {
+      const made: Seen = {
+        chunk: undefined,
+        watchers: 0,
+        listener: (chunk) => {
+          made.chunk = chunk;
+        },
+      };
+      seen = made;
+      seenOn.set(socket, seen);
+      // Unlike on(), this does not make it flow.
+      socket.prependListener('data', seen.listener);
+    }
+    seen.watchers += 1;
+    this.#candidates.add(socket);
   };
 
   /** These bytes have just come to the library; answers the socket that they came from, once. */
   found(chunk: Buffer): Socket | undefined {
     if (this.#candidates.size === 0) return undefined;
     let own: Socket | undefined;
-    for (const [socket, seen] of this.#candidates) if (seen.chunk === chunk) own = socket;
+    for (const socket of this.#candidates) if (seenOn.get(socket)?.chunk === chunk) own = socket;
     this.#forget();
     return own;
   }
 
   #forget(): void {
-    for (const [socket, { listener }] of this.#candidates) socket.off('data', listener);
+    for (const socket of this.#candidates) {
+      const seen = seenOn.get(socket);
+      if (seen === undefined) continue;
+      seen.watchers -= 1;
+      if (seen.watchers > 0) continue;
+      seenOn.delete(socket);
+      socket.off('data', seen.listener);
+    }
     this.#candidates.clear();
   }
 }

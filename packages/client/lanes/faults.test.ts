@@ -9,13 +9,12 @@ import {
   calling,
   chunked,
   type KitError,
-  lanes,
   lanesOf,
   RetryBudget,
   UnknownOutcomeError,
 } from '../index.ts';
-import { type AnyClient, plainKinds } from '../testing/clients.ts';
-import { type FaultProxy, startProxy } from '../testing/proxy.ts';
+import { plainKinds } from '../testing/clients.ts';
+import { faulty } from '../testing/faulty.ts';
 import { ask, startServer, type TestServer } from '../testing/server.ts';
 import { until } from '../testing/until.ts';
 
@@ -30,23 +29,8 @@ const number = async (key: string): Promise<number> =>
 
 for (const kind of plainKinds) {
   describe(kind.name, () => {
-    let proxy: FaultProxy;
-    const clients: object[] = [];
-    const open = async (options: Parameters<typeof lanes>[1] = {}): Promise<AnyClient & object> => {
-      const redis = lanes(() => kind.make([proxy.port]), options);
-      await kind.connect(redis);
-      clients.push(redis);
-      await redis.get('warm');
-      return redis;
-    };
-    before(async () => {
-      proxy = await startProxy(server.port);
-    });
-    after(async () => {
-      proxy.resume();
-      for (const client of clients) await kind.close(client);
-      await proxy.stop();
-    });
+    const room = faulty(kind, () => server.port);
+    const { open } = room;
 
     test('connections that die in their handshake: the next ones count from their first reply', async () => {
       const redis = await open({ deadlines: false });
@@ -54,12 +38,12 @@ for (const kind of plainKinds) {
       const value = randomBytes(300_000);
       await values.set('handshake', value);
       for (let i = 0; i < 3; i += 1) {
-        const before = proxy.opened;
-        proxy.mute();
-        proxy.cut();
-        await until(() => proxy.opened > before && proxy.asked > 0);
-        proxy.cut();
-        proxy.resume();
+        const before = room.proxy.opened;
+        room.proxy.mute();
+        room.proxy.cut();
+        await until(() => room.proxy.opened > before && room.proxy.asked > 0);
+        room.proxy.cut();
+        room.proxy.resume();
         await until(() => lanesOf(redis).some((lane) => lane.state === 'ready'));
         assert.deepEqual(await values.get('handshake'), value, `after ${i + 1} times`);
       }
@@ -99,7 +83,7 @@ for (const kind of plainKinds) {
       const work = [...Array.from({ length: 10 }, write), ...Array.from({ length: 10 }, read)];
       for (let i = 0; i < 5; i += 1) {
         await sleep(60);
-        proxy.cut();
+        room.proxy.cut();
         await until(() => lanesOf(redis).some((lane) => lane.state === 'ready'));
       }
       await sleep(60);
@@ -118,10 +102,10 @@ for (const kind of plainKinds) {
       const values = chunked(redis, { chunkBytes: 10_000 });
       for (let i = 0; i < 3; i += 1) {
         const value = randomBytes(400_000);
-        const before = proxy.passed;
+        const before = room.proxy.passed;
         const written = values.set('killed', value);
-        await until(() => proxy.passed > before + 100_000);
-        proxy.cut();
+        await until(() => room.proxy.passed > before + 100_000);
+        room.proxy.cut();
         await written;
         assert.deepEqual(await values.get('killed'), value);
       }
@@ -137,13 +121,13 @@ for (const kind of plainKinds) {
           },
         },
       });
-      proxy.mute();
-      const asked = proxy.asked;
+      room.proxy.mute();
+      const asked = room.proxy.asked;
       const odd = redis.set('odd', '1');
       const even = redis.set('even', '1');
-      await until(() => proxy.asked > asked);
-      proxy.cut();
-      proxy.resume();
+      await until(() => room.proxy.asked > asked);
+      room.proxy.cut();
+      room.proxy.resume();
       await assert.rejects(odd, /no rule for odd/);
       await even;
     });
@@ -161,7 +145,7 @@ for (const kind of plainKinds) {
       });
       for (let i = 0; i < 3; i += 1) {
         await sleep(50);
-        proxy.cut();
+        room.proxy.cut();
         await until(() => lanesOf(redis).some((lane) => lane.state === 'ready'));
       }
       stop = true;
@@ -231,12 +215,12 @@ for (const kind of plainKinds) {
         if (what === 'lost') lost.push(reason);
       };
       diagnosticsChannel.subscribe('cinnabar:client:lane', watch);
-      proxy.stall();
+      room.proxy.stall();
       const started = performance.now();
       await assert.rejects(redis.get('a'), { code: 'ERR_CLIENT_DEADLINE' });
       assert.ok(performance.now() - started < 1_000);
       await until(() => lost.length > 0, 3_000);
-      proxy.resume();
+      room.proxy.resume();
       const from = performance.now();
       await until(async () => (await redis.set('a', '1').catch(() => null)) !== null, 8_000);
       assert.ok(performance.now() - from < 6_000);
@@ -248,8 +232,8 @@ for (const kind of plainKinds) {
         offline: { calls: 3, ageMs: 150 },
         deadlines: { fastMs: 60_000 },
       });
-      proxy.refuse(true);
-      proxy.cut();
+      room.proxy.refuse(true);
+      room.proxy.cut();
       await until(() => lanesOf(redis).every((lane) => lane.state !== 'ready'));
       const codes = await Promise.all(
         Array.from({ length: 5 }, () =>
@@ -266,18 +250,18 @@ for (const kind of plainKinds) {
         'ERR_CLIENT_QUEUE_FULL',
         'ERR_CLIENT_QUEUE_FULL',
       ]);
-      proxy.refuse(false);
+      room.proxy.refuse(false);
       await until(async () => (await redis.get('x').catch(() => 'failed')) !== 'failed', 8_000);
     });
 
     test('a connection that ends with many calls on it opens no circuit', async () => {
       const redis = await open({ retries: { budget: new RetryBudget(1, 1_000) } });
-      proxy.mute();
-      const asked = proxy.asked;
+      room.proxy.mute();
+      const asked = room.proxy.asked;
       const reads = Array.from({ length: 60 }, () => redis.get('warm'));
-      await until(() => proxy.asked > asked);
-      proxy.resume();
-      proxy.cut();
+      await until(() => room.proxy.asked > asked);
+      room.proxy.resume();
+      room.proxy.cut();
       await until(() => lanesOf(redis).some((lane) => lane.state !== 'ready'));
       const later = Array.from({ length: 10 }, () => redis.get('warm'));
       assert.deepEqual(new Set(await Promise.all([...reads, ...later])), new Set([null]));
@@ -289,10 +273,10 @@ for (const kind of plainKinds) {
         retries: { attempts: 1, breaker: { minCalls: 10, openMs: 200 } },
         stallMs: false,
       });
-      proxy.stall();
+      room.proxy.stall();
       await Promise.all(Array.from({ length: 12 }, () => redis.get('x').catch(() => {})));
       await assert.rejects(redis.get('x'), { code: 'ERR_CLIENT_CIRCUIT_OPEN' });
-      proxy.resume();
+      room.proxy.resume();
       await until(async () => (await redis.get('x').catch(() => 'failed')) !== 'failed', 5_000);
       assert.equal(await redis.get('x'), null);
     });

@@ -1,7 +1,7 @@
 /** How connections begin and end: factories that fail, servers that come late, clients that are closed. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { getEventListeners, once } from 'node:events';
+import { type EventEmitter, getEventListeners, once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { calling, type KitError, lanes, lanesOf, RetryBudget } from '../index.ts';
@@ -191,10 +191,17 @@ for (const kind of plainKinds) {
     test('after its end every call says that the client was closed', async () => {
       const ends = kind.library === 'redis' ? ['close', 'destroy'] : ['quit', 'disconnect'];
       for (const end of ends) {
-        const redis = lanes(() => kind.make([server.port]));
+        const redis = lanes(() => kind.make([server.port]), { small: { min: 3 } });
+        const told: string[] = [];
+        for (const event of ['close', 'end'] as const)
+          (redis as unknown as EventEmitter).on(event, () => told.push(event));
         await kind.connect(redis);
         await redis.set('k', 'v');
+        await until(() => lanesOf(redis).every(({ state }) => state === 'ready'));
         await (redis as unknown as Record<string, () => Promise<unknown>>)[end]?.();
+        // Once, as by one connection.
+        await until(() => told.includes('end'));
+        assert.deepEqual(told, kind.library === 'redis' ? ['end'] : ['close', 'end']);
         const calls: (() => Promise<unknown>)[] = [
           () => redis.get('k'),
           () => kind.call(redis, 'BLPOP', 'q', '1'),

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import diagnosticsChannel from 'node:diagnostics_channel';
 import { after, before, describe, test } from 'node:test';
-import { calling, type KitError, lanes, lanesOf } from '../index.ts';
-import { type AnyClient, plainKinds } from '../testing/clients.ts';
-import { type FaultProxy, startProxy } from '../testing/proxy.ts';
+import { calling, type KitError, lanesOf } from '../index.ts';
+import { plainKinds } from '../testing/clients.ts';
+import { faulty } from '../testing/faulty.ts';
 import { ask, startServer, type TestServer } from '../testing/server.ts';
 import { until } from '../testing/until.ts';
 
@@ -16,23 +16,8 @@ after(() => server?.stop());
 
 for (const kind of plainKinds) {
   describe(kind.name, () => {
-    let proxy: FaultProxy;
-    const clients: object[] = [];
-    const open = async (options: Parameters<typeof lanes>[1] = {}): Promise<AnyClient & object> => {
-      const redis = lanes(() => kind.make([proxy.port]), options);
-      await kind.connect(redis);
-      clients.push(redis);
-      await redis.get('warm');
-      return redis;
-    };
-    before(async () => {
-      proxy = await startProxy(server.port);
-    });
-    after(async () => {
-      proxy.resume();
-      for (const client of clients) await kind.close(client);
-      await proxy.stop();
-    });
+    const room = faulty(kind, () => server.port);
+    const { open } = room;
 
     test('a probe of the circuit that ends without asking the server gives its place to the next call', async () => {
       const redis = await open({
@@ -40,12 +25,12 @@ for (const kind of plainKinds) {
         retries: { attempts: 1, breaker: { minCalls: 10, openMs: 100 } },
         stallMs: false,
       });
-      proxy.stall();
+      room.proxy.stall();
       await Promise.all(Array.from({ length: 12 }, () => redis.get('x').catch(() => {})));
       await assert.rejects(kind.pipeline(redis, [['get', 'x']]), {
         code: 'ERR_CLIENT_CIRCUIT_OPEN',
       });
-      proxy.resume();
+      room.proxy.resume();
       const ended = AbortSignal.abort();
       const code = (): Promise<string> =>
         calling(redis, { signal: ended })
@@ -87,21 +72,31 @@ for (const kind of plainKinds) {
       diagnosticsChannel.unsubscribe('cinnabar:client:retry', count);
     });
 
+    test('while a server refuses writes, reads go on: no circuit opens', async () => {
+      const redis = await open({ retries: { attempts: 1, breaker: { minCalls: 5 } } });
+      await ask(server.port, 'CONFIG', 'SET', 'min-replicas-to-write', '1');
+      try {
+        const writes = Array.from({ length: 30 }, (_, i) => redis.set(`refused:${i}`, 'v'));
+        for (const { status } of await Promise.allSettled(writes)) assert.equal(status, 'rejected');
+        assert.equal(await redis.get('warm'), null);
+      } finally {
+        await ask(server.port, 'CONFIG', 'SET', 'min-replicas-to-write', '0');
+      }
+    });
+
     test('a read behind a large reply does not see a write that was asked for after it', async () => {
       const redis = await open();
       await redis.set('big', Buffer.alloc(3_000_000, 'x'));
       await redis.set('seen', 'before');
-      proxy.limit(20_000_000);
-      const fresh = lanes(() => kind.make([proxy.port]), { small: { min: 2 } });
-      await kind.connect(fresh);
-      clients.push(fresh);
+      room.proxy.limit(20_000_000);
+      const fresh = await open({ small: { min: 2 } });
       await until(() => lanesOf(fresh).every((lane) => lane.state === 'ready'));
       const big = fresh.get('big');
       const seen = fresh.get('seen');
       await fresh.set('seen', 'after');
       assert.equal(await seen, 'before');
       await big;
-      proxy.limit(0);
+      room.proxy.limit(0);
     });
 
     test('an argument that cannot become a string fails its call only', async () => {
@@ -132,12 +127,12 @@ for (const kind of plainKinds) {
         return [...new Set((await Promise.all(runs)).flat())];
       };
       assert.deepEqual(await all(AbortSignal.abort()), ['ERR_CLIENT_ABORTED']);
-      proxy.stall();
+      room.proxy.stall();
       const ending = new AbortController();
       const ended = all(ending.signal);
       setImmediate(() => ending.abort());
       assert.deepEqual(await ended, ['ERR_CLIENT_ABORTED']);
-      proxy.resume();
+      room.proxy.resume();
       assert.equal(await redis.get('warm'), null);
       assert.deepEqual(warned, []);
       process.off('warning', warn);

@@ -1,13 +1,17 @@
 /**
  * Real servers for this package's tests and measurements: a plain one, and a small cluster. The
- * engine's path comes from CINNABAR_TEST_ENGINE, else from packages/engine, which fetches one.
+ * engine's path comes from CINNABAR_TEST_ENGINE, else from packages/engine, which fetches one. They end with
+ * the process that started them, also when that is killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { provisionEngine, refOf } from '../../engine/index.ts';
+import { Guard } from '../../engine/testing.ts';
 
 const START_MS = 10_000;
 
@@ -31,9 +35,24 @@ export async function freePort(): Promise<number> {
 async function engineCommand(): Promise<readonly string[]> {
   const own = process.env['CINNABAR_TEST_ENGINE'];
   if (own !== undefined) return [own];
-  const { provisionEngine } = await import('../../engine/index.ts');
   const { server } = await provisionEngine();
   return [server.file, ...server.argsBefore];
+}
+
+interface Home {
+  readonly folder: string;
+  readonly guard: Guard;
+}
+
+let home: Home | undefined;
+
+/** Of this process's servers; it goes with the process. */
+function homeOfServers(): Home {
+  if (home === undefined) {
+    const folder = mkdtempSync(join(tmpdir(), 'cinnabar-client-'));
+    home = { folder, guard: new Guard(folder) };
+  }
+  return home;
 }
 
 export async function startServer(
@@ -42,7 +61,8 @@ export async function startServer(
 ): Promise<TestServer> {
   const [file = '', ...first] = await engineCommand();
   const at = port ?? (await freePort());
-  const dir = await mkdtemp(join(tmpdir(), 'cinnabar-client-'));
+  const { folder, guard } = homeOfServers();
+  const dir = await mkdtemp(join(folder, 'server-'));
   const args = [
     '--port',
     String(at),
@@ -57,13 +77,15 @@ export async function startServer(
   ];
   const child = spawn(file, [...first, ...args, ...settings], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own, by which it is ended.
+    detached: true,
   });
+  const ref = child.pid === undefined ? null : refOf(child.pid);
+  if (ref !== null) guard.watch(ref);
   let log = '';
   child.stdout.on('data', (chunk) => {
     log = (log + chunk).slice(-2000);
   });
-  const onExit = (): void => void child.kill('SIGKILL');
-  process.once('exit', onExit);
   const deadline = Date.now() + START_MS;
   while (!(await answers(at))) {
     if (child.exitCode !== null) throw new Error(`engine ended: ${log}`);
@@ -76,7 +98,6 @@ export async function startServer(
     pid: child.pid ?? 0,
     kill: (signal = 'SIGKILL') => void child.kill(signal),
     stop: async () => {
-      process.off('exit', onExit);
       await ended(child);
       await rm(dir, { recursive: true, force: true });
     },

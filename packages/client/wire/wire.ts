@@ -31,6 +31,22 @@ export interface Sent {
   readonly into?: ReplyInto | undefined;
 }
 
+/** A command that did not come through the kit: the library's handshake, a pipeline's, a duplicate. */
+export function notOurs(name: string, key: string | undefined, bytesOut: number): Sent {
+  return {
+    name,
+    key,
+    bytesOut,
+    queuedAt: performance.now(),
+    writtenAt: 0,
+    headAt: 0,
+    firstByteAt: 0,
+    bytesIn: 0,
+    announced: 0,
+    endpoint: '',
+  };
+}
+
 export interface WireListener<T extends Sent> {
   /**
    * Replies are counted after the library has seen them: it decides about errors, and disowns those
