@@ -21,6 +21,7 @@ import { join } from 'node:path';
 import { privateFolder, readPrivate, writePrivate } from '../auth/private-file.ts';
 import { isDue } from './dates.ts';
 import type { Signer } from './issue.ts';
+import { issueCa } from './issuer.ts';
 import { type CryptoKeyPair, exportKey, importCaKey, makeKeys } from './keys.ts';
 import { keyId, type Notify, type Root } from './root.ts';
 import { parseLeaf } from './shelf.ts';
@@ -92,7 +93,6 @@ async function openSelf(
   const spki = await publicKeyOf(keys);
   const [first] = trusted;
   if (first !== undefined && hasKey(first, spki) && !isDue(first, now)) return first.toString();
-  const { issueCa } = await import('./issue.ts');
   const made = await issueCa({ name: await caName(keys), keys, signer: null, pathLength: 0, now });
   const former = trusted.find((each) => !hasKey(each, spki) && each.validToDate.getTime() > now);
   await writePrivate(files.self, former === undefined ? made : made + former.toString());
@@ -111,7 +111,6 @@ async function openCross(
     const fits = hasKey(held, await publicKeyOf(keys)) && held.verify(root.certificate.publicKey);
     if (fits) return pem;
   }
-  const { issueCa } = await import('./issue.ts');
   const made = await issueCa({ name: await caName(keys), keys, signer: root, pathLength: 0, now });
   await writePrivate(files.cross, made);
   return made;

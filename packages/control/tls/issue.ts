@@ -1,7 +1,4 @@
-/**
- * Makes certificates. No files here, and nothing else imports this statically: loading the library
- * takes 0.2 s, which a start that finds everything in order need not spend.
- */
+/** Makes certificates, in the thread of `issuer.ts`. No files here. */
 // The X.509 library needs this polyfill, and before it is loaded itself.
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';

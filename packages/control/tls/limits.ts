@@ -22,6 +22,9 @@ export const RSA_BITS = 2048;
 /** Two keys ahead: a new cache needs one for the endpoint and one for its engines. */
 export const KEYS_AHEAD = 2;
 
+/** The thread that makes certificates ends after so long without one to make. */
+export const ISSUER_IDLE_MS = 5000;
+
 /** X.520's bound of a common name; a longer host name is in the alternative names only. */
 export const MAX_COMMON_NAME = 64;
 

@@ -1,6 +1,7 @@
 /** Decides whether a held certificate will do, and makes the next one when it will not. */
 import { isDue } from './dates.ts';
 import type { Signer } from './issue.ts';
+import { issueLeaf } from './issuer.ts';
 import { KeyReserve } from './key-reserve.ts';
 import { exportKey, makeKeys } from './keys.ts';
 import { missingNames } from './names.ts';
@@ -71,7 +72,6 @@ export class Maker {
   }
 
   async #make(recipe: Recipe, names: readonly string[]): Promise<Held> {
-    const { issueLeaf } = await import('./issue.ts');
     const keys = recipe.kind === 'api' ? await makeKeys('ecdsa') : await this.#reserve.take();
     const leafPem = await issueLeaf({
       names,

@@ -15,6 +15,7 @@ import { createPrivate, privateFolder, readPrivate, writePrivate } from '../auth
 import { ControlError } from '../errors.ts';
 import { isDue } from './dates.ts';
 import type { Signer } from './issue.ts';
+import { issueCa } from './issuer.ts';
 import { type CryptoKeyPair, exportKey, importCaKey, makeKeys } from './keys.ts';
 import { keyFits, parseLeaf } from './shelf.ts';
 
@@ -87,7 +88,6 @@ export async function openRoot(
       clusterId: null,
     });
   }
-  const { issueCa } = await import('./issue.ts');
   const name = `Cinnabar root ${await keyId(keys)}`;
   const made = await issueCa({ name, keys, signer: null, pathLength: 1, now });
   await writePrivate(caFile, made);
