@@ -280,7 +280,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a-claim-is-always-heard',
     mistake: 'what an engine says on the bus arrives',
     file: 'packages/control/databases/move-watch.ts',
-    edits: [{ find: 'else if (now >= this.#introduceAt) {', replace: 'else if (now < 0) {' }],
+    edits: [{ find: 'if (this.#introductions?.due(now)) void', replace: 'if (now < 0) void' }],
     caughtBy: ['travel'],
   },
   {

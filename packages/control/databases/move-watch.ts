@@ -22,7 +22,8 @@ import type { MoveSighting } from '../plan/model.ts';
 import { sameSlots } from '../plan/slot-ranges.ts';
 import type { SlotMove } from '../store/records.ts';
 import type { Clock } from './clock.ts';
-import { FACTS_DEADLINE_MS, INTRODUCED_MS, UNHEARD_MS, VERB_DEADLINE_MS } from './limits.ts';
+import { Introductions } from './introductions.ts';
+import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from './limits.ts';
 import type { DatabaseLoop } from './loop.ts';
 import { meet } from './steps/converge.ts';
 
@@ -54,8 +55,8 @@ export class MoveWatch {
   #freeAt: number;
   #pauseMs = 0;
   #handOverMs = 0;
-  /** When the target is introduced to the source, if it has not heard by then; null: nothing is granted. */
-  #introduceAt: number | null = null;
+  /** Of the target to the source; null: nothing is granted. */
+  #introductions: Introductions | null = null;
   #timer: { cancel(): void } | null = null;
   #stopped = false;
 
@@ -118,12 +119,8 @@ export class MoveWatch {
   }
 
   #helpHear(granted: boolean, now: number): void {
-    if (!granted) this.#introduceAt = null;
-    else if (this.#introduceAt === null) this.#introduceAt = now + UNHEARD_MS;
-    else if (now >= this.#introduceAt) {
-      this.#introduceAt = now + INTRODUCED_MS;
-      void this.#introduce();
-    }
+    this.#introductions = granted ? (this.#introductions ?? new Introductions(now)) : null;
+    if (this.#introductions?.due(now)) void this.#introduce();
   }
 
   async #introduce(): Promise<void> {

@@ -20,16 +20,15 @@ import {
 import { slotsOfOthers } from '../../plan/slot-owners.ts';
 import type { StateReason } from '../../store/records.ts';
 import { reach } from '../failpoints.ts';
+import { Introductions } from '../introductions.ts';
 import { isClustered } from '../launch.ts';
 import {
   FACTS_DEADLINE_MS,
-  INTRODUCED_MS,
   SWITCH_CATCH_UP_MS,
   SWITCH_EQUAL_MS,
   SWITCH_HOLD_MS,
   SWITCH_QUIET_MS,
   SWITCH_VERB_MS,
-  UNHEARD_MS,
 } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { whatDiffers } from './copies.ts';
@@ -263,12 +262,11 @@ async function tell(change: Switch): Promise<Agreement | null> {
     }
     await reach('tell:after');
     const { decidedAt } = loop.shard(index);
-    let introduceAt = clock.ticks() + UNHEARD_MS;
+    const introductions = new Introductions(clock.ticks());
     while (clock.ticks() - decidedAt < SWITCH_LATE_MS) {
       const stream = await old.stream(SWITCH_VERB_MS);
       if (stream.role === 'replica') return { old: stream, next: says };
-      if (clustered && clock.ticks() >= introduceAt) {
-        introduceAt = clock.ticks() + INTRODUCED_MS;
+      if (clustered && introductions.due(clock.ticks())) {
         // It may be that it had no connection to the old one, and that makes a new one.
         const { host, port, busPort } = loop.instance(from);
         void next.meet(host, port, busPort, SWITCH_VERB_MS).catch(() => undefined);
