@@ -59,6 +59,8 @@ export interface InstanceStatus {
   readonly condition: string;
   readonly lagBytes: number | null;
   readonly usedMemoryBytes: number | null;
+  /** The part of it that is not data: the engine without keys, and its backlog for replicas. */
+  readonly idleMemoryBytes: number | null;
   /** Of its process. */
   readonly residentBytes: number | null;
   readonly keys: number | null;

@@ -138,6 +138,8 @@ export interface EngineFacts {
   readonly cluster: ClusterFacts | null;
   readonly keys: number;
   readonly usedMemoryBytes: number;
+  /** The part of it that is there without keys: what the engine began with, and the backlog for replicas. */
+  readonly idleMemoryBytes: number;
   /** Engine name and version, e.g. 'valkey 9.1.2'. */
   readonly version: string;
 }

@@ -54,6 +54,8 @@ export function factsFrom(
     cluster: cluster === null ? null : clusterFacts(cluster.info, cluster.nodes),
     keys: keysOf(infoText),
     usedMemoryBytes: integer(info, 'used_memory'),
+    idleMemoryBytes:
+      integer(info, 'used_memory_startup') + integer(info, 'mem_replication_backlog'),
     version: `${product.name} ${product.version}`,
   };
 }

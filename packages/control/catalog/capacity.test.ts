@@ -188,6 +188,7 @@ describe('scaling', () => {
     promised: NOTHING,
     usedBytes: 0,
     usedInAllBytes: 0,
+    idleBytes: 0,
     slotsStay: null,
     ...more,
   });
@@ -234,6 +235,9 @@ describe('scaling', () => {
     assert.equal(why('FlashOptimized_A250'), 'FlashNotBuilt');
     assert.equal(why('Balanced_B1', { usedInAllBytes: 0.7 * GB }), undefined);
     assert.equal(why('Balanced_B1', { usedInAllBytes: 0.9 * GB }), 'UsedMemoryTooLarge');
+    // Each shard has one engine, however many there were before.
+    const beside = { usedInAllBytes: 0.7 * GB, idleBytes: 0.2 * GB };
+    assert.equal(why('Balanced_B1', beside), 'UsedMemoryTooLarge');
     assert.equal(why('Balanced_B50', { policy: 'NoCluster' }), 'SkuNotAllowedForPolicy');
     assert.equal(why('MemoryOptimized_M20', { room: room(16) }), 'InsufficientCapacity');
     const smaller = question('Balanced_B10', { usedBytes: 3 * GB });

@@ -27,8 +27,10 @@ export interface ScalingQuestion {
   readonly promised: Need;
   /** Of the fullest shard, bytes; null when it is not known, and then it does not refuse. */
   readonly usedBytes: number | null;
-  /** Of all shards together, bytes; null as above. */
+  /** Data of all shards together, bytes; null as above. */
   readonly usedInAllBytes: number | null;
+  /** What an engine uses beside its data: each shard has one, however few there are. */
+  readonly idleBytes: number;
   /** Why the engines that run cannot hand slots to each other now; null: they can. */
   readonly slotsStay: StateReason | null;
 }
@@ -126,7 +128,7 @@ function refusal(question: ScalingQuestion, figures: Sizing): StateReason | null
     const what = `${figures.sku} has ${figures.shards} shards and this cache ${current.shards}.`;
     return { code: slotsStay.code, message: `${what} ${slotsStay.message}` };
   }
-  const full = moving ? perShard(question.usedInAllBytes, figures.shards) : question.usedBytes;
+  const full = moving ? perShard(question, figures.shards) : question.usedBytes;
   if (full !== null && full > figures.maxMemoryBytes) {
     return {
       code: 'UsedMemoryTooLarge',
@@ -144,6 +146,6 @@ function refusal(question: ScalingQuestion, figures: Sizing): StateReason | null
 }
 
 /** Slots are shared out evenly, and so are keys, nearly. */
-function perShard(bytes: number | null, shards: number): number | null {
-  return bytes === null ? null : Math.ceil(bytes / shards);
+function perShard({ usedInAllBytes, idleBytes }: ScalingQuestion, shards: number): number | null {
+  return usedInAllBytes === null ? null : Math.ceil(usedInAllBytes / shards) + idleBytes;
 }

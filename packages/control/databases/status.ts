@@ -43,6 +43,7 @@ function instanceStatus(
     lagBytes:
       facts === null || isPrimary || head === null ? null : Math.max(0, head - facts.offset),
     usedMemoryBytes: facts?.usedMemoryBytes ?? null,
+    idleMemoryBytes: facts?.idleMemoryBytes ?? null,
     residentBytes: facts === null ? null : (seen?.residentBytes ?? null),
     keys: facts?.keys ?? null,
   };

@@ -78,6 +78,7 @@ function facts(change: Partial<EngineFacts> = {}): EngineFacts {
     cluster: null,
     keys: 1,
     usedMemoryBytes: 1,
+    idleMemoryBytes: 0,
     version: 'valkey 9',
     ...change,
   };

@@ -19,6 +19,7 @@ export interface ScalingStart {
   /** Of the fullest shard, and of all together; null: not known. */
   readonly usedBytes: number | null;
   readonly usedInAllBytes: number | null;
+  readonly idleBytes: number;
   /** Why the engines that run cannot hand slots to each other now; null: they can. */
   readonly slotsStay: StateReason | null;
 }
@@ -50,6 +51,7 @@ export function catalogueOn(machine: SizingMachine, room: () => Room): Catalogue
     policy: start.policy,
     usedBytes: start.usedBytes,
     usedInAllBytes: start.usedInAllBytes,
+    idleBytes: start.idleBytes,
     slotsStay: start.slotsStay,
     machine,
     room: room(),

@@ -40,8 +40,10 @@ export interface ClusterSituation {
   readonly others: readonly Sizing[];
   /** Memory that the fullest shard uses; null: not known. */
   readonly usedBytes: number | null;
-  /** Memory that all its shards use together; null: not known. */
+  /** Data of all its shards together, bytes; null: not known. */
   readonly usedInAllBytes: number | null;
+  /** What one of its engines uses beside its data, bytes. */
+  readonly idleBytes: number;
   /** Its engines can hand slots to each other. */
   readonly slotsStay: StateReason | null;
 }
@@ -246,8 +248,8 @@ function changedSizing(
     sizing = catalogue.sizing({ ...choice, policy });
   } else {
     const { capacity } = current;
-    const { usedInAllBytes, slotsStay } = situation;
-    const used = { usedBytes, usedInAllBytes, slotsStay };
+    const { usedInAllBytes, idleBytes, slotsStay } = situation;
+    const used = { usedBytes, usedInAllBytes, idleBytes, slotsStay };
     const start = { current: database.sizing, capacity, policy, others, ...used };
     const scaled = catalogue.requireScaling(start, choice.sku, choice.capacity);
     sizing = { ...scaled, replicas: replicasOf(choice.highAvailability, database.settings) };

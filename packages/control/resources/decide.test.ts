@@ -49,6 +49,7 @@ const empty: ClusterSituation = {
   others: [],
   usedBytes: null,
   usedInAllBytes: null,
+  idleBytes: 0,
   slotsStay: null,
 };
 const settings: DatabaseRecord['settings'] = {

@@ -1,6 +1,6 @@
 /** Reads from the store what a decision needs to know. */
 import { ControlError } from '../errors.ts';
-import type { ShardStatus } from '../service.ts';
+import type { InstanceStatus, ShardStatus } from '../service.ts';
 import type {
   ClusterRecord,
   DatabaseRecord,
@@ -95,7 +95,8 @@ export class Situations {
     const found = this.#store.clusterById(clusterId);
     if (found === null) throw gone(clusterId);
     const situation = this.cluster(found.group, found.name);
-    const { current, database, others, usedBytes, usedInAllBytes, slotsStay } = situation;
+    const { current, database, others, usedBytes, usedInAllBytes, idleBytes, slotsStay } =
+      situation;
     const cluster = current ?? found;
     return {
       runs: database !== null && database.observedGeneration > 0,
@@ -106,6 +107,7 @@ export class Situations {
         others,
         usedBytes,
         usedInAllBytes,
+        idleBytes,
         slotsStay,
       },
     };
@@ -122,15 +124,19 @@ export class Situations {
   /** What the running shards hold, and whether their engines can hand slots to each other. */
   #used(
     database: DatabaseRecord | null,
-  ): Pick<ClusterSituation, 'usedBytes' | 'usedInAllBytes' | 'slotsStay'> {
+  ): Pick<ClusterSituation, 'usedBytes' | 'usedInAllBytes' | 'idleBytes' | 'slotsStay'> {
     const shards = database === null ? [] : this.#deps.shards(database.id);
-    const used = shards.map((shard) =>
-      Math.max(0, ...shard.instances.map((each) => each.usedMemoryBytes ?? 0)),
-    );
+    const most = (of: (each: InstanceStatus) => number | null, shard: ShardStatus) =>
+      Math.max(0, ...shard.instances.map((each) => of(each) ?? 0));
+    const used = shards.map((shard) => most((each) => each.usedMemoryBytes, shard));
+    const idle = shards.map((shard) => most((each) => each.idleMemoryBytes, shard));
     const unknown = used.every((bytes) => bytes === 0);
     return {
       usedBytes: unknown ? null : Math.max(...used),
-      usedInAllBytes: unknown ? null : used.reduce((sum, bytes) => sum + bytes, 0),
+      usedInAllBytes: unknown
+        ? null
+        : used.reduce((sum, bytes, i) => sum + Math.max(0, bytes - (idle[i] ?? 0)), 0),
+      idleBytes: Math.max(0, ...idle),
       slotsStay: (database === null ? null : slotsKept(database)) ?? enginesKeepSlots(shards),
     };
   }

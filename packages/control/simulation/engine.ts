@@ -252,6 +252,7 @@ export class SimEngine {
         : null,
       keys,
       usedMemoryBytes: 1_000_000,
+      idleMemoryBytes: 900_000,
       version: 'valkey 9.1.2',
     };
   }
