@@ -21,6 +21,8 @@ master_repl_offset:1500\r
 loading:0\r
 # Memory\r
 used_memory:1048576\r
+used_memory_startup:940000\r
+mem_replication_backlog:20508\r
 # Keyspace\r
 db0:keys=12,expires=3,avg_ttl=0,keys_with_volatile_items=0\r
 db9:keys=30,expires=0,avg_ttl=0\r
@@ -51,6 +53,7 @@ test('a primary as INFO shows it', () => {
     cluster: null,
     keys: 42,
     usedMemoryBytes: 1048576,
+    idleMemoryBytes: 960508,
     version: 'valkey 9.1.2',
   });
 });
