@@ -64,6 +64,6 @@ export function refuseWhenBusy(open: readonly OperationRecord[], what: string): 
   throw new ControlError(
     'Conflict',
     409,
-    `${what} is busy: operation ${running.id} (${running.kind}, ${running.status}) has not ended. Wait for it, then send the request again.`,
+    `${what} is busy: operation ${running.id} (${running.kind}, ${running.status}) has not ended. Wait for it, then send the request again; maintenance and a change of the number of shards can also be ended by "cinnabar operations cancel ${running.id}".`,
   );
 }

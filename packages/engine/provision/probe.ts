@@ -35,9 +35,15 @@ const POLL_MS = 10;
 export async function productOf(
   server: Program,
 ): Promise<{ name: 'valkey' | 'redis'; version: string }> {
-  const { stdout } = await run(server.file, [...server.argsBefore, '--version'], {
-    deadlineMs: VERSION_DEADLINE_MS,
-  });
+  const asked = [...server.argsBefore, '--version'];
+  const { stdout } = await run(server.file, asked, { deadlineMs: VERSION_DEADLINE_MS }).catch(
+    (error: EngineError) => {
+      if (!/loading shared libraries/.test(error.message)) throw error;
+      const hint =
+        'It was taken out of its package. Install the package (apt-get install valkey-server) and name its file, or name none: then an engine is found or fetched.';
+      throw new EngineError(error.code, error.message, hint, { cause: error });
+    },
+  );
   const match = /^(Valkey|Redis) server v=(\d\S*)/m.exec(stdout);
   if (match === null) {
     throw new EngineError(
