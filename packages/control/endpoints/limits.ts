@@ -13,6 +13,8 @@ export const STILL_LOOK_MS = 100;
 export const STILL_LATE_MS = 500;
 /** A supervisor that says no hello, but works, is tried again. */
 export const ADOPT_TRIES = 3;
+/** A worker that is listed and was not reached is tried again so much later. */
+export const REACH_AGAIN_MS = 250;
 /** Any request but those that carry their own deadline. */
 export const ANSWER_WAIT_MS = 5000;
 /** Waiting for new workers to be ready and to apply a snapshot. */

@@ -11,7 +11,7 @@ import {
 } from '../../endpoint/control-protocol.ts';
 import type { Message, WorkerInfo } from '../../endpoint/supervisor-protocol.ts';
 import { alive } from './launch.ts';
-import { ANSWER_WAIT_MS, LENDING_PAUSE_MS, LENDING_TRIES } from './limits.ts';
+import { ANSWER_WAIT_MS, LENDING_PAUSE_MS, LENDING_TRIES, REACH_AGAIN_MS } from './limits.ts';
 import { Peer, PeerRefusal } from './peer.ts';
 
 export interface ListenProblem {
@@ -196,6 +196,8 @@ export class WorkerLinks {
       await this.#bringUpToDate(link);
     } catch (error) {
       this.#owner.say('worker-unreachable', `${link.info.pid}: ${String(error)}`);
+      // It may be busy; one that is dead is soon not listed any more.
+      setTimeout(() => this.#again(link), REACH_AGAIN_MS).unref();
     } finally {
       link.opening = false;
     }
@@ -234,10 +236,13 @@ export class WorkerLinks {
     if (this.#closed || this.#links.get(link.info.pid) !== link) return;
     if (link.info.state === 'serving') {
       this.#owner.say('worker-link', `${link.info.pid}: ${reason}`);
-      setImmediate(() => {
-        if (this.#links.get(link.info.pid) === link && !this.#closed) void this.#open(link);
-      });
+      setImmediate(() => this.#again(link));
     }
+  }
+
+  #again(link: Link): void {
+    if (this.#links.get(link.info.pid) !== link || this.#closed) return;
+    if (link.peer === null) void this.#open(link);
   }
 }
 
