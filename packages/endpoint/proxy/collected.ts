@@ -40,10 +40,12 @@ export class HeldMessages {
     this.bytes += message.length;
   }
 
-  take(): readonly Buffer[] {
+  /** Those that must wait on are offered again by whoever takes them. */
+  letOut(take: (message: Buffer) => void): void {
+    if (this.empty) return;
     const messages = this.#messages;
     this.#messages = [];
     this.bytes = 0;
-    return messages;
+    for (const message of messages) take(message);
   }
 }

@@ -1,7 +1,6 @@
 /** docs/commands.md, from the command table. `WRITE_PAGE=1` makes the test of the table write it. */
 import type { Command, CommandTable } from '../../resp/table/index.ts';
-import { DIFFERENCES } from './examples.ts';
-import { mayStandInMulti } from './in-multi.ts';
+import { DIFFERENCES, IN_MULTI } from './examples.ts';
 
 const HEAD = `# Commands
 
@@ -17,11 +16,12 @@ table and the endpoint's overrides; a test compares this page with the table of 
 - **here**: answered by the endpoint.
 - **refused**: as a command that does not exist.
 
-In a MULTI, commands are queued by the endpoint and sent in one piece; all keys must be of one slot. With
-several shards, commands that concern all of them cannot be part of a transaction. Nor can commands
-that are answered here and change or describe the client's own connection (\`not in a MULTI\`): EXEC is one
-piece on a connection to the engine that others use, too. SELECT is possible with the number of the
-database that is in use.
+In a MULTI, commands are queued by the endpoint and sent in one piece; all keys must be of one slot. What
+is answered here, or concerns all shards, may be part of it, too. Of several shards the one with the
+keys executes its part of \`FLUSHALL\`, \`DBSIZE\`, \`KEYS\` and the like in the same step, at their place among
+the others; the other shards follow before EXEC is answered. Commands that are answered here are executed
+behind the engine's, in their order, and only if the engine has executed the transaction: \`SCAN\` or
+\`PUBSUB NUMSUB\` see what all of it did.
 
 A command has at most 1,048,576 arguments (an engine takes as many as its query buffer holds): the endpoint
 keeps the place of each while it divides and routes the command, and that memory is bounded. More are
@@ -43,12 +43,8 @@ export function commandsPage(table: CommandTable): string {
 }
 
 function differences(command: Command): string {
-  const known = DIFFERENCES[command.name];
-  const open = command.fate.kind !== 'local' || command.noMulti || mayStandInMulti(command.name);
-  if (command.name === 'select') return 'in a MULTI: of the database in use only';
-  return [known, open ? undefined : 'not in a MULTI']
-    .filter((each) => each !== undefined)
-    .join('; ');
+  const known = [DIFFERENCES[command.name], IN_MULTI[command.name]];
+  return known.filter((each) => each !== undefined).join('; ');
 }
 
 function fate({ fate }: Command): string {

@@ -146,6 +146,13 @@ function makeSome(next: () => number): Word[][] {
     ['PING'],
     ['MGET', `${tag}s`, `${tag}n`],
     ['EVAL', "return redis.call('get',KEYS[1])", '1', `${tag}n`],
+    ['CLIENT', 'SETNAME', `in-${tag}`],
+    ['CLIENT', 'GETNAME'],
+    ['DBSIZE'],
+    ['SCRIPT', 'EXISTS', 'a'.repeat(40)],
+    ['PUBSUB', 'NUMPAT'],
+    ['PUBLISH', 'nobody', 'x'],
+    ['SELECT', '0'],
   ];
   const wrong: Word[][] = [['GET'], ['NOSUCH'], ['MULTI'], ['WATCH', `${tag}s`]];
   const all: Word[][] = [];

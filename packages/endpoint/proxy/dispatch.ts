@@ -83,7 +83,7 @@ function handle(
   args: RequestScanner,
 ): number {
   const { proxy, state } = session;
-  if (session.gated) {
+  if (session.gated || state.running !== null) {
     session.stall('redirected');
     return STALLED;
   }
@@ -149,24 +149,35 @@ function handle(
   const rule = proxy.guard.rule(command.name);
   if (state.mode.kind === 'transaction' && !TRANSACTION.has(command.name)) {
     const { transaction } = state.mode;
-    if (rule === null) return transaction.queue(call);
-    return underGuard(call, rule, (guarded) => transaction.queue(guarded));
+    const { length } = transaction;
+    const queue = (queued: Call): number => transaction.queue(queued);
+    const took = rule === null ? queue(call) : underGuard(call, rule, queue);
+    if (transaction.length > length) proxy.monitors.saw(session, command.name, bytes, args);
+    return took;
   }
-  const { last, hereBytes, hereErrors } = session.order;
-  const took = rule === null ? execute(call) : underGuard(call, rule, execute);
-  if (took === TAKEN) {
-    if (state.caching !== null && !command.name.startsWith('client|')) state.cachingUsed();
-    session.commands++;
-    session.lastCommand = command.name;
-    const meter = proxy.world.meter.of(command);
-    meter.requestBytes.add(end - start, 1);
-    const { order } = session;
-    // Neither a place of its own in the order, where it is counted when that is filled, nor a lane.
-    if (fate.kind === 'local' && (order.last === last || order.last?.command === null)) {
-      const failed = order.hereErrors > hereErrors;
-      answeredHere(session, command, order.hereBytes - hereBytes, failed);
-    }
-    if (proxy.monitors.watching) proxy.monitors.saw(session, command.name, bytes, args);
+  return ran(call, rule === null ? execute : (guarded) => underGuard(guarded, rule, execute));
+}
+
+/** Executes a command, and counts and shows it. */
+export function ran(call: Call, run: Handler): number {
+  const { session, command, bytes, start, end, args } = call;
+  const { proxy, state, order } = session;
+  const { last, hereBytes, hereErrors } = order;
+  const took = run(call);
+  if (took !== TAKEN) return took;
+  if (state.caching !== null && !command.name.startsWith('client|')) state.cachingUsed();
+  session.commands++;
+  session.lastCommand = command.name;
+  const meter = proxy.world.meter.of(command);
+  meter.requestBytes.add(end - start, 1);
+  // Neither a place of its own in the order, where it is counted when that is filled, nor a lane.
+  const here = command.fate.kind === 'local';
+  if (here && (order.last === last || order.last?.command === null)) {
+    answeredHere(session, command, order.hereBytes - hereBytes, order.hereErrors > hereErrors);
+  }
+  // What stood in a MULTI was shown when it was queued.
+  if (proxy.monitors.watching && state.running === null) {
+    proxy.monitors.saw(session, command.name, bytes, args);
   }
   return took;
 }

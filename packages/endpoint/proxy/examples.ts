@@ -99,3 +99,11 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   punsubscribe: 'changes the mode of the connection; tested by itself',
   sunsubscribe: 'changes the mode of the connection; tested by itself',
 };
+
+/** What is different in a MULTI only. */
+export const IN_MULTI: Readonly<Record<string, string>> = {
+  auth: 'in a MULTI: from the next command after EXEC on',
+  hello: 'in a MULTI: with AUTH, from the next command after EXEC on',
+  'client|tracking': 'in a MULTI: from the next command after EXEC on',
+  'client|no-touch': 'in a MULTI: from the next command after EXEC on',
+};

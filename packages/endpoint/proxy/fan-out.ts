@@ -4,7 +4,7 @@
  */
 
 import { encodeCommand } from '../../resp/index.ts';
-import type { Merge } from '../../resp/table/index.ts';
+import type { Command, Merge } from '../../resp/table/index.ts';
 import { type Call, fail, toShard } from './dispatch.ts';
 import type { Lane } from './lane.ts';
 import { MERGE_BYTES } from './limits.ts';
@@ -15,12 +15,25 @@ import { bytesOf, textOf } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
 import type { Shard } from './shard.ts';
 
+/** What one shard has answered already, as a part of a transaction. */
+export interface Share {
+  readonly lane: Lane;
+  readonly reply: Buffer;
+}
+
 /** A lane to each shard, or the reason to wait. */
-export function lanesToAll(session: Session): readonly Lane[] | typeof STALLED | Shard | null {
+function lanesToAll(
+  session: Session,
+  share: Share | null,
+): readonly Lane[] | typeof STALLED | Shard | null {
   const { serving } = session.proxy.world.topology;
   if (serving.length === 0) return null;
   const lanes: Lane[] = [];
   for (const shard of serving) {
+    if (shard === share?.lane.shard) {
+      lanes.push(share.lane);
+      continue;
+    }
     if (session.overdue && session.lanes.take(shard, false) === null) return shard;
     const lane = session.laneFor(shard, false);
     if (lane === null) return STALLED;
@@ -29,12 +42,18 @@ export function lanesToAll(session: Session): readonly Lane[] | typeof STALLED |
   return lanes;
 }
 
-export function all(call: Call, merge: Merge): number {
+/** There is one shard, and what it answers is the client's answer. */
+export function engineAlone(command: Command, session: Session, merge: Merge): boolean {
+  const { serving } = session.proxy.world.topology;
+  return serving.length === 1 && !ALWAYS_MERGED.has(merge) && !NOTED.has(command.name);
+}
+
+export function all(call: Call, merge: Merge, share: Share | null = null): number {
   const { session, command, bytes, start, end } = call;
   const { topology } = session.proxy.world;
-  const only = topology.serving.length === 1 && !ALWAYS_MERGED.has(merge);
-  if (only && !NOTED.has(command.name)) return toShard(call, topology.first());
-  const lanes = lanesToAll(session);
+  if (share === null && engineAlone(command, session, merge))
+    return toShard(call, topology.first());
+  const lanes = lanesToAll(session, share);
   if (lanes === STALLED) return STALLED;
   if (lanes === null || !Array.isArray(lanes)) return fail(session, lanes as Shard | null);
   if (merge === 'random') return random(call, lanes);
@@ -52,7 +71,7 @@ export function all(call: Call, merge: Merge): number {
     merge === 'info' && !session.proxy.across.single
       ? session.proxy.across.sum({ kind: 'connected' })
       : null;
-  gather(session, call, lanes, whole, (results) => {
+  gather(session, call, lanes, whole, share, (results) => {
     const joined = (elsewhere: number): Buffer =>
       join(session, command.name, merge, lanes, results, limit, elsewhere);
     return others === null ? joined(0) : others.then(joined);
@@ -66,21 +85,27 @@ function gather(
   call: Call,
   lanes: readonly Lane[],
   whole: Buffer,
+  share: Share | null,
   joined: (results: readonly PartResult[]) => Buffer | Promise<Buffer>,
 ): void {
   const place = session.order.place(call.command);
   const results = new Array<PartResult>(lanes.length);
   let left = lanes.length;
+  const answered = (i: number, result: PartResult): void => {
+    results[i] = result;
+    if (--left > 0) return;
+    const reply = joined(results);
+    if ('then' in reply) void reply.then((bytes) => session.fill(place, bytes));
+    else session.fill(place, reply);
+  };
   for (const [i, lane] of lanes.entries()) {
+    if (lane === share?.lane) {
+      answered(i, { kind: 'replies', replies: [share.reply] });
+      continue;
+    }
     session.lanes.wrote(lane, call.command);
     const slot = lane.shard.view.slots[0]?.[0] ?? 0;
-    new Part(session, call.command, lane, slot, whole, 1, (result) => {
-      results[i] = result;
-      if (--left > 0) return;
-      const reply = joined(results);
-      if ('then' in reply) void reply.then((bytes) => session.fill(place, bytes));
-      else session.fill(place, reply);
-    });
+    new Part(session, call.command, lane, slot, whole, 1, (result) => answered(i, result));
   }
 }
 

@@ -66,6 +66,11 @@ export class Part implements ReplySink {
     this.#lane = lane;
   }
 
+  /** That answers it. */
+  get lane(): Lane {
+    return this.#lane;
+  }
+
   onLost(reason: string, sent: boolean): void {
     const harmless = !sent || (this.command.readonly && this.#attempts === 0);
     if (harmless && reason !== OVERTAKEN && this.#again()) return;

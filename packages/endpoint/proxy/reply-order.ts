@@ -18,6 +18,8 @@ export class ReplyOrder {
   /** Bytes, and errors among them, of what was answered here, without an engine. */
   hereBytes = 0;
   hereErrors = 0;
+  /** A reply in several places: its last one, `open` while that is to come. No message may come between. */
+  #whole: Pending | 'open' | null = null;
   #tail: Pending | null = null;
   #keptBytes = 0;
 
@@ -92,6 +94,7 @@ export class ReplyOrder {
       if (!first.done) return false;
       this.head = first.nextInSession;
       if (this.head === null) this.#tail = null;
+      if (this.#whole === first) this.#whole = null;
       pendings.give(first);
     }
     return true;
@@ -115,6 +118,23 @@ export class ReplyOrder {
     const place = this.place(null);
     place.parts = [reply];
     place.done = true;
+  }
+
+  /** The places from the next one on are one reply. */
+  begin(): void {
+    this.#whole = 'open';
+  }
+
+  /** All of them are there; `settle` is the caller's. */
+  complete(): void {
+    const end = this.place(null);
+    end.done = true;
+    this.#whole = end;
+  }
+
+  /** Such a reply is not all with the client. */
+  get within(): boolean {
+    return this.#whole !== null;
   }
 
   /** The last record; null: nothing is due. */

@@ -1,5 +1,6 @@
 /** What a connection has told us about itself: user, protocol, name, and the mode it is in. */
 import type { UserView } from '../control-protocol.ts';
+import type { ExecRun } from './exec-run.ts';
 import type { Lane } from './lane.ts';
 import type { LaneLogin } from './lane-login.ts';
 import { UNAUTHENTICATED_OUTPUT_BYTES } from './limits.ts';
@@ -51,6 +52,8 @@ export class SessionState {
   largeReply = 0;
   /** READONLY was said: its reads may go to replicas. */
   readonly = false;
+  /** An EXEC that is not over: commands of it are answered here. Nothing newer is begun. */
+  running: ExecRun | null = null;
   #mode: Mode = OPEN;
   #login: LaneLogin | null = null;
   /** Commands may take the short way. */
@@ -73,6 +76,11 @@ export class SessionState {
     this.setMode(OPEN);
   }
 
+  setRunning(run: ExecRun | null): void {
+    this.running = run;
+    this.refresh();
+  }
+
   /** To be called after any change: whether the short way is allowed is decided in one place. */
   refresh(): void {
     const { lanes, proxy } = this.#session;
@@ -83,6 +91,7 @@ export class SessionState {
     this.plain =
       this.user !== null &&
       this.#mode.kind === 'open' &&
+      this.running === null &&
       this.replies === 'on' &&
       !lanes.replicaReads &&
       this.caching === null &&
@@ -205,6 +214,7 @@ export class SessionState {
   quiet(): void {
     this.tracking?.quiet();
     if (this.ending === '' || this.#session.gone || this.#session.lanes.total > 0) return;
+    if (this.running !== null) return;
     this.#session.end(this.ending, '');
   }
 

@@ -5,8 +5,8 @@
  * plain ones (route by first key, pass on) without leaving; neighbours with the same lane and command
  * become one range. Everything else goes to `dispatch`. When a command cannot go on now (its shard is
  * held, its lane is full, an order must be kept), the session *stalls*: the rest of its input stays
- * as it is, the socket is not read, and whoever removes the obstacle wakes it. So a client that
- * waits costs nothing, and its unread bytes stay in its own kernel buffer.
+ * as it is, the socket is not read, and whoever removes the obstacle wakes it. So a client that waits
+ * costs nothing, and its unread bytes stay in its own kernel buffer.
  *
  * The other halves: `reply-order.ts` (whose turn it is), `output.ts` (one write a tick),
  * `session-lanes.ts` (where its commands go), `session-state.ts` (who it is).
@@ -95,7 +95,7 @@ export class Session {
       if (this.gone) return;
       // What it sent before it closed its side is still answered; but nobody waits for somebody who
       // has left: a blocking pop would take an element for nobody.
-      if (this.gated) this.end('client-closed');
+      if (this.gated && this.state.running === null) this.end('client-closed');
       else if (this.#rest === null) this.endWhenQuiet('client-closed');
       else this.#inputOver = true;
     });
@@ -262,7 +262,10 @@ export class Session {
   }
 
   resume(): void {
-    if (this.gone || this.stalled === '' || this.state.ending !== '') return;
+    const { running } = this.state;
+    if (running !== null) contained(this, () => running.goOn());
+    const { ending, running: still } = this.state;
+    if (this.gone || this.stalled === '' || ending !== '' || still !== null) return;
     this.stalled = '';
     const rest = this.#rest;
     this.#rest = null;
@@ -288,7 +291,7 @@ export class Session {
   /** Replies of `count` commands of this shard have come, or never will. */
   landed(shard: number, count: number): void {
     this.lanes.landed(shard, count);
-    if (!this.#held.empty) for (const message of this.#held.take()) this.message(message);
+    this.#held.letOut((message) => this.message(message));
     if (this.stalled !== '') this.proxy.world.wake(this);
   }
 
@@ -306,7 +309,9 @@ export class Session {
 
   /** A record is complete: it, and what was complete behind it, leaves. */
   settle(): void {
-    if (!this.order.settle()) return;
+    const quiet = this.order.settle();
+    this.#held.letOut((message) => this.message(message));
+    if (!quiet) return;
     this.state.quiet();
     if (this.stalled !== '') this.proxy.world.wake(this);
   }
@@ -331,10 +336,10 @@ export class Session {
     this.order.queue(bytes);
   }
 
-  /** Sends something that is no reply (a message, a monitor's line): between replies, never within one. */
+  /** Sends what is no reply (a message, a monitor's line): between replies, never within one. */
   message(bytes: Buffer): void {
-    const { head } = this.order;
-    if (!this.#held.empty || (head !== null && head.lane?.within(head) === true)) {
+    const { head, within } = this.order;
+    if (within || !this.#held.empty || (head !== null && head.lane?.within(head) === true)) {
       this.#held.push(bytes);
       if (this.#held.bytes > this.state.most) this.end('output-buffer-limit');
       return;

@@ -5,15 +5,16 @@
  * refused here, with the same EXECABORT later; what it refuses for its content comes with EXEC.
  */
 import { encodeCommand } from '../../resp/index.ts';
-import type { Command } from '../../resp/table/index.ts';
-import { type Call, fail, type Handler, notInTransaction, refuse } from './dispatch.ts';
+import { type Call, fail, type Handler, refuse } from './dispatch.ts';
+import { ExecRun, type Item, type KeptCall, keep } from './exec-run.ts';
+import { engineAlone } from './fan-out.ts';
 import { overLimitOf } from './guarded.ts';
-import { PASSED_ON } from './in-multi.ts';
+import { denial, type PlaceInMulti, placeInMulti, subscribes } from './in-multi.ts';
 import { lostReply } from './lane-loss.ts';
 import { TRANSACTION_BYTES } from './limits.ts';
 import { Part } from './part.ts';
 import { array, splitArray } from './raw-reply.ts';
-import { isWrapped, nodeSlot, textOf } from './route.ts';
+import { bytesOf, isWrapped, nodeSlot, textOf } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
 import { channelOf, KEYSPACE, type Message, receivers } from './subscribe-command.ts';
 import { isKeyspace } from './subscriptions.ts';
@@ -22,48 +23,31 @@ const PUBLISHES = new Set(['publish', 'spublish']);
 const CROSS_SLOT = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
 
 export class Transaction {
+  /** What the engine gets. */
   readonly #commands: Buffer[] = [];
+  readonly #items: Queued[] = [];
   readonly #shas: string[] = [];
-  /** Position and command of those that a guard measures in the engine. */
-  readonly #guarded = new Map<number, Command>();
-  /** Positions of messages: the engine counts our subscriptions where clients are to be counted. */
-  readonly #messages = new Map<number, Message>();
   #bytes = 0;
   #slot = -1;
   #crossing = false;
   #spoiled = false;
   #writes = false;
+  #subscribed = false;
+  /** The engine's connection is in another database, or speaks another protocol, at the end. */
+  #selects = false;
+  #greets = false;
 
-  /** An error while queueing: EXEC will refuse. */
   get length(): number {
-    return this.#commands.length;
+    return this.#items.length;
   }
 
+  /** An error while queueing: EXEC will refuse. */
   spoil(): void {
     this.#spoiled = true;
   }
 
   queue(call: Call): number {
     const { session, command, bytes, args, start, end } = call;
-    const { fate } = command;
-    const passedOn =
-      fate.kind === 'keyed' ||
-      fate.kind === 'split' ||
-      fate.kind === 'script' ||
-      fate.kind === 'block' ||
-      fate.kind === 'one' ||
-      PASSED_ON.has(command.name) ||
-      // Another database would stay that of the lane, which others share.
-      (command.name === 'select' && textOf(bytes, args, 1) === String(session.state.database));
-    const everywhere = fate.kind === 'all' && session.proxy.world.topology.serving.length > 1;
-    if (everywhere || !(passedOn || fate.kind === 'all')) {
-      return refuse(
-        session,
-        everywhere
-          ? `-ERR '${command.name}' concerns all shards and cannot be part of a transaction\r\n`
-          : notInTransaction(command.name),
-      );
-    }
     const channel = PUBLISHES.has(command.name) ? channelOf(call) : null;
     if (channel !== null && command.name === 'publish' && isKeyspace(channel)) {
       return refuse(session, KEYSPACE);
@@ -72,16 +56,32 @@ export class Transaction {
     if (this.#bytes > TRANSACTION_BYTES) {
       return refuse(session, '-ERR transaction-limit: more than 256 MB queued in one MULTI\r\n');
     }
+    const place = placeInMulti(call, this.#subscribed);
+    if (subscribes(command)) this.#subscribed = true;
     const slot = nodeSlot(command, bytes, args);
     if (slot === -2 || (slot >= 0 && this.#slot >= 0 && slot !== this.#slot)) this.#crossing = true;
     else if (slot >= 0) this.#slot = slot;
     if (command.name.startsWith('evalsha')) this.#shas.push(textOf(bytes, args, 1).toLowerCase());
-    if (command.write || fate.kind === 'script') this.#writes = true;
-    if (isWrapped(command, bytes, args)) this.#guarded.set(this.#commands.length, command);
-    if (channel !== null) {
-      this.#messages.set(this.#commands.length, { channel, sharded: command.name === 'spublish' });
+    if (command.write || command.fate.kind === 'script') this.#writes = true;
+    const kept = keep(call);
+    if (place === 'hello') {
+      this.#greets = true;
+      this.#commands.push(encodeCommand(['HELLO', bytesOf(bytes, args, 1)]));
+    } else if (place !== 'here' && place !== 'denied') {
+      this.#commands.push(kept.bytes);
     }
-    this.#commands.push(Buffer.from(bytes.subarray(start, end)));
+    const database = place === 'select' ? Number(textOf(bytes, args, 1)) : 0;
+    if (place === 'select' && database !== session.state.database) this.#selects = true;
+    this.#items.push({
+      place,
+      kept,
+      guarded: isWrapped(command, bytes, args),
+      message:
+        channel === null || place === 'here'
+          ? null
+          : { channel, sharded: command.name === 'spublish' },
+      database,
+    });
     session.reply('+QUEUED\r\n');
     return TAKEN;
   }
@@ -107,7 +107,14 @@ export class Transaction {
     if (watch !== null && this.#slot >= 0 && topology.ofSlot(this.#slot) !== watch.lane.shard) {
       return finish(CROSS_SLOT);
     }
-    if (this.#commands.length === 0 && watch === null) return finish('*0\r\n');
+    const items = this.#items.map((queued) => this.#item(session, queued));
+    const engineOnly = items.every((item) => item.kind === 'engine');
+    if (this.#commands.length === 0 && watch === null) {
+      state.open();
+      if (items.length === 0) session.reply('*0\r\n');
+      else new ExecRun(session, session.order.place(command), items).executed([], null);
+      return TAKEN;
+    }
     const shard = this.#slot < 0 ? topology.first() : topology.ofSlot(this.#slot);
     if (watch !== null && session.lanes.total > 0) {
       session.stall('order');
@@ -133,76 +140,102 @@ export class Transaction {
     if (state.caching !== null && loads.length > 0) {
       loads.push(encodeCommand(['CLIENT', 'CACHING', state.caching]));
     }
-    const piece = Buffer.concat([...loads, MULTI, ...this.#commands, EXEC]);
-    const count = loads.length + this.#commands.length + 2;
+    const { login } = lane;
+    const back: Buffer[] = [];
+    if (this.#selects) back.push(encodeCommand(['SELECT', String(login.database)]));
+    if (this.#greets) back.push(encodeCommand(['HELLO', String(login.protocol)]));
+    const sent = [...this.#commands, ...back];
+    const piece = Buffer.concat([...loads, MULTI, ...sent, EXEC]);
+    const count = loads.length + sent.length + 2;
     const place = session.order.place(command);
     if (this.#writes) session.lanes.wroteOn(lane);
     state.open();
     state.watch = null;
+    const run = engineOnly ? null : new ExecRun(session, place, items);
+    const failed = (reply: string | Buffer): void => {
+      const bytes = Buffer.from(reply);
+      if (run !== null) run.failed(bytes);
+      else session.fill(place, bytes);
+    };
     // With WATCH it is never sent again: the check would be lost.
     const slot = watch !== null ? -1 : this.#slot < 0 ? topology.home : this.#slot;
-    new Part(session, command, lane, slot, piece, count, (result) => {
+    const part = new Part(session, command, lane, slot, piece, count, (result) => {
       if (watch !== null) watch.finished();
       if (result.kind === 'replies') {
         const last = result.replies[result.replies.length - 1];
         const moved = result.replies.some((reply) => reply.toString('latin1', 0, 7) === '-MOVED ');
-        if ((watch !== null && moved) || last === undefined) {
-          session.fill(place, Buffer.from(nothing));
-        } else if (this.#messages.size === 0 || last[0] !== 42) {
-          session.fill(place, this.#worded(session, last));
-        } else {
-          void this.#received(session, this.#worded(session, last)).then((reply) =>
-            session.fill(place, reply),
-          );
-        }
+        if ((watch !== null && moved) || last === undefined) failed(nothing);
+        else if (last[0] !== ARRAY || last[1] === MINUS) failed(last);
+        else if (run !== null) run.executed(splitArray(last), part.lane);
+        else if (items.every((item) => item.kind !== 'engine' || item.reply === null)) {
+          session.fill(place, last);
+        } else void made(last, items).then((reply) => session.fill(place, reply));
       } else if (!result.sent) {
-        session.fill(
-          place,
-          Buffer.from(
-            watch !== null
-              ? nothing
-              : `-CLUSTERDOWN ${result.reason}: the transaction was not executed\r\n`,
-          ),
+        failed(
+          watch !== null
+            ? nothing
+            : `-CLUSTERDOWN ${result.reason}: the transaction was not executed\r\n`,
         );
       } else {
-        session.fill(
-          place,
-          this.#writes
-            ? lostReply(lane, { ...command, readonly: false })
-            : lostReply(lane, { ...command, readonly: true }),
-        );
+        failed(lostReply(lane, { ...command, readonly: !this.#writes }));
       }
     });
     return TAKEN;
   }
 
-  /** An answer to EXEC with the clients that each message has reached, in all workers. */
-  async #received(session: Session, reply: Buffer): Promise<Buffer> {
-    const items = splitArray(reply);
-    const counts = new Map<string, Promise<number>>();
-    for (const [i, message] of this.#messages) {
-      // Anything else than a number is an error, which stays.
-      if (items[i]?.[0] !== 58) continue;
-      const key = `${message.sharded} ${message.channel}`;
-      const known = counts.get(key) ?? receivers(session, message);
-      counts.set(key, known);
-      items[i] = Buffer.from(`:${await known}\r\n`);
+  /** What is done with it now: the number of shards may have changed since it was queued. */
+  #item(session: Session, queued: Queued): Item {
+    const { place, kept, guarded, message, database } = queued;
+    const { command } = kept;
+    const { fate } = command;
+    if (place === 'select' && this.#selects) return { kind: 'select', database };
+    if (place === 'denied') return { kind: 'error', text: denial(command) };
+    if (place === 'here' || place === 'hello') {
+      return { kind: 'here', kept, shadowed: place === 'hello' };
     }
-    return array(items);
-  }
-
-  /** Answers of guarded commands in the words of their rules. */
-  #worded(session: Session, reply: Buffer): Buffer {
-    if (this.#guarded.size === 0 || reply[0] !== 42) return reply;
-    const items = splitArray(reply).map((item, i) => {
-      const command = this.#guarded.get(i);
-      const refused = command === undefined ? null : overLimitOf(session, command, item, '');
-      return refused === null ? item : Buffer.from(refused);
-    });
-    return array(items);
+    if (fate.kind === 'all' && !engineAlone(command, session, fate.merge)) {
+      return { kind: 'share', kept, merge: fate.merge };
+    }
+    if (message !== null) {
+      return { kind: 'engine', reply: (reply) => counted(session, message, reply) };
+    }
+    if (!guarded) return { kind: 'engine', reply: null };
+    // In the words of its rule.
+    const worded = (reply: Buffer): Buffer =>
+      Buffer.from(overLimitOf(session, command, reply, '') ?? reply);
+    return { kind: 'engine', reply: worded };
   }
 }
 
+/** A command of the queue. */
+interface Queued {
+  readonly place: PlaceInMulti;
+  readonly kept: KeptCall;
+  /** It travels as a script that measures first. */
+  readonly guarded: boolean;
+  readonly message: Message | null;
+  readonly database: number;
+}
+
+/** The clients that a message has reached, in all workers: the engine counts our subscriptions. */
+async function counted(session: Session, message: Message, reply: Buffer): Promise<Buffer> {
+  // Anything else than a number is an error, which stays.
+  if (reply[0] !== INTEGER) return reply;
+  return Buffer.from(`:${await receivers(session, message)}\r\n`);
+}
+
+/** An answer to EXEC in which some elements are put in our words. */
+async function made(reply: Buffer, items: readonly Item[]): Promise<Buffer> {
+  const elements = splitArray(reply).map((element, i) => {
+    const item = items[i];
+    return item?.kind === 'engine' && item.reply !== null ? item.reply(element) : element;
+  });
+  return array(await Promise.all(elements));
+}
+
+const ARRAY = 0x2a;
+const MINUS = 0x2d;
+const INTEGER = 0x3a;
 const MULTI = encodeCommand(['MULTI']);
 const EXEC = encodeCommand(['EXEC']);
 
