@@ -29,6 +29,7 @@ import {
   CONNECT_RETRY_MS,
   ORPHAN_DRAIN_MS,
   ORPHAN_RELEASE_MS,
+  REACH_AGAIN_MS,
   SUPERVISOR_START_MS,
 } from './limits.ts';
 import { NoHello, Peer } from './peer.ts';
@@ -49,7 +50,9 @@ export class Orphans {
   readonly #owner: OrphanOwner;
   /** By pid. */
   readonly #peers = new Map<number, Peer>();
+  readonly #reaching = new Map<number, Promise<void>>();
   readonly #leaving = new Set<number>();
+  #closed = false;
 
   constructor(owner: OrphanOwner) {
     this.#owner = owner;
@@ -64,41 +67,50 @@ export class Orphans {
     await Promise.all(
       names.map(async (name) => {
         const pid = Number(WORKER_SOCKET.exec(name)?.[1]);
-        if (supervised.has(pid) || this.#peers.has(pid)) return;
-        const path = join(this.#owner.folder, name);
-        try {
-          const peer = await Peer.open({
-            path,
-            protocol: PROTOCOL,
-            build: this.#owner.build,
-            onMessage: (message) => {
-              if (message.type === 'event') this.#owner.event(message as unknown as Event);
-            },
-            onClose: () => {
-              this.#peers.delete(pid);
-              this.#leaving.delete(pid);
-              if (!alive(pid)) removeNames(path);
-            },
-          });
-          this.#peers.set(pid, peer);
-          tellHolds(peer, this.#owner);
-          const snapshot = this.#owner.lastSnapshot();
-          // One that is newer already refuses it.
-          if (snapshot !== null) this.#push(peer, snapshot).catch(() => {});
-        } catch (error) {
-          if (!(error instanceof NoHello))
-            removeNames(path); // nobody listens
-          else if (await killIfStill(pid)) {
-            this.#owner.say(
-              'worker-hung',
-              `${pid}: it had no supervisor and says no hello; killed`,
-            );
-            removeNames(path);
-          }
-        }
+        if (!supervised.has(pid)) await this.#reach(pid, join(this.#owner.folder, name));
       }),
     );
     return [...this.#peers.keys()];
+  }
+
+  /** Once at a time: of two links to one worker the end of the first would hide the second. */
+  #reach(pid: number, path: string): Promise<void> {
+    const reaching = this.#reaching.get(pid) ?? this.#open(pid, path);
+    this.#reaching.set(pid, reaching);
+    return reaching.finally(() => this.#reaching.delete(pid));
+  }
+
+  async #open(pid: number, path: string): Promise<void> {
+    if (this.#peers.has(pid) || this.#closed) return;
+    try {
+      const peer = await Peer.open({
+        path,
+        protocol: PROTOCOL,
+        build: this.#owner.build,
+        onMessage: (message) => {
+          if (message.type === 'event') this.#owner.event(message as unknown as Event);
+        },
+        onClose: () => {
+          const leaving = this.#leaving.delete(pid);
+          this.#peers.delete(pid);
+          if (!alive(pid)) removeNames(path);
+          // It serves on, and what is decided has to reach whoever has clients.
+          else if (!leaving) setTimeout(() => void this.#reach(pid, path), REACH_AGAIN_MS).unref();
+        },
+      });
+      this.#peers.set(pid, peer);
+      tellHolds(peer, this.#owner);
+      const snapshot = this.#owner.lastSnapshot();
+      // One that is newer already refuses it.
+      if (snapshot !== null) this.#push(peer, snapshot).catch(() => {});
+    } catch (error) {
+      if (!(error instanceof NoHello)) {
+        if (/ECONNREFUSED|ENOENT/.test(String(error)) || !alive(pid)) removeNames(path); // nobody listens
+      } else if (await killIfStill(pid)) {
+        this.#owner.say('worker-hung', `${pid}: it had no supervisor and says no hello; killed`);
+        removeNames(path);
+      }
+    }
   }
 
   /** Null when none of them can: they are of an older build, leave already, or do not answer. */
@@ -162,6 +174,7 @@ export class Orphans {
   }
 
   close(): void {
+    this.#closed = true;
     for (const peer of this.#peers.values()) peer.end();
     this.#peers.clear();
   }
