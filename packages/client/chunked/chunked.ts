@@ -35,7 +35,8 @@ import { setExpiry } from './expire.ts';
 import { Ledger } from './ledger.ts';
 import { decodeManifest, type Manifest } from './manifest.ts';
 import { chunkReadable, type ReadOptions, readAll, readRange } from './read.ts';
-import { type ChunkSource, remove, write } from './write.ts';
+import { remove, write } from './write.ts';
+import type { ChunkSource } from './writer.ts';
 
 export interface ChunkedOptions {
   readonly chunkBytes?: number;

@@ -4,15 +4,22 @@ import { CHUNK_READ_ATTEMPTS } from '../limits.ts';
 import type { ChunkedContext } from './chunked.ts';
 import { chunkKey, newId, type Version } from './manifest.ts';
 import { windowed } from './window.ts';
-import { current } from './write.ts';
+import { current, retire } from './write.ts';
 
 /** KEYS[1] lives ARGV[2] ms from now if it is ARGV[1]. */
 const LIVE = `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])`;
 
+/** What is left of the life of KEYS[1] if it is ARGV[1], as PTTL says it; -2: it is not, or not any more. */
+const LEFT = `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -2 end
+return redis.call('PTTL', KEYS[1])`;
+const GONE = -2;
+
 /**
  * Only the version that was seen: another one's chunks would not end with it. The note is for a process
- * that dies between the manifest and the last of the chunks, which would else stay for ever.
+ * that dies between the manifest and the last of the chunks, which would else stay for ever. Two may set a life
+ * at once: the manifest has that of the last, and the chunks would have that of whoever was slower. So each one
+ * looks again when it is done.
  */
 export async function setExpiry(
   context: ChunkedContext,
@@ -38,13 +45,41 @@ export async function setExpiry(
       continue;
     }
     if (version !== undefined) {
-      await chunksLive(context, version, ttlMs);
+      await follow(context, key, bytes, version);
       await context.ledger.strike(note);
     }
     return true;
   }
   throw new KitError('ERR_CLIENT_CHUNK_CONFLICT', `${key}: other writers replaced it every time`);
 }
+
+/** Gives the chunks the life that the manifest has, until it has no other one when they have it. */
+async function follow(
+  context: ChunkedContext,
+  key: string,
+  manifest: Buffer,
+  version: Version,
+): Promise<void> {
+  let given: readonly [from: number, to: number] | undefined;
+  for (let attempt = 0; attempt < CHUNK_READ_ATTEMPTS * 20; attempt += 1) {
+    const asked = performance.now();
+    const left = Number(await context.raw('EVAL', LEFT, '1', key, manifest));
+    if (left === GONE) return retire(context, version);
+    // Somebody made it last for ever (PERSIST), which is not among what values are for.
+    if (left < 0) return;
+    // When it ends, as well as can be said: it was looked at some time between asking and now.
+    const ends = [asked + left, performance.now() + left] as const;
+    const same =
+      given !== undefined && ends[0] <= given[1] + SAME_MS && given[0] <= ends[1] + SAME_MS;
+    if (same) return;
+    await chunksLive(context, version, left);
+    given = ends;
+  }
+  throw new KitError('ERR_CLIENT_CHUNK_CONFLICT', `${key}: others set its life every time`);
+}
+
+/** Two looks at one end of a life differ by so much at most. */
+const SAME_MS = 20;
 
 async function chunksLive(context: ChunkedContext, version: Version, ttlMs: number): Promise<void> {
   const bulk = context.bulk(undefined);

@@ -89,3 +89,91 @@ test('a writer whose source is slow is no dead one; one that was taken for dead 
     { code: 'ERR_CLIENT_CHUNK_TORN' },
   );
 });
+
+test('two lives set at once: the chunks have that of the manifest, whoever was slower', async () => {
+  const options = { chunkBytes: 1_000, graceMs: 0 };
+  for (const [slow, fast] of [
+    [20_000, 60_000],
+    [60_000, 20_000],
+  ] as const) {
+    await redis.flushall();
+    const values = chunked(redis, options);
+    await values.set('k', randomBytes(10_000));
+    const reached = Promise.withResolvers<void>();
+    const free = Promise.withResolvers<void>();
+    const late: Redis = Object.create(redis);
+    Object.defineProperty(late, 'callBuffer', {
+      value: async (...args: [string, ...string[]]) => {
+        if (args[0] === 'PEXPIRE') {
+          reached.resolve();
+          await free.promise;
+        }
+        return redis.callBuffer(...args);
+      },
+    });
+    const slower = chunked(late, options).expire('k', slow);
+    await reached.promise;
+    assert.equal(await values.expire('k', fast), true);
+    free.resolve();
+    assert.equal(await slower, true);
+    const life = await redis.pttl('k');
+    assert.ok(Math.abs(life - fast) < 5_000, `${life}`);
+    for (const key of await redis.keys('cc:*')) {
+      const left = await redis.pttl(key);
+      assert.ok(left >= life - 50 && left < life + 5_000, `${key}: ${left}, manifest: ${life}`);
+    }
+  }
+});
+
+test('a value with a life whose source is slower than that life stands whole', async () => {
+  await redis.flushall();
+  const values = chunked(redis, { chunkBytes: 1_000, graceMs: 300 });
+  const all = randomBytes(9_000);
+  await values.set(
+    'slow',
+    (async function* () {
+      yield all.subarray(0, 5_000);
+      const started = Date.now();
+      await until(() => Date.now() - started > 1_200);
+      yield all.subarray(5_000);
+    })(),
+    { ttlMs: 500 },
+  );
+  assert.deepEqual(await values.get('slow'), all);
+  const life = await redis.pttl('slow');
+  for (const key of await redis.keys('cc:*')) assert.ok((await redis.pttl(key)) >= life, key);
+});
+
+test('a value of which a chunk was evicted goes as a whole', async () => {
+  await redis.flushall();
+  const values = chunked(redis, { chunkBytes: 1_000, graceMs: 0 });
+  const { version } = await values.set('k', randomBytes(10_000));
+  await redis.del(`cc:${version}:3`);
+  assert.equal(await values.get('k'), null);
+  assert.deepEqual(await redis.keys('*'), []);
+});
+
+test('what was given up on its way and arrives late is found by collect()', async () => {
+  await redis.flushall();
+  const options = { chunkBytes: 1_000, graceMs: 0, tornMs: 0 };
+  const end = new AbortController();
+  const held = Promise.withResolvers<() => Promise<unknown>>();
+  const view: Redis = Object.create(redis);
+  Object.defineProperty(view, 'callBuffer', {
+    value: (...args: [string, ...string[]]) => {
+      if (args[0] !== 'SET' || !args[1]?.endsWith(':2')) return redis.callBuffer(...args);
+      held.resolve(() => redis.callBuffer(...args));
+      return new Promise((_resolve, reject) =>
+        end.signal.addEventListener('abort', () => reject(new Error('given up'))),
+      );
+    },
+  });
+  const writing = chunked(view, options).set('k', randomBytes(5_000), { signal: end.signal });
+  const arrive = await held.promise;
+  end.abort();
+  await assert.rejects(writing);
+  await arrive();
+  assert.equal(await redis.exists('k'), 0);
+  await chunked(redis, options).collect();
+  assert.deepEqual(await redis.keys('*'), []);
+});

@@ -16,9 +16,10 @@ import {
   decodeManifest,
   encodeManifest,
   type Manifest,
+  newId,
   unpackChunk,
 } from './manifest.ts';
-import { swap } from './write.ts';
+import { letGo } from './write.ts';
 
 class MissingChunk extends Error {}
 
@@ -223,11 +224,14 @@ function open(
   );
 }
 
-/** True if this very version still counts, though a chunk of it is gone. */
+/**
+ * True if this very version still counts, though a chunk of it is gone: then the others go, too, and with the
+ * manifest. A reader who may not write, or cannot now, has nothing to read all the same.
+ */
 async function evicted(context: ChunkedContext, key: string, manifest: Manifest): Promise<boolean> {
   const now = await find(context, key);
   if (now?.manifest?.id !== manifest.id) return false;
-  await swap(context.raw, key, encodeManifest(manifest), Buffer.alloc(0), '');
+  await letGo(context, key, encodeManifest(manifest), manifest, newId()).catch(() => {});
   return true;
 }
 
