@@ -237,6 +237,10 @@ export function keyed(call: Call): number {
 export function toShard(call: Call, shard: Shard | null): number {
   const { session, command, bytes, start, end, args } = call;
   if (shard === null || session.overdue) return fail(session, shard);
+  if (command.readonly && session.lanes.readsAhead <= 0) {
+    session.stall('replies');
+    return STALLED;
+  }
   const index = isWrapped(command, bytes, args) ? WRAPPED_KEY : command.firstKey;
   const { large } = session.proxy.world;
   const largeReply =

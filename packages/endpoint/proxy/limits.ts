@@ -83,6 +83,13 @@ export const SLOT_MAP_RETRY_MS = 10;
 
 /** Unanswered commands of one client. Beyond: it is not read from until some are answered. */
 export const CLIENT_IN_FLIGHT = 100_000;
+/** Commands of a new client from one moment with nothing unanswered to the next; reads beyond wait for it.
+ * An engine makes all replies that it is asked for before anybody takes them, and ends a connection that
+ * has kept too much since it was last empty; here that is others', too. How large replies are, nobody
+ * knows beforehand: with Azure's limits a first pipeline may ask for values of 15 MB... */
+export const READS_FIRST = 32;
+/** ...and each time that they were small for twice as many, up to this. */
+export const READS_MOST = 1024;
 /** Bytes of replies that wait for an earlier reply of another shard, for one client. */
 export const REORDER_BYTES = 64 * 1024 * 1024;
 /** A command that arrives in pieces, all clients of a worker and database together. */

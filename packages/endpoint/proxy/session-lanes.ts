@@ -8,7 +8,7 @@
  */
 import type { Command } from '../../resp/table/index.ts';
 import type { Lane } from './lane.ts';
-import { BULK_PART } from './limits.ts';
+import { BULK_PART, READS_FIRST, READS_MOST } from './limits.ts';
 import type { Session } from './session.ts';
 import type { LaneGroup, Shard } from './shard.ts';
 import { owe } from './spare-lanes.ts';
@@ -30,6 +30,9 @@ export class SessionLanes {
   readonly #largeInRow: number[] = [];
   /** In flight on all shards. */
   total = 0;
+  /** Commands sent since nothing was in flight, and with how many of them it asks for more reads. */
+  #inRow = 0;
+  #most = READS_FIRST;
   /** Its reads may go to replicas. */
   replicaReads = false;
   /** By shard, performance.now(): no write of this session was acknowledged later. Infinity: one may be. */
@@ -128,7 +131,14 @@ export class SessionLanes {
     return this.#inFlight[shard] ?? 0;
   }
 
+  /** So many more commands may be sent before a read has to wait until nothing is in flight. */
+  get readsAhead(): number {
+    return this.total === 0 ? this.#most : this.#most - this.#inRow;
+  }
+
   flying(shard: number, count: number): void {
+    if (this.total === 0) this.#inRow = 0;
+    this.#inRow += count;
     this.total += count;
     this.#inFlight[shard] = (this.#inFlight[shard] ?? 0) + count;
   }
@@ -136,6 +146,9 @@ export class SessionLanes {
   landed(shard: number, count: number): void {
     this.total -= count;
     this.#inFlight[shard] = (this.#inFlight[shard] ?? 0) - count;
+    if (this.total > 0 || this.#inRow < this.#most) return;
+    this.#most =
+      this.#session.state.largeReply > 0 ? READS_FIRST : Math.min(2 * this.#most, READS_MOST);
   }
 
   wrote(lane: Lane, command: Command): void {

@@ -146,6 +146,7 @@ export class Session {
     let runCount = 0;
     // Where the last command of the run begins.
     let last = 0;
+    let ahead = this.lanes.readsAhead;
     while (at < end) {
       const alike: boolean = runCommand !== null && scanner.again(bytes, last, at, end);
       const found = alike ? SCAN_COMMAND : scanner.scan(bytes, at, end, this.bounds);
@@ -156,7 +157,8 @@ export class Session {
         const shard = command?.plain === true ? plainShard(this, command, bytes, scanner) : -1;
         // While this turn lasts, nothing closes or fills a lane.
         const lane: Lane | null = shard === runShard ? runLane : this.lanes.plain(shard);
-        if (lane !== null && command !== null) {
+        if (lane !== null && command !== null && (ahead > 0 || !command.readonly)) {
+          ahead--;
           last = at;
           if (lane === runLane && command === runCommand) {
             runCount++;
@@ -256,7 +258,6 @@ export class Session {
     this.proxy.patient.add(this);
   }
 
-  /** The time to wait for a shard is over. */
   get overdue(): boolean {
     return this.#waitUntil !== 0 && this.proxy.world.now > this.#waitUntil;
   }
