@@ -91,7 +91,8 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   'config|set': "Azure's subset",
   auth: "keys are the endpoint's",
   quit: 'ends the connection',
-  monitor: 'what clients of the endpoint send; arguments of AUTH and HELLO left out',
+  monitor:
+    'what clients of the endpoint send, not what their scripts call; arguments of AUTH and HELLO left out',
   subscribe: 'changes the mode of the connection; tested by itself',
   psubscribe: 'changes the mode of the connection; tested by itself',
   ssubscribe: 'changes the mode of the connection; tested by itself',

@@ -36,6 +36,41 @@ test('WAIT of many clients over two shards: each is answered for its own writes'
   for (const count of lanes) assert.ok(count <= SPARE_LANES + clients.length, `${count} lanes`);
 });
 
+test('WAIT of more clients than lanes are kept for', async (t) => {
+  const { shards, views } = await startShards(t, 1, true);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const pairs = SPARE_LANES + 8;
+  const clients = (): Promise<RawClient[]> =>
+    Promise.all(Array.from({ length: pairs }, () => RawClient.open(running.port)));
+  const waiters = await clients();
+  const writers = await clients();
+  const lanes = running.proxy.world.topology.shards[0]?.lanes ?? assert.fail();
+  const pid = shards[0]?.replica?.process.pid ?? assert.fail();
+  process.kill(pid, 'SIGSTOP');
+  // Each pair writes on a lane of its own: that of the pair before has a WAIT in it.
+  const waits: Promise<string>[] = [];
+  for (const [i, waiter] of waiters.entries()) {
+    await waiter.ask('SET', `a${i}`, 'v');
+    await writers[i]?.ask('SET', `b${i}`, 'v');
+    waits.push(waiter.ask('WAIT', '1', '60000'));
+    await eventually('it waits', () => [...lanes].filter((lane) => lane.waits > 0).length > i);
+  }
+  process.kill(pid, 'SIGCONT');
+  for (const answer of await Promise.all(waits)) assert.equal(answer, ':1\r\n');
+  const kept = (): boolean => lanes.size <= SPARE_LANES + 2;
+  await eventually('those that are too many are closed', kept);
+  // What was written there cannot be asked about any more, and nobody is told otherwise.
+  const answers = await Promise.all(writers.map((writer) => writer.ask('WAIT', '1', '5000')));
+  const unknown = answers.filter((answer) => /^-OUTCOMEUNKNOWN .*WAIT/.test(answer)).length;
+  assert.equal(answers.filter((answer) => answer === ':1\r\n').length, pairs - unknown);
+  assert.ok(unknown > 0 && unknown <= pairs - SPARE_LANES, `${unknown}`);
+  // The next write is as good as any.
+  for (const writer of writers) writer.send(['SET', 'c', 'v'], ['WAIT', '1', '5000']);
+  for (const writer of writers) assert.equal((await writer.settled()).toString(), '+OK\r\n:1\r\n');
+  for (const client of [...waiters, ...writers]) client.close();
+});
+
 async function waits(t: TestContext, { shards, views }: TestShards, workers: number) {
   const running = await startProxy({ shards: views, keys: { default: KEY }, workers });
   t.after(() => running.close());
