@@ -1,10 +1,15 @@
 /** Keys that are rotated and tokens that are renewed while connections are lost, on each library. */
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { testCertificates } from '../../engine/testing.ts';
 import { lanes, lanesOf, overlappingKeys, TokenKeeper } from '../index.ts';
-import { clusterKinds, type Kind, olderKinds, plainKinds } from '../testing/clients.ts';
+import { clusterKinds, type Kind, olderKinds, overTls, plainKinds } from '../testing/clients.ts';
 import {
   ask,
+  freePort,
   startCluster,
   startServer,
   type TestCluster,
@@ -106,3 +111,79 @@ for (const kind of plainKinds) {
     assert.equal(await redis.set('k', 'v'), 'OK');
   });
 }
+
+test('a rotation and a renewal while the certificate is not trusted: told at once why, and in force when it is', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'cinnabar-client-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const [ours, strange] = await Promise.all(
+    ['ours', 'strange'].map((label) => testCertificates(join(folder, label), label)),
+  );
+  assert.ok(ours !== undefined && strange !== undefined);
+  const port = await freePort();
+  const settings = ({ certFile, keyFile }: typeof ours): string[] => [
+    ...['tls-cert-file', certFile],
+    ...['tls-key-file', keyFile],
+  ];
+  const secure = await startServer([
+    ...['--tls-port', String(port), '--tls-auth-clients', 'no', '--tls-ca-cert-file', ours.caFile],
+    ...settings(ours).map((word, i) => (i % 2 === 0 ? `--${word}` : word)),
+  ]);
+  t.after(() => secure.stop());
+  const ca = await readFile(ours.caFile, 'utf8');
+  const admin = async (...args: string[]): Promise<void> =>
+    assert.doesNotMatch(await ask(secure.port, ...args), /^-/);
+  for (const plain of plainKinds) {
+    const kind = overTls(plain, () => ({ host: 'localhost', ca, password: 'key1' }));
+    const user = plain.name;
+    const show = async (which: typeof ours): Promise<void> => {
+      await admin('CONFIG', 'SET', ...settings(which));
+      await admin('CLIENT', 'KILL', 'USER', user);
+    };
+    await admin('ACL', 'SETUSER', user, 'on', '>key1', '>key2', '~*', '&*', '+@all');
+    const redis = lanes(() => kind.make([port], { username: user }), {
+      offline: { ageMs: 300 },
+      retries: { breaker: false },
+    });
+    t.after(() => kind.close(redis));
+    await kind.connect(redis);
+    const works = (): Promise<boolean> =>
+      redis.set('k', 'v').then(
+        () => true,
+        () => false,
+      );
+    await until(works);
+
+    await show(strange);
+    const told = (error: Error & { code?: string }): boolean => {
+      if (error.code !== 'ERR_CLIENT_OFFLINE') return false;
+      assert.match(error.message, /signed by a CA that this process does not trust/);
+      return true;
+    };
+    await until(async () =>
+      told(
+        await redis.get('k').then(
+          () => new Error('it works'),
+          (e) => e,
+        ),
+      ),
+    );
+    await assert.rejects(overlappingKeys(redis, user, ['key2', 'key1']), told);
+    await show(ours);
+    await until(works, 15_000);
+    assert.equal(await overlappingKeys(redis, user, ['key2', 'key1']), 0);
+    await admin('ACL', 'SETUSER', user, '<key1');
+    await admin('CLIENT', 'KILL', 'USER', user);
+    await until(works, 15_000);
+
+    await show(strange);
+    await until(() => lanesOf(redis).every(({ state }) => state !== 'ready'));
+    const login = { username: user, password: 'key3', expiresAt: Date.now() + 3_600_000 };
+    const keeper = new TokenKeeper({ fetch: async () => login });
+    keeper.attach(redis);
+    assert.equal(await keeper.renew(), 0);
+    await admin('ACL', 'SETUSER', user, '<key2', '>key3');
+    await show(ours);
+    await until(works, 15_000);
+    keeper.stop();
+  }
+});

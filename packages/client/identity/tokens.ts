@@ -231,9 +231,14 @@ async function logIn(redis: object, login: Login): Promise<void> {
       }
       return;
     } catch (error) {
-      const told = asked.length > 0 && isWrong(error);
-      if (told) throw error;
-      if (attempt === LOGIN_ATTEMPTS) throw poolOf(redis)?.offline.why ?? error;
+      const why = poolOf(redis)?.offline.why;
+      const said = isWrong(why) ? why : error;
+      // Nobody could be asked, and for another reason than the login: no key changes that.
+      const away = asked.length === 0 && isOffline(error) && !isWrong(said);
+      // A connection whose own login is refused fails all that waits on it with that error: not with ours.
+      const told = asked.length > 0 && isWrong(error) && error !== why;
+      if (told || away) throw error;
+      if (attempt === LOGIN_ATTEMPTS) throw said;
       await sleep(LOGIN_AGAIN_MS);
     }
   }
@@ -241,4 +246,8 @@ async function logIn(redis: object, login: Login): Promise<void> {
 
 function isWrong(error: unknown): boolean {
   return /WRONGPASS|invalid username-password/i.test(messageOf(error));
+}
+
+function isOffline(error: unknown): boolean {
+  return error instanceof KitError && error.code === 'ERR_CLIENT_OFFLINE';
 }
