@@ -22,6 +22,7 @@ export class IoBatch implements Placeable {
   readonly queuedAt: number;
   readonly transaction: boolean;
   settled = false;
+  asked = 0;
   #exec: IoCall | undefined;
   readonly #calling: Calling | undefined;
   readonly #run: (lane: Lane) => void;

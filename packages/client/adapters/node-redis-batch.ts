@@ -14,6 +14,7 @@ export class NodeBatch implements Placeable {
   readonly queuedAt: number;
   readonly promise: Promise<unknown>;
   settled = false;
+  asked = 0;
   readonly #run: (lane: Lane) => Promise<unknown>;
   #resolve: (reply: unknown) => void = noop;
   #reject: (error: unknown) => void = noop;

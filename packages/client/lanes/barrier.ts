@@ -1,7 +1,8 @@
 /**
  * Commands that everything must be in order with (FLUSHALL, SCRIPT FLUSH, a command whose keys are
  * busy on several lanes): sent when nothing is in flight on any lane; what is asked for meanwhile
- * waits until it was answered.
+ * waits until it was answered. What was asked for before it, and waited for its key or lost its connection, does
+ * not wait for it: it goes first.
  */
 import type { Call } from './call.ts';
 import type { Lane } from './lane.ts';
@@ -33,11 +34,22 @@ export class Barrier {
     return this.#item !== undefined;
   }
 
+  /** This one comes after it. */
+  holds(item: Placeable): boolean {
+    return this.#item !== undefined && item.asked > this.#item.asked;
+  }
+
   get waiting(): readonly Placeable[] {
     return this.#item !== undefined && !this.#sent ? [this.#item, ...this.held] : this.held;
   }
 
+  /** One that was asked for before the present one goes before it, unless that is on its way already. */
   begin(item: Placeable): void {
+    const present = this.#item;
+    if (present !== undefined) {
+      this.held.unshift(this.#sent ? item : present);
+      if (this.#sent) return;
+    }
     this.#item = item;
     this.#sent = false;
     this.#left = item.calls.length;

@@ -74,6 +74,7 @@ export abstract class Call implements Sent, Placeable {
   tracked = false;
   settled = false;
   attempts = 0;
+  asked = 0;
   /** Its place among all calls in the order in which they went to a lane. */
   turn = 0;
   deadlineAt = Number.POSITIVE_INFINITY;

@@ -24,6 +24,10 @@ export class OfflineQueue {
     return this.#items.length;
   }
 
+  get holdsData(): boolean {
+    return this.#items.some(({ item }) => item.place !== 'subscribe' && !item.settled);
+  }
+
   /** Takes it, or fails it with the reason why not. */
   add(item: Placeable): void {
     const error = this.#refusal(item);

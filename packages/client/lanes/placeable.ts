@@ -12,6 +12,8 @@ export interface Placeable {
   readonly deadlineAt: number;
   readonly queuedAt: number;
   readonly settled: boolean;
+  /** Its place in the order in which the application asked. */
+  asked: number;
   /** MULTI ... EXEC in one piece. */
   readonly transaction?: boolean;
   keys(): readonly string[];

@@ -51,11 +51,18 @@ export class Placement {
       (item) => this.#wait(this.#blocking.items, item),
     );
     this.#barrier = new Barrier(
-      () => ![...roster.lanes].some((lane) => isData(lane) && lane.pending.size > 0),
+      () => this.#quiet,
       () => roster.readyLane('small') ?? roster.readyLane(),
       (item, lane) => this.#send(item, lane),
       (item) => this.place(item),
     );
+  }
+
+  /** Nothing is on its way, and nothing that was asked for before a barrier waits to be. */
+  get #quiet(): boolean {
+    if (this.#parked.size > 0 || this.#offline.holdsData) return false;
+    for (const lane of this.#roster.lanes) if (isData(lane) && lane.pending.size > 0) return false;
+    return true;
   }
 
   get waiting(): readonly Placeable[] {
@@ -83,7 +90,7 @@ export class Placement {
     if (this.#pool.closed) {
       return item.fail(closedError(item.label));
     }
-    if (this.#barrier.on) return this.#wait(this.#barrier.held, item);
+    if (this.#barrier.holds(item)) return this.#wait(this.#barrier.held, item);
     try {
       this.#decide(item);
     } catch (error) {
@@ -163,7 +170,9 @@ export class Placement {
 
   #placeBarrier(item: Placeable): void {
     if (this.#session !== undefined) return this.#toLane(item, this.#session);
-    if (!this.#roster.order.on) return this.#toLane(item, this.#roster.smallLane());
+    // Without a connection all wait for one, in order.
+    if (!this.#roster.order.on || this.#roster.readyLane() === undefined)
+      return this.#toLane(item, this.#roster.smallLane());
     this.#barrier.begin(item);
     this.#barrier.step();
   }

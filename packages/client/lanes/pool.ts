@@ -50,6 +50,7 @@ export class Pool {
   readonly #janitor: Janitor;
   readonly placement: Placement;
   #closing = false;
+  #asked = 0;
   #lastLoss: unknown;
   #login: Login | undefined;
 
@@ -103,6 +104,8 @@ export class Pool {
 
   /** Entry of a new call: deadline, circuit breaker, signal; then a lane. */
   submit(call: Call): void {
+    this.#asked += 1;
+    call.asked = this.#asked;
     measure(call, this.settings, this.sketch);
     if (this.breaker !== undefined && this.breaker.state !== 'closed') {
       const open = this.#circuitOpen(call);
@@ -142,6 +145,9 @@ export class Pool {
 
   /** Entry of a batch: each call has its own deadline, and they share a lane. */
   submitBatch(batch: Placeable): void {
+    this.#asked += 1;
+    batch.asked = this.#asked;
+    for (const call of batch.calls) call.asked = this.#asked;
     const open = this.#circuitOpen(batch);
     if (open !== undefined) return batch.fail(open);
     for (const call of batch.calls) measure(call, this.settings, this.sketch);
