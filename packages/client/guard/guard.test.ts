@@ -19,6 +19,10 @@ test('rules: what is found, and what is left alone', () => {
   assert.equal(rule('LRANGE', 'l', '-10', '-1'), undefined);
   assert.equal(rule('ZRANGE', 'z', '0', '-1'), 'unbounded-range');
   assert.equal(rule('ZRANGE', 'z', '0', '-1', 'LIMIT', '0', '5'), undefined);
+  assert.equal(rule('ZRANGEBYSCORE', 'z', '-inf', '+inf'), 'unbounded-range');
+  assert.equal(rule('ZRANGE', 'z', '+inf', '-inf', 'BYSCORE', 'REV'), 'unbounded-range');
+  assert.equal(rule('ZRANGEBYSCORE', 'z', '-inf', '+inf', 'LIMIT', '0', '5'), undefined);
+  assert.equal(rule('ZRANGE', 'z', '5', '+inf', 'BYSCORE'), undefined);
   assert.equal(rule('SORT', 'l'), 'unbounded-range');
   assert.equal(rule('SET', 'k', 'x'.repeat(200_000)), 'large-value');
   assert.equal(rule('SET', 'k', Buffer.alloc(200_000)), 'large-value');

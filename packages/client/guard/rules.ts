@@ -80,8 +80,10 @@ const checks = new Map<string, Check>([
           ],
   ],
   ['lrange', range],
-  ['zrange', range],
+  ['zrange', (args, limits) => (hasWord(args, 'BYSCORE') ? byScore(args) : range(args, limits))],
   ['zrevrange', range],
+  ['zrangebyscore', byScore],
+  ['zrevrangebyscore', byScore],
   [
     'xrange',
     (args) =>
@@ -176,6 +178,13 @@ function range(args: readonly string[], limits: GuardLimits): Found | undefined 
     all ? 'returns everything there is' : `returns up to ${end - start + 1} elements`,
     'pages of some hundred elements',
   ];
+}
+
+function byScore(args: readonly string[]): Found | undefined {
+  const all = [args[1], args[2]].sort().join() === '+inf,-inf';
+  return all && !hasWord(args, 'LIMIT')
+    ? ['unbounded-range', 'returns the whole set', 'LIMIT, or scores between bounds']
+    : undefined;
 }
 
 function hasWord(args: readonly string[], word: string): boolean {
