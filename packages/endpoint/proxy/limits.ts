@@ -126,6 +126,9 @@ export const REPLICA_OFFSETS = 64;
 
 /** Queued commands of one MULTI: bytes. The engine's own query buffer limit. */
 export const TRANSACTION_BYTES = 256 * 1024 * 1024;
+/** Commands of one EXEC that are executed here in a turn of the event loop: others have theirs between, and
+ * a client that does not read what they answer is ended by its limit. */
+export const EXEC_TURN = 256;
 /** Bodies of scripts remembered to load them again. */
 export const SCRIPT_BYTES = 16 * 1024 * 1024;
 export const SCRIPTS = 4096;
