@@ -43,7 +43,7 @@ for (const kind of plainKinds.filter(({ name }) => name !== 'iovalkey')) {
       const quiet = (): boolean => lanesOf(redis).every((lane) => lane.pending === 0);
       for (const how of ['abort', 'deadline'] as const) {
         const end = new AbortController();
-        const view = how === 'abort' ? redis : calling(redis, { deadlineMs: 300 });
+        const view = how === 'abort' ? redis : calling(redis, { deadlineMs: 800 });
         memory.fill(0);
         // Some of it has come, some of a chunk is on its way, and the rest is asked for.
         proxy.limit(1_000_000);
