@@ -14,7 +14,7 @@ import type {
 import type { MaintenanceView, ShardStatus, SystemStatus } from '../../control/service.ts';
 import type { OperationRecord } from '../../control/store/records.ts';
 import { CliError, errorCode, systemError } from '../errors.ts';
-import { absent, isFull, isUnderWay } from './absent.ts';
+import { absent, isFull, isUnderWay, stopped, stoppedInOrder } from './absent.ts';
 import type { HttpAnswer, Target } from './http.ts';
 import { send } from './http.ts';
 import { refusal } from './refusal.ts';
@@ -79,6 +79,11 @@ export class ApiClient {
   /** The API where it is now: a control process that was started again may listen elsewhere. */
   again(): ApiClient {
     return ApiClient.forHome(this.#home);
+  }
+
+  /** Throws when it was stopped in order, and nobody starts it again. */
+  refuseStopped(): void {
+    if (stoppedInOrder(this.#home, this.control.pid)) throw stopped(this.#home);
   }
 
   async #call(method: string, pathAndQuery: string, body?: unknown): Promise<HttpAnswer> {

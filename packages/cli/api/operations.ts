@@ -75,7 +75,10 @@ export async function settled(api: ApiClient, name: string, options: WaitOptions
   }
 }
 
-/** The control process may be replaced while an operation runs; it resumes, and so does the wait. */
+/**
+ * The control process may be replaced while an operation runs; it resumes, and so does the wait. After an
+ * orderly stop it is not.
+ */
 async function patiently<T>(
   api: ApiClient,
   ask: (now: ApiClient) => Promise<T>,
@@ -87,16 +90,18 @@ async function patiently<T>(
     try {
       return await ask(now);
     } catch (error) {
-      const away =
-        error instanceof CliError &&
-        (error.exit === 'notRunning' ||
-          error.exit === 'underWay' ||
-          error.code === CONTROL_STOPPED);
-      if (!away || Date.now() > deadline) throw error;
+      if (!isAway(error) || Date.now() > deadline) throw error;
+      now.refuseStopped();
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       now = here(now);
     }
   }
+}
+
+function isAway(error: unknown): boolean {
+  if (!(error instanceof CliError)) return false;
+  const { exit, code } = error;
+  return exit === 'notRunning' || exit === 'underWay' || code === CONTROL_STOPPED;
 }
 
 /** Where it is now; while none is there, where it was. */

@@ -4,10 +4,11 @@
  * endpoint go on, control is started once more and told to stop: it knows how to save and end them.
  * `--now` ends them without saving.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { Command } from 'commander';
-import { CONTROL_FILE, STOP_FILE, type StopFile } from '../../control/boot-protocol.ts';
+import { CONTROL_FILE } from '../../control/boot-protocol.ts';
+import { readStopFile } from '../api/absent.ts';
 import { readControlFile } from '../api/client.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
@@ -82,6 +83,7 @@ export async function down(
 
 /** What control has written down at its end; with a disk full to the last byte it could not even do that. */
 async function tellEnd({ folders, output }: Context, pid: number): Promise<void> {
+  // Null: it could not write it; what runs on is looked for next.
   const file = readStopFile(folders.home);
   const end = file?.pid === pid ? file : null;
   for (const note of end?.notes ?? []) output.warn(note);
@@ -101,14 +103,6 @@ async function tellEnd({ folders, output }: Context, pid: number): Promise<void>
     `${why} The stop was refused, because it would have lost data; ${state}.`,
     'Make it possible to save, then again: cinnabar down. Or end it without its data: cinnabar down --now',
   );
-}
-
-function readStopFile(home: string): StopFile | null {
-  try {
-    return JSON.parse(readFileSync(path.join(home, STOP_FILE), 'utf8')) as StopFile;
-  } catch {
-    return null; // It could not write it; what runs on is looked for next.
-  }
 }
 
 /** Starts control and has it stop in order as soon as it can. */
