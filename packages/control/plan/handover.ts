@@ -19,6 +19,7 @@
  *                               standalone: nobody but us tells it. While its pause surely holds it is
  *                               told; later it may have taken writes that the successor lacks, and the
  *                               successor has none of its own: the switch is undone
+ *   primary     without slots   it took its successor for another shard's, and deleted its data: fenced
  *   primary     mute            fenced when late: it may come back as a primary with writes waiting
  *   replica     primary         the same switch again; late, the successor is fenced and the old stays
  *   replica     replica         nobody serves: late, the successor is fenced, the store is the judge
@@ -26,6 +27,7 @@
  *   mute        primary         the successor is fenced when late: it may come back and take over
  *   mute        replica         a hung primary: judged as one
  *   dead        primary         the old one stays
+ *   dead        without slots   fenced: it has nothing, and what is left is judged as after two deaths
  *   dead        replica         the old one takes over again
  *   dead        mute            it may be the last copy: waited for
  *
@@ -44,6 +46,7 @@ import {
   WAIT_POLL_MS,
 } from './limits.ts';
 import type { Sighting } from './model.ts';
+import { covers } from './slot-ranges.ts';
 import { inMove } from './slots.ts';
 
 /** A shard that serves, and of which a switch is wanted. */
@@ -141,6 +144,12 @@ export function planSwitching(
     else act({ kind: 'fence', instance: instance.id, reason: 'switch' });
   };
 
+  if (oldSays === 'primary' && old !== undefined && nextSays !== 'replica') {
+    const { cluster } = seen(old.id).facts ?? {};
+    if (cluster != null && !covers(cluster.slots, shard.slots)) {
+      return act({ kind: 'fence', instance: old.id, reason: 'switch' });
+    }
+  }
   if (nextSays === 'dead') {
     if (oldSays === 'dead') return replaceDead(context);
     if (oldSays === 'primary') return undo('successor-died');

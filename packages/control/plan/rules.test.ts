@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { EngineFacts } from '../../engine/contract.ts';
+import type { EngineFacts, SlotRange } from '../../engine/contract.ts';
 import type { DatabaseRecord, InstanceRecord, ShardRecord } from '../store/records.ts';
 import { candidates, fitness } from './candidate.ts';
 import { BUSY_AFTER_MS, HUNG_AFTER_MS } from './limits.ts';
@@ -265,6 +265,18 @@ describe('a planned switch', () => {
   test('begins when a whole copy follows, but not once a stop is near: that one looks for a primary', () => {
     assert.equal(begun(wished), 1);
     assert.equal(begun({ ...wished, stopping: true }), 0);
+  });
+
+  test('is never undone in favour of a primary that has given its slots away: it has no data', () => {
+    const decided = shardOf({ phase: 'switching', successor: B, decidedAt: NOW - 100 });
+    const kinds = (slots: readonly SlotRange[]): string[] => {
+      const cluster = { myId: A, state: 'ok', epoch: 7, slots, nodes: [] } as const;
+      const old = seen({ facts: facts({ role: 'primary', cluster }) });
+      const v = view(decided, [instance(A), instance(B, DEAD)], { [A]: old });
+      return said(v).map(({ kind }) => kind);
+    };
+    assert.deepEqual(kinds([[0, 16_383]]), ['undo-handover']);
+    assert.deepEqual(kinds([]), ['fence']);
   });
 });
 

@@ -48,6 +48,9 @@ export class SimEngine {
   knows = new Set<string>();
   /** Has no connection to that one yet, and hears nothing of it before. */
   readonly #deafUntil = new Map<string, number>();
+  /** Who it knows to be of its own shard: its primary, and whom it has heard to follow the same. */
+  readonly sameShard = new Set<string>();
+  #followsSince = 0;
   /** What it last heard of each other primary of its cluster. */
   readonly told = new Map<string, { slots: readonly SlotRange[]; epoch: number }>();
   /** Writers wait while slots are handed over. */
@@ -133,6 +136,14 @@ export class SimEngine {
     this.#deafUntil.set(id, until);
   }
 
+  /** Whether by now it has heard of the other one as a replica of its shard. Of one in four that takes time. */
+  wouldHear(other: SimEngine, now: number): boolean {
+    const shard = this.role === 'primary' ? this.id : this.followsId;
+    if (other.role !== 'replica' || other.followsId !== shard || shard === null) return false;
+    const slow = /^[0-3]/.test(other.id) ? 2 * BOOT_MS : 0;
+    return now >= other.#followsSince + slow && !this.isDeafTo(other.id, now);
+  }
+
   /**
    * Older news than it has changes nothing. A slot changes hands by the newer claim of another, never
    * because its owner claims it no longer: whoever has not heard of the new owner believes in the old one.
@@ -208,15 +219,22 @@ export class SimEngine {
     this.replicationId = newId;
   }
 
-  follow(primaryId: string | null, port: number): void {
+  follow(primaryId: string | null, port: number, now = 0): void {
     if (this.role === 'replica' && this.followsId === primaryId && this.followsPort === port)
       return;
     this.role = 'replica';
     this.followsId = primaryId;
+    if (primaryId !== null) this.sameShard.add(primaryId);
+    this.#followsSince = now;
     this.followsPort = port;
     this.slots = [];
     this.linkUp = false;
     this.inbox = [];
+  }
+
+  /** Of another node, as this one knows it. */
+  #primaryOf(id: string): string | null {
+    return this.role === 'primary' && this.sameShard.has(id) ? this.id : null;
   }
 
   facts(now: number, portOf: (id: string) => number, keys: number): EngineFacts {
@@ -243,7 +261,7 @@ export class SimEngine {
             slots: this.slots,
             nodes: this.nodes().map(({ id, slots }) => ({
               id,
-              primaryId: id === this.id ? this.followsId : null,
+              primaryId: id === this.id ? this.followsId : this.#primaryOf(id),
               epoch: 0,
               slots,
               failed: false,

@@ -122,7 +122,9 @@ export class SimLink implements EngineLink {
 
   follow(primary: { id: string; port: number }, deadlineMs: number): Promise<void> {
     return this.#ask('follow', deadlineMs, (e) =>
-      e.clustered ? e.follow(primary.id, 0) : e.follow(null, primary.port),
+      e.clustered
+        ? e.follow(primary.id, 0, this.#world.clock.ticks())
+        : e.follow(null, primary.port),
     );
   }
 
@@ -141,6 +143,7 @@ export class SimLink implements EngineLink {
       other.knows.add(e.id);
       e.deafen(other.id, 0);
       other.deafen(e.id, 0);
+      if (e.followsId === other.id) other.sameShard.add(e.id);
     });
   }
 

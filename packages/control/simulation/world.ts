@@ -249,6 +249,7 @@ export class World {
         if (other === node || !node.knows.has(other.id) || other.group !== node.group) continue;
         other.knows.add(node.id);
         for (const id of other.knows) if (id !== node.id && this.portOf(id) > 0) node.knows.add(id);
+        if (node.wouldHear(other, now)) node.sameShard.add(other.id);
         // What one claimed stands until another one claims it.
         if (other.role !== 'primary' || node.isDeafTo(other.id, now)) continue;
         node.hear(other);
@@ -268,7 +269,7 @@ export class World {
     const lost = intersect(node.slots, other.slots);
     if (lost.length === 0 || !beats(other, node)) return;
     node.slots = subtract(node.slots, lost);
-    if (node.slots.length === 0 && this.shardOf(node.id) === this.shardOf(other.id)) {
+    if (node.slots.length === 0 && node.sameShard.has(other.id)) {
       node.follow(other.id, 0);
       node.epoch = other.epoch;
       return;

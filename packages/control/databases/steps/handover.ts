@@ -11,6 +11,7 @@ import { SWITCHING } from '../../../endpoint/control-protocol.ts';
 import type { EngineLink } from '../../../engine/contract.ts';
 import {
   DRAIN_POLL_MS,
+  NODES_POLL_MS,
   SWITCH_DECIDE_WITHIN_MS,
   SWITCH_LAG_BYTES,
   SWITCH_LATE_MS,
@@ -94,6 +95,7 @@ async function attempt(change: Switch): Promise<void> {
   let pausedAt = 0;
   try {
     await checkReplica(change);
+    await awaitKnown(change);
     const calm = loop.deps.calm.beforeSwitch();
     if (calm !== null) await calm;
     await awaitSmallLag(change);
@@ -143,6 +145,36 @@ async function checkReplica({ loop, index, from, old, next }: Switch): Promise<v
   const busy = loop.shard(index).phase;
   if (busy !== 'serving' && busy !== 'switching')
     throw new NotNow('shard-changed', `It is ${busy}.`);
+}
+
+/**
+ * A primary that takes its successor for a node of another shard (it has not heard yet whom that follows)
+ * does not follow it: it has given its slots away then, and deletes what was in them. If the successor died
+ * now nobody would have the data. So it has to have heard; whoever is new may not be named to it for seconds.
+ */
+async function awaitKnown({ loop, index, from, to, old, next }: Switch): Promise<void> {
+  const { clock } = loop.deps;
+  const deadline = clock.ticks() + SWITCH_CATCH_UP_MS;
+  const introductions = new Introductions(clock.ticks());
+  for (;;) {
+    const { cluster } = await old.facts(FACTS_DEADLINE_MS);
+    if (cluster === null) return;
+    if (cluster.nodes.some(({ id, primaryId }) => id === to && primaryId === from)) return;
+    if (clock.ticks() > deadline) {
+      throw new NotNow(
+        'replica-not-known',
+        `The primary of shard ${index} has not heard yet that the replica is its own.`,
+      );
+    }
+    if (introductions.due(clock.ticks())) introduce(loop, next, from);
+    await clock.sleep(NODES_POLL_MS);
+  }
+}
+
+/** To one that may have no connection to it: that makes a new one. */
+function introduce(loop: DatabaseLoop, newcomer: EngineLink, to: string): void {
+  const { host, port, busPort } = loop.instance(to);
+  void newcomer.meet(host, port, busPort, SWITCH_VERB_MS).catch(() => undefined);
 }
 
 /** A replica that is just behind makes clients wait for it: before they are held it may catch up. */
@@ -266,11 +298,7 @@ async function tell(change: Switch): Promise<Agreement | null> {
     while (clock.ticks() - decidedAt < SWITCH_LATE_MS) {
       const stream = await old.stream(SWITCH_VERB_MS);
       if (stream.role === 'replica') return { old: stream, next: says };
-      if (clustered && introductions.due(clock.ticks())) {
-        // It may be that it had no connection to the old one, and that makes a new one.
-        const { host, port, busPort } = loop.instance(from);
-        void next.meet(host, port, busPort, SWITCH_VERB_MS).catch(() => undefined);
-      }
+      if (clustered && introductions.due(clock.ticks())) introduce(loop, next, from);
       await clock.sleep(DRAIN_POLL_MS);
     }
   } catch (error) {
