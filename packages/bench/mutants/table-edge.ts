@@ -52,11 +52,18 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     file: 'packages/endpoint/proxy/wait.ts',
     edits: [
       {
-        find: 'if (lanes.length === 0) return unwritten(call, numbers[0] ?? 0);',
-        replace: 'if (lanes.length >= 0) return unwritten(call, numbers[0] ?? 0);',
+        find: 'lanes.length === 0) return unwritten(call, numbers[0] ?? 0);',
+        replace: 'lanes.length >= 0) return unwritten(call, numbers[0] ?? 0);',
       },
     ],
     caughtBy: ['wait'],
+  },
+  {
+    name: 'wait-forgets-what-was-lost',
+    mistake: 'the connection that carries the next write can be asked about the one that was lost',
+    file: 'packages/endpoint/proxy/unconfirmed.ts',
+    edits: [{ find: "if (!same) this.#lost = 'untold';", replace: '' }],
+    caughtBy: ['lost'],
   },
   {
     name: 'handshake-of-the-dead',

@@ -69,6 +69,10 @@ export const CHECKS = {
     ...['--test', '--test-name-pattern', 'WAIT tells the truth'],
     'packages/endpoint/proxy/wait.test.ts',
   ],
+  lost: [
+    ...['--test', '--test-name-pattern', 'WAIT tells of lost writes'],
+    'packages/endpoint/proxy/unconfirmed.test.ts',
+  ],
   kit: ['--test', 'packages/bench/fuzz/fuzz.test.ts'],
   handshake: [
     ...['--test', '--test-name-pattern', 'die in their handshake'],

@@ -7,12 +7,13 @@ import type { Lane } from './lane.ts';
 
 const lanesLeft = new WeakSet<Lane>();
 
-/** `view` names another primary than the one that these lanes lead to. */
-export function handOver(view: ShardView, lanes: Iterable<Lane>): void {
-  if (view.state !== 'held' || view.reason !== SWITCHING) return;
+/** `view` names another primary than the one that these lanes lead to. False: it may lack what that had. */
+export function handOver(view: ShardView, lanes: Iterable<Lane>): boolean {
+  if (view.state !== 'held' || view.reason !== SWITCHING) return false;
   for (const lane of lanes) {
     if (lane.copy === 'primary' && lane.node !== view.primary?.node) lanesLeft.add(lane);
   }
+  return true;
 }
 
 export function handedOver(lane: Lane): boolean {

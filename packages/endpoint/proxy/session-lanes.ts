@@ -11,7 +11,7 @@ import type { Lane } from './lane.ts';
 import { BULK_PART, READS_FIRST, READS_MOST } from './limits.ts';
 import type { Session } from './session.ts';
 import type { LaneGroup, Shard } from './shard.ts';
-import { owe } from './spare-lanes.ts';
+import { Unconfirmed } from './unconfirmed.ts';
 
 export class SessionLanes {
   readonly #session: Session;
@@ -20,10 +20,8 @@ export class SessionLanes {
   readonly #inFlight: number[] = [];
   /** Saves the map below an entry for each write. */
   #lastWrite: Lane | null = null;
-  /** The lanes that carried this client's last writes, by shard (engine rule 8); null: it wrote nothing. */
-  #written: Map<Shard, Lane> | null = null;
-  /** Shards that were not written to since as many replicas had it as were asked for. */
-  #waited: Set<Shard> | null = null;
+  /** null: it wrote nothing. */
+  #unconfirmed: Unconfirmed<Lane> | null = null;
   /** The connection to an engine that is this session's alone: blocking commands, WATCH. */
   own: Lane | null = null;
   /** By shard: large replies asked for behind another since nothing was in flight. */
@@ -161,22 +159,8 @@ export class SessionLanes {
   #writes(lane: Lane): void {
     if (this.#session.gone) return;
     this.#lastWrite = lane;
-    this.#written ??= new Map();
-    const before = this.#written.get(lane.shard);
-    const unasked = before !== undefined && this.#waited?.has(lane.shard) !== true;
-    this.#waited?.delete(lane.shard);
-    if (unasked && before === lane) return;
-    if (unasked) owe(before, -1);
-    this.#written.set(lane.shard, lane);
-    owe(lane, 1);
-  }
-
-  /** Nothing that was written will be asked for, or needs to be again. */
-  #asked(): void {
-    for (const [shard, lane] of this.#written ?? []) {
-      if (this.#waited?.has(shard) !== true) owe(lane, -1);
-    }
-    this.#waited = new Set(this.#written?.keys());
+    this.#unconfirmed ??= new Unconfirmed();
+    this.#unconfirmed.wrote(lane);
   }
 
   /** The same, of several commands in one piece. */
@@ -218,17 +202,11 @@ export class SessionLanes {
     return now;
   }
 
-  /** Lanes to ask by WAIT. One that has closed since matters only if its writes were never asked for. */
-  get written(): Lane[] {
-    return [...(this.#written?.values() ?? [])].filter(
-      (lane) => lane.state === 'ready' || this.#waited?.has(lane.shard) !== true,
-    );
-  }
-
-  /** A WAIT was answered. The next one without a write in between is about the same writes. */
-  waited(enough: boolean): void {
-    if (enough) this.#asked();
+  /** What a WAIT is about; null: nothing. */
+  get unconfirmed(): Unconfirmed<Lane> | null {
+    // The next write counts, on whatever lane.
     this.#lastWrite = null;
+    return this.#unconfirmed;
   }
 
   /**
@@ -263,7 +241,7 @@ export class SessionLanes {
   /** The client is gone. */
   leave(): void {
     this.releaseOwn(false);
-    this.#asked();
+    this.#unconfirmed?.clear();
   }
 
   /** The own connection is not needed any more: kept for the next session, if it is clean. */

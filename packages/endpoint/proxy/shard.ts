@@ -53,6 +53,8 @@ export class Shard {
   readonly index: number;
   readonly id: string;
   view: ShardView;
+  /** Grows with each primary that may lack what the one before had (unconfirmed.ts). */
+  lineage = 0;
   readonly waiters = new Set<Session>();
   readonly groups = new Map<string, LaneGroup>();
   /** Every lane that is not closed, of whatever kind or group. */
@@ -93,7 +95,7 @@ export class Shard {
       // Loaded scripts are not replicated, and the old primary may come back without them.
       for (const lane of this.lanes) this.world.scripts.forget(lane.node);
       const warm = new Set([...this.groups.values()].flatMap((group) => group.warm));
-      handOver(view, this.lanes);
+      if (!handOver(view, this.lanes)) this.lineage++;
       for (const lane of this.lanes) if (!warm.has(lane)) this.retire(lane);
       for (const group of this.groups.values()) {
         group.small = group.warm.find((lane) => lane.node === next) ?? null;

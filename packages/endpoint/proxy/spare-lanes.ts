@@ -11,9 +11,9 @@ import type { Lane } from './lane.ts';
 import { SPARE_LANES } from './limits.ts';
 
 /** Clients whose last write to the shard went over this lane, and who have not asked for it since. */
-const unasked = new WeakMap<Lane, number>();
+const unasked = new WeakMap<object, number>();
 
-export function owe(lane: Lane, clients: 1 | -1): void {
+export function owe(lane: object, clients: 1 | -1): void {
   unasked.set(lane, (unasked.get(lane) ?? 0) + clients);
 }
 

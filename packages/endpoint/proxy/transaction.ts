@@ -18,6 +18,7 @@ import { bytesOf, isWrapped, nodeSlot, textOf } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
 import { channelOf, KEYSPACE, type Message, receivers } from './subscribe-command.ts';
 import { isKeyspace } from './subscriptions.ts';
+import { inMulti } from './wait.ts';
 
 const PUBLISHES = new Set(['publish', 'spublish']);
 const CROSS_SLOT = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
@@ -199,6 +200,8 @@ export class Transaction {
     if (message !== null) {
       return { kind: 'engine', reply: (reply) => counted(session, message, reply) };
     }
+    if (command.name === 'wait' || command.name === 'waitaof')
+      return { kind: 'engine', reply: inMulti(session, command.name) };
     if (!guarded) return { kind: 'engine', reply: null };
     // In the words of its rule.
     const worded = (reply: Buffer): Buffer =>

@@ -4,7 +4,7 @@
  * The engine compares with the last write of the *connection* that asks; on any other connection it
  * answers at once, and the promise is a lie. So the question goes on the lane that carried this
  * client's last write, to each shard it wrote to, and the smallest answer counts. What others write
- * on that lane only makes it wait for more.
+ * on that lane only makes it wait for more. What becomes of writes whose lane is lost: unconfirmed.ts.
  *
  * A waiting connection holds up what is queued behind it. So the lane is first closed to others
  * (`waits`): they go on with another lane as soon as nothing of theirs is in flight here. Several
@@ -61,8 +61,10 @@ export const wait: Handler = (call) => {
     session.stall('order');
     return STALLED;
   }
-  const lanes = session.lanes.written;
-  if (lanes.length === 0) return unwritten(call, numbers[0] ?? 0);
+  const { unconfirmed } = session.lanes;
+  const lanes = unconfirmed === null ? [] : unconfirmed.ask();
+  if (lanes === null) return refuse(session, unknown(command.name).toString());
+  if (unconfirmed === null || lanes.length === 0) return unwritten(call, numbers[0] ?? 0);
   const until = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
   const place = session.order.place(command);
   session.gate(1);
@@ -81,9 +83,9 @@ export const wait: Handler = (call) => {
       session,
       done: (numbersReached) => {
         reached.push(numbersReached);
+        if (numbersReached === null) unconfirmed.lost(lane);
+        else if (confirms(numbersReached, numbers)) unconfirmed.confirmed(lane);
         if (reached.length < lanes.length) return;
-        const enough = reached.every((got) => Array.isArray(got) && reaches(got, numbers));
-        session.lanes.waited(enough);
         session.gate(-1);
         waiting.delete(session);
         const reply = unblocked === 'error' ? UNBLOCKED : answer(command.name, reached);
@@ -120,6 +122,24 @@ function reaches(got: readonly number[], wanted: readonly number[]): boolean {
   return wanted.every((number, i) => (got[i] ?? 0) >= number);
 }
 
+/** These writes need not be asked for again. To have asked for nothing is no answer for any. */
+function confirms(got: readonly number[] | Buffer, wanted: readonly number[]): boolean {
+  if (Buffer.isBuffer(got)) return false;
+  const replicas = got.at(-1) ?? 0;
+  return reaches(got, wanted) && (replicas > 0 || wanted.some((number) => number > 0));
+}
+
+function unknown(name: string): Buffer {
+  return Buffer.from(
+    `-OUTCOMEUNKNOWN the connection that carried this client's writes was lost before ${name.toUpperCase()} was answered: they may or may not have reached the replicas\r\n`,
+  );
+}
+
+/** In a MULTI the engine answers at once, for the lane that EXEC takes; not for what was lost before. */
+export function inMulti(session: Session, name: string): ((reply: Buffer) => Buffer) | null {
+  return session.lanes.unconfirmed?.ask() === null ? () => unknown(name) : null;
+}
+
 function answer(name: string, reached: readonly Reached[]): Buffer {
   const known: (readonly number[])[] = [];
   let refused: Buffer | null = null;
@@ -127,9 +147,7 @@ function answer(name: string, reached: readonly Reached[]): Buffer {
     if (Buffer.isBuffer(each)) refused ??= each;
     else if (each !== null) known.push(each);
     else {
-      return Buffer.from(
-        `-OUTCOMEUNKNOWN the connection that carried this client's writes was lost before ${name.toUpperCase()} was answered: they may or may not have reached the replicas\r\n`,
-      );
+      return unknown(name);
     }
   }
   if (refused !== null) return refused;
