@@ -28,8 +28,8 @@ export const NODES_POLL_MS = 10;
 export const SLOT_FACTS_FRESH_MS = 2_000;
 /** A move that waits this long for the engine's one child process is cancelled and reported. */
 export const SNAPSHOT_WAIT_MS = 60_000;
-/** How long a hand-over of slots should stop writers: half of what is promised, for noise comes on top. */
-export const HANDOVER_GOAL_MS = 75;
+/** How long a hand-over of slots should stop writers: a third of what is promised, for noise comes on top. */
+export const HANDOVER_GOAL_MS = 50;
 /** Keys of the first batch, before anything is measured. */
 export const FIRST_BATCH_KEYS = 2_000;
 /** A batch below this stops writers for reasons that a smaller one does not change. */

@@ -182,11 +182,11 @@ describe('the next batch', () => {
         took,
       ).batchKeys;
     assert.equal(next(2_000, 2_000, 10), 4_000, 'at most twice as many');
-    assert.equal(next(2_000, 2_000, 150), 1_000);
+    assert.equal(next(2_000, 2_000, 100), 1_000);
     assert.equal(next(1_000, 1_000, 10_000), 500, 'not endlessly small');
     assert.equal(next(2_000, 300, 10), 2_000, 'a small last one allows no growth');
     assert.equal(next(2_000, 1_900, 10), 4_000, 'whole slots are never exactly as many keys');
-    assert.equal(next(2_000, 2_000, 900, 75), 2_000, 'one that was late says little');
+    assert.equal(next(2_000, 2_000, 900, 50), 2_000, 'one that was late says little');
     assert.equal(next(500, 500, 200), 1_000, 'none is smaller: it cannot be had for less');
     assert.equal(next(2_000, 2_000, 200, 200, 100), 2_000);
     assert.equal(next(2_000, 2_000, 400, 400, 100), 1_000);
