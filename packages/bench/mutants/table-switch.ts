@@ -64,4 +64,16 @@ export const SWITCH_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: ['switches'],
   },
+  {
+    name: 'switch-to-a-stranger',
+    mistake: 'a replica that is in sync is known to its primary',
+    file: HANDOVER,
+    edits: [
+      {
+        find: 'some(({ id, primaryId }) => id === to && primaryId === from)',
+        replace: 'some(({ id }) => id === to)',
+      },
+    ],
+    caughtBy: ['switches'],
+  },
 ];

@@ -289,11 +289,14 @@ export class Checks {
     }
   }
 
-  /** A living primary hands over: it is paused, for long enough, and the successor has all it has. */
+  /** A living primary hands over: it knows its successor, is paused for long enough, and that one has all it has. */
   #handingOver(shard: ShardRecord, old: SimEngine | undefined, engine: SimEngine): void {
     if (old === undefined || old.role !== 'primary') return;
     const left = old.pausedUntil - this.#world.clock.ticks();
     if (left <= 0) throw new Broken(`${engine.id} was told to take over from an unpaused primary`);
+    if (engine.clustered && !old.sameShard.has(engine.id)) {
+      throw new Broken(`${engine.id} was told to take over from a primary that does not know it`);
+    }
     const missing = old.log.find((value) => !engine.log.includes(value));
     if (missing !== undefined) {
       throw new Broken(`${engine.id} was told to take over without write ${missing}`);
