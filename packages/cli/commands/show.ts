@@ -34,6 +34,7 @@ const PROBLEM_STATES: Readonly<Record<string, string>> = {
   'shard-stalled': 'Down',
   'data-lost': 'DataLost',
   'shard-port-taken': 'PortTaken',
+  'replica-not-started': 'CopyMissing',
 };
 
 /** What is wrong with a cache now. */

@@ -79,7 +79,7 @@ export async function planInstance(
 ): Promise<PlannedInstance> {
   const id = deps.randomHex(20);
   const direct = shardsDirect(database.settings);
-  const hosts = [deps.engineHost, ...(direct ? (deps.directHosts ?? []) : [])];
+  const hosts = hostsOf(deps, database);
   const plain = wantsPlainPort(database);
   const forClients = direct ? await freePort(deps, hosts, deps.shardPorts, taken) : 0;
   // Clients get the one port they are told of; replication keeps its own, with TLS.
@@ -118,6 +118,27 @@ export async function planInstance(
       endedAt: 0,
     },
   };
+}
+
+/** Where the engines of a database listen. */
+export function hostsOf(
+  deps: ExecutorDeps,
+  { settings }: Pick<DatabaseRecord, 'settings'>,
+): string[] {
+  return [deps.engineHost, ...(shardsDirect(settings) ? (deps.directHosts ?? []) : [])];
+}
+
+/** A port for an engine that lost one of its own. Adds it to `taken`. */
+export function otherPort(
+  deps: ExecutorDeps,
+  database: DatabaseRecord,
+  /** Where clients are told of the ports of engines at all. */
+  forClients: boolean,
+  taken: Set<number>,
+): Promise<number> {
+  const told = forClients && shardsDirect(database.settings);
+  const first = told ? deps.shardPorts : deps.internalPorts;
+  return freePort(deps, hostsOf(deps, database), first, taken);
 }
 
 /** A port for clients of a shard that no record has and nobody holds. */

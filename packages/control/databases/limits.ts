@@ -86,6 +86,8 @@ export const FLUSH_DEADLINE_MS = 60_000;
 /** After a failed start: 200 ms, doubled each time, at most this. */
 export const START_BACKOFF_MS = 200;
 export const START_BACKOFF_MAX_MS = 30_000;
+/** A port of an engine that is still held after this is held by somebody else. */
+export const PORT_LINGERS_MS = 200;
 /** An engine that lived this long had a good start: its back-off is forgotten. */
 export const GOOD_START_MS = 10_000;
 /** While a step runs for which clients wait, whatever else happens is looked at no sooner than this. */
@@ -131,3 +133,5 @@ export const SYNCS_EVERY_MS = 1_000;
 export const SYNCS_WITHIN_MS = 600_000;
 /** Functions of a database, sent from one engine to another. */
 export const FUNCTIONS_DEADLINE_MS = 10_000;
+/** A replica that could not be started for so long is a problem of its cache. */
+export const NOT_STARTED_MS = 2_000;

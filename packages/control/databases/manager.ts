@@ -25,7 +25,7 @@ import {
   VERB_DEADLINE_MS,
 } from './limits.ts';
 import { DatabaseLoop } from './loop.ts';
-import { problemsOf, stalledOf } from './problems.ts';
+import { problemsOf, stalledOf, unstartedOf } from './problems.ts';
 import { Publisher } from './publisher.ts';
 import { type Serving, servingNow } from './serving.ts';
 import { shardPorts } from './shard-ports.ts';
@@ -224,6 +224,7 @@ export class Databases {
       unheld: [...this.#publisher.unheld(id).values()],
       failure: loop?.failure ?? null,
       stalled: loop === undefined ? [] : stalledOf(loop),
+      unstarted: loop === undefined ? [] : unstartedOf(loop, this.#deps.clock.ticks()),
     });
   }
 

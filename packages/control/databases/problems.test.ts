@@ -13,6 +13,7 @@ test('what is wrong is said, and nothing else', () => {
     unheld: [],
     failure: null,
     stalled: [],
+    unstarted: [],
   };
   assert.deepEqual(problemsOf(well), []);
   const failure = { message: 'Port 8500 of an engine is held by another process' };
@@ -38,6 +39,11 @@ test('what is wrong is said, and nothing else', () => {
   assert.match(
     codes({ ...well, stalled: [{ shard: 0, failure: full }] }).join(),
     /shard-stalled: Shard 0 does not serve.*no room/,
+  );
+  const noPort = { code: 'NoFreePort', message: 'No port is free.', since: 0 };
+  assert.match(
+    codes({ ...well, unstarted: [{ shard: 0, failure: noPort }] }).join(),
+    /replica-not-started: Shard 0 has a copy less.*NoFreePort.*No port is free/,
   );
   assert.match(
     codes({ ...well, shards: [shard(1, 'down', 'stopped')], failure }).join(),

@@ -1,7 +1,8 @@
 /** What is wrong with a database now and would not be seen from its settings and states. Pure. */
 import type { Sighting } from '../plan/model.ts';
 import type { Problem } from '../service.ts';
-import type { ShardRecord } from '../store/records.ts';
+import type { InstanceRecord, ShardRecord } from '../store/records.ts';
+import { NOT_STARTED_MS } from './limits.ts';
 
 /** The reason of a shard whose cold start has found nothing to load. */
 export const STARTING_EMPTY = 'starting-empty';
@@ -23,12 +24,15 @@ export interface ProblemInput {
   readonly failure: { readonly message: string } | null;
   /** Recorded as serving, with a primary that does not answer and a next step that fails. */
   readonly stalled: readonly { readonly shard: number; readonly failure: Failure }[];
+  /** Shards that serve, with a replica whose start fails at each try. */
+  readonly unstarted: readonly { readonly shard: number; readonly failure: Failure }[];
 }
 
 /** What of a loop is asked here. */
 interface Seen {
   readonly failing: ReadonlyMap<string, Failure>;
   shards(): readonly ShardRecord[];
+  instances(): readonly InstanceRecord[];
   sighting(id: string): Sighting | null;
 }
 
@@ -44,12 +48,24 @@ export function stalledOf(seen: Seen): ProblemInput['stalled'] {
   });
 }
 
+/** `now` in ticks. */
+export function unstartedOf(seen: Seen, now: number): ProblemInput['unstarted'] {
+  const serving = new Set(seen.shards().flatMap((s) => (s.phase === 'serving' ? [s.index] : [])));
+  return seen.instances().flatMap(({ id, shard, phase }) => {
+    const failure = seen.failing.get(`instance ${id}`);
+    if (failure === undefined || now - failure.since < NOT_STARTED_MS) return [];
+    const down = phase === 'dead' || phase === 'planned';
+    return down && serving.has(shard) ? [{ shard, failure }] : [];
+  });
+}
+
 export function problemsOf({
   shards,
   listenProblem,
   unheld,
   failure,
   stalled,
+  unstarted,
 }: ProblemInput): Problem[] {
   const problems: Problem[] = [];
   if (listenProblem !== null) {
@@ -84,6 +100,12 @@ export function problemsOf({
     });
   }
   // Last: the cache serves all the same.
+  for (const { shard, failure: step } of unstarted) {
+    problems.push({
+      code: 'replica-not-started',
+      message: `Shard ${shard} has a copy less than it should: a replica cannot be started (${step.code}): ${step.message} It is tried again by itself.`,
+    });
+  }
   for (const { shard, reason } of unheld) {
     problems.push({
       code: 'shard-port-taken',

@@ -1,7 +1,6 @@
 /** Orderly stops that come just when something broke: what a whole copy holds is kept. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { FILES } from '../../engine/index.ts';
@@ -155,18 +154,19 @@ test('a stop without saving, before the file of the last one was read, keeps tha
   const made = await cache(t);
   const { w, id, primary } = made;
   await w.databases.stop(ORDERLY);
-  const stranger = createServer();
-  await new Promise<void>((listens) => stranger.listen(primary.port, primary.host, listens));
-  t.after(() => stranger.close());
+  // A folder where its settings belong.
+  const config = join(primary.dataDir, FILES.config);
+  rmSync(config, { force: true });
+  mkdirSync(config);
   await w.restart();
   await eventually(
     'it cannot start',
-    () => w.logged().some((line) => /port-taken/.test(line)),
+    () => w.logged().some((line) => /a step failed.*"start"/.test(line)),
     HEAL_MS,
   );
   await w.databases.stop({ save: false, mayRefuse: false });
   assert.equal(w.shard(id).saved?.instance, primary.id);
-  stranger.close();
+  rmSync(config, { recursive: true });
   await keptOverTheNextStart(made);
 });
 

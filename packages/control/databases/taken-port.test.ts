@@ -1,13 +1,13 @@
 /** A stranger takes a port of an engine while that engine is away. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { dirname } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
-import { world } from './testing.ts';
+import type { InstanceRecord } from '../store/index.ts';
+import { ORDERLY, type World, world } from './testing.ts';
 
 const HEAL_MS = 30_000;
+const COMMAND_MS = 5_000;
 
 /** The kernel may hold on to the port of a process that was killed for a moment. */
 async function taken(port: number, host: string): Promise<Server> {
@@ -21,26 +21,76 @@ async function taken(port: number, host: string): Promise<Server> {
   return server;
 }
 
-test('said by name, no files are moved for a start that must fail, healed when it is free', async (t) => {
+async function readsAgain(w: World, id: string): Promise<void> {
+  await w.settled(id);
+  const link = await w.link(w.primary(id));
+  assert.equal(String(await link.command(['GET', 'k'], COMMAND_MS)), 'kept');
+  link.close();
+}
+
+async function withKey(t: TestContext, policy: 'OSSCluster' | 'NoCluster') {
   const w = await world(t);
-  const id = await w.create();
+  const id = await w.create({ policy });
   const primary = w.primary(id);
   const replica = w.store.instances(id).find((each) => each.id !== primary.id);
   assert.ok(replica?.process != null);
-  process.kill(replica.process.pid, 'SIGSTOP');
-  await w.databases.detach();
-  await w.node.kill(replica.process, HEAL_MS);
-  const stranger = await taken(replica.busPort, replica.host);
-  t.after(() => stranger.close());
-  await w.restart();
-  const said = () => w.logged().filter((line) => line.includes('port-taken'));
-  await eventually('said three times', () => said().length >= 3, HEAL_MS);
-  assert.match(said()[0] ?? '', new RegExp(`Port ${replica.busPort} `));
-  assert.deepEqual(
-    readdirSync(dirname(replica.dataDir)).filter((name) => name.includes('.')),
-    [],
-    'files were moved',
-  );
-  await new Promise((resolve) => stranger.close(resolve));
-  await w.settled(id);
-});
+  const link = await w.link(primary);
+  assert.equal(String(await link.command(['SET', 'k', 'kept'], COMMAND_MS)), 'OK');
+  assert.equal(Number(await link.command(['WAIT', '1', '2000'], COMMAND_MS)), 1);
+  link.close();
+  return { w, id, primary, replica };
+}
+
+/** Every port of it is another one, it is recorded and claimed, and somebody was told who has the old one. */
+function moved(w: World, id: string, before: InstanceRecord): void {
+  const now = w.store.instance(before.id);
+  assert.ok(now !== null, 'it is still the same instance');
+  for (const name of ['port', 'busPort'] as const) {
+    if (before[name] === 0) continue;
+    assert.notEqual(now[name], before[name]);
+    assert.equal(w.store.portOwner(now[name]), `${id}/${before.id}`);
+    assert.equal(w.store.portOwner(before[name]), null);
+    const held = new RegExp(`Port ${before[name]} .*process ${process.pid} .*port ${now[name]}`);
+    const events = w.store.events({ limit: 100 }).filter((e) => e.reason === 'port-taken');
+    assert.ok(
+      events.some((event) => held.test(event.message)),
+      events.map((event) => event.message).join(),
+    );
+  }
+}
+
+async function takeAll(t: TestContext, { port, busPort, host }: InstanceRecord): Promise<void> {
+  for (const each of [port, busPort]) {
+    if (each === 0) continue;
+    const stranger = await taken(each, host);
+    t.after(() => stranger.close());
+  }
+}
+
+for (const policy of ['OSSCluster', 'NoCluster'] as const) {
+  test(`${policy}: a copy, then all copies find their ports taken, and start at others`, async (t) => {
+    const { w, id, primary, replica } = await withKey(t, policy);
+    assert.ok(replica.process !== null);
+    // Away until its ports are taken.
+    process.kill(replica.process.pid, 'SIGSTOP');
+    await w.databases.detach();
+    await w.node.kill(replica.process, HEAL_MS);
+    await takeAll(t, replica);
+    await w.restart();
+    await eventually(
+      'its death is recorded',
+      () => w.store.instance(replica.id)?.process?.pid !== replica.process?.pid,
+      HEAL_MS,
+    );
+    await readsAgain(w, id);
+    moved(w, id, replica);
+    assert.equal(w.store.instance(primary.id)?.port, primary.port, 'the other one stayed');
+    const [first, second] = w.store.instances(id);
+    assert.ok(first !== undefined && second !== undefined);
+    assert.equal((await w.databases.stop(ORDERLY)).saved, 1);
+    for (const each of [first, second]) await takeAll(t, each);
+    await w.restart();
+    await readsAgain(w, id);
+    for (const each of [first, second]) moved(w, id, each);
+  });
+}

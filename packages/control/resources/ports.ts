@@ -42,16 +42,23 @@ function processOf(inode: string): string | null {
   const wanted = `socket:[${inode}]`;
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
-      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-        if (readlinkSync(`/proc/${pid}/fd/${fd}`) === wanted) {
-          return `process ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`;
-        }
+      const fds = readdirSync(`/proc/${pid}/fd`);
+      if (fds.some((fd) => leadsTo(`/proc/${pid}/fd/${fd}`, wanted))) {
+        return `process ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`;
       }
     } catch {
       // gone meanwhile, or another user's: go on with the next one
     }
   }
   return null;
+}
+
+function leadsTo(link: string, wanted: string): boolean {
+  try {
+    return readlinkSync(link) === wanted;
+  } catch {
+    return false; // closed since it was listed: of a busy process some always are
+  }
 }
 
 export const kernelPorts: PortView = {

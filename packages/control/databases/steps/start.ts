@@ -7,7 +7,6 @@
  */
 import { labelOf } from '../../../engine/index.ts';
 import { formatBytes } from '../../catalog/miniature.ts';
-import { ControlError } from '../../errors.ts';
 import type { FenceReason } from '../../plan/model.ts';
 import { ONLY_OLDER_COPY } from '../../plan/shard.ts';
 import { engineToStart, wantedEngine } from '../../plan/upgrade.ts';
@@ -17,16 +16,17 @@ import { FENCE_DEADLINE_MS, GOOD_START_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { STARTING_EMPTY } from '../problems.ts';
 import { commandsAtStart, usersOf } from '../users.ts';
+import { settlePorts } from './own-ports.ts';
 
 export async function start(loop: DatabaseLoop, id: string, as: StartKind): Promise<void> {
   const { store, node, clock } = loop.deps;
-  const instance = loop.instance(id);
-  const shard = loop.shard(instance.shard);
-  refuseUnfit(shard, instance, as);
+  const shard = loop.shard(loop.instance(id).shard);
+  refuseUnfit(shard, loop.instance(id), as);
   try {
     await nobodyWaits(loop, as);
-    await killUnrecorded(loop, instance);
-    await refuseTakenPorts(loop, instance);
+    await killUnrecorded(loop, loop.instance(id));
+    await settlePorts(loop, id);
+    const instance = loop.instance(id);
     if (as === 'follow' && instance.phase === 'dead') {
       await node.setAside(instance.dataDir, String(shard.epoch));
     }
@@ -133,19 +133,6 @@ async function killUnrecorded(loop: DatabaseLoop, instance: InstanceRecord): Pro
         shard: instance.shard,
         instance: instance.id,
       }),
-    );
-  }
-}
-
-/** A stranger on a port of ours: said by name, before files are moved for a start that must fail. */
-async function refuseTakenPorts(loop: DatabaseLoop, instance: InstanceRecord): Promise<void> {
-  const { node } = loop.deps;
-  for (const port of [instance.port, instance.busPort, instance.plainPort]) {
-    if (port === 0 || (await node.portIsFree(instance.host, port))) continue;
-    throw new ControlError(
-      'port-taken',
-      409,
-      `Port ${port} of an engine of this cache is held by another process; end that process and the engine starts by itself.`,
     );
   }
 }
