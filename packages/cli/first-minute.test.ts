@@ -185,6 +185,9 @@ test('the first minute', async (t) => {
     // Refused at its database, after its cluster was made: the name is free again.
     const plain = await rig.run('create', 'plain', '--port', '80');
     assert.equal(plain.code, EXIT.refused, plain.err);
+    const taken = await rig.run('create', 'plain', '--port', new URL(url).port);
+    assert.equal(taken.code, EXIT.conflict, taken.err);
+    assert.match(taken.err, /\(PortInUse\)/);
     const made_ = await rig.run('create', 'plain', '--policy', 'NoCluster', '--ha', 'off');
     assert.equal(made_.code, 0, made_.err);
     assert.match((await rig.run('flush', 'plain', '--yes')).err, /^Removed all keys of 'plain'/m);
@@ -258,12 +261,15 @@ test('the first minute', async (t) => {
     await redis.get('greeting');
     const { pid } = rig.control();
     process.kill(pid, 'SIGKILL');
+    const changing = rig.run('update', 'quickstart', '--tag', 'team=shop');
     await until(
       () => !isAlive(pid),
       () => 'still alive',
     );
     assert.equal(await redis.get('greeting'), 'hello');
     await first.says('The control process is back.');
+    const changed = await changing;
+    assert.equal(changed.code, 0, changed.err);
     assert.equal((await rig.run('connect', 'quickstart', 'GET', 'greeting')).out.trim(), 'hello');
     redis.disconnect();
   });

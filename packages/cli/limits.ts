@@ -43,6 +43,8 @@ export const LONG_STOP_MS = 360_000;
 export const UNIT_STOP_MS = 600_000;
 /** After a refused stop control is started again, which takes a second or two; `down` waits so long for it. */
 export const BACK_TIMEOUT_MS = 30_000;
+/** A command that changes something waits so long for a control process that is being started again. */
+export const BACK_SOON_MS = 5_000;
 /** After SIGKILL a process is gone in milliseconds; longer means it hangs in the kernel. */
 export const KILL_TIMEOUT_MS = 10_000;
 /** How often a vanishing process is looked for. */

@@ -1,7 +1,8 @@
 /** Waiting for an operation, with its steps shown as the control process records them. */
 import type { OperationRecord } from '../../control/store/records.ts';
+import type { Context } from '../context.ts';
 import { CliError } from '../errors.ts';
-import { POLL_MS } from '../limits.ts';
+import { BACK_SOON_MS, POLL_MS } from '../limits.ts';
 import type { Output } from '../output/output.ts';
 import { Steps } from '../output/steps.ts';
 import type { ApiClient } from './client.ts';
@@ -104,6 +105,26 @@ function isAway(error: unknown): boolean {
   return exit === 'notRunning' || exit === 'underWay' || code === CONTROL_STOPPED;
 }
 
+/**
+ * The API for a command that changes something: a control process that is being started again, which takes a
+ * second or two, is waited for. A write is sent once, so this is asked before it.
+ */
+export async function whenBack(context: Pick<Context, 'api'>): Promise<ApiClient> {
+  const deadline = Date.now() + BACK_SOON_MS;
+  for (;;) {
+    try {
+      const api = context.api();
+      await patiently(api, (now) => now.operations(1), deadline);
+      return api.again();
+    } catch (error) {
+      // Without its file and without a process nobody is there to come back.
+      const starts = error instanceof CliError && error.exit === 'underWay';
+      if (!starts || Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+}
+
 /** Where it is now; while none is there, where it was. */
 function here(api: ApiClient): ApiClient {
   try {
@@ -129,9 +150,14 @@ function showSteps(steps: Steps, record: OperationRecord): void {
       title: sentence(step.name),
       state: step.state,
       detail: step.detail,
-      ms: step.endedAt === null ? undefined : step.endedAt - step.startedAt,
+      ms: tookMs(step),
     });
   }
+}
+
+/** Undefined: it did not end, or had never begun when its operation did. */
+function tookMs({ startedAt, endedAt }: OperationRecord['steps'][number]): number | undefined {
+  return endedAt === null || startedAt === 0 ? undefined : endedAt - startedAt;
 }
 
 /** 'start-engines' -> 'Start engines'. What has blanks is a sentence already: dates in it keep their dashes. */

@@ -10,3 +10,13 @@ test('no room is a refusal, on the machine or on its disk; what is in the way is
   assert.equal(exit(409, 'Conflict'), 'conflict');
   assert.equal(exit(409, 'PortInUse'), 'conflict');
 });
+
+test('the next step is about what was refused', () => {
+  const path =
+    '/subscriptions/s/providers/Microsoft.Cache/redisEnterprise/sessions/databases/default';
+  const remedy = (code: string) =>
+    refusal({ status: 409, headers: {}, body: { error: { code, message: 'why' } } }, 'POST', path)
+      .remedy;
+  assert.match(remedy('UsedMemoryTooLarge'), /cinnabar sku list --for sessions$/);
+  assert.match(remedy('ReplicaNotInSync'), /cinnabar show sessions$/);
+});

@@ -37,6 +37,8 @@ const REMEDIES_OF: Readonly<Record<string, string>> = {
   UpgradeNotComplete: WAYS_BACK,
   WayBackOpen: WAYS_BACK,
   NothingToSkip: 'See what is due, and when: cinnabar maintain --list',
+  UsedMemoryTooLarge: 'See what it fits in: cinnabar sku list --for <name>',
+  ReplicaNotInSync: 'Wait until it says in-sync: cinnabar show <name>',
   PortInUse: 'Leave --port out, and a free one is chosen',
   DiskFull: 'See what is free: df -h',
 };

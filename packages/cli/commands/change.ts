@@ -1,7 +1,7 @@
 /** `cinnabar update`, `delete` and `flush`. */
 import { Command, Option } from 'commander';
 import { API_VERSION } from '../api/client.ts';
-import { waitFor } from '../api/operations.ts';
+import { waitFor, whenBack } from '../api/operations.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
@@ -109,7 +109,7 @@ async function update(context: Context, name: string, flags: UpdateFlags): Promi
       'See: cinnabar update --help',
     );
   }
-  const api = context.api();
+  const api = await whenBack(context);
   const wait = waitOptions(flags);
   const ofCluster = async () =>
     api.patchCluster(name, cluster, windowsOf(flags) === null ? API_VERSION : WINDOWS_VERSION);
@@ -210,7 +210,7 @@ export function deleteCommand(): Command {
     )
     .action(
       action(async (context: Context, name: string, flags: YesFlags) => {
-        const api = context.api();
+        const api = await whenBack(context);
         await api.cluster(name);
         await confirmed(context, flags.yes, `Delete the cache '${name}' and all its data?`);
         const accepted = await api.deleteCluster(name);
@@ -232,7 +232,7 @@ export function flushCommand(): Command {
     .addHelpText('after', '\nExamples:\n  cinnabar flush sessions --yes')
     .action(
       action(async (context: Context, name: string, flags: YesFlags) => {
-        const api = context.api();
+        const api = await whenBack(context);
         await api.cluster(name);
         await confirmed(context, flags.yes, `Remove all keys of '${name}'?`);
         const accepted = await api.flush(name);

@@ -1,7 +1,7 @@
 /** `cinnabar create`: cluster and database in one go, with the choices that let any client connect. */
 import { Command, Option } from 'commander';
 import { type Accepted, type ApiClient, LOCATION } from '../api/client.ts';
-import { settled, type WaitOptions, waitFor } from '../api/operations.ts';
+import { settled, type WaitOptions, waitFor, whenBack } from '../api/operations.ts';
 import type { Cache, DatabaseResource } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
@@ -110,7 +110,7 @@ export async function createCache(
   }
   // Read before anything is made: a port that is none must not leave a cluster behind.
   const port = flags.port === undefined ? {} : { port: whole('--port', flags.port, 1, 65535) };
-  const api = context.api();
+  const api = await whenBack(context);
   const left = await leftBy(api, name, flags);
   if (flags.policy === 'NoCluster') {
     await refuseLargeNoCluster(api, flags.sku ?? DEFAULT_SKU, flags.ha ?? 'Enabled');
@@ -163,7 +163,8 @@ async function orUndo(
     return await made;
   } catch (error) {
     // Busy: somebody else completes it.
-    const ours = error instanceof CliError && error.exit !== 'conflict';
+    const ours =
+      error instanceof CliError && (error.exit !== 'conflict' || error.code === 'PortInUse');
     if (ours && (await api.database(name)) === null) {
       await api.deleteCluster(name);
     }

@@ -1,6 +1,6 @@
 /** `cinnabar failover`: replicas take over; or an older copy serves when the last one is gone. */
 import { Command } from 'commander';
-import { waitFor } from '../api/operations.ts';
+import { waitFor, whenBack } from '../api/operations.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { whole } from '../up/options.ts';
@@ -37,7 +37,7 @@ Examples:
     )
     .action(
       action(async (context: Context, name: string, flags: FailoverFlags) => {
-        const api = context.api();
+        const api = await whenBack(context);
         const shard =
           flags.shard === undefined ? {} : { shard: whole('--shard', flags.shard, 0, MOST_SHARDS) };
         const accepted = await api.failover(name, {

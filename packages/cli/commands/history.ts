@@ -1,7 +1,7 @@
 /** What happened and what is happening: `operations`, `events`. */
 import { Command } from 'commander';
 import type { OperationRecord } from '../../control/store/records.ts';
-import { sentence, waitFor } from '../api/operations.ts';
+import { sentence, waitFor, whenBack } from '../api/operations.ts';
 import type { EventRow } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
@@ -80,7 +80,7 @@ export function operationsCommand(): Command {
       .argument('<id>'),
   ).action(
     action(async (context: Context, id: string, flags: WaitFlags) => {
-      const api = context.api();
+      const api = await whenBack(context);
       await api.cancelOperation(id);
       try {
         await waitFor(api, context.output, id, waitOptions(flags));

@@ -1,7 +1,7 @@
 /** `cinnabar maintain`: every process made anew, behind planned failovers; or what comes, and skipping it. */
 import { Command } from 'commander';
 import type { MaintenanceView } from '../../control/service.ts';
-import { waitFor } from '../api/operations.ts';
+import { waitFor, whenBack } from '../api/operations.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
@@ -58,7 +58,7 @@ async function maintain(
   name: string | undefined,
   flags: MaintainFlags,
 ): Promise<void> {
-  const api = context.api();
+  const api = await whenBack(context);
   if (flags.list === true) {
     const all = await api.maintenance();
     const rows = all.filter((row) => name === undefined || row.cluster === name);

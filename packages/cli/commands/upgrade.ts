@@ -1,6 +1,6 @@
 /** `cinnabar upgrade`: to the newer engine in use, back to the one before, or to stay with the new one. */
 import { Command } from 'commander';
-import { waitFor } from '../api/operations.ts';
+import { waitFor, whenBack } from '../api/operations.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
@@ -42,7 +42,7 @@ Examples:
 
 async function upgrade(context: Context, name: string, flags: UpgradeFlags): Promise<void> {
   const { output } = context;
-  const api = context.api();
+  const api = await whenBack(context);
   const { back = false, finish = false, keepWayBack } = flags;
   if ([back, finish, keepWayBack !== undefined].filter(Boolean).length > 1) {
     throw new CliError(

@@ -72,7 +72,9 @@ describe('maintenance on real engines', { concurrency: false }, () => {
     const watch = setInterval(() => {
       most = Math.max(most, w.store.instances(id).length);
     }, 1);
-    await ended(w, beginMaintenance(w, id)).finally(() => clearInterval(watch));
+    const operation = beginMaintenance(w, id);
+    await ended(w, operation).finally(() => clearInterval(watch));
+    assert.equal(w.store.operation(operation)?.steps[0]?.detail, '2 of 2');
     await w.settled(id);
     // Each switch is to a replica that is some tenths of a second old: its primary has to know it for one.
     for (let again = 0; again < 2; again++) {

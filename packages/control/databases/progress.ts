@@ -81,7 +81,8 @@ function failoverSteps(operation: OperationRecord, view: View): StepState[] {
 function maintenanceSteps(operation: OperationRecord, view: View): StepState[] {
   const all = Number(operation.input['processes'] ?? 0);
   const { maintenance } = view.database;
-  const left = maintenance?.pending.length ?? 0;
+  // Without replicas the old process goes, and the one that took over was never due.
+  const left = view.instances.filter(({ id }) => maintenance?.pending.includes(id)).length;
   const { kind, engine } = operation.input;
   const name =
     kind === 'up' || kind === 'back'

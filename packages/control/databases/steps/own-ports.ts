@@ -16,10 +16,12 @@ const NAMES: readonly PortName[] = ['port', 'busPort', 'plainPort'];
 
 export async function settlePorts(loop: DatabaseLoop, id: string): Promise<void> {
   const { store, clock } = loop.deps;
-  if ((await lost(loop, id)).length === 0) return;
+  let names = await lost(loop, id);
   // The kernel may hold on to the port of a process that was killed for a moment.
-  await clock.sleep(PORT_LINGERS_MS);
-  const names = await lost(loop, id);
+  if (names.length > 0 && loop.instance(id).phase === 'dead') {
+    await clock.sleep(PORT_LINGERS_MS);
+    names = await lost(loop, id);
+  }
   if (names.length === 0) return;
   const taken = new Set(store.ports().map(({ port }) => port));
   const moves = new Map<PortName, number>();
