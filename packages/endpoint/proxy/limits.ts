@@ -158,3 +158,9 @@ export const WAIT_ROUND_MS = 50;
 export const SPARE_LANES = 32;
 /** How long a client that is being ended may take to read what is due to it before its last words. */
 export const LAST_WORDS_MS = 2000;
+/** A subscription that was made again on another primary: how long the old one is still listened to. */
+export const OVERLAP_MS = 100;
+/** ...and how many messages may have come on one of the two alone. */
+export const OVERLAP_MESSAGES = 4096;
+/** How long a new primary's clients wait until what is listened to there is subscribed. */
+export const SUBSCRIBE_FIRST_MS = 50;

@@ -19,6 +19,7 @@ import { Retries } from './retries.ts';
 import type { Scripts } from './scripts.ts';
 import { Session } from './session.ts';
 import { SettingRequests } from './setting-requests.ts';
+import type { Shard } from './shard.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { succeed } from './succession.ts';
 import { Topology } from './topology.ts';
@@ -49,6 +50,7 @@ export class ProxyPath implements DataPath {
   /** The same database in the other workers. */
   readonly across: AcrossWorkers;
   readonly subscriptions: Subscriptions;
+  readonly #releasing = new Set<Shard>();
   readonly monitors: Monitors;
   readonly guard: GuardBook;
   readonly newer = new NewerWords();
@@ -196,14 +198,21 @@ export class ProxyPath implements DataPath {
 
   hold(shard: string, deadlineAt: number): Promise<void> {
     const found = this.world.topology.shards.find((candidate) => candidate.id === shard);
-    return found === undefined ? Promise.resolve() : found.hold(deadlineAt);
+    if (found === undefined) return Promise.resolve();
+    this.#releasing.delete(found);
+    return found.hold(deadlineAt);
   }
 
   release(shard: string, _epoch: number, successor: Successor | null): void {
     const found = this.world.topology.shards.find((candidate) => candidate.id === shard);
     if (found === undefined) return;
-    if (successor !== null) succeed(found, successor);
-    found.release();
+    if (successor === null) return found.release();
+    succeed(found, successor);
+    // Before anybody can publish there. A hold that comes meanwhile has its own release.
+    this.#releasing.add(found);
+    this.subscriptions.follow(found, () => {
+      if (this.#releasing.delete(found)) found.release();
+    });
   }
 
   counters(): PathCounters {

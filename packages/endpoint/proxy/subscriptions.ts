@@ -209,6 +209,19 @@ export class Subscriptions {
     }
   }
 
+  /** This shard has another primary. Calls once when all is subscribed there, or that takes too long. */
+  follow(shard: Shard, done: () => void): void {
+    const upstreams = [...this.#upstreams.values()].filter((each) => each.shard === shard);
+    let left = upstreams.length;
+    if (left === 0) return done();
+    for (const upstream of upstreams) {
+      upstream.follow();
+      upstream.whenSettled(() => {
+        if (--left === 0) done();
+      });
+    }
+  }
+
   close(): void {
     for (const upstream of this.#upstreams.values()) upstream.close();
     this.#upstreams.clear();

@@ -1,13 +1,15 @@
 /**
  * The connection of one user to one shard that listens. RESP3, so that messages (pushes) and errors
  * (replies) can be told apart. What it should listen to is a set; after a loss, or when the shard has
- * another primary, everything is subscribed again on a new connection, and the old one is dropped
- * only then. In between a message may be missed: that is counted and said (engine rule 18).
+ * another primary, everything is subscribed again on a new connection, and the old one is dropped a
+ * moment later: both are heard, and each message is passed on once (overlap.ts). After a loss a message
+ * may be missed in between: that is counted and said (engine rule 18).
  */
 import { connect, type Socket } from 'node:net';
 import { encodeCommand, type Push, type Reply, ReplyParser, RespError } from '../../resp/index.ts';
 import { introduce, type LaneLogin } from './lane-login.ts';
-import { LANE_RETRY_MS } from './limits.ts';
+import { LANE_RETRY_MS, OVERLAP_MS, SUBSCRIBE_FIRST_MS } from './limits.ts';
+import { Overlap } from './overlap.ts';
 import type { Shard } from './shard.ts';
 import type { Kind } from './subscriptions.ts';
 
@@ -24,7 +26,7 @@ interface Connection {
   readonly socket: Socket;
   readonly node: string;
   ready: boolean;
-  /** Sent and not answered, in order; null: an unsubscription, whose confirmation nobody awaits. */
+  /** Sent and not answered, in order; null: a confirmation that nobody awaits. */
   readonly asked: (Wish | null)[];
 }
 
@@ -35,6 +37,11 @@ export class Upstream {
   readonly #wishes = new Map<string, Wish>();
   #current: Connection | null = null;
   #next: Connection | null = null;
+  /** Was current before, and is still heard. */
+  #old: Connection | null = null;
+  #overlap: Overlap | null = null;
+  #until: NodeJS.Timeout | null = null;
+  readonly #settled = new Set<() => void>();
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
@@ -87,6 +94,19 @@ export class Upstream {
     if (at === null || (node !== undefined && at.node !== node)) this.#open();
   }
 
+  /** Calls once when everything is subscribed on the primary of now, or that takes too long. */
+  whenSettled(done: () => void): void {
+    const at = this.#next ?? this.#current;
+    if (at === null || (at === this.#current && at.asked.length === 0)) return done();
+    const once = (): void => {
+      clearTimeout(timer);
+      this.#settled.delete(once);
+      done();
+    };
+    const timer = setTimeout(once, SUBSCRIBE_FIRST_MS);
+    this.#settled.add(once);
+  }
+
   #open(): void {
     const { primary } = this.shard.view;
     if (this.#closed) return;
@@ -95,6 +115,8 @@ export class Upstream {
     const socket = connect(primary.socket);
     const next: Connection = { socket, node: primary.node, ready: false, asked: [] };
     this.#next = next;
+    this.#endOverlap();
+    if (this.#current !== null) this.#overlap = new Overlap();
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#lost(next));
     socket.on('connect', () => {
@@ -130,16 +152,32 @@ export class Upstream {
         return this.#message(at, 'ssubscribe', first, first, second);
       case 'pmessage':
         return this.#message(at, 'psubscribe', first, second, third);
+      case 'sunsubscribe':
+        return this.#ended(at, first);
       default:
         this.#answered(at, null);
     }
   }
 
+  /** An engine ends sharded subscriptions when it takes over their slots, from whoever: asked again. */
+  #ended(at: Connection, name: Reply | undefined): void {
+    if (at.asked[0] === null || !Buffer.isBuffer(name)) return this.#answered(at, null);
+    if (at !== (this.#next ?? this.#current)) return;
+    if (!this.#wishes.has(`ssubscribe ${name.toString('latin1')}`)) return;
+    at.asked.push(null);
+    at.socket.write(encodeCommand(['SSUBSCRIBE', name]));
+  }
+
   #message(at: Connection, kind: Kind, name?: Reply, channel?: Reply, payload?: Reply): void {
-    // While two connections listen, the older one speaks: every message once.
-    if (this.#current !== null && at !== this.#current) return;
     if (!Buffer.isBuffer(name) || !Buffer.isBuffer(channel) || !Buffer.isBuffer(payload)) return;
-    this.#listener(kind, name.toString('latin1'), channel.toString('latin1'), payload);
+    const [wish, where] = [name.toString('latin1'), channel.toString('latin1')];
+    const newer = this.#next ?? this.#current;
+    if (this.#overlap !== null) {
+      const from = at === newer ? 'new' : 'old';
+      if (!this.#overlap.brings(from, `${kind} ${wish}`, where, payload)) return;
+      if (this.#overlap.full) this.#endOverlap();
+    } else if (this.#current !== null && at !== this.#current) return;
+    this.#listener(kind, wish, where, payload);
   }
 
   #answered(at: Connection, error: string | null): void {
@@ -149,20 +187,38 @@ export class Upstream {
       if (error !== null) this.#wishes.delete(`${wish.kind} ${wish.name}`);
       for (const confirmed of wish.waiting.splice(0)) confirmed(error);
     }
-    if (at === this.#next && at.asked.length === 0) this.#switch(at);
+    if (at.asked.length > 0) return;
+    if (at === this.#next) this.#switch(at);
+    else if (at === this.#current) this.#settle();
+  }
+
+  #settle(): void {
+    for (const settled of [...this.#settled]) settled();
   }
 
   /** Everything is subscribed on the new connection. */
   #switch(next: Connection): void {
-    const old = this.#current;
+    this.#old = this.#current;
     this.#current = next;
     this.#next = null;
-    old?.socket.destroy();
+    if (this.#overlap === null) this.#endOverlap();
+    else this.#until = setTimeout(() => this.#endOverlap(), OVERLAP_MS);
+    this.#settle();
+  }
+
+  #endOverlap(): void {
+    if (this.#until !== null) clearTimeout(this.#until);
+    this.#until = null;
+    this.#overlap = null;
+    this.#old?.socket.destroy();
+    this.#old = null;
   }
 
   #lost(connection: Connection): void {
-    if (connection === this.#next) this.#next = null;
-    else if (connection === this.#current) {
+    if (connection === this.#next) {
+      this.#next = null;
+      this.#overlap = null;
+    } else if (connection === this.#current) {
       this.#current = null;
       const { host, database } = this.shard.world;
       host.emit({
@@ -186,6 +242,7 @@ export class Upstream {
   }
 
   #end(): void {
+    this.#endOverlap();
     const { socket } = this.#current ?? {};
     this.#current = null;
     socket?.destroy();
