@@ -30,10 +30,12 @@ export const SLOT_FACTS_FRESH_MS = 2_000;
 export const SNAPSHOT_WAIT_MS = 60_000;
 /** How long a hand-over of slots should stop writers: a third of what is promised, for noise comes on top. */
 export const HANDOVER_GOAL_MS = 50;
+/** ... and how long it may where even the smallest batch takes longer. */
+export const HANDOVER_MOST_MS = 100;
 /** Keys of the first batch, before anything is measured. */
 export const FIRST_BATCH_KEYS = 2_000;
 /** A batch below this stops writers for reasons that a smaller one does not change. */
-export const LEAST_BATCH_KEYS = 500;
+export const LEAST_BATCH_KEYS = 2_000;
 export const MOST_BATCH_KEYS = 1_000_000;
 /** From one batch to the next the size changes by at most this factor. */
 export const BATCH_GROWTH = 2;

@@ -12,6 +12,7 @@ import {
   BATCH_SHRINK,
   FIRST_BATCH_KEYS,
   HANDOVER_GOAL_MS,
+  HANDOVER_MOST_MS,
   LEAST_BATCH_KEYS,
   MOST_BATCH_KEYS,
   MOVE_RETRY_DOUBLINGS,
@@ -26,7 +27,9 @@ type Pace = Pick<Scaling, 'batchKeys' | 'lastHandOverMs' | 'leastHandOverMs'>;
  *
  * A busy machine makes a hand-over look longer and never shorter: of two in a row the shorter is nearer to
  * what the keys take. And where even the smallest batch takes longer than is allowed, smaller ones would
- * only stop writers more often: then twice as long as the quickest of these is allowed.
+ * only stop writers more often: then twice as long as the quickest of these is allowed, within the promise.
+ * That bound is for a machine that is busy for a while: what its smallest batches took is not measured again
+ * by larger ones, which went on to stop writers for 600 ms when it was quiet again.
  */
 export function nextPace(pace: Pace, keys: number, tookMs: number): Pace {
   const { batchKeys: asked, lastHandOverMs = tookMs } = pace;
@@ -34,7 +37,7 @@ export function nextPace(pace: Pace, keys: number, tookMs: number): Pace {
   const leastHandOverMs = smallest
     ? Math.min(pace.leastHandOverMs ?? tookMs, tookMs)
     : pace.leastHandOverMs;
-  const goalMs = Math.max(HANDOVER_GOAL_MS, 2 * (leastHandOverMs ?? 0));
+  const goalMs = Math.max(HANDOVER_GOAL_MS, Math.min(HANDOVER_MOST_MS, 2 * (leastHandOverMs ?? 0)));
   const factor = goalMs / Math.max(1, Math.min(tookMs, lastHandOverMs));
   const next = asked * Math.min(BATCH_GROWTH, Math.max(BATCH_SHRINK, factor));
   // A last batch that is much smaller says nothing about a large one: it allows no growth.

@@ -181,17 +181,17 @@ describe('the next batch', () => {
         keys,
         took,
       ).batchKeys;
-    assert.equal(next(2_000, 2_000, 10), 4_000, 'at most twice as many');
-    assert.equal(next(2_000, 2_000, 100), 1_000);
-    assert.equal(next(1_000, 1_000, 10_000), 500, 'not endlessly small');
-    assert.equal(next(2_000, 300, 10), 2_000, 'a small last one allows no growth');
-    assert.equal(next(2_000, 1_900, 10), 4_000, 'whole slots are never exactly as many keys');
-    assert.equal(next(2_000, 2_000, 900, 50), 2_000, 'one that was late says little');
-    assert.equal(next(500, 500, 200), 1_000, 'none is smaller: it cannot be had for less');
-    assert.equal(next(2_000, 2_000, 200, 200, 100), 2_000);
-    assert.equal(next(2_000, 2_000, 400, 400, 100), 1_000);
+    assert.equal(next(4_000, 4_000, 10), 8_000, 'at most twice as many');
+    assert.equal(next(8_000, 8_000, 100), 4_000);
+    assert.equal(next(4_000, 4_000, 10_000), 2_000, 'not endlessly small');
+    assert.equal(next(4_000, 300, 10), 4_000, 'a small last one allows no growth');
+    assert.equal(next(4_000, 3_900, 10), 8_000, 'whole slots are never exactly as many keys');
+    assert.equal(next(4_000, 4_000, 900, 50), 4_000, 'one that was late says little');
+    assert.equal(next(2_000, 2_000, 40), 4_000);
+    assert.equal(next(2_000, 2_000, 60, 60), 3_333, 'the smallest cannot be had for less');
+    assert.equal(next(4_000, 4_000, 200, 200, 60), 2_000, 'but what is promised holds for it, too');
     const first = nextPace({ batchKeys: 2_000 }, 2_000, 300);
-    assert.deepEqual(first, { batchKeys: 500, lastHandOverMs: 300 });
+    assert.deepEqual(first, { batchKeys: 2_000, lastHandOverMs: 300, leastHandOverMs: 300 });
   });
 });
 
