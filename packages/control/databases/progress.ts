@@ -14,6 +14,7 @@ import type { DatabaseLoop } from './loop.ts';
 import { isPlanned, plannedSteps, wishNext } from './planned-failover.ts';
 import type { Failure } from './problems.ts';
 import { type StepState, scalingSteps } from './scaling-progress.ts';
+import { leaveTakenPort } from './steps/endpoint-port.ts';
 
 /** Called after each plan: updates open operations, does what is theirs alone, ends the hopeless. */
 export function followOperations(loop: DatabaseLoop, view: View, planned: Plan): void {
@@ -48,6 +49,7 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
     }
     const creating = view.database.provisioningState === 'Creating';
     const age = loop.ageOf(operation.id);
+    if (creating && operation.kind === 'CreateDatabase') leaveTakenPort(loop, operation);
     if (creating && operation.kind === 'CreateDatabase' && age > CREATE_DEADLINE_MS) {
       failCreate(
         loop,

@@ -356,6 +356,25 @@ test('a port that a stranger holds: 409 with a free one, and that one works', as
   }
 });
 
+test('a port that was chosen, and taken before the cache served: another one is', async () => {
+  assert.equal((await service.putCluster('overtaken', { ha: false })).status, 201);
+  const made = await service.putDatabase('overtaken');
+  assert.equal(made.status, 201, made.text);
+  const { port } = made.body.properties;
+  const stranger = createServer();
+  await new Promise<void>((resolve) => stranger.listen(port, '127.0.0.1', resolve));
+  try {
+    const ended = await service.settled('overtaken');
+    assert.ok(ended.every((each) => each.status === 'Succeeded'));
+    assert.notEqual(await service.port('overtaken'), port);
+    const { body } = await service.call('GET', service.database('overtaken'));
+    const warned = body.properties.cinnabar.warnings.map((each: { code: string }) => each.code);
+    assert.ok(!warned.includes('unreachable'), 'it can be reached');
+  } finally {
+    stranger.close();
+  }
+});
+
 test('a second write while one is under way: 409, and the first one ends well', async () => {
   const cluster = await service.putCluster('busy', { ha: false });
   assert.equal(cluster.status, 201, cluster.text);

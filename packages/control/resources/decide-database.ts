@@ -141,6 +141,8 @@ function create(
       location: cluster.location,
       generation: database.generation,
       status: queued ? 'Pending' : 'InProgress',
+      // One that the user named is kept, whoever takes it.
+      input: { portChosen: input.port === null },
     }),
     claim: { port, owner: database.id, purpose: 'endpoint' },
     created: true,
