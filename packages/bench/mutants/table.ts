@@ -368,7 +368,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: START,
     edits: [
       {
-        find: 'await killUnrecorded(loop, instance);',
+        find: 'await killUnrecorded(loop, loop.instance(id));',
         replace: '',
       },
     ],

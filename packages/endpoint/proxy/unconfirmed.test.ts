@@ -23,8 +23,9 @@ test('WAIT tells of lost writes', async (t) => {
   assert.ok(first?.replica && second?.replica);
   const running = await startProxy({ shards: views, keys: { default: KEY }, workers: 2 });
   t.after(() => running.close());
-  const clients = await Promise.all(Array.from({ length: 6 }, () => RawClient.open(running.port)));
-  const [one, both, multi, aof, sure, other] = clients as [
+  const clients = await Promise.all(Array.from({ length: 7 }, () => RawClient.open(running.port)));
+  const [one, both, multi, aof, sure, other, large] = clients as [
+    RawClient,
     RawClient,
     RawClient,
     RawClient,
@@ -37,6 +38,10 @@ test('WAIT tells of lost writes', async (t) => {
     await sure.ask('SET', ONE, 'v');
     assert.equal(await sure.ask('WAIT', '1', '5000'), ':1\r\n');
     process.kill(first.replica?.process.pid ?? 0, 'SIGSTOP');
+    // A large value, on another lane, and then a write that writes nothing.
+    assert.equal(await large.ask('SET', ONE, 'v'.repeat(200_000)), '+OK\r\n');
+    assert.equal(await large.ask('DEL', `{${ONE}}none`), ':0\r\n');
+    assert.equal(await large.ask('WAIT', '1', '50'), ':0\r\n');
     for (const client of [one, both, multi, aof]) {
       assert.equal(await client.ask('SET', ONE, 'v'), '+OK\r\n');
     }
@@ -106,6 +111,7 @@ test('WAIT tells of lost writes', async (t) => {
 
 /** Shards and lanes without engines: a lane is of the lineage that it was opened in. */
 interface PlainLane extends WrittenLane {
+  kind: 'small' | 'bulk';
   state: 'ready' | 'closed';
   shard: { lineage: number };
 }
@@ -131,7 +137,12 @@ test('whatever happens: no WAIT passes over a lost write, and none is unknown wi
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const shards = [0, 1, 2].map(() => ({ lineage: 0 }));
-      const open = (shard: { lineage: number }): PlainLane => ({ state: 'ready', shard });
+      let bulk = false;
+      const open = (shard: { lineage: number }): PlainLane => ({
+        kind: bulk ? 'bulk' : 'small',
+        state: 'ready',
+        shard,
+      });
       const lanes = shards.map(open);
       const book = new Unconfirmed<PlainLane>();
       /** Every write that no WAIT has answered for, one by one. */
@@ -165,6 +176,7 @@ test('whatever happens: no WAIT passes over a lost write, and none is unknown wi
         // The one before may stay, as a spare one, if nothing happened to its engine.
         if (each.kind !== 'next-lane') lane.state = 'closed';
         if (each.kind === 'failure') shard.lineage++;
+        bulk = !bulk;
         lanes[each.shard] = open(shard);
       }
     }),

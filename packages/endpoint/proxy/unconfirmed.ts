@@ -2,7 +2,8 @@
  * What a client has written and no WAIT has answered for (engine rule 8).
  *
  * The question goes on the lane of its last write to each shard: that covers its earlier ones there,
- * because an engine counts all that it wrote in one stream. But a lane may be lost before it was asked.
+ * because an engine counts all that it wrote in one stream. (It counts what a connection did write: a
+ * DEL of nothing is no write. So the lane of a large value is asked besides the lane of small ones.) But a lane may be lost before it was asked.
  * To ask the next one instead is true only of the same stream: a spare lane, a lane in place of one that
  * was closed, a successor that had every byte (a planned switch). After a failure the stream is another:
  * the new primary confirms what it was sent itself, and may lack what its predecessor had acknowledged.
@@ -18,6 +19,7 @@ import { owe } from './spare-lanes.ts';
 
 /** As much of a lane as matters here. */
 export interface WrittenLane {
+  readonly kind: 'small' | 'bulk' | 'own';
   readonly state: 'connecting' | 'ready' | 'closed';
   readonly shard: { readonly lineage: number };
 }
@@ -25,63 +27,91 @@ export interface WrittenLane {
 interface Debt<L> {
   readonly lane: L;
   readonly lineage: number;
+  /** The last write's place among all of this client. */
+  at: number;
   /** A WAIT was answered as it had wished. Asked again, as long as the lane is there. */
   confirmed: boolean;
 }
 
+type Debts<L extends WrittenLane> = Map<L['shard'], Debt<L>>;
+
 export class Unconfirmed<L extends WrittenLane> {
-  readonly #debts = new Map<L['shard'], Debt<L>>();
+  readonly #small: Debts<L> = new Map();
+  /** On lanes that were bulk ones when it was written. */
+  readonly #bulk: Debts<L> = new Map();
   /** Writes that nobody can answer for any more; told: the client knows. */
   #lost: 'none' | 'untold' | 'told' = 'none';
+  #writes = 0;
 
   wrote(lane: L): void {
     if (this.#lost === 'told') this.#lost = 'none';
     const { shard } = lane;
-    const before = this.#debts.get(shard);
+    const debts = lane.kind === 'bulk' ? this.#bulk : this.#small;
+    const before = debts.get(shard);
+    const at = ++this.#writes;
     if (before !== undefined && !before.confirmed) {
       const same = before.lineage === shard.lineage;
-      if (same && before.lane === lane) return;
+      if (same && before.lane === lane) {
+        before.at = at;
+        return;
+      }
       if (!same) this.#lost = 'untold';
       owe(before.lane, -1);
     }
-    this.#debts.set(shard, { lane, lineage: shard.lineage, confirmed: false });
+    debts.set(shard, { lane, lineage: shard.lineage, at, confirmed: false });
     owe(lane, 1);
   }
 
   /** Lanes to ask, none if nothing was written; null: the client is told now that writes were lost. */
   ask(): L[] | null {
-    for (const [shard, { lane, lineage, confirmed }] of this.#debts) {
-      const same = lineage === shard.lineage;
-      if (confirmed ? same && lane.state === 'ready' : same) continue;
-      this.#drop(shard);
-      if (!confirmed) this.#lost = 'untold';
+    const asked = new Set<L>();
+    for (const [debts, debt] of this.#all()) {
+      const { lane, lineage, confirmed } = debt;
+      const same = lineage === lane.shard.lineage;
+      if (same && (lane.state === 'ready' || !(confirmed || this.#covered(debt)))) asked.add(lane);
+      else drop(debts, debt);
+      if (!same && !confirmed) this.#lost = 'untold';
     }
-    if (this.#lost === 'none') return [...this.#debts.values()].map(({ lane }) => lane);
+    if (this.#lost === 'none') return [...asked];
     this.#lost = 'told';
     return null;
   }
 
+  /** Its lane was closed though the engine lives: one that was written on later answers for it. */
+  #covered({ lane: { shard }, at }: Debt<L>): boolean {
+    return [this.#small.get(shard), this.#bulk.get(shard)].some(
+      (other) => other !== undefined && other.at > at && other.lane.state === 'ready',
+    );
+  }
+
   confirmed(lane: L): void {
-    const debt = this.#debts.get(lane.shard);
-    if (debt?.lane !== lane || debt.confirmed) return;
-    debt.confirmed = true;
-    owe(lane, -1);
+    for (const [, debt] of this.#all()) {
+      if (debt.lane !== lane || debt.confirmed) continue;
+      debt.confirmed = true;
+      owe(lane, -1);
+    }
   }
 
   /** It was asked, and cannot answer; the client is told. */
   lost(lane: L): void {
-    this.#drop(lane.shard);
+    for (const [debts, debt] of this.#all()) if (debt.lane === lane) drop(debts, debt);
     this.#lost = 'told';
   }
 
   /** Nobody will ask. */
   clear(): void {
-    for (const shard of this.#debts.keys()) this.#drop(shard);
+    for (const [debts, debt] of this.#all()) drop(debts, debt);
   }
 
-  #drop(shard: L['shard']): void {
-    const debt = this.#debts.get(shard);
-    if (debt?.confirmed === false) owe(debt.lane, -1);
-    this.#debts.delete(shard);
+  /** Each with where it is kept. */
+  #all(): [Debts<L>, Debt<L>][] {
+    return [this.#small, this.#bulk].flatMap((debts) =>
+      [...debts.values()].map((debt): [Debts<L>, Debt<L>] => [debts, debt]),
+    );
   }
+}
+
+function drop<L extends WrittenLane>(debts: Debts<L>, { lane, confirmed }: Debt<L>): void {
+  if (!confirmed) owe(lane, -1);
+  debts.delete(lane.shard);
 }
