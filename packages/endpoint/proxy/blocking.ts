@@ -45,7 +45,7 @@ export function block(call: Call): number {
   const slot = firstSlot(command, bytes, args);
   const shard = slot < 0 ? topology.first() : topology.ofSlot(slot);
   if (shard === null || session.overdue) return fail(session, shard);
-  const lane = session.lanes.takeOwn(shard);
+  const lane = session.lanes.takeOwn(shard, true);
   if (lane === null) return STALLED;
   const option = command.fate.kind === 'block' && command.fate.when === 'block-option';
   const at = option ? blockOption(call) : (TIMEOUT_AT[command.name] ?? args.count - 1);
@@ -129,7 +129,7 @@ class Blocked {
         return;
       }
       const shard = topology.ofSlot(this.#slot < 0 ? topology.home : this.#slot);
-      const lane = shard === null ? null : session.lanes.takeOwn(shard);
+      const lane = shard === null ? null : session.lanes.takeOwn(shard, true);
       if (lane !== null) this.issue(lane);
       else if (this.#endsAt > 0 && left <= 0) this.#finish(timedOut(session), false);
       else this.#again();

@@ -211,9 +211,9 @@ export class SessionLanes {
 
   /**
    * A connection of its own to this shard, or null after having stalled the session. Its earlier
-   * commands must be answered first: they are on other lanes.
+   * commands must be answered first: they are on other lanes. `blocks`: it is to wait there.
    */
-  takeOwn(shard: Shard): Lane | null {
+  takeOwn(shard: Shard, blocks: boolean): Lane | null {
     const session = this.#session;
     if (this.total > 0) {
       session.stall('order');
@@ -224,7 +224,7 @@ export class SessionLanes {
       this.own = null;
     }
     if (this.own === null) {
-      const lane = shard.ownLane(this.groupOf(shard));
+      const lane = shard.ownLane(this.groupOf(shard), blocks);
       if (lane === null) {
         session.stallFor(shard);
         return null;

@@ -164,10 +164,17 @@ export class Shard {
     return idle;
   }
 
-  /** A connection for one session alone. Ready or connecting; null when there can be none now. */
-  ownLane(group: LaneGroup): Lane | null {
+  /**
+   * A connection for one session alone, `blocks`: that will wait in the engine there. Ready or connecting;
+   * null when there can be none now.
+   */
+  ownLane(group: LaneGroup, blocks: boolean): Lane | null {
     if (this.obstacle !== '') return null;
-    for (let lane = group.own.pop(); lane !== undefined; lane = group.own.pop()) {
+    for (let at = group.own.length - 1; at >= 0; at--) {
+      const lane = group.own[at];
+      // Who asks there for what he wrote would stand behind it, past the time-out of his WAIT.
+      if (lane === undefined || (blocks && owes(lane))) continue;
+      group.own.splice(at, 1);
       if (lane.open) return lane;
     }
     let own = 0;

@@ -36,6 +36,28 @@ test('WAIT of many clients over two shards: each is answered for its own writes'
   for (const count of lanes) assert.ok(count <= SPARE_LANES + clients.length, `${count} lanes`);
 });
 
+test('WAIT for a transaction stands behind nobody who blocks', async (t) => {
+  const { views } = await startShards(t, 1, true);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const [writer, other] = await Promise.all([
+    RawClient.open(running.port),
+    RawClient.open(running.port),
+  ]);
+  assert.equal(await writer.ask('WATCH', 'x'), '+OK\r\n');
+  writer.send(['MULTI'], ['SET', 'x', '1'], ['EXEC']);
+  assert.match((await writer.settled()).toString(), /\*1\r\n\+OK\r\n$/);
+  const blocked = other.ask('BLPOP', 'none', '6');
+  await eventually('it blocks', async () =>
+    (await writer.ask('INFO', 'clients')).includes('blocked_clients:1'),
+  );
+  const began = performance.now();
+  assert.equal(await writer.ask('WAIT', '1', '2000'), ':1\r\n');
+  assert.ok(performance.now() - began < 4000);
+  await writer.ask('RPUSH', 'none', 'e');
+  assert.match(await blocked, /none/);
+});
+
 test('WAIT of more clients than lanes are kept for', async (t) => {
   const { shards, views } = await startShards(t, 1, true);
   const running = await startProxy({ shards: views, keys: { default: KEY } });

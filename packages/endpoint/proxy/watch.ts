@@ -71,7 +71,7 @@ export const watch: Handler = (call: Call) => {
   }
   const shard = topology.ofSlot(slot < 0 ? topology.home : slot);
   if (shard === null || session.overdue) return fail(session, shard);
-  const lane = session.lanes.takeOwn(shard);
+  const lane = session.lanes.takeOwn(shard, false);
   if (lane === null) return STALLED;
   if (known === null) state.watch = new Watch(session, lane, slot);
   const place = session.order.place(command);
