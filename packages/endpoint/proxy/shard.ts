@@ -28,7 +28,7 @@ import type { Pending } from './pending.ts';
 import { ReplicaWatch } from './replica-watch.ts';
 import type { Session } from './session.ts';
 import { ShardHold } from './shard-hold.ts';
-import { keepSpare, owes, takeSpare } from './spare-lanes.ts';
+import { keepSpare, owes, takeKept, takeSpare } from './spare-lanes.ts';
 import type { TrackingState } from './tracking.ts';
 import type { World } from './world.ts';
 
@@ -164,19 +164,11 @@ export class Shard {
     return idle;
   }
 
-  /**
-   * A connection for one session alone, `blocks`: that will wait in the engine there. Ready or connecting;
-   * null when there can be none now.
-   */
+  /** A connection for one session alone (`blocks`: that waits there). Ready or connecting; null: not now. */
   ownLane(group: LaneGroup, blocks: boolean): Lane | null {
     if (this.obstacle !== '') return null;
-    for (let at = group.own.length - 1; at >= 0; at--) {
-      const lane = group.own[at];
-      // Who asks there for what he wrote would stand behind it, past the time-out of his WAIT.
-      if (lane === undefined || (blocks && owes(lane))) continue;
-      group.own.splice(at, 1);
-      if (lane.open) return lane;
-    }
+    const kept = takeKept(group.own, blocks);
+    if (kept !== null) return kept;
     let own = 0;
     for (const lane of this.lanes) if (lane.kind === 'own') own++;
     return own >= OWN_LANES ? null : this.#connect(group, 'own');

@@ -27,6 +27,20 @@ export function takeSpare(spares: Lane[]): Lane | null {
   return at < 0 ? null : (spares.splice(at, 1)[0] ?? null);
 }
 
+/**
+ * Of connections that were one session's alone. A session that blocks gets none that owes an answer: who
+ * asks there for what he wrote would stand behind it, past the time-out of his WAIT.
+ */
+export function takeKept(own: Lane[], blocks: boolean): Lane | null {
+  for (let at = own.length - 1; at >= 0; at--) {
+    const lane = own[at];
+    if (lane === undefined || (blocks && owes(lane))) continue;
+    own.splice(at, 1);
+    if (lane.open) return lane;
+  }
+  return null;
+}
+
 /** Answers the one that is too many. */
 export function keepSpare(spares: Lane[], lane: Lane): Lane | null {
   if (spares.includes(lane)) return null;
