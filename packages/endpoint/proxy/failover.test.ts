@@ -5,7 +5,15 @@ import { eventually } from '../../engine/testing.ts';
 import { type ShardView, SWITCHING } from '../control-protocol.ts';
 import { HoldExpired } from '../data-path.ts';
 import { startProxy } from './testing.ts';
-import { instance, KEY, RawClient, startShards, type TestShard } from './testing-engines.ts';
+import {
+  inSync,
+  instance,
+  KEY,
+  RawClient,
+  startShards,
+  switchPrimary,
+  type TestShard,
+} from './testing-engines.ts';
 
 const MS = 3000;
 
@@ -109,17 +117,9 @@ test('a planned switch under load: no error, nothing lost, nothing twice', async
   });
   let [from, to] = [shard.primary, shard.replica];
   for (let round = 0; round < 6; round++) {
-    await eventually('in sync', async () => {
-      const facts = await to.link.facts(MS);
-      return facts.role === 'replica' && facts.link === 'up' && !facts.syncing;
-    });
+    await inSync(to);
     await running.hold('test/0', Date.now() + 4000);
-    await from.link.pauseWrites(5000, MS);
-    const { offset } = await from.link.facts(MS);
-    await eventually('equal offsets', async () => (await to.link.facts(MS)).offset >= offset);
-    await to.link.takeover(MS);
-    await eventually('demoted', async () => (await from.link.facts(MS)).role === 'replica');
-    await from.link.unpause(MS);
+    await switchPrimary(from, to);
     const snapshot = { ...shard.view, primary: instance(to), replicas: [instance(from)] };
     // By one word, which a snapshot follows; or by the snapshot.
     const byWord = round % 2 === 0;

@@ -11,7 +11,7 @@ import { instance, KEY, RawClient, startShards } from './testing-engines.ts';
 const MS = 3000;
 const ROUNDS = 4;
 
-test('messages over planned switches: each once, in order', async (t) => {
+test('messages over planned switches: each once, sharded ones perhaps a little late', async (t) => {
   const { shards, views } = await startShards(t, 1, true);
   const [shard] = shards;
   assert.ok(shard?.replica);
@@ -67,7 +67,10 @@ test('messages over planned switches: each once, in order', async (t) => {
     const heard = (): string => listener.received.toString('latin1');
     await eventually('the last one came', () => heard().includes(`<${published}>`));
     const numbers = [...heard().matchAll(/<(\d+)>/g)].map(([, n]) => Number(n));
-    assert.deepEqual(numbers, all, (listening[i] ?? []).join(' '));
+    const [how = ''] = listening[i] ?? [];
+    // What came by the old primary's bus alone may stand behind newer ones of the new primary.
+    if (how === 'SSUBSCRIBE') numbers.sort((x, y) => x - y);
+    assert.deepEqual(numbers, all, how);
     listener.close();
   }
   publisher.close();

@@ -158,12 +158,16 @@ export async function agreed(engines: readonly RunningEngine[]): Promise<void> {
   });
 }
 
-/** A planned change of primary as the engine sees it; the endpoint is told nothing. */
-export async function switchPrimary(from: RunningEngine, to: RunningEngine): Promise<void> {
+export async function inSync(replica: RunningEngine): Promise<void> {
   await eventually('in sync', async () => {
-    const facts = await to.link.facts(MS);
+    const facts = await replica.link.facts(MS);
     return facts.role === 'replica' && facts.link === 'up' && !facts.syncing;
   });
+}
+
+/** A planned change of primary as the engine sees it; the endpoint is told nothing. */
+export async function switchPrimary(from: RunningEngine, to: RunningEngine): Promise<void> {
+  await inSync(to);
   await from.link.pauseWrites(5000, MS);
   const { offset } = await from.link.facts(MS);
   await eventually('equal offsets', async () => (await to.link.facts(MS)).offset >= offset);

@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { eventually } from '../../engine/testing.ts';
 import { keySlot } from '../../resp/index.ts';
 import { SWITCHING } from '../control-protocol.ts';
 import { startProxy } from './testing.ts';
-import { instance, KEY, RawClient, startShards } from './testing-engines.ts';
+import { instance, KEY, RawClient, startShards, switchPrimary } from './testing-engines.ts';
 import { Unconfirmed, type WrittenLane } from './unconfirmed.ts';
 
 const MS = 3000;
@@ -80,12 +79,7 @@ test('WAIT tells of lost writes', async (t) => {
     assert.equal(await other.ask('SET', TWO, 'v'), '+OK\r\n');
     assert.equal(await both.ask('SET', TWO, 'w'), '+OK\r\n');
     await running.hold('test/1', Date.now() + 4000);
-    await primary.link.pauseWrites(5000, MS);
-    const { offset } = await primary.link.facts(MS);
-    await eventually('equal', async () => (await replica.link.facts(MS)).offset >= offset);
-    await replica.link.takeover(MS);
-    await eventually('demoted', async () => (await primary.link.facts(MS)).role === 'replica');
-    await primary.link.unpause(MS);
+    await switchPrimary(primary, replica);
     running.release('test/1', { node: instance(replica).node, reason: SWITCHING });
     assert.equal(await other.ask('WAIT', '1', '5000'), ':1\r\n');
     assert.equal(await both.ask('SET', TWO, 'x'), '+OK\r\n');
