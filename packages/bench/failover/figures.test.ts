@@ -21,17 +21,21 @@ test('the longest pause that touches a blow is its figure; those of other times 
 
 test('only what was on its way at the blow, and was said to be unknown, is explained', () => {
   const failure = (intendedAt: number, endedAt: number, error = 'OUTCOMEUNKNOWN') =>
-    isExplained({ error, intendedAt, endedAt }, [crash]);
+    isExplained({ error, intendedAt, endedAt, since: intendedAt }, [crash]);
   assert.ok(failure(990, 1_010));
   assert.ok(failure(1_050, 1_060), 'sent before anybody could notice');
   assert.ok(!failure(1_300, 1_310), 'sent long after');
   assert.ok(!failure(900, 999), 'over before');
   assert.ok(!failure(990, 1_010, 'CLUSTERDOWN'), 'said to be refused, but nothing should be');
+  const error = 'OUTCOMEUNKNOWN';
   assert.ok(
-    isExplained({ error: 'OUTCOMEUNKNOWN', intendedAt: 1_900, endedAt: 2_300 }, [
+    isExplained({ error, intendedAt: 1_900, since: 1_900, endedAt: 2_300 }, [
       { ...crash, kind: 'hang' },
     ]),
   );
+  const waited = { error, intendedAt: 1_300, endedAt: 1_310 };
+  assert.ok(isExplained({ ...waited, since: 950 }, [crash]), 'one before it was unconfirmed');
+  assert.ok(!isExplained({ ...waited, since: 1_250 }, [crash]), 'all from after the blow');
 });
 
 test('threads have no success together only where none has one', () => {

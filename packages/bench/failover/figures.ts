@@ -28,12 +28,15 @@ const UNKNOWN = new Set(['OUTCOMEUNKNOWN']);
  */
 const NOTICED_MS = { crash: 100, hang: 1_500 } as const;
 
-/** In flight when a blow fell, and said to be unknown: what no server can do better. */
+/**
+ * In flight when a blow fell, and said to be unknown: what no server can do better. In flight is also a
+ * write that WAIT has answered 0 for: its replica may still get it, until the primary dies.
+ */
 export function isExplained(failure: Failure, blows: readonly Blow[]): boolean {
   if (!UNKNOWN.has(failure.error)) return false;
   return blows.some(
     (blow) =>
-      failure.intendedAt <= blow.at + NOTICED_MS[blow.kind === 'hang' ? 'hang' : 'crash'] &&
+      failure.since <= blow.at + NOTICED_MS[blow.kind === 'hang' ? 'hang' : 'crash'] &&
       failure.endedAt >= blow.at,
   );
 }

@@ -24,11 +24,16 @@ export class Book {
     this.lastOkAt = now;
   }
 
-  failed(error: string, intended: number, now: number): void {
+  failed(error: string, intended: number, now: number, since: number): void {
     this.moment(now).failed += 1;
     if (this.failures.length >= MAX_FAILURES) return;
     const { timeOrigin } = performance;
-    this.failures.push({ error, intendedAt: timeOrigin + intended, endedAt: timeOrigin + now });
+    this.failures.push({
+      error,
+      intendedAt: timeOrigin + intended,
+      endedAt: timeOrigin + now,
+      since: timeOrigin + since,
+    });
   }
 
   /** The load is over: a pause that nothing ended counts, too. */

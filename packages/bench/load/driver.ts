@@ -29,6 +29,7 @@ import { ClusterRoutes, type Routes, SingleRoutes } from './routes.ts';
 import { finder } from './sentinels.ts';
 import { slotOf } from './slots.ts';
 import { Stream } from './streams.ts';
+import { Unproven } from './unproven.ts';
 import { OUTCOME } from './verdict.ts';
 
 const ASKING = -1;
@@ -61,6 +62,7 @@ export class Driver implements LaneOwner {
   private readonly unknownError: RegExp;
   /** Replies to writes whose WAIT is on the way. */
   private readonly firstReplies = new Map<Request, { previous: number; refusal: string | null }>();
+  private readonly unproven = new Unproven<Lane>();
   private readonly laneNumbers = new Map<Lane, number>();
   private readonly backlog: { operation: number; stream: number; intended: number }[] = [];
   private readonly byKind = { register: [] as number[], log: [] as number[] };
@@ -213,7 +215,9 @@ export class Driver implements LaneOwner {
     if (refusal !== null) {
       // A WAIT that failed says nothing of its write: that was answered.
       const written = first !== undefined && first.refusal === null;
-      if (this.error(lane, request, refusal, now, written) === 'sent-on') return;
+      const { intended } = request;
+      const since = first === undefined ? intended : this.unproven.refused(lane, intended);
+      if (this.error(lane, request, refusal, now, written, since) === 'sent-on') return;
     } else {
       this.ok += 1;
       lane.ok(now);
@@ -224,6 +228,7 @@ export class Driver implements LaneOwner {
         this.settle(request, OUTCOME.acknowledged, now, previous);
       } else {
         const held = scanner.headInteger() > 0;
+        this.unproven.answered(lane, request.intended, held);
         const outcome = held ? OUTCOME.acknowledged : OUTCOME.unknown;
         this.settle(request, outcome, now, first.previous);
       }
@@ -236,12 +241,13 @@ export class Driver implements LaneOwner {
     this.firstReplies.delete(request);
     this.unknown += 1;
     this.failed += 1;
-    this.book.failed('connection-lost', request.intended, now);
+    this.book.failed('connection-lost', request.intended, now, request.intended);
     this.settle(request, OUTCOME.unknown, now, 0);
     if (this.running && this.options.pace.kind === 'closed') this.arrive(now, lane);
   }
 
-  connectionLost(_lane: Lane, reason: string): void {
+  connectionLost(lane: Lane, reason: string): void {
+    this.unproven.ended(lane);
     this.connectionsLost[reason] = (this.connectionsLost[reason] ?? 0) + 1;
   }
 
@@ -258,6 +264,7 @@ export class Driver implements LaneOwner {
     line: string,
     now: number,
     written: boolean,
+    since: number,
   ): 'sent-on' | 'settled' {
     const [code = 'ERR', slot, address] = line.split(' ', 3);
     if ((code === 'MOVED' || code === 'ASK') && slot !== undefined && address !== undefined) {
@@ -275,7 +282,7 @@ export class Driver implements LaneOwner {
     this.failed += 1;
     const shown = code === 'ERR' ? line.slice(0, REPLY_HEAD_BYTES) : code;
     this.errors[shown] = (this.errors[shown] ?? 0) + 1;
-    this.book.failed(shown, request.intended, now);
+    this.book.failed(shown, request.intended, now, since);
     const mayHaveHappened = written || this.unknownError.test(line);
     this.settle(request, mayHaveHappened ? OUTCOME.unknown : OUTCOME.refused, now, 0);
     return 'settled';

@@ -170,3 +170,30 @@ test('more arrivals than a thread can send are reported as the generator’s lim
     assert.match(report.generatorLimited ?? '', /late/);
   });
 });
+
+test('an error in answer to WAIT is about every write that no WAIT has confirmed', async () => {
+  const answers: Readonly<Record<number, string>> = {
+    3: ':0',
+    4: ':0',
+    5: '-OUTCOMEUNKNOWN lost',
+    6: '-OUTCOMEUNKNOWN lost',
+    9: ':0',
+    10: ':1',
+    11: '-OUTCOMEUNKNOWN lost',
+  };
+  const delay = 4;
+  const options = { delayMs: () => delay, waits: (nth: number) => answers[nth] ?? ':1' };
+  await planted(options, async (_server, target) => {
+    const report = await runLoad({
+      targets: [target],
+      pace: { kind: 'closed', depth: 1 },
+      profile: { operations: [{ kind: 'register', weight: 1, waitMs: 10 }] },
+      connections: 1,
+      durationMs: 1_000,
+    });
+    const since = report.failures.map((failure) => failure.intendedAt - failure.since);
+    assert.equal(since.length, 3);
+    assert.ok((since[0] ?? 0) >= 2 * delay, 'two writes before its own');
+    assert.deepEqual(since.slice(1), [0, 0], 'told, and confirmed');
+  });
+});

@@ -13,6 +13,8 @@ export interface PlantedOptions {
   readonly mischief?: Mischief;
   /** One write in this many is wronged; counted over RPUSH and SET apart. */
   readonly every?: number;
+  /** What the nth WAIT is answered with; default: one replica. */
+  readonly waits?: (nth: number) => string;
 }
 
 interface Pending {
@@ -27,6 +29,7 @@ export class PlantedServer {
   /** What was done: writes wronged, by kind of witness. */
   readonly wronged = { log: 0, register: 0 };
   requests = 0;
+  private waits = 0;
   private readonly options: PlantedOptions;
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
@@ -126,6 +129,9 @@ export class PlantedServer {
         const page = list.slice(Number(args[2]), Number(args[3]) + 1);
         return `*${page.length}\r\n${page.map((item) => bulk(item)).join('')}`;
       }
+      case 'WAIT':
+        this.waits += 1;
+        return `${this.options.waits?.(this.waits) ?? ':1'}\r\n`;
       default:
         return `-ERR unknown command '${command}'\r\n`;
     }

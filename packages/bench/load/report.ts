@@ -46,6 +46,8 @@ export interface Failure {
   /** When it should have been sent, and when its failure was seen. */
   readonly intendedAt: number;
   readonly endedAt: number;
+  /** When the first write was due that it may be about: a WAIT answers for earlier ones, too. */
+  readonly since: number;
 }
 
 /** Of one thread. */

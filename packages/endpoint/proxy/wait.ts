@@ -131,7 +131,7 @@ function confirms(got: readonly number[] | Buffer, wanted: readonly number[]): b
 
 function unknown(name: string): Buffer {
   return Buffer.from(
-    `-OUTCOMEUNKNOWN the connection that carried this client's writes was lost before ${name.toUpperCase()} was answered: they may or may not have reached the replicas\r\n`,
+    `-OUTCOMEUNKNOWN earlier writes of this client, which no ${name.toUpperCase()} has confirmed, can be confirmed no more: their primary or the connection to it was lost. They may or may not have reached the replicas\r\n`,
   );
 }
 
