@@ -170,8 +170,6 @@ export class Driver implements LaneOwner {
     });
   }
 
-  // What a lane asks and tells.
-
   encode(request: Request): Buffer {
     if (request.operation === ASKING) return ASKING_BYTES;
     const { operation, templates } = this.operation(request.operation);
@@ -215,9 +213,7 @@ export class Driver implements LaneOwner {
     if (refusal !== null) {
       // A WAIT that failed says nothing of its write: that was answered.
       const written = first !== undefined && first.refusal === null;
-      const { intended } = request;
-      const since = first === undefined ? intended : this.unproven.refused(lane, intended);
-      if (this.error(lane, request, refusal, now, written, since) === 'sent-on') return;
+      if (this.error(lane, request, refusal, now, written) === 'sent-on') return;
     } else {
       this.ok += 1;
       lane.ok(now);
@@ -264,7 +260,6 @@ export class Driver implements LaneOwner {
     line: string,
     now: number,
     written: boolean,
-    since: number,
   ): 'sent-on' | 'settled' {
     const [code = 'ERR', slot, address] = line.split(' ', 3);
     if ((code === 'MOVED' || code === 'ASK') && slot !== undefined && address !== undefined) {
@@ -282,6 +277,7 @@ export class Driver implements LaneOwner {
     this.failed += 1;
     const shown = code === 'ERR' ? line.slice(0, REPLY_HEAD_BYTES) : code;
     this.errors[shown] = (this.errors[shown] ?? 0) + 1;
+    const since = this.unproven.refused(lane, request.intended);
     this.book.failed(shown, request.intended, now, since);
     const mayHaveHappened = written || this.unknownError.test(line);
     this.settle(request, mayHaveHappened ? OUTCOME.unknown : OUTCOME.refused, now, 0);

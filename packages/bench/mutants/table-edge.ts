@@ -66,6 +66,16 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     caughtBy: ['lost'],
   },
   {
+    name: 'wait-asks-the-last-lane',
+    mistake:
+      'the connection of the last write knows of all before it, also if that one wrote nothing',
+    file: 'packages/endpoint/proxy/unconfirmed.ts',
+    edits: [
+      { find: 'if (same && other !== lane && !settled(other, debt)) continue;', replace: '' },
+    ],
+    caughtBy: ['lost'],
+  },
+  {
     name: 'handshake-of-the-dead',
     mistake: 'what the library still keeps in its queue will be answered on the next connection',
     file: 'packages/client/adapters/ioredis-link.ts',

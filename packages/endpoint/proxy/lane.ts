@@ -28,6 +28,7 @@ import type { Pending, ReplySink } from './pending.ts';
 import { endOfReply } from './raw-reply.ts';
 import type { Session } from './session.ts';
 import type { Shard } from './shard.ts';
+import { Owed } from './spare-lanes.ts';
 import { handleError } from './upstream-errors.ts';
 import { measureWhole, whole } from './whole-replies.ts';
 import type { World } from './world.ts';
@@ -61,6 +62,7 @@ export class Lane {
   readonly copy: LaneCopy;
   /** A WAIT stands in it: others keep away. */
   waits = 0;
+  readonly owed = new Owed();
   readonly flow: LaneFlow;
 
   readonly #socket: Socket;
@@ -100,7 +102,6 @@ export class Lane {
     this.#timer = setTimeout(() => this.close('no answer to the login'), LANE_CONNECT_MS);
   }
 
-  /** May take a command now. */
   get open(): boolean {
     return this.state === 'ready' && !this.retired && !this.#congested && this.waits === 0;
   }
@@ -390,7 +391,6 @@ export class Lane {
     this.world.answered();
   }
 
-  /** For tools: a question of our own. */
   question(args: readonly (string | Buffer)[], answer: (reply: Buffer | null) => void): void {
     this.ask(null, null, encodeCommand(args), 1, {
       onReply: (reply) => answer(reply),

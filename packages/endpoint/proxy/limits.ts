@@ -156,6 +156,9 @@ export const WAIT_ROUND_MS = 50;
 /** Small lanes of one shard and group that WAIT has freed and that are kept, because clients may still
  * ask there for what they wrote. One is made only while all the others have a WAIT in them. */
 export const SPARE_LANES = 32;
+/** How long an idle lane waits for its replicas before it goes, if clients may ask there. They answer in
+ * a millisecond, and whoever comes in it waits no longer than a round of others' WAIT. */
+export const CLOSING_WAIT_MS = 20;
 /** How long a client that is being ended may take to read what is due to it before its last words. */
 export const LAST_WORDS_MS = 2000;
 /** A subscription that was made again on another primary: how long the old one is still listened to. */

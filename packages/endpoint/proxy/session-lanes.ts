@@ -7,6 +7,7 @@
  * is kept by the session, whatever the order of answers.
  */
 import type { Command } from '../../resp/table/index.ts';
+import { handedOver } from './handed-over.ts';
 import type { Lane } from './lane.ts';
 import { BULK_PART, READS_FIRST, READS_MOST } from './limits.ts';
 import type { Session } from './session.ts';
@@ -18,8 +19,9 @@ export class SessionLanes {
   #lanes: (Lane | null)[] = [];
   #groups: (LaneGroup | null)[] = [];
   readonly #inFlight: number[] = [];
-  /** Saves the map below an entry for each write. */
+  /** Saves what is below a look for each write: the lane of the last one, and what was asked there since. */
   #lastWrite: Lane | null = null;
+  #lastAsked = 0;
   /** null: it wrote nothing. */
   #unconfirmed: Unconfirmed<Lane> | null = null;
   /** The connection to an engine that is this session's alone: blocking commands, WATCH. */
@@ -151,7 +153,7 @@ export class SessionLanes {
 
   wrote(lane: Lane, command: Command): void {
     if (this.replicaReads) this.#dirty(lane.shard, command);
-    if (lane === this.#lastWrite) return;
+    if (lane === this.#lastWrite && lane.owed.asked === this.#lastAsked) return;
     if (!command.write && command.fate.kind !== 'script') return;
     this.#writes(lane);
   }
@@ -159,7 +161,8 @@ export class SessionLanes {
   #writes(lane: Lane): void {
     if (this.#session.gone) return;
     this.#lastWrite = lane;
-    this.#unconfirmed ??= new Unconfirmed();
+    this.#lastAsked = lane.owed.asked;
+    this.#unconfirmed ??= new Unconfirmed(standsIn);
     this.#unconfirmed.wrote(lane);
   }
 
@@ -252,6 +255,11 @@ export class SessionLanes {
     if (clean) lane.shard.returnOwn(lane);
     else lane.close('not needed');
   }
+}
+
+/** Its engine was replaced on purpose, or there is no replica that could lack anything. */
+function standsIn(lane: Lane): boolean {
+  return handedOver(lane) || lane.shard.view.replicas.length === 0;
 }
 
 /** Reads by key, and nothing that runs a script or waits: those are where the writes are. */

@@ -16,7 +16,6 @@ import { BulkTurns } from './lane-flow.ts';
 import type { LaneLogin } from './lane-login.ts';
 import {
   BULK_LANES_MOST,
-  LANE_IDLE_MS,
   LANE_RETRY_MS,
   OTHER_USERS_LANES,
   OWN_LANES,
@@ -28,7 +27,7 @@ import type { Pending } from './pending.ts';
 import { ReplicaWatch } from './replica-watch.ts';
 import type { Session } from './session.ts';
 import { ShardHold } from './shard-hold.ts';
-import { keepSpare, owes, takeKept, takeSpare } from './spare-lanes.ts';
+import { askIdle, closeIdle, keepSpare, takeKept, takeSpare } from './spare-lanes.ts';
 import type { TrackingState } from './tracking.ts';
 import type { World } from './world.ts';
 
@@ -183,7 +182,7 @@ export class Shard {
     if (lane.open && lane.inFlight === 0 && group.own.length < OWN_LANES_KEPT) {
       group.own.push(lane);
       this.wakeAll();
-    } else lane.close('not needed');
+    } else this.#leave(lane);
   }
 
   #connect(group: LaneGroup, kind: LaneKind): Lane | null {
@@ -294,7 +293,7 @@ export class Shard {
     }
     const group = this.group(lane.login);
     const over = group.small === lane ? null : keepSpare(group.spares, lane);
-    if (over !== null) this.retire(over);
+    if (over !== null) this.#leave(over);
     this.wakeAll();
   }
 
@@ -302,6 +301,12 @@ export class Shard {
     if (lane.retired && lane.waits === 0) lane.close('not needed');
     if (lane.kind === 'bulk' || lane.waits > 0) this.wakeAll();
     this.#hold.check();
+  }
+
+  /** It is one too many; clients may still ask there. */
+  #leave(lane: Lane): void {
+    lane.retired = true;
+    askIdle(lane, () => this.retire(lane));
   }
 
   /** Nothing new is put on it; it closes when it is quiet. */
@@ -367,14 +372,8 @@ export class Shard {
     host.emit({ type: 'event', at: host.now(), kind, shard: this.id, node, detail });
   }
 
-  /** Closes lanes that nobody used for a while, and may not ask about writes. */
   sweep(): void {
-    const now = performance.now();
-    for (const lane of this.lanes) {
-      if (lane.state !== 'ready' || lane.inFlight > 0 || lane.login.tracking !== null) continue;
-      if (lane.kind === 'own' ? !this.group(lane.login).own.includes(lane) : owes(lane)) continue;
-      if (now - lane.usedAt > LANE_IDLE_MS) lane.close('idle');
-    }
+    closeIdle(this.lanes, (own) => this.group(own.login).own.includes(own));
   }
 
   /** The lanes of a tracking session that is over. */

@@ -6,20 +6,92 @@
  * So it becomes a spare, the next one to take the place of a lane that begins to wait. Those that were
  * needed last are taken first; the others fall idle, and are closed for that. The number is bounded: above
  * it one goes, if possible one that nobody may still ask about his writes.
+ *
+ * Nobody need ask any more what every replica has. A WAIT says that of all that was written on its lane,
+ * by whomever; and a lane that is to be closed is asked for it once more.
  */
 import type { Lane } from './lane.ts';
-import { SPARE_LANES } from './limits.ts';
+import { CLOSING_WAIT_MS, LANE_IDLE_MS, SPARE_LANES } from './limits.ts';
+import { integer } from './raw-reply.ts';
 
-/** Clients whose last write to the shard went over this lane, and who have not asked for it since. */
-const unasked = new WeakMap<object, number>();
+/**
+ * Who may still ask in a lane for what he wrote there. Each question is numbered, and so is each write,
+ * with the question before it: an answer is about all writes of lower numbers, and others go on writing.
+ */
+export class Owed {
+  asked = 0;
+  #proven = 0;
+  /** Clients that owe themselves an answer: written before the last question, and since. */
+  #before = 0;
+  #since = 0;
 
-export function owe(lane: object, clients: 1 | -1): void {
-  unasked.set(lane, (unasked.get(lane) ?? 0) + clients);
+  get clients(): number {
+    return this.#before + this.#since;
+  }
+
+  /** A client wrote, and had nothing open here: its number. */
+  wrote(): number {
+    this.#since++;
+    return this.asked;
+  }
+
+  /** It need not ask any more. */
+  settled(number: number): void {
+    if (number === this.asked) this.#since--;
+    else if (!this.proven(number)) this.#before--;
+  }
+
+  ask(): number {
+    this.#before += this.#since;
+    this.#since = 0;
+    return ++this.asked;
+  }
+
+  /** Every replica had what was written before this question. */
+  prove(question: number): void {
+    this.#proven = Math.max(question, this.#proven);
+    if (question === this.asked) this.#before = 0;
+  }
+
+  proven(number: number): boolean {
+    return number < this.#proven;
+  }
 }
 
 /** A client may still ask here for what it wrote. */
 export function owes(lane: Lane): boolean {
-  return (unasked.get(lane) ?? 0) > 0;
+  return lane.owed.clients > 0;
+}
+
+/** So many replicas have all that was written on this lane before it was asked. */
+export function reached({ owed, shard }: Lane, question: number, replicas: number): void {
+  const { length } = shard.view.replicas;
+  if (length > 0 && replicas >= length) owed.prove(question);
+}
+
+/** Asks an idle lane for all clients that might. */
+export function askIdle(lane: Lane, then: () => void): void {
+  const { length } = lane.shard.view.replicas;
+  if (!owes(lane) || length === 0 || lane.state !== 'ready') return then();
+  const question = lane.owed.ask();
+  lane.question(['WAIT', String(length), String(CLOSING_WAIT_MS)], (reply) => {
+    if (reply?.[0] === COLON) reached(lane, question, integer(reply));
+    then();
+  });
+}
+
+const COLON = 0x3a;
+
+/** Closes lanes that nobody used for a while, when nobody may ask there about writes. */
+export function closeIdle(lanes: Iterable<Lane>, kept: (own: Lane) => boolean): void {
+  const now = performance.now();
+  for (const lane of lanes) {
+    if (lane.state !== 'ready' || lane.inFlight > 0 || lane.login.tracking !== null) continue;
+    if (now - lane.usedAt <= LANE_IDLE_MS || (lane.kind === 'own' && !kept(lane))) continue;
+    askIdle(lane, () => {
+      if (lane.inFlight === 0 && !owes(lane)) lane.close('idle');
+    });
+  }
 }
 
 export function takeSpare(spares: Lane[]): Lane | null {

@@ -18,7 +18,7 @@ import { bytesOf, isWrapped, nodeSlot, textOf } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
 import { channelOf, KEYSPACE, type Message, receivers } from './subscribe-command.ts';
 import { isKeyspace } from './subscriptions.ts';
-import { inMulti } from './wait.ts';
+import { askEarlier, type EarlierWrites, inPlace, isWait } from './wait-in-multi.ts';
 
 const PUBLISHES = new Set(['publish', 'spublish']);
 const CROSS_SLOT = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
@@ -37,6 +37,8 @@ export class Transaction {
   /** The engine's connection is in another database, or speaks another protocol, at the end. */
   #selects = false;
   #greets = false;
+  readonly #waits = new Set<string>();
+  #earlier: EarlierWrites = new Map();
 
   get length(): number {
     return this.#items.length;
@@ -64,6 +66,7 @@ export class Transaction {
     else if (slot >= 0) this.#slot = slot;
     if (command.name.startsWith('evalsha')) this.#shas.push(textOf(bytes, args, 1).toLowerCase());
     if (command.write || command.fate.kind === 'script') this.#writes = true;
+    if (isWait(command.name)) this.#waits.add(command.name);
     const kept = keep(call);
     if (place === 'hello') {
       this.#greets = true;
@@ -149,6 +152,7 @@ export class Transaction {
     const piece = Buffer.concat([...loads, MULTI, ...sent, EXEC]);
     const count = loads.length + sent.length + 2;
     const place = session.order.place(command);
+    this.#earlier = askEarlier(session, this.#waits);
     if (this.#writes) session.lanes.wroteOn(lane);
     state.open();
     state.watch = null;
@@ -162,6 +166,7 @@ export class Transaction {
     const slot = watch !== null ? -1 : this.#slot < 0 ? topology.home : this.#slot;
     const part = new Part(session, command, lane, slot, piece, count, (result) => {
       if (watch !== null) watch.finished();
+      if (this.#writes && part.lane !== lane) session.lanes.wroteOn(part.lane);
       if (result.kind === 'replies') {
         const last = result.replies[result.replies.length - 1];
         const moved = result.replies.some((reply) => reply.toString('latin1', 0, 7) === '-MOVED ');
@@ -200,8 +205,9 @@ export class Transaction {
     if (message !== null) {
       return { kind: 'engine', reply: (reply) => counted(session, message, reply) };
     }
-    if (command.name === 'wait' || command.name === 'waitaof')
-      return { kind: 'engine', reply: inMulti(session, command.name) };
+    if (isWait(command.name)) {
+      return { kind: 'engine', reply: (reply) => inPlace(this.#earlier, command.name, reply) };
+    }
     if (!guarded) return { kind: 'engine', reply: null };
     // In the words of its rule.
     const worded = (reply: Buffer): Buffer =>

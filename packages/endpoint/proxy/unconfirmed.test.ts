@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { keySlot } from '../../resp/index.ts';
 import { SWITCHING } from '../control-protocol.ts';
+import { Owed } from './spare-lanes.ts';
 import { startProxy } from './testing.ts';
 import { instance, KEY, RawClient, startShards, switchPrimary } from './testing-engines.ts';
 import { Unconfirmed, type WrittenLane } from './unconfirmed.ts';
@@ -103,77 +104,151 @@ test('WAIT tells of lost writes', async (t) => {
   for (const client of clients) client.close();
 });
 
-/** Shards and lanes without engines: a lane is of the lineage that it was opened in. */
+/**
+ * Shards and lanes without engines. A shard is a stream of writes, of which its replica has a part; a lane
+ * knows how far the stream was at the last write on it that wrote something, as an engine's connection.
+ */
+interface PlainShard {
+  lineage: number;
+  stream: number;
+  replica: number;
+}
 interface PlainLane extends WrittenLane {
-  kind: 'small' | 'bulk';
   state: 'ready' | 'closed';
-  shard: { lineage: number };
+  readonly shard: PlainShard;
+  at: number;
+}
+interface Write {
+  readonly lane: PlainLane;
+  readonly lineage: number;
+  readonly at: number;
+  lost: boolean;
 }
 
-type Step =
-  | { readonly kind: 'write' | 'next-lane' | 'planned' | 'failure'; readonly shard: number }
-  | { readonly kind: 'wait'; readonly enough: boolean };
-
-const shardIndex = fc.nat({ max: 2 });
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('write' as const), shard: shardIndex }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constantFrom('next-lane' as const, 'planned' as const, 'failure' as const),
-      shard: shardIndex,
-    }),
-  },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('wait' as const), enough: fc.boolean() }) },
+const KINDS = [
+  'nothing',
+  'replicate',
+  'next-lane',
+  'ask',
+  'leave',
+  'cut',
+  'planned',
+  'fail',
+] as const;
+interface Step {
+  readonly kind: 'write' | 'wait' | (typeof KINDS)[number];
+  readonly shard: number;
+}
+const stepOf = (kind: fc.Arbitrary<Step['kind']>): fc.Arbitrary<Step> =>
+  fc.record({ kind, shard: fc.nat({ max: 1 }) });
+const step = fc.oneof(
+  { weight: 4, arbitrary: stepOf(fc.constant('write')) },
+  { weight: 3, arbitrary: stepOf(fc.constant('wait')) },
+  { weight: 6, arbitrary: stepOf(fc.constantFrom(...KINDS)) },
 );
 
-test('whatever happens: no WAIT passes over a lost write, and none is unknown without a new one', () => {
+test('whatever happens: no WAIT confirms a write that the replica lacks, and none is unknown without a reason', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-      const shards = [0, 1, 2].map(() => ({ lineage: 0 }));
-      let bulk = false;
-      const open = (shard: { lineage: number }): PlainLane => ({
-        kind: bulk ? 'bulk' : 'small',
+    fc.property(fc.array(step, { maxLength: 50 }), (steps) => {
+      const shards = [0, 1].map((): PlainShard => ({ lineage: 0, stream: 0, replica: 0 }));
+      const open = (shard: PlainShard): PlainLane => ({
         state: 'ready',
         shard,
+        owed: new Owed(),
+        at: 0,
       });
-      const lanes = shards.map(open);
-      const book = new Unconfirmed<PlainLane>();
+      const all = shards.map(open);
+      const lanes = [...all];
+      const left = new Set<PlainLane>();
+      const book = new Unconfirmed<PlainLane>((lane) => left.has(lane));
+      /** Questions of others, and how far their lane was. */
+      let questions: { readonly lane: PlainLane; readonly number: number; readonly at: number }[] =
+        [];
       /** Every write that no WAIT has answered for, one by one. */
-      let writes: { readonly shard: { lineage: number }; readonly lineage: number }[] = [];
+      let writes: Write[] = [];
       let told = false;
-      for (const each of steps) {
-        if (each.kind === 'wait') {
-          const asked = book.ask();
-          const lost = writes.some(({ shard, lineage }) => shard.lineage !== lineage);
-          assert.equal(asked === null, lost || told);
-          if (asked === null) {
-            writes = writes.filter(({ shard, lineage }) => shard.lineage === lineage);
+      const wait = (): void => {
+        const asked = book.ask();
+        const old = (write: Write): boolean => write.lineage !== write.lane.shard.lineage;
+        if (asked === null) {
+          assert.ok(told || writes.some(old), 'unknown without a reason');
+          writes = writes.filter((write) => !old(write));
+          told = true;
+          return;
+        }
+        assert.ok(!told, 'the same writes, the same answer');
+        let confirmed = true;
+        for (const lane of asked) {
+          if (lane.state === 'closed' && !left.has(lane)) {
+            book.lost(lane);
+            writes = writes.filter((write) => write.lane !== lane);
             told = true;
-            continue;
-          }
-          for (const { shard } of writes) {
-            assert.ok(asked.some((lane) => lane.shard === shard));
-          }
-          for (const lane of asked) if (each.enough) book.confirmed(lane);
-          if (each.enough) writes = [];
-          continue;
+          } else if (lane.state === 'closed' || lane.at <= lane.shard.replica) book.confirmed(lane);
+          else confirmed = false;
         }
-        const shard = shards[each.shard] ?? assert.fail();
-        const lane = lanes[each.shard] ?? assert.fail();
-        if (each.kind === 'write') {
-          book.wrote(lane);
-          writes.push({ shard, lineage: shard.lineage });
-          told = false;
-          continue;
+        if (told || !confirmed) return;
+        for (const { lane, at, lost } of writes) {
+          assert.ok(!lost, 'confirmed what was lost');
+          assert.ok(at <= lane.shard.replica, 'confirmed what the replica lacks');
         }
-        // The one before may stay, as a spare one, if nothing happened to its engine.
-        if (each.kind !== 'next-lane') lane.state = 'closed';
-        if (each.kind === 'failure') shard.lineage++;
-        bulk = !bulk;
-        lanes[each.shard] = open(shard);
+        writes = [];
+      };
+      const write = (lane: PlainLane, something: boolean): void => {
+        if (something) lane.at = ++lane.shard.stream;
+        book.wrote(lane);
+        const { lineage, stream } = lane.shard;
+        writes.push({ lane, lineage, at: something ? stream : 0, lost: false });
+        told = false;
+      };
+      const answer = (): void => {
+        for (const { lane, number, at } of questions) {
+          if (lane.state === 'ready' && at <= lane.shard.replica) lane.owed.prove(number);
+        }
+        questions = [];
+      };
+      const end = (shard: PlainShard): PlainLane[] => {
+        const ended = all.filter((lane) => lane.shard === shard && lane.state === 'ready');
+        for (const lane of ended) lane.state = 'closed';
+        return ended;
+      };
+      for (const { kind, shard: index } of steps) {
+        const shard = shards[index] ?? assert.fail();
+        const lane = lanes[index] ?? assert.fail();
+        if (kind === 'wait') wait();
+        else if (kind === 'write' || kind === 'nothing') write(lane, kind === 'write');
+        else if (kind === 'replicate') {
+          shard.replica = shard.stream;
+          answer();
+        } else if (kind === 'ask') {
+          questions.push({ lane, number: lane.owed.ask(), at: lane.at });
+        } else {
+          if (kind === 'leave') {
+            questions.push({ lane, number: lane.owed.ask(), at: lane.at });
+            answer();
+          }
+          if (kind === 'leave' || kind === 'cut') lane.state = 'closed';
+          if (kind === 'planned') {
+            shard.replica = shard.stream;
+            for (const each of end(shard)) left.add(each);
+          }
+          if (kind === 'fail') {
+            for (const each of writes) {
+              if (each.lane.shard === shard && each.at > shard.replica) each.lost = true;
+            }
+            shard.stream = shard.replica;
+            shard.lineage++;
+            end(shard);
+          }
+          lanes[index] = open(shard);
+          all.push(lanes[index]);
+        }
+      }
+      for (const each of all) assert.ok(each.owed.clients >= 0);
+      book.clear();
+      for (const each of all) {
+        if (each.state === 'ready') assert.equal(each.owed.clients, 0);
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: 4000 },
   );
 });

@@ -1,117 +1,115 @@
 /**
  * What a client has written and no WAIT has answered for (engine rule 8).
  *
- * The question goes on the lane of its last write to each shard: that covers its earlier ones there,
- * because an engine counts all that it wrote in one stream. (It counts what a connection did write: a
- * DEL of nothing is no write. So the lane of a large value is asked besides the lane of small ones.) But a lane may be lost before it was asked.
- * To ask the next one instead is true only of the same stream: a spare lane, a lane in place of one that
- * was closed, a successor that had every byte (a planned switch). After a failure the stream is another:
+ * An engine knows how far the stream of its writes was when it executed the last write of a connection,
+ * and WAIT asks whether the replicas are as far. So each lane that carried writes of this client has to
+ * be asked. The last one would be enough, if every write wrote something; but a DEL of nothing is no
+ * write, and leaves its connection where it was. Lanes are left as soon as nobody need ask there: this
+ * client's WAIT was answered, or anybody's (`Owed`).
+ *
+ * But a lane may be lost before it was asked. To ask another one instead is true only of the same stream,
+ * and of what did write; so it is done only where there is nothing better: a primary that was replaced on
+ * purpose (its successor had every byte), a shard without replicas. After a failure the stream is another:
  * the new primary confirms what it was sent itself, and may lack what its predecessor had acknowledged.
  * A shard that was removed has none at all, and what its keys' next shard has copied, it does not say.
  *
  * So each debt remembers its shard's lineage, a number that grows with each primary that need not have
  * what the one before had. If it has grown, nobody can answer for these writes any more, whatever was
- * written since. The next WAIT says so; and says it again if asked again, because it is asked about the
- * same writes. With the client's next write that is settled: it has been told, and the WAIT behind that is
- * about what it wrote since, and about other shards.
+ * written since. The next WAIT says so, also if an earlier one has answered 0: that was no loss yet. It
+ * says it again if asked again, because it is asked about the same writes. With the client's next write
+ * that is settled: it has been told, and the WAIT behind that is about what it wrote since, and about
+ * other shards.
  */
-import { owe } from './spare-lanes.ts';
+import type { Owed } from './spare-lanes.ts';
 
 /** As much of a lane as matters here. */
 export interface WrittenLane {
-  readonly kind: 'small' | 'bulk' | 'own';
   readonly state: 'connecting' | 'ready' | 'closed';
   readonly shard: { readonly lineage: number };
+  readonly owed: Owed;
 }
 
-interface Debt<L> {
-  readonly lane: L;
+interface Debt {
   readonly lineage: number;
-  /** The last write's place among all of this client. */
-  at: number;
+  /** By `Owed`: of the last write there. */
+  readonly number: number;
   /** A WAIT was answered as it had wished. Asked again, as long as the lane is there. */
   confirmed: boolean;
 }
 
-type Debts<L extends WrittenLane> = Map<L['shard'], Debt<L>>;
-
 export class Unconfirmed<L extends WrittenLane> {
-  readonly #small: Debts<L> = new Map();
-  /** On lanes that were bulk ones when it was written. */
-  readonly #bulk: Debts<L> = new Map();
+  /** In the order of the last write. */
+  readonly #debts = new Map<L, Debt>();
+  readonly #standsIn: (lane: L) => boolean;
   /** Writes that nobody can answer for any more; told: the client knows. */
   #lost: 'none' | 'untold' | 'told' = 'none';
-  #writes = 0;
 
+  /** `standsIn`: for what was written on this lane, which is closed, a later one may answer. */
+  constructor(standsIn: (lane: L) => boolean) {
+    this.#standsIn = standsIn;
+  }
+
+  /** The first write on this lane since another one, or since the lane was last asked. */
   wrote(lane: L): void {
     if (this.#lost === 'told') this.#lost = 'none';
-    const { shard } = lane;
-    const debts = lane.kind === 'bulk' ? this.#bulk : this.#small;
-    const before = debts.get(shard);
-    const at = ++this.#writes;
-    if (before !== undefined && !before.confirmed) {
-      const same = before.lineage === shard.lineage;
-      if (same && before.lane === lane) {
-        before.at = at;
-        return;
-      }
-      if (!same) this.#lost = 'untold';
-      owe(before.lane, -1);
+    const { shard, owed } = lane;
+    for (const [other, debt] of this.#debts) {
+      if (other.shard !== shard) continue;
+      const same = debt.lineage === shard.lineage;
+      if (same && other !== lane && !settled(other, debt)) continue;
+      this.#drop(other, debt, same);
     }
-    debts.set(shard, { lane, lineage: shard.lineage, at, confirmed: false });
-    owe(lane, 1);
+    this.#debts.set(lane, { lineage: shard.lineage, number: owed.wrote(), confirmed: false });
   }
 
   /** Lanes to ask, none if nothing was written; null: the client is told now that writes were lost. */
   ask(): L[] | null {
-    const asked = new Set<L>();
-    for (const [debts, debt] of this.#all()) {
-      const { lane, lineage, confirmed } = debt;
-      const same = lineage === lane.shard.lineage;
-      if (same && (lane.state === 'ready' || !(confirmed || this.#covered(debt)))) asked.add(lane);
-      else drop(debts, debt);
-      if (!same && !confirmed) this.#lost = 'untold';
+    const asked: L[] = [];
+    for (const [lane, debt] of this.#debts) {
+      const same = debt.lineage === lane.shard.lineage;
+      const others = [...this.#debts].filter(
+        ([other]) => other !== lane && other.shard === lane.shard && other.state === 'ready',
+      );
+      const open =
+        same &&
+        (settled(lane, debt)
+          ? lane.state === 'ready' && others.length === 0
+          : lane.state === 'ready' || others.length === 0 || !this.#standsIn(lane));
+      if (open) asked.push(lane);
+      else this.#drop(lane, debt, same);
     }
-    if (this.#lost === 'none') return [...asked];
+    if (this.#lost === 'none') return asked;
     this.#lost = 'told';
     return null;
   }
 
-  /** Its lane was closed though the engine lives: one that was written on later answers for it. */
-  #covered({ lane: { shard }, at }: Debt<L>): boolean {
-    return [this.#small.get(shard), this.#bulk.get(shard)].some(
-      (other) => other !== undefined && other.at > at && other.lane.state === 'ready',
-    );
-  }
-
   confirmed(lane: L): void {
-    for (const [, debt] of this.#all()) {
-      if (debt.lane !== lane || debt.confirmed) continue;
-      debt.confirmed = true;
-      owe(lane, -1);
-    }
+    const debt = this.#debts.get(lane);
+    if (debt === undefined || settled(lane, debt)) return;
+    debt.confirmed = true;
+    lane.owed.settled(debt.number);
   }
 
   /** It was asked, and cannot answer; the client is told. */
   lost(lane: L): void {
-    for (const [debts, debt] of this.#all()) if (debt.lane === lane) drop(debts, debt);
+    const debt = this.#debts.get(lane);
+    if (debt !== undefined) this.#drop(lane, debt, true);
     this.#lost = 'told';
   }
 
   /** Nobody will ask. */
   clear(): void {
-    for (const [debts, debt] of this.#all()) drop(debts, debt);
+    for (const [lane, debt] of this.#debts) this.#drop(lane, debt, true);
   }
 
-  /** Each with where it is kept. */
-  #all(): [Debts<L>, Debt<L>][] {
-    return [this.#small, this.#bulk].flatMap((debts) =>
-      [...debts.values()].map((debt): [Debts<L>, Debt<L>] => [debts, debt]),
-    );
+  #drop(lane: L, debt: Debt, same: boolean): void {
+    this.#debts.delete(lane);
+    if (settled(lane, debt)) return;
+    lane.owed.settled(debt.number);
+    if (!same) this.#lost = 'untold';
   }
 }
 
-function drop<L extends WrittenLane>(debts: Debts<L>, { lane, confirmed }: Debt<L>): void {
-  if (!confirmed) owe(lane, -1);
-  debts.delete(lane.shard);
+function settled({ owed }: WrittenLane, { confirmed, number }: Debt): boolean {
+  return confirmed || owed.proven(number);
 }

@@ -2,9 +2,9 @@
  * WAIT and WAITAOF (engine rule 8).
  *
  * The engine compares with the last write of the *connection* that asks; on any other connection it
- * answers at once, and the promise is a lie. So the question goes on the lane that carried this
- * client's last write, to each shard it wrote to, and the smallest answer counts. What others write
- * on that lane only makes it wait for more. What becomes of writes whose lane is lost: unconfirmed.ts.
+ * answers at once, and the promise is a lie. So the question goes on each lane that carried writes of
+ * this client, and the smallest answer counts. What others write there only makes it wait for more. Which
+ * lanes these are, and what becomes of writes whose lane is lost: unconfirmed.ts. In a MULTI: wait-in-multi.ts.
  *
  * A waiting connection holds up what is queued behind it. So the lane is first closed to others
  * (`waits`): they go on with another lane as soon as nothing of theirs is in flight here. Several
@@ -22,6 +22,7 @@ import { integer, splitArray } from './raw-reply.ts';
 import { textOf } from './route.ts';
 import type { Session } from './session.ts';
 import { STALLED, TAKEN } from './session.ts';
+import { reached } from './spare-lanes.ts';
 import { waiting } from './waiting.ts';
 
 /** How often it is looked whether a switch was planned. */
@@ -30,7 +31,7 @@ const LEFT_BEHIND_MS = 5;
 const DEMOTED_BYTES = 60;
 
 /** What is asked for: one or two numbers (WAIT n; WAITAOF local n). */
-interface Question {
+export interface Question {
   readonly name: string;
   readonly wanted: readonly number[];
   /** performance.now(); Infinity: for ever. CLIENT UNBLOCK makes it now. */
@@ -40,7 +41,7 @@ interface Question {
 }
 
 /** Numbers; what the engine said instead of them; or null: the lane was lost. */
-type Reached = readonly number[] | Buffer | null;
+export type Reached = readonly number[] | Buffer | null;
 
 export const wait: Handler = (call) => {
   const { session, command, bytes, args } = call;
@@ -68,7 +69,7 @@ export const wait: Handler = (call) => {
   const until = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
   const place = session.order.place(command);
   session.gate(1);
-  const reached: Reached[] = [];
+  const answers: Reached[] = [];
   const questions: Question[] = [];
   let unblocked = '';
   waiting.set(session, (how) => {
@@ -82,13 +83,13 @@ export const wait: Handler = (call) => {
       until,
       session,
       done: (numbersReached) => {
-        reached.push(numbersReached);
+        answers.push(numbersReached);
         if (numbersReached === null) unconfirmed.lost(lane);
         else if (confirms(numbersReached, numbers)) unconfirmed.confirmed(lane);
-        if (reached.length < lanes.length) return;
+        if (answers.length < lanes.length) return;
         session.gate(-1);
         waiting.delete(session);
-        const reply = unblocked === 'error' ? UNBLOCKED : answer(command.name, reached);
+        const reply = unblocked === 'error' ? UNBLOCKED : answer(command.name, answers);
         session.fill(place, reply);
       },
     };
@@ -129,18 +130,13 @@ function confirms(got: readonly number[] | Buffer, wanted: readonly number[]): b
   return reaches(got, wanted) && (replicas > 0 || wanted.some((number) => number > 0));
 }
 
-function unknown(name: string): Buffer {
+export function unknown(name: string): Buffer {
   return Buffer.from(
     `-OUTCOMEUNKNOWN earlier writes of this client, which no ${name.toUpperCase()} has confirmed, can be confirmed no more: their primary or the connection to it was lost. They may or may not have reached the replicas\r\n`,
   );
 }
 
-/** In a MULTI the engine answers at once, for the lane that EXEC takes; not for what was lost before. */
-export function inMulti(session: Session, name: string): ((reply: Buffer) => Buffer) | null {
-  return session.lanes.unconfirmed?.ask() === null ? () => unknown(name) : null;
-}
-
-function answer(name: string, reached: readonly Reached[]): Buffer {
+export function answer(name: string, reached: readonly Reached[]): Buffer {
   const known: (readonly number[])[] = [];
   let refused: Buffer | null = null;
   for (const each of reached) {
@@ -154,6 +150,11 @@ function answer(name: string, reached: readonly Reached[]): Buffer {
   const least = (i: number): number => Math.min(...known.map((numbers) => numbers[i] ?? 0));
   if (name === 'wait') return Buffer.from(`:${least(0)}\r\n`);
   return Buffer.from(`*2\r\n:${least(0)}\r\n:${least(1)}\r\n`);
+}
+
+/** Of an answer that is no error. */
+export function numbersOf(reply: Buffer): number[] {
+  return reply[0] === 58 ? [integer(reply)] : splitArray(reply).map(integer);
 }
 
 /** The questions of one lane that wait for the present round to end. */
@@ -204,10 +205,12 @@ function round(lane: Lane): void {
   const wanted = first.wanted.map((_, i) =>
     String(Math.min(...asked.map((question) => question.wanted[i] ?? 0))),
   );
+  const number = lane.owed.ask();
   lane.ask(null, null, encodeCommand([first.name.toUpperCase(), ...wanted, ms]), 1, {
     onReply: (reply) => {
       const refused = reply[0] === 45;
-      const reached = reply[0] === 58 ? [integer(reply)] : splitArray(reply).map(integer);
+      const got = refused ? [] : numbersOf(reply);
+      reached(lane, number, got.at(-1) ?? 0);
       const over = performance.now();
       const others: Question[] = [];
       const again: Question[] = [];
@@ -215,8 +218,8 @@ function round(lane: Lane): void {
         if (!asked.includes(question)) others.push(question);
         else if (refused && demoted(reply)) leftBehind(lane, question);
         else if (refused) question.done(reply);
-        else if (reaches(reached, question.wanted) || over >= question.until) {
-          question.done(reached);
+        else if (reaches(got, question.wanted) || over >= question.until) {
+          question.done(got);
         } else again.push(question);
       }
       queues.set(lane, [...others, ...again]);
@@ -231,7 +234,7 @@ function round(lane: Lane): void {
  * planned switch the answer is known: the replica that took its place had every one of them. That it was
  * planned may be heard a moment later than what came of it, and not later than the shard goes on.
  */
-function leftBehind(lane: Lane, question: Question): void {
+export function leftBehind(lane: Lane, question: Question): void {
   if (handedOver(lane) && question.name === 'wait') return question.done([1]);
   const heard = handedOver(lane) || lane.shard.obstacle !== 'shard-held';
   if (heard || performance.now() >= question.until) return question.done(null);
@@ -239,7 +242,7 @@ function leftBehind(lane: Lane, question: Question): void {
 }
 
 /** It became a replica in the meantime. */
-function demoted(reply: Buffer): boolean {
+export function demoted(reply: Buffer): boolean {
   const line = reply.toString('latin1', 0, DEMOTED_BYTES);
   return /^-(?:UNBLOCKED|MOVED|ERR WAIT(?:AOF)? cannot be used with replica)/.test(line);
 }
