@@ -5,6 +5,7 @@ export type * from './contract.ts';
 export { engineLogTail } from './data-folder.ts';
 export { EngineError } from './errors.ts';
 export { clusterFacts, factsFrom, parseClients, parseInfo } from './facts.ts';
+export { type Answer, type Asked, HelperThread } from './helper-thread.ts';
 export { INTERNAL_USERS, openLink } from './link.ts';
 export { LocalNode, type LocalNodeOptions, labelOf } from './local-node.ts';
 export { boundLogs } from './log-bound.ts';

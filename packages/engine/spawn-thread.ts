@@ -4,10 +4,10 @@ import { closeSync, openSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import type { ProcessRef } from './contract.ts';
 import { reasonOf } from './errors.ts';
+import type { Answer, Asked } from './helper-thread.ts';
 import { refOf } from './procfs.ts';
 
 export interface SpawnRequest {
-  readonly id: number;
   readonly file: string;
   readonly args: readonly string[];
   readonly cwd: string;
@@ -15,18 +15,13 @@ export interface SpawnRequest {
   readonly env: Readonly<Record<string, string>>;
 }
 
-export type SpawnAnswer =
-  | { readonly type: 'started'; readonly id: number; readonly process: ProcessRef }
-  | { readonly type: 'failed'; readonly id: number; readonly reason: string }
-  | { readonly type: 'ended'; readonly process: ProcessRef };
+/** News is what has ended. */
+const say = (answer: Answer<ProcessRef, ProcessRef>): void => parentPort?.postMessage(answer);
 
-const say = (answer: SpawnAnswer): void => parentPort?.postMessage(answer);
-
-parentPort?.on('message', (request: SpawnRequest) => {
-  const { id } = request;
+parentPort?.on('message', ({ id, ...request }: Asked<SpawnRequest>) => {
   start(request).then(
-    (process) => say({ type: 'started', id, process }),
-    (error: unknown) => say({ type: 'failed', id, reason: reasonOf(error) }),
+    (result) => say({ id, result }),
+    (error: unknown) => say({ id, failure: reasonOf(error) }),
   );
 });
 
@@ -43,7 +38,7 @@ async function start({ file, args, cwd, logFile, env }: SpawnRequest): Promise<P
     // The child cannot vanish before this line: only this thread's event loop reaps it.
     const ref = pid === undefined ? null : refOf(pid);
     if (ref === null) throw new Error('the process ended before it could be looked at');
-    child.once('exit', () => say({ type: 'ended', process: ref }));
+    child.once('exit', () => say({ news: ref }));
     return ref;
   } finally {
     closeSync(log);

@@ -7,80 +7,31 @@
  * died would wait for a cache that somebody makes beside it. So a thread of its own does it.
  */
 import { extname } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import type { ProcessRef } from './contract.ts';
-import type { SpawnAnswer, SpawnRequest } from './spawn-thread.ts';
+import { HelperThread } from './helper-thread.ts';
+import type { SpawnRequest } from './spawn-thread.ts';
 
-/** Built, it is another file. */
-const THREAD = new URL(`./spawn-thread${extname(import.meta.url)}`, import.meta.url);
+/** Who wants to hear of the end of what runs, by pid. */
+const running = new Map<number, (process: ProcessRef) => void>();
+
 /** It starts programs and keeps nothing. */
-const LIMITS = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 };
-
-interface Waiting extends PromiseWithResolvers<ProcessRef> {
-  readonly onExit: (process: ProcessRef) => void;
-}
-
-class Spawner {
-  readonly #thread: Worker;
-  readonly #waiting = new Map<number, Waiting>();
-  /** Who wants to hear of the end of what runs, by pid. */
-  readonly #running = new Map<number, (process: ProcessRef) => void>();
-  #last = 0;
-  ended = false;
-
-  constructor() {
-    this.#thread = new Worker(THREAD, { resourceLimits: LIMITS, execArgv: [], stdin: false });
-    this.#thread.unref();
-    this.#thread.on('message', (answer: SpawnAnswer) => this.#heard(answer));
-    this.#thread.on('error', (error) => this.#end(`the thread that starts it failed: ${error}`));
-    this.#thread.on('exit', () => this.#end('the thread that starts it ended'));
-  }
-
-  start(
-    request: Omit<SpawnRequest, 'id'>,
-    onExit: (process: ProcessRef) => void,
-  ): Promise<ProcessRef> {
-    const id = ++this.#last;
-    const waiting = { ...Promise.withResolvers<ProcessRef>(), onExit };
-    this.#waiting.set(id, waiting);
-    // Nobody is kept from ending by the thread itself, but by what it was asked for.
-    this.#thread.ref();
-    this.#thread.postMessage({ id, ...request } satisfies SpawnRequest);
-    return waiting.promise;
-  }
-
-  #heard(answer: SpawnAnswer): void {
-    if (answer.type === 'ended') {
-      const { pid } = answer.process;
-      const onExit = this.#running.get(pid);
-      this.#running.delete(pid);
-      onExit?.(answer.process);
-      return;
-    }
-    const waiting = this.#waiting.get(answer.id);
-    this.#waiting.delete(answer.id);
-    if (this.#waiting.size === 0) this.#thread.unref();
-    if (answer.type === 'failed') waiting?.reject(new Error(answer.reason));
-    else {
-      if (waiting !== undefined) this.#running.set(answer.process.pid, waiting.onExit);
-      waiting?.resolve(answer.process);
-    }
-  }
-
-  #end(reason: string): void {
-    this.ended = true;
-    for (const { reject } of this.#waiting.values()) reject(new Error(reason));
-    this.#waiting.clear();
-  }
-}
-
-let spawner: Spawner | null = null;
+const thread = new HelperThread<SpawnRequest, ProcessRef, ProcessRef>({
+  // Built, it is another file.
+  file: new URL(`./spawn-thread${extname(import.meta.url)}`, import.meta.url),
+  does: 'starts it',
+  oldMb: 32,
+  youngMb: 2,
+  onNews: (ended) => {
+    const onExit = running.get(ended.pid);
+    running.delete(ended.pid);
+    onExit?.(ended);
+  },
+});
 
 /** Resolves when the program runs. `onExit` is called when it has ended. */
 export function spawnAside(
-  request: Omit<SpawnRequest, 'id'>,
+  request: SpawnRequest,
   onExit: (process: ProcessRef) => void,
 ): Promise<ProcessRef> {
-  if (spawner === null || spawner.ended) spawner = new Spawner();
-  return spawner.start(request, onExit);
+  return thread.ask(request, (process) => running.set(process.pid, onExit));
 }

@@ -53,6 +53,10 @@ export const CHECKS = {
     'packages/control/simulation/main.ts',
     ...['--focus', 'scaling', '--seed', '100', '--runs', '60', '--steps', '4000'],
   ],
+  strangers: [
+    'packages/control/simulation/main.ts',
+    ...['--focus', 'strangers', '--seed', '1', '--runs', '20', '--steps', '4000'],
+  ],
   databases: ['--test', 'packages/control/databases/databases.test.ts'],
   lease: ['--test', 'packages/control/databases/lease.test.ts'],
   epoch: [
@@ -107,11 +111,19 @@ const FUNCTIONS = 'packages/control/databases/steps/functions.ts';
 const ROLES = 'packages/control/databases/steps/roles.ts';
 const SLOT_OWNERS = 'packages/control/plan/slot-owners.ts';
 const START = 'packages/control/databases/steps/start.ts';
+const OWN_PORTS = 'packages/control/databases/steps/own-ports.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   ...SWITCH_MUTANTS,
   ...EDGE_MUTANTS,
   ...STOP_MUTANTS,
+  {
+    name: 'port-for-ever',
+    mistake: 'the port of an engine that died is free when it starts again',
+    file: OWN_PORTS,
+    edits: [{ find: 'if (!free.every(Boolean)) found', replace: 'if (free.length === 0) found' }],
+    caughtBy: ['strangers'],
+  },
   {
     name: 'accepted-is-moved',
     mistake: 'a batch of slots that the engine accepted will arrive',

@@ -188,6 +188,7 @@ export async function assemble(given: Given): Promise<Parts> {
     hostName,
     freeMemory,
     freeDisk: () => freeDisk(home),
+    ports: kernelPorts,
     randomHex: (bytes) => randomBytes(bytes).toString('hex'),
     log,
     fleet,

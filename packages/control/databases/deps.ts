@@ -3,6 +3,7 @@
 import type { Successor } from '../../endpoint/control-protocol.ts';
 import type { AclUser, EngineNode, EngineTls } from '../../engine/contract.ts';
 import type { DatabaseUsers } from '../auth/users.ts';
+import type { PortView } from '../resources/contract.ts';
 import type { ClusterRecord } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import type { Calm } from './calm.ts';
@@ -12,6 +13,7 @@ export interface ExecutorDeps {
   readonly store: Store;
   readonly node: EngineNode;
   readonly clock: Clock;
+  readonly ports: PortView;
   /** All users of an engine of this database. `commands`: what it knows; null: as one that is started now. */
   users(database: DatabaseUsers, commands: ReadonlySet<string> | null): readonly AclUser[];
   /** Data folders of instances are made below this one. */

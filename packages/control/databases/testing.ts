@@ -21,6 +21,7 @@ import { newInternalSecrets } from '../auth/internal.ts';
 import { newAccessKeys } from '../auth/keys.ts';
 import { engineUsers } from '../auth/users.ts';
 import { startFailover } from '../resources/failover.ts';
+import { kernelPorts } from '../resources/ports.ts';
 import { newCluster, newDatabase, newOperation } from '../simulation/records.ts';
 import type {
   ClusterRecord,
@@ -135,6 +136,7 @@ export async function world(
       store,
       node,
       clock: systemClock,
+      ports: kernelPorts,
       users: (database, commands) =>
         engineUsers(database, commands ?? engine.capabilities.commands),
       dataRoot,

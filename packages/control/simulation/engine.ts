@@ -21,6 +21,8 @@ export class SimEngine {
   readonly dataDir: string;
   readonly socket: string;
   readonly port: number;
+  /** All that it listens on; 0: not that one. */
+  readonly ports: readonly number[];
   readonly process: ProcessRef;
   readonly clustered: boolean;
   readonly startedAt: number;
@@ -74,6 +76,7 @@ export class SimEngine {
     this.dataDir = launch.dataDir;
     this.socket = launch.socket;
     this.port = launch.port;
+    this.ports = [launch.port, launch.busPort, launch.plainPort ?? 0];
     this.process = process;
     this.group = group;
     this.startedAt = now;

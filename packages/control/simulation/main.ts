@@ -1,13 +1,13 @@
 /**
  * Runs the simulator from the command line:
  *   node packages/control/simulation/main.ts [--seed n] [--runs n] [--steps n]
- *     [--faults n] [--focus switches|storm|scaling] [--verbose]
+ *     [--faults n] [--focus switches|storm|scaling|strangers] [--verbose]
  * `--faults n`: as many runs as it takes to come to n faults.
  * A failing seed is printed with its time line and replays with `--seed`.
  */
 import { parseArgs } from 'node:util';
 import { simulate } from './run.ts';
-import type { Focus } from './scenario.ts';
+import { FOCI } from './scenario.ts';
 
 const { values } = parseArgs({
   options: {
@@ -21,8 +21,7 @@ const { values } = parseArgs({
 });
 
 const first = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
-const foci: readonly Focus[] = ['anything', 'switches', 'storm', 'scaling'];
-const focus = foci.find((each) => each === values.focus) ?? 'anything';
+const focus = FOCI.find((each) => each === values.focus) ?? 'anything';
 const wanted = values.faults === undefined ? null : Number(values.faults);
 let [steps, faults, writes, kills, crashes] = [0, 0, 0, 0, 0];
 let [accepted, slots, stops, switches] = [0, 0, 0, 0];

@@ -180,8 +180,8 @@ export class SimNode implements EngineNode {
     });
   }
 
-  portIsFree(): Promise<boolean> {
-    return this.call('portIsFree', 100, () => true);
+  portIsFree(_host: string, port: number): Promise<boolean> {
+    return this.call('portIsFree', 100, () => !this.#world.isTaken(port));
   }
 }
 

@@ -218,6 +218,10 @@ class Run {
       store: this.#store,
       node,
       clock: this.#clock,
+      ports: {
+        listening: () => new Set(this.#world.strangers.keys()),
+        describe: () => 'a stranger',
+      },
       users: () => USERS,
       dataRoot: '/data',
       socketRoot: '/run',

@@ -33,9 +33,11 @@ export interface Stage {
 /**
  * `switches`: one planned switch after the other, and trouble in the middle of them. `storm`: many times
  * the trouble; little gets done between two faults, and much goes wrong twice. `scaling`: slots travel
- * all the time, and primaries die while not everybody has heard where they went.
+ * all the time, and primaries die while not everybody has heard where they went. `strangers`: when an
+ * engine dies, another program may take one of its ports.
  */
-export type Focus = 'anything' | 'switches' | 'storm' | 'scaling';
+export const FOCI = ['anything', 'switches', 'storm', 'scaling', 'strangers'] as const;
+export type Focus = (typeof FOCI)[number];
 
 /** So long after slots have changed hands not everybody has heard of it. */
 const NEWS_MS = 500;
@@ -193,6 +195,17 @@ export class Scenario {
     this.#stage.fault();
     this.#stage.say(`! ${engine.id.slice(0, 6)} (${engine.role}) is killed`);
     this.#stage.checks.excuse(() => this.#stage.world.end(engine));
+    if (this.#focus === 'strangers') this.#takePort(engine);
+  }
+
+  #takePort({ ports }: SimEngine): void {
+    const { random, world, clock } = this.#stage;
+    const port = random.pick(ports.filter((each) => each > 0));
+    if (port === undefined || random.chance(0.3)) return;
+    const ms = random.chance(0.5) ? random.between(100, 20_000) : Number.POSITIVE_INFINITY;
+    this.#stage.say(`! port ${port} is taken by a stranger, for ${ms} ms`);
+    this.#stage.fault();
+    world.strangers.set(port, clock.ticks() + ms);
   }
 
   #stopOne(engine = this.#stage.random.pick(this.#stage.world.running())): void {

@@ -60,6 +60,12 @@ describe('the control plane in trouble, simulated', () => {
     for (let run = 0; run < FRESH_RUNS; run++) await mustPass(first + run, 'scaling');
   });
 
+  test(`${FRESH_RUNS * STEPS} steps among strangers who take ports, on fresh seeds`, async (t) => {
+    const first = randomInt(2 ** 31 - FRESH_RUNS);
+    t.diagnostic(`seeds ${first} to ${first + FRESH_RUNS - 1}`);
+    for (let run = 0; run < FRESH_RUNS; run++) await mustPass(first + run, 'strangers');
+  });
+
   test('the same seed is the same life', async () => {
     const [a, b] = [
       await simulate({ seed: 7, steps: 800 }),

@@ -38,6 +38,8 @@ export class World {
   shardOf: (id: string) => number | null = () => null;
   /** By data folder: the file that was loaded and set aside as read. */
   readonly consumed = new Map<string, number[]>();
+  /** Ports that somebody else listens on, and until when. */
+  readonly strangers = new Map<number, number>();
   /** Called before the last whole copy of a write could disappear; set by the checks. */
   onChange: (why: string) => void = () => undefined;
   #pid = 100;
@@ -73,10 +75,19 @@ export class World {
       this.random.hex(20),
       file,
     );
+    // It ends at once, before it has read anything.
+    if (engine.ports.some((port) => this.isTaken(port))) {
+      engine.end();
+      return engine;
+    }
     this.engines.push(engine);
     // Both ends of a hand-over may have died before it was recorded: whoever starts with them has them.
     if (engine.role === 'primary') this.noteHandOver(engine, engine.slots);
     return engine;
+  }
+
+  isTaken(port: number): boolean {
+    return (this.strangers.get(port) ?? 0) > this.clock.ticks();
   }
 
   /** The process ends; what it held in memory is gone. */

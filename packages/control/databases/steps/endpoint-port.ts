@@ -5,7 +5,6 @@
  * user, another one is.
  */
 import { decidePort } from '../../resources/decide-port.ts';
-import { kernelPorts } from '../../resources/ports.ts';
 import type { OperationRecord } from '../../store/records.ts';
 import type { DatabaseLoop } from '../loop.ts';
 
@@ -18,20 +17,20 @@ export function leaveTakenPort(loop: DatabaseLoop, { input }: OperationRecord): 
 }
 
 function leave(loop: DatabaseLoop): void {
-  const { store } = loop.deps;
+  const { store, ports } = loop.deps;
   const from = loop.database().port;
   store.write(() => {
     const to = decidePort(null, {
       claims: store.ports(),
-      listening: kernelPorts.listening(),
+      listening: ports.listening(),
       firstPort: from + 1,
-      describe: kernelPorts.describe,
+      describe: ports.describe,
       ownerName: (owner) => owner,
     });
     store.freePort(from);
     store.claimPort({ port: to, owner: loop.id, purpose: 'endpoint' });
     store.putDatabase({ ...loop.database(), port: to });
-    const message = `Port ${from}, which was chosen for the cache, was taken by ${kernelPorts.describe(from)} before the cache served: it is at port ${to} instead.`;
+    const message = `Port ${from}, which was chosen for the cache, was taken by ${ports.describe(from)} before the cache served: it is at port ${to} instead.`;
     loop.event('port-taken', 'warning', message, { data: { from, to } });
   });
   loop.deps.publish(loop.id);

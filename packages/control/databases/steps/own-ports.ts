@@ -5,7 +5,6 @@
  * itself, replicas from the records, clients who are sent to engines from the cluster. So it gets another
  * one before it starts, and keeps its identity and its files; the address of the cache stays.
  */
-import { kernelPorts } from '../../resources/ports.ts';
 import type { InstanceRecord, PortClaim } from '../../store/records.ts';
 import { hostsOf, otherPort } from '../layout.ts';
 import { PORT_LINGERS_MS } from '../limits.ts';
@@ -38,11 +37,11 @@ export async function settlePorts(loop: DatabaseLoop, id: string): Promise<void>
 async function lost(loop: DatabaseLoop, id: string): Promise<PortName[]> {
   const { deps } = loop;
   const instance = loop.instance(id);
+  const hosts = hostsOf(deps, loop.database());
   const found: PortName[] = [];
   for (const name of NAMES) {
     const port = instance[name];
     if (port === 0) continue;
-    const hosts = hostsOf(deps, loop.database());
     const free = await Promise.all(hosts.map((host) => deps.node.portIsFree(host, port)));
     if (!free.every(Boolean)) found.push(name);
   }
@@ -65,7 +64,7 @@ function move(loop: DatabaseLoop, instance: InstanceRecord, name: PortName, to: 
   loop.event(
     'port-taken',
     'warning',
-    `Port ${from} of an engine of shard ${shard} is held by ${kernelPorts.describe(from)}: the engine starts at port ${to} instead. Nothing is to be done.`,
+    `Port ${from} of an engine of shard ${shard} is held by ${loop.deps.ports.describe(from)}: the engine starts at port ${to} instead. Nothing is to be done.`,
     { shard, instance: instance.id, data: { from, to } },
   );
 }
