@@ -34,6 +34,8 @@ const EVICTION: Readonly<Record<EvictionPolicy, string>> = {
 const VOTE_TIMEOUT_MS = 15_000;
 const NO_VOTE_TIMEOUT_MS = 600_000;
 const FEWEST_VOTERS = 3;
+/** Clients that may ask for as much as they may have, on one connection of the endpoint in one moment. */
+const CLIENTS_IN_A_LANE = 8;
 /** Part of a shard's memory that holds the stream for replicas that were away for a moment. */
 const BACKLOG_PART = 20;
 const BACKLOG_MIN_BYTES = 1_048_576;
@@ -52,7 +54,7 @@ export function liveSettings(database: DatabaseRecord): Record<string, string> {
     'maxmemory-policy': EVICTION[settings.evictionPolicy],
     maxclients: String(Math.min(sizing.maxConnections + CONNECTION_RESERVE, mostEngineClients())),
     'notify-keyspace-events': settings.notifyKeyspaceEvents,
-    'client-output-buffer-limit': `normal ${sizing.outputBufferBytes} 0 0`,
+    'client-output-buffer-limit': `normal ${outputBufferBytes(database)} 0 0`,
     'repl-backlog-size': String(backlogBytes(maxMemoryBytes)),
     // A backlog that is freed takes the replication id with it, and that id proves candidates fit.
     'repl-backlog-ttl': '0',
@@ -68,6 +70,11 @@ export function liveSettings(database: DatabaseRecord): Record<string, string> {
         }
       : {}),
   };
+}
+
+/** Of one connection. Behind the endpoint it is many clients', and the endpoint has the limit of each. */
+function outputBufferBytes({ sizing, settings }: DatabaseRecord): number {
+  return (shardsDirect(settings) ? 1 : CLIENTS_IN_A_LANE) * sizing.outputBufferBytes;
 }
 
 /** Where clients are direct the engine ends idle ones, seconds. Our own links are never idle for so long. */

@@ -158,7 +158,9 @@ async function readBack(service: Service, expected: Expected): Promise<void> {
       assert.equal(read['io-threads'], String(threads));
       assert.match(
         read['client-output-buffer-limit'] ?? '',
-        new RegExp(`(^| )normal ${expected.outputBytes} 0 0( |$)`),
+        new RegExp(
+          `(^| )normal ${(policy === 'OSSCluster' ? 1 : 8) * expected.outputBytes} 0 0( |$)`,
+        ),
       );
       assert.equal(read['cluster-enabled'], policy === 'NoCluster' ? 'no' : 'yes');
       if (expected.nodeTimeout !== null) {

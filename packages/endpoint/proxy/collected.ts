@@ -1,29 +1,60 @@
-/** A reply that is put together here, as it comes. Beyond a bound nothing of it is kept. */
+import { BULK_BYTES } from './limits.ts';
+import type { ReplySink } from './pending.ts';
+import type { Session } from './session.ts';
+
+/** A reply that is put together here, as it comes. Beyond its client's bound nothing of it is kept. */
 export class Collected {
   #parts: Buffer[] = [];
   #bytes = 0;
+  /** Whose, and what is counted as his: only what is large. */
+  #session: Session | null = null;
+  #counted = 0;
 
   get empty(): boolean {
     return this.#bytes === 0;
   }
 
   /** Copies: the chunk is somebody else's. */
-  add(range: Buffer, most: number): void {
+  add(range: Buffer, session: Session | null): void {
     this.#bytes += range.length;
-    if (this.#bytes > most) this.#parts = [];
-    else this.#parts.push(Buffer.from(range));
+    if (session !== null && (session.gone || this.#bytes > session.state.most)) {
+      this.#parts = [];
+      this.#count(session, 0);
+      return;
+    }
+    this.#parts.push(Buffer.from(range));
+    if (session !== null && this.#bytes > BULK_BYTES) this.#count(session, this.#bytes);
   }
 
-  /** All of it; null: it was too much. */
-  take(): Buffer | null {
-    const parts = this.#parts;
-    const bytes = this.#bytes;
+  #count(session: Session, bytes: number): void {
+    this.#session = session;
+    session.output.before(bytes - this.#counted);
+    this.#counted = bytes;
+  }
+
+  drop(): void {
     this.#parts = [];
     this.#bytes = 0;
-    const [only] = parts;
-    if (parts.length === 1 && only?.length === bytes) return only;
-    return parts.length === 0 ? null : Buffer.concat(parts, bytes);
+    if (this.#session !== null) this.#count(this.#session, 0);
+    this.#session = null;
   }
+
+  /** All of it, in the pieces that came; null: it was too much. */
+  take(): readonly Buffer[] | null {
+    const parts = this.#parts;
+    this.drop();
+    return parts.length === 0 ? null : parts;
+  }
+}
+
+/** The reply, taken before, for whoever waits for it. */
+export function give(sink: ReplySink, pieces: readonly Buffer[] | null): void {
+  if (pieces === null) return sink.onLost('reply-too-large', true);
+  const [only, second] = pieces;
+  if (only !== undefined && second === undefined) return sink.onReply(only);
+  const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+  if (bytes > BULK_BYTES && sink.onPieces?.(pieces) === true) return;
+  sink.onReply(Buffer.concat(pieces, bytes));
 }
 
 /** Messages that wait for the end of a reply that is half written. */

@@ -14,7 +14,7 @@ import { connect, type Socket } from 'node:net';
 import { encodeCommand } from '../../resp/index.ts';
 import { ReplyScanner } from '../../resp/scan-reply.ts';
 import type { Command } from '../../resp/table/index.ts';
-import { Collected } from './collected.ts';
+import { Collected, give } from './collected.ts';
 import { DirectWriter } from './direct-write.ts';
 import { othersBehind } from './elsewhere.ts';
 import { Journal } from './journal.ts';
@@ -284,13 +284,12 @@ export class Lane {
     if (Math.max(this.#replyBytes, scanner.largest) > BULK_BYTES) this.#large(pending);
     if (pending.sink !== null) {
       const { sink, session } = pending;
-      if (next > at) this.#collected.add(chunk.subarray(at, next), session?.state.most ?? Infinity);
+      if (next > at) this.#collected.add(chunk.subarray(at, next), session);
       if (scanner.done) {
         const reply = this.#collected.take();
         if (reply === null) session?.end('reply-too-large');
-        this.#count(pending, 1, reply?.[0] === 45);
-        if (reply === null) sink.onLost('reply-too-large', true);
-        else sink.onReply(reply);
+        this.#count(pending, 1, reply?.[0]?.[0] === 45);
+        give(sink, reply);
       }
       return next;
     }
@@ -388,6 +387,7 @@ export class Lane {
     this.shard.laneClosed(this, reason, was);
     this.onClosed?.(reason);
     failLane(this, first, reason);
+    this.#collected.drop();
     this.world.answered();
   }
 

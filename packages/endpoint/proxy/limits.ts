@@ -86,10 +86,17 @@ export const CLIENT_IN_FLIGHT = 100_000;
 /** Commands of a new client from one moment with nothing unanswered to the next; reads beyond wait for it.
  * An engine makes all replies that it is asked for before anybody takes them, and ends a connection that
  * has kept too much since it was last empty; here that is others', too. How large replies are, nobody
- * knows beforehand: with Azure's limits a first pipeline may ask for values of 15 MB... */
-export const READS_FIRST = 32;
+ * knows beforehand: with Azure's limits a dozen first pipelines at once may ask for values of 10 MB... */
+export const READS_FIRST = 4;
 /** ...and each time that they were small for twice as many, up to this. */
 export const READS_MOST = 1024;
+/** Bytes of such replies that a client may be sent in one go and still be sent for more commands the next
+ * time: what stands behind them on the lane, somebody else's, waits a millisecond or two. */
+export const READS_BYTES = 2 * 1024 * 1024;
+/** The same of a client who has not read what he got: there may be many, and none of them is in a hurry. */
+export const READS_BEHIND_BYTES = 64 * 1024;
+/** What clients of one worker may have unread all together, if none of them may that alone. */
+export const UNREAD_LEAST_BYTES = 256 * 1024 * 1024;
 /** Bytes of replies that wait for an earlier reply of another shard, for one client. */
 export const REORDER_BYTES = 64 * 1024 * 1024;
 /** A command that arrives in pieces, all clients of a worker and database together. */

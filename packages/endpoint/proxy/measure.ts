@@ -32,15 +32,18 @@ export function sized(world: World, pending: Pending, bytes: number, failed: boo
 }
 
 /** A place in a client's order was filled. */
-export function filled(world: World, place: Pending, reply: Buffer): void {
+export function filled(world: World, place: Pending, reply: readonly Buffer[]): void {
   const { command, session } = place;
   if (command === null) return;
   const us = (performance.now() - place.startedAt) * 1000;
   const meter = world.meter.of(command);
   meter.calls++;
   meter.latency.add(us, 1);
-  meter.replyBytes.add(reply.length, 1);
-  if (reply[0] === 45) meter.failed++;
+  meter.replyBytes.add(
+    reply.reduce((sum, { length }) => sum + length, 0),
+    1,
+  );
+  if (reply[0]?.[0] === 45) meter.failed++;
   session?.state.latency.add(us, 1);
 }
 

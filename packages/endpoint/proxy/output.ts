@@ -16,6 +16,7 @@ import {
   RANGES_IN_A_ROW,
   WRITE_BYTES,
 } from './limits.ts';
+import { Keeper } from './unread.ts';
 import type { World } from './world.ts';
 
 export class Output {
@@ -33,13 +34,31 @@ export class Output {
   #onWritten: (() => void)[] = [];
   #dropped = false;
   #onIdle: ((taken: boolean) => void) | null = null;
+  /** Of this client's, before it comes here: parts of replies, and what has to wait for its turn. */
+  #before = 0;
+  readonly #keeper: Keeper;
+  /** All that ever came. */
+  total = 0;
 
-  constructor(world: World, socket: Socket) {
+  /** `tooMuch`: all clients together have too much unread, and this one most. */
+  constructor(world: World, socket: Socket, tooMuch: () => void) {
     this.#world = world;
     this.#writer = new DirectWriter(socket, this);
+    this.#keeper = new Keeper(tooMuch);
+  }
+
+  /** So many bytes more, or less, wait for this client elsewhere. */
+  before(bytes: number): void {
+    this.#before += bytes;
+    this.#count();
+  }
+
+  #count(): void {
+    this.#keeper.keep(this.#dropped ? 0 : this.unwritten + this.#before);
   }
 
   add(chunk: Buffer, start: number, end: number): void {
+    this.total += end - start;
     if (this.#chunk === chunk && this.#to === start) {
       this.#to = end;
       return;
@@ -57,7 +76,8 @@ export class Output {
     this.#chunk = null;
     const range = chunk.subarray(this.#from, this.#to);
     this.#queuedBytes += range.length;
-    if (range.length >= KEEP_BUFFER_BYTES) {
+    // Kept is the whole buffer, whatever is used of it.
+    if (range.length >= KEEP_BUFFER_BYTES && 2 * range.length >= chunk.length) {
       this.#world.retained = true;
       this.#queue.push(range);
       this.#small = 0;
@@ -76,13 +96,16 @@ export class Output {
       if (chunk === null) return 0;
       this.#chunk = null;
       const over = this.#writer.write(chunk.subarray(this.#from, this.#to));
-      if (!over && !this.#writer.copies) this.#world.retained = true;
+      if (over) return 0;
+      if (!this.#writer.copies) this.#world.retained = true;
+      this.#count();
       return this.#writer.waiting;
     }
     this.keep();
     this.#write();
     // The kernel may have taken all of it at once: then nothing else says so.
     this.#room();
+    this.#count();
     return this.unwritten;
   }
 
@@ -107,6 +130,7 @@ export class Output {
   written(): void {
     this.#write();
     this.#room();
+    this.#count();
     if (this.unwritten > 0) return;
     const then = this.#onIdle;
     this.#onIdle = null;
@@ -154,6 +178,7 @@ export class Output {
       this.#onIdle?.(false);
       this.#onIdle = null;
     }
+    this.#count();
     for (const then of this.#onWritten.splice(0)) then();
   }
 }

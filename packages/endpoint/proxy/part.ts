@@ -11,7 +11,12 @@ import type { Session } from './session.ts';
 import { isNotExecuted, noteMoved, withoutTwin } from './upstream-errors.ts';
 
 export type PartResult =
-  | { readonly kind: 'replies'; readonly replies: readonly Buffer[] }
+  | {
+      readonly kind: 'replies';
+      readonly replies: readonly Buffer[];
+      /** The last one of them, if it was large and `takesPieces`; then only its beginning stands there. */
+      readonly pieces?: readonly Buffer[] | null;
+    }
   | { readonly kind: 'lost'; readonly reason: string; readonly sent: boolean };
 
 export class Part implements ReplySink {
@@ -19,6 +24,8 @@ export class Part implements ReplySink {
   readonly command: Command;
   readonly bytes: Buffer;
   readonly slot: number;
+  /** Its last reply, an array, need not be in one piece. */
+  takesPieces = false;
   readonly #count: number;
   readonly #done: (result: PartResult) => void;
   #lane: Lane;
@@ -48,7 +55,15 @@ export class Part implements ReplySink {
     lane.ask(session, command, bytes, count, this);
   }
 
-  onReply(reply: Buffer): void {
+  onPieces(pieces: readonly Buffer[]): boolean {
+    const [first] = pieces;
+    const last = this.#replies.length + 1 === this.#count;
+    if (!this.takesPieces || !last || first?.[0] !== ARRAY) return false;
+    this.onReply(first, pieces);
+    return true;
+  }
+
+  onReply(reply: Buffer, pieces: readonly Buffer[] | null = null): void {
     this.#replies.push(reply);
     if (this.#replies.length < this.#count) return;
     const moved = this.#replies.find(isNotExecuted);
@@ -59,6 +74,7 @@ export class Part implements ReplySink {
     this.#done({
       kind: 'replies',
       replies: this.#replies.map((r) => (r[0] === 45 ? withoutTwin(this.#lane, r) : r)),
+      pieces,
     });
   }
 
@@ -97,3 +113,5 @@ export class Part implements ReplySink {
     return true;
   }
 }
+
+const ARRAY = 0x2a;

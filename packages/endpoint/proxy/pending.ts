@@ -13,6 +13,8 @@ import type { Session } from './session.ts';
 export interface ReplySink {
   /** The bytes belong to the receiver. */
   onReply(reply: Buffer): void;
+  /** Instead, if it is large and came in pieces: to put them together would hold up everybody. False: no. */
+  onPieces?(pieces: readonly Buffer[]): boolean;
   /** No answer will come. `sent`: the engine may have executed it. */
   onLost(reason: string, sent: boolean): void;
   /** It goes out again, on this lane. */

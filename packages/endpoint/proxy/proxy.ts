@@ -23,6 +23,7 @@ import type { Shard } from './shard.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { succeed } from './succession.ts';
 import { Topology } from './topology.ts';
+import { unread } from './unread.ts';
 import { World } from './world.ts';
 
 /** First byte of a list in RESP: anything else is an error. */
@@ -103,6 +104,7 @@ export class ProxyPath implements DataPath {
 
   apply(view: DatabaseView, epoch: number): void {
     this.view = view;
+    unread.allow(this, view.limits.outputBufferBytes);
     this.guard.rules = view.guard;
     this.newer.view = view.newer;
     this.#withhold();
@@ -308,6 +310,7 @@ export class ProxyPath implements DataPath {
     for (const session of [...this.sessions.values()]) session.end('endpoint-closed');
     for (const shard of this.world.topology.shards) shard.close();
     this.paths.delete(this);
+    unread.allow(this, null);
   }
 }
 

@@ -76,6 +76,7 @@ export class ReplyOrder {
     pending.parts ??= [];
     pending.parts.push(bytes);
     this.#keptBytes += bytes.length;
+    this.#session.output.before(bytes.length);
     if (this.#keptBytes > REORDER_BYTES) this.#session.end('reply-order-limit');
   }
 
@@ -86,7 +87,9 @@ export class ReplyOrder {
     for (let first = this.head; first !== null; first = this.head) {
       if (first.parts !== null) {
         for (const part of first.parts) {
-          this.#keptBytes = Math.max(0, this.#keptBytes - part.length);
+          const kept = Math.min(this.#keptBytes, part.length);
+          this.#keptBytes -= kept;
+          if (kept > 0) session.output.before(-kept);
           if (!first.muted) session.push(part, 0, part.length);
         }
         first.parts = null;
@@ -101,9 +104,9 @@ export class ReplyOrder {
   }
 
   /** What a place was kept for. It leaves with the next `settle` that comes so far. */
-  fill(place: Pending, reply: Buffer): void {
-    filled(this.#session.proxy.world, place, reply);
-    place.parts = [reply];
+  fill(place: Pending, reply: Buffer | readonly Buffer[]): void {
+    place.parts = Buffer.isBuffer(reply) ? [reply] : [...reply];
+    filled(this.#session.proxy.world, place, place.parts);
     place.done = true;
   }
 

@@ -9,7 +9,14 @@
 import type { Command } from '../../resp/table/index.ts';
 import { handedOver } from './handed-over.ts';
 import type { Lane } from './lane.ts';
-import { BULK_PART, READS_FIRST, READS_MOST } from './limits.ts';
+import {
+  BULK_PART,
+  CLIENT_HIGH_WATER,
+  READS_BEHIND_BYTES,
+  READS_BYTES,
+  READS_FIRST,
+  READS_MOST,
+} from './limits.ts';
 import type { Session } from './session.ts';
 import type { LaneGroup, Shard } from './shard.ts';
 import { Unconfirmed } from './unconfirmed.ts';
@@ -33,6 +40,8 @@ export class SessionLanes {
   /** Commands sent since nothing was in flight, and with how many of them it asks for more reads. */
   #inRow = 0;
   #most = READS_FIRST;
+  /** All that the client had been sent when the row began. */
+  #rowAt = 0;
   /** Its reads may go to replicas. */
   replicaReads = false;
   /** By shard, performance.now(): no write of this session was acknowledged later. Infinity: one may be. */
@@ -137,7 +146,10 @@ export class SessionLanes {
   }
 
   flying(shard: number, count: number): void {
-    if (this.total === 0) this.#inRow = 0;
+    if (this.total === 0) {
+      this.#inRow = 0;
+      this.#rowAt = this.#session.output.total;
+    }
     this.#inRow += count;
     this.total += count;
     this.#inFlight[shard] = (this.#inFlight[shard] ?? 0) + count;
@@ -147,8 +159,14 @@ export class SessionLanes {
     this.total -= count;
     this.#inFlight[shard] = (this.#inFlight[shard] ?? 0) - count;
     if (this.total > 0 || this.#inRow < this.#most) return;
-    this.#most =
-      this.#session.state.largeReply > 0 ? READS_FIRST : Math.min(2 * this.#most, READS_MOST);
+    const { output, state } = this.#session;
+    const bytes = output.total - this.#rowAt;
+    // Who does not read is sent what he asks for, but nobody else is to wait for much of it.
+    const behind = output.unwritten > CLIENT_HIGH_WATER;
+    const share = behind ? READS_BEHIND_BYTES : READS_BYTES;
+    const most = bytes <= share ? 2 * this.#most : Math.floor((share / bytes) * this.#inRow);
+    const least = behind ? 1 : READS_FIRST;
+    this.#most = state.largeReply > 0 ? least : Math.max(least, Math.min(most, READS_MOST));
   }
 
   wrote(lane: Lane, command: Command): void {

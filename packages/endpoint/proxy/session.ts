@@ -87,7 +87,7 @@ export class Session {
     this.activeAt = this.bornAt = proxy.world.now;
     this.lanes = new SessionLanes(this);
     this.order = new ReplyOrder(this);
-    this.output = new Output(proxy.world, client.socket);
+    this.output = new Output(proxy.world, client.socket, () => this.end('output-memory'));
     this.state = new SessionState(this);
     const { socket } = client;
     readInto(socket, input, (length) => contained(this, () => this.#onInput(length)));
@@ -317,7 +317,7 @@ export class Session {
     if (this.stalled !== '') this.proxy.world.wake(this);
   }
 
-  fill(place: Pending, reply: Buffer): void {
+  fill(place: Pending, reply: Buffer | readonly Buffer[]): void {
     if (this.gone) return;
     this.order.fill(place, reply);
     this.settle();

@@ -113,6 +113,7 @@ export class Transaction {
     }
     const items = this.#items.map((queued) => this.#item(session, queued));
     const engineOnly = items.every((item) => item.kind === 'engine');
+    const asItComes = items.every((item) => item.kind === 'engine' && item.reply === null);
     if (this.#commands.length === 0 && watch === null) {
       state.open();
       if (items.length === 0) session.reply('*0\r\n');
@@ -173,9 +174,8 @@ export class Transaction {
         if ((watch !== null && moved) || last === undefined) failed(nothing);
         else if (last[0] !== ARRAY || last[1] === MINUS) failed(last);
         else if (run !== null) run.executed(splitArray(last), part.lane);
-        else if (items.every((item) => item.kind !== 'engine' || item.reply === null)) {
-          session.fill(place, last);
-        } else void made(last, items).then((reply) => session.fill(place, reply));
+        else if (asItComes) session.fill(place, result.pieces ?? last);
+        else void made(last, items).then((reply) => session.fill(place, reply));
       } else if (!result.sent) {
         failed(
           watch !== null
@@ -186,6 +186,7 @@ export class Transaction {
         failed(lostReply(lane, { ...command, readonly: !this.#writes }));
       }
     });
+    part.takesPieces = asItComes;
     return TAKEN;
   }
 
