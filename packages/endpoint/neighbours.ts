@@ -9,7 +9,8 @@
  *
  * A neighbour that does not answer in time, or is too far behind, is *mute*: the answer is made of
  * what the others said, and an event `peer-mute` names it. Nobody waits longer for a neighbour than
- * PEER_ANSWER_MS, and nothing of the data path depends on one.
+ * PEER_ANSWER_MS, and the data path does not wait for one at all, but for the end of a planned switch
+ * (`proxy/listeners-first.ts`).
  */
 
 /** Version of the frames below and of what travels in them; another one is not spoken to. */

@@ -76,6 +76,13 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     caughtBy: ['lost'],
   },
   {
+    name: 'publish-before-listeners',
+    mistake: 'a worker whose own listeners are subscribed on a new primary lets its clients go on',
+    file: 'packages/endpoint/proxy/listeners-first.ts',
+    edits: [{ find: 'if (!across.single) await', replace: 'if (across.single) await' }],
+    caughtBy: ['listeners'],
+  },
+  {
     name: 'handshake-of-the-dead',
     mistake: 'what the library still keeps in its queue will be answered on the next connection',
     file: 'packages/client/adapters/ioredis-link.ts',

@@ -77,6 +77,10 @@ export const CHECKS = {
     ...['--test', '--test-name-pattern', 'WAIT tells of lost writes'],
     'packages/endpoint/proxy/unconfirmed.test.ts',
   ],
+  listeners: [
+    ...['--test', '--test-name-pattern', 'nobody publishes'],
+    'packages/endpoint/proxy/overlap.test.ts',
+  ],
   kit: ['--test', 'packages/bench/fuzz/fuzz.test.ts'],
   handshake: [
     ...['--test', '--test-name-pattern', 'die in their handshake'],

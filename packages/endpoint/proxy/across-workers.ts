@@ -18,6 +18,7 @@ type Question =
   | { readonly kind: 'receivers'; readonly channel: string; readonly sharded: boolean }
   | { readonly kind: 'counts'; readonly of: Kind; readonly names: readonly string[] }
   | { readonly kind: 'names'; readonly of: Kind; readonly pattern: string }
+  | { readonly kind: 'listens'; readonly shard: string; readonly node: string }
   | { readonly kind: 'connected' };
 
 type Notice =
@@ -28,7 +29,13 @@ type Notice =
   | { readonly kind: 'monitored'; readonly lines: string };
 
 /** About every connection of the database, whatever address it came to. */
-const WIDE: ReadonlySet<Question['kind']> = new Set(['clients', 'kill', 'unblock', 'connected']);
+const WIDE: ReadonlySet<Question['kind']> = new Set([
+  'clients',
+  'kill',
+  'unblock',
+  'connected',
+  'listens',
+]);
 
 export class AcrossWorkers {
   readonly #proxy: ProxyPath;
@@ -116,6 +123,8 @@ export class AcrossWorkers {
         return this.#counts(question.of, question.names);
       case 'names':
         return this.#names(question.of, question.pattern);
+      case 'listens':
+        return proxy.listenersFirst.answer(question.shard, question.node);
       case 'connected':
         return proxy.sessions.size;
     }

@@ -1,5 +1,7 @@
 /** Bounds of the proxy, each with its reason. Bytes and milliseconds unless the name says otherwise. */
 
+import { PEER_ANSWER_MS } from '../limits.ts';
+
 /** Commands of many clients are copied together into blocks of this size: one write a tick, and the
  * bytes are still there when a lane dies and a read may be sent again. */
 export const BLOCK_BYTES = 64 * 1024;
@@ -168,9 +170,22 @@ export const SPARE_LANES = 32;
 export const CLOSING_WAIT_MS = 20;
 /** How long a client that is being ended may take to read what is due to it before its last words. */
 export const LAST_WORDS_MS = 2000;
-/** A subscription that was made again on another primary: how long the old one is still listened to. */
-export const OVERLAP_MS = 100;
-/** ...and how many messages may have come on one of the two alone. */
+/** How much later a message may come from one engine than from another: the kernel keeps a small one for
+ * up to 40 ms, until those before it are acknowledged. A loaded machine adds to that. */
+export const BUS_LATE_MS = 100;
+/** A subscription that was made again on another primary: how long the old one leads (overlap.ts)... */
+export const OLD_LEADS_MS = 60;
+/** ...and how long it is listened to. What it has brought may come from the new one after that. */
+export const OVERLAP_MS = 150;
+/** How many messages may have come on one of the two alone... */
 export const OVERLAP_MESSAGES = 4096;
-/** How long a new primary's clients wait until what is listened to there is subscribed. */
+/** ...and how many bytes of them may wait for the old one. */
+export const OVERLAP_BYTES = 4 * 1024 * 1024;
+/** Messages, and bytes of them, that are kept for BUS_LATE_MS for the case that the primary changes. Who
+ * gets more of them gets them without delay: then the kernel has full packets to send. */
+export const RECENT_MESSAGES = 1024;
+export const RECENT_BYTES = 1024 * 1024;
+/** How long a new primary's clients wait until what is listened to there is subscribed: after a crash... */
 export const SUBSCRIBE_FIRST_MS = 50;
+/** ...and after a planned switch, in every worker: as long as one waits for another's answer. */
+export const LISTENERS_FIRST_MS = PEER_ANSWER_MS;

@@ -12,6 +12,7 @@ import { type EngineGreeting, readGreeting } from './greeting.ts';
 import { GuardBook } from './guard-book.ts';
 import { knownTable, tableFrom } from './known-tables.ts';
 import { DRAIN_FRESH_MS, LANE_RETRY_MS, WAIT_SWEEP_MS } from './limits.ts';
+import { ListenersFirst } from './listeners-first.ts';
 import { Logins } from './logins.ts';
 import { Monitors } from './monitor.ts';
 import { NewerWords } from './newer.ts';
@@ -51,6 +52,7 @@ export class ProxyPath implements DataPath {
   /** The same database in the other workers. */
   readonly across: AcrossWorkers;
   readonly subscriptions: Subscriptions;
+  readonly listenersFirst: ListenersFirst;
   readonly #releasing = new Set<Shard>();
   readonly monitors: Monitors;
   readonly guard: GuardBook;
@@ -84,6 +86,7 @@ export class ProxyPath implements DataPath {
     this.scripts.onNew = (body) =>
       this.across.tell({ kind: 'script', body: body.toString('base64') });
     this.subscriptions = new Subscriptions(this);
+    this.listenersFirst = new ListenersFirst(this);
     this.#sweep = setInterval(() => this.#onSweep(), WAIT_SWEEP_MS);
     this.#sweep.unref();
   }
@@ -112,6 +115,7 @@ export class ProxyPath implements DataPath {
     this.#applyUsers();
     this.refreshSessions();
     this.subscriptions.topologyChanged();
+    this.listenersFirst.changed();
     for (const tracking of this.world.tracking) tracking.topologyChanged();
     this.#askTable();
   }
@@ -208,11 +212,11 @@ export class ProxyPath implements DataPath {
   release(shard: string, _epoch: number, successor: Successor | null): void {
     const found = this.world.topology.shards.find((candidate) => candidate.id === shard);
     if (found === undefined) return;
-    if (successor === null) return found.release();
-    succeed(found, successor);
-    // Before anybody can publish there. A hold that comes meanwhile has its own release.
+    if (successor === null && found.view.state !== 'held') return found.release();
+    if (successor !== null) succeed(found, successor);
+    // A hold that comes meanwhile has its own release.
     this.#releasing.add(found);
-    this.subscriptions.follow(found, () => {
+    void this.listenersFirst.subscribed(found).then(() => {
       if (this.#releasing.delete(found)) found.release();
     });
   }

@@ -10,6 +10,7 @@
 import { keySlot } from '../../resp/index.ts';
 import type { LaneLogin } from './lane-login.ts';
 import { SUBSCRIPTIONS } from './limits.ts';
+import type { Message } from './overlap.ts';
 import type { ProxyPath } from './proxy.ts';
 import { bulk } from './raw-reply.ts';
 import type { Session } from './session.ts';
@@ -119,29 +120,20 @@ export class Subscriptions {
     const key = `${shard.index} ${login.twin}`;
     const known = this.#upstreams.get(key);
     if (known !== undefined) return known;
-    const upstream = new Upstream(shard, login, (kind, name, channel, payload) => {
-      this.#deliver(shard, login, kind, name, channel, payload);
-    });
+    const upstream = new Upstream(shard, login, (message) => this.#deliver(shard, login, message));
     this.#upstreams.set(key, upstream);
     return upstream;
   }
 
-  #deliver(
-    shard: Shard,
-    login: LaneLogin,
-    kind: Kind,
-    name: string,
-    channel: string,
-    message: Buffer,
-  ): void {
+  #deliver(shard: Shard, login: LaneLogin, { kind, name, channel, payload }: Message): void {
     const first = this.#proxy.world.topology.first();
     if (kind !== 'ssubscribe' && shard !== first && !isKeyspace(channel)) return;
     const listeners = this.#listeners[kind].get(name);
     if (listeners === undefined) return;
     const words =
       kind === 'psubscribe'
-        ? [bulk('pmessage'), latin(name), latin(channel), bulk(message)]
-        : [bulk(kind === 'subscribe' ? 'message' : 'smessage'), latin(name), bulk(message)];
+        ? [bulk('pmessage'), latin(name), latin(channel), bulk(payload)]
+        : [bulk(kind === 'subscribe' ? 'message' : 'smessage'), latin(name), bulk(payload)];
     const body = Buffer.concat(words);
     const resp2 = Buffer.concat([Buffer.from(`*${words.length}\r\n`), body]);
     const resp3 = Buffer.concat([Buffer.from(`>${words.length}\r\n`), body]);
@@ -209,17 +201,13 @@ export class Subscriptions {
     }
   }
 
-  /** This shard has another primary. Calls once when all is subscribed there, or that takes too long. */
-  follow(shard: Shard, done: () => void): void {
+  /** This shard may have another primary. Resolves when all is subscribed there, or that takes too long. */
+  async follow(shard: Shard, withinMs: number): Promise<void> {
     const upstreams = [...this.#upstreams.values()].filter((each) => each.shard === shard);
-    let left = upstreams.length;
-    if (left === 0) return done();
-    for (const upstream of upstreams) {
-      upstream.follow();
-      upstream.whenSettled(() => {
-        if (--left === 0) done();
-      });
-    }
+    for (const upstream of upstreams) upstream.follow();
+    await Promise.all(
+      upstreams.map((each) => new Promise<void>((done) => each.whenSettled(withinMs, done))),
+    );
   }
 
   close(): void {

@@ -8,12 +8,12 @@
 import { connect, type Socket } from 'node:net';
 import { encodeCommand, type Push, type Reply, ReplyParser, RespError } from '../../resp/index.ts';
 import { introduce, type LaneLogin } from './lane-login.ts';
-import { LANE_RETRY_MS, OVERLAP_MS, SUBSCRIBE_FIRST_MS } from './limits.ts';
-import { Overlap } from './overlap.ts';
+import { BUS_LATE_MS, LANE_RETRY_MS, OLD_LEADS_MS, OVERLAP_MS } from './limits.ts';
+import { type Message, Overlap, Recent } from './overlap.ts';
 import type { Shard } from './shard.ts';
 import type { Kind } from './subscriptions.ts';
 
-type Listener = (kind: Kind, name: string, channel: string, payload: Buffer) => void;
+type Listener = (message: Message) => void;
 
 interface Wish {
   readonly kind: Kind;
@@ -40,7 +40,8 @@ export class Upstream {
   /** Was current before, and is still heard. */
   #old: Connection | null = null;
   #overlap: Overlap | null = null;
-  #until: NodeJS.Timeout | null = null;
+  readonly #recent = new Recent();
+  readonly #timers: NodeJS.Timeout[] = [];
   readonly #settled = new Set<() => void>();
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
@@ -95,15 +96,15 @@ export class Upstream {
   }
 
   /** Calls once when everything is subscribed on the primary of now, or that takes too long. */
-  whenSettled(done: () => void): void {
+  whenSettled(withinMs: number, done: () => void): void {
     const at = this.#next ?? this.#current;
     if (at === null || (at === this.#current && at.asked.length === 0)) return done();
     const once = (): void => {
       clearTimeout(timer);
-      this.#settled.delete(once);
-      done();
+      if (this.#settled.delete(once)) done();
     };
-    const timer = setTimeout(once, SUBSCRIBE_FIRST_MS);
+    // If it was this process that was late, its answers are there, and are read before it gives up.
+    const timer = setTimeout(() => setImmediate(once), withinMs);
     this.#settled.add(once);
   }
 
@@ -115,8 +116,11 @@ export class Upstream {
     const socket = connect(primary.socket);
     const next: Connection = { socket, node: primary.node, ready: false, asked: [] };
     this.#next = next;
+    const earlier = this.#overlap;
     this.#endOverlap();
-    if (this.#current !== null) this.#overlap = new Overlap();
+    if (this.#current !== null) {
+      this.#overlap = new Overlap(this.#recent, this.#mayComeLate, earlier);
+    }
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#lost(next));
     socket.on('connect', () => {
@@ -171,14 +175,27 @@ export class Upstream {
   #message(at: Connection, kind: Kind, name?: Reply, channel?: Reply, payload?: Reply): void {
     if (!Buffer.isBuffer(name) || !Buffer.isBuffer(channel) || !Buffer.isBuffer(payload)) return;
     const [wish, where] = [name.toString('latin1'), channel.toString('latin1')];
-    const newer = this.#next ?? this.#current;
+    const message = { kind, name: wish, channel: where, payload };
     if (this.#overlap !== null) {
-      const from = at === newer ? 'new' : 'old';
-      if (!this.#overlap.brings(from, `${kind} ${wish}`, where, payload)) return;
+      const newer = this.#next ?? this.#current;
+      this.#pass(at === newer ? this.#overlap.new(message) : this.#overlap.old(message));
       if (this.#overlap.full) this.#endOverlap();
-    } else if (this.#current !== null && at !== this.#current) return;
-    this.#listener(kind, wish, where, payload);
+    } else if (this.#current === null || at === this.#current) this.#pass([message]);
   }
+
+  #pass(messages: readonly Message[]): void {
+    for (const message of messages) {
+      this.#recent.add(message);
+      this.#listener(message);
+    }
+  }
+
+  /**
+   * Nobody publishes at this primary before we listen there (listeners-first.ts). But an ordinary message
+   * may have been published at another shard: in a script, in a transaction, at that one's own address.
+   */
+  readonly #mayComeLate = ({ kind }: Message): boolean =>
+    kind !== 'ssubscribe' && this.shard.world.topology.known().length > 1;
 
   #answered(at: Connection, error: string | null): void {
     const wish = at.asked.shift();
@@ -189,7 +206,8 @@ export class Upstream {
     }
     if (at.asked.length > 0) return;
     if (at === this.#next) this.#switch(at);
-    else if (at === this.#current) this.#settle();
+    // The old one, too, is asked again for sharded channels: that it has them says nothing of the next.
+    else if (at === this.#current && this.#next === null) this.#settle();
   }
 
   #settle(): void {
@@ -201,20 +219,34 @@ export class Upstream {
     this.#old = this.#current;
     this.#current = next;
     this.#next = null;
-    if (this.#overlap === null) this.#endOverlap();
-    else this.#until = setTimeout(() => this.#endOverlap(), OVERLAP_MS);
+    const overlap = this.#overlap;
+    if (overlap === null) this.#endOverlap();
+    else {
+      overlap.both();
+      this.#timers.push(
+        setTimeout(() => this.#pass(overlap.join()), OLD_LEADS_MS),
+        setTimeout(() => this.#dropOld(), OVERLAP_MS),
+        setTimeout(() => this.#endOverlap(), OVERLAP_MS + BUS_LATE_MS),
+      );
+    }
     this.#settle();
   }
 
   #endOverlap(): void {
-    if (this.#until !== null) clearTimeout(this.#until);
-    this.#until = null;
+    for (const timer of this.#timers.splice(0)) clearTimeout(timer);
+    if (this.#overlap !== null) this.#pass(this.#overlap.join());
     this.#overlap = null;
+    this.#dropOld();
+  }
+
+  #dropOld(): void {
     this.#old?.socket.destroy();
     this.#old = null;
   }
 
   #lost(connection: Connection): void {
+    const older = this.#next === null ? this.#old : this.#current;
+    if (connection === older && this.#overlap !== null) this.#pass(this.#overlap.join());
     if (connection === this.#next) {
       this.#next = null;
       this.#overlap = null;
@@ -237,7 +269,7 @@ export class Upstream {
     if (this.#timer !== null || this.#closed) return;
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      if (this.#wishes.size > 0 && this.#current === null && this.#next === null) this.#open();
+      if (this.#next === null) this.follow();
     }, LANE_RETRY_MS);
   }
 
