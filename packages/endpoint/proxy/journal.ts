@@ -44,6 +44,8 @@ export class Journal {
   readonly #pieces: Buffer[] = [];
   /** Bytes put in and not yet taken. */
   waiting = 0;
+  /** Bytes put in and not yet released. */
+  unanswered = 0;
   /** Where the last `put` went. */
   block: Block | null = null;
   from = 0;
@@ -59,6 +61,7 @@ export class Journal {
   put(bytes: Buffer, start: number, end: number): void {
     const length = end - start;
     this.waiting += length;
+    this.unanswered += length;
     if (length > BLOCK_BYTES) {
       this.#cut();
       const view = bytes.subarray(start, end);
@@ -97,8 +100,9 @@ export class Journal {
     return piece;
   }
 
-  /** Everything of one record was answered. */
-  release(block: Block): void {
+  /** Everything of one record was answered: of so many bytes. */
+  release(block: Block, length: number): void {
+    this.unanswered -= length;
     if (--block.uses > 0) return;
     if (block === this.#current) {
       // Answered, therefore sent: unless something was put in since and is not taken yet.

@@ -331,7 +331,7 @@ export class Lane {
     if (this.kind !== 'small' || pending.to - pending.from > BULK_BYTES) {
       this.world.large.done(pending);
     }
-    if (pending.block !== null) this.journal.release(pending.block);
+    if (pending.block !== null) this.journal.release(pending.block, pending.to - pending.from);
     pending.block = null;
     if (pending.ordered) {
       pending.done = true;

@@ -52,6 +52,11 @@ export const SETTING_WAIT_MS = 5000;
 
 /** Unsent bytes of a lane above which its clients are not read from: the engine is behind. */
 export const LANE_HIGH_WATER = 4 * 1024 * 1024;
+/** Unanswered bytes of a small lane from which on another one is taken beside it. A unix socket holds about
+ * so much: beyond, the worker waits for the engine, which reads 16 KB of each connection in a turn... */
+export const LANE_FULL_BYTES = 128 * 1024;
+/** ...and at most so many beside it. */
+export const LANES_BESIDE = 3;
 /** From connect to logged in. A unix socket takes microseconds; a stopped engine never answers. */
 export const LANE_CONNECT_MS = 5000;
 /** Between attempts to reach a shard that refuses connections. */

@@ -7,6 +7,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
+import type { Lane } from './lane.ts';
+import { LANES_BESIDE } from './limits.ts';
 import { startProxy } from './testing.ts';
 import {
   agreed,
@@ -18,11 +20,13 @@ import {
   type TestShards,
 } from './testing-engines.ts';
 
+/** With values so wide, six writers fill the lanes of a shard, and go on beside them. */
+const WIDTHS = [1, 3000] as const;
 const WRITERS = 6;
 const KEYS = 10;
 const PIPELINE = 200;
 /** Commands that are written together. */
-const SLICE = 8;
+const SLICES = { 1: 8, 3000: 40 } as const;
 
 /** One client's knowledge of its own keys: what each must answer now. */
 class Writer {
@@ -33,9 +37,16 @@ class Writer {
   #version = 0;
   rounds = 0;
 
-  constructor(client: RawClient, name: string) {
+  readonly #width: 1 | 3000;
+
+  constructor(client: RawClient, name: string, width: 1 | 3000) {
     this.client = client;
     this.#name = name;
+    this.#width = width;
+  }
+
+  #text(version: number): string {
+    return String(version).padStart(this.#width, '0');
   }
 
   async round(): Promise<void> {
@@ -44,15 +55,17 @@ class Writer {
     for (let i = 0; i < PIPELINE; i++) {
       const key = `${this.#name}:${Math.floor(Math.random() * KEYS)}`;
       const version = ++this.#version;
+      const text = this.#text(version);
       const kind = Math.floor(Math.random() * 5);
       if (kind === 0) {
-        commands.push(['SET', `r:${key}`, String(version)]);
+        commands.push(['SET', `r:${key}`, text]);
         expected.push('+OK');
         this.#registers.set(key, version);
       } else if (kind === 1) {
         commands.push(['GET', `r:${key}`]);
         const value = this.#registers.get(key);
-        expected.push(value === undefined ? '$-1' : `$${String(value).length}\r\n${value}`);
+        const known = value === undefined ? '' : this.#text(value);
+        expected.push(value === undefined ? '$-1' : `$${known.length}\r\n${known}`);
       } else if (kind === 2) {
         commands.push(['RPUSH', `l:${key}`, String(version)]);
         const length = (this.#logs.get(key) ?? 0) + 1;
@@ -60,7 +73,7 @@ class Writer {
         expected.push(`:${length}`);
       } else if (kind === 3) {
         const other = `${this.#name}:${Math.floor(Math.random() * KEYS)}`;
-        commands.push(['MSET', `r:${key}`, String(version), `r:${other}`, String(version)]);
+        commands.push(['MSET', `r:${key}`, text, `r:${other}`, text]);
         expected.push('+OK');
         this.#registers.set(key, version);
         this.#registers.set(other, version);
@@ -70,8 +83,9 @@ class Writer {
       }
     }
     // In slices, so that some commands come while others are in flight or being sent again.
-    for (let at = 0; at < PIPELINE; at += SLICE) {
-      this.client.send(...commands.slice(at, at + SLICE));
+    const slice = SLICES[this.#width];
+    for (let at = 0; at < PIPELINE; at += slice) {
+      this.client.send(...commands.slice(at, at + slice));
       await new Promise((resolve) => setImmediate(resolve));
     }
     const seen = (await this.client.settled()).toString('latin1');
@@ -113,33 +127,53 @@ async function disturb({ shards }: TestShards, progress: () => Promise<void>): P
   }
 }
 
-test('pipelined writers are never overtaken by themselves while slots and primaries move', async (t) => {
-  const cluster = await startShards(t, 2, true);
-  const running = await startProxy({ shards: cluster.views, keys: { default: KEY }, workers: 2 });
-  t.after(() => running.close());
-  const writers: Writer[] = [];
-  for (let i = 0; i < WRITERS; i++) {
-    writers.push(new Writer(await RawClient.open(running.port), `w${i}`));
-  }
-  let stop = false;
-  const load = writers.map(async (writer) => {
-    while (!stop) await writer.round();
+const carries = ({ kind, retired, inFlight }: Lane): boolean =>
+  kind === 'small' && !retired && inFlight > 0;
+
+for (const width of WIDTHS) {
+  test(`pipelined writers with values of ${width} B are never overtaken by themselves while slots and primaries move`, async (t) => {
+    const cluster = await startShards(t, 2, true);
+    const running = await startProxy({ shards: cluster.views, keys: { default: KEY }, workers: 2 });
+    t.after(() => running.close());
+    const writers: Writer[] = [];
+    for (let i = 0; i < WRITERS; i++) {
+      writers.push(new Writer(await RawClient.open(running.port), `w${i}`, width));
+    }
+    let stop = false;
+    let widest = 0;
+    // The small lanes of one worker to one shard that carry something at the same time.
+    const lanes = (): number =>
+      Math.max(
+        ...running.proxies.flatMap(({ world }) =>
+          world.topology.shards.map((shard) => [...shard.lanes].filter(carries).length),
+        ),
+      );
+    const watching = setInterval(() => {
+      widest = Math.max(widest, lanes());
+    }, 5);
+    t.after(() => clearInterval(watching));
+    const load = writers.map(async (writer) => {
+      while (!stop) await writer.round();
+    });
+    const rounds = (): number[] => writers.map((writer) => writer.rounds);
+    const progress = async (): Promise<void> => {
+      const before = rounds();
+      const moved = (): boolean => rounds().every((count, i) => count > (before[i] ?? 0) + 2);
+      // A writer that fails ends the wait: its error is the one to see.
+      await Promise.race([eventually('all writers go on', moved, 30_000), ...load]);
+    };
+    try {
+      await disturb(cluster, progress);
+    } finally {
+      stop = true;
+      await Promise.all(load);
+    }
+    clearInterval(watching);
+    if (width === 1) assert.equal(widest, 1);
+    else assert.ok(widest > 1 && widest <= 1 + LANES_BESIDE, `${widest} lanes`);
+    for (const writer of writers) await writer.logsInOrder();
   });
-  const rounds = (): number[] => writers.map((writer) => writer.rounds);
-  const progress = async (): Promise<void> => {
-    const before = rounds();
-    const moved = (): boolean => rounds().every((count, i) => count > (before[i] ?? 0) + 2);
-    // A writer that fails ends the wait: its error is the one to see.
-    await Promise.race([eventually('all writers go on', moved, 30_000), ...load]);
-  };
-  try {
-    await disturb(cluster, progress);
-  } finally {
-    stop = true;
-    await Promise.all(load);
-  }
-  for (const writer of writers) await writer.logsInOrder();
-});
+}
 
 test('SCAN misses no key while slots move back and forth', async (t) => {
   const { shards, views } = await startShards(t, 2);

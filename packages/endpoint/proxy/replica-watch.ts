@@ -12,9 +12,10 @@
  */
 import type { InstanceView } from '../control-protocol.ts';
 import { Lane } from './lane.ts';
+import type { LaneGroup } from './lane-group.ts';
 import { REPLICA_LAG_MS, REPLICA_OFFSETS, REPLICA_POLL_MS, REPLICA_UNUSED_MS } from './limits.ts';
 import { payload } from './raw-reply.ts';
-import type { LaneGroup, Shard } from './shard.ts';
+import type { Shard } from './shard.ts';
 
 interface Copy {
   readonly instance: InstanceView;

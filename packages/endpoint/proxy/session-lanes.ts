@@ -9,6 +9,7 @@
 import type { Command } from '../../resp/table/index.ts';
 import { handedOver } from './handed-over.ts';
 import type { Lane } from './lane.ts';
+import type { LaneGroup } from './lane-group.ts';
 import {
   BULK_PART,
   CLIENT_HIGH_WATER,
@@ -18,7 +19,7 @@ import {
   READS_MOST,
 } from './limits.ts';
 import type { Session } from './session.ts';
-import type { LaneGroup, Shard } from './shard.ts';
+import type { Shard } from './shard.ts';
 import { Unconfirmed } from './unconfirmed.ts';
 
 export class SessionLanes {

@@ -13,39 +13,32 @@ import { sendElsewhere } from './elsewhere.ts';
 import { handOver } from './handed-over.ts';
 import { Lane, type LaneKind, type LaneState } from './lane.ts';
 import { BulkTurns } from './lane-flow.ts';
+import { type LaneGroup, newGroup } from './lane-group.ts';
 import type { LaneLogin } from './lane-login.ts';
 import {
   BULK_LANES_MOST,
   LANE_RETRY_MS,
+  LANES_BESIDE,
   OTHER_USERS_LANES,
   OWN_LANES,
   OWN_LANES_KEPT,
   SILENCE_AGAIN_MS,
-  SILENCE_MS,
 } from './limits.ts';
-import type { Pending } from './pending.ts';
 import { ReplicaWatch } from './replica-watch.ts';
 import type { Session } from './session.ts';
 import { ShardHold } from './shard-hold.ts';
-import { askIdle, closeIdle, keepSpare, takeKept, takeSpare } from './spare-lanes.ts';
+import { silentLane } from './silence.ts';
+import {
+  askIdle,
+  closeIdle,
+  isFull,
+  keepSpare,
+  takeKept,
+  takeSpare,
+  withRoom,
+} from './spare-lanes.ts';
 import type { TrackingState } from './tracking.ts';
 import type { World } from './world.ts';
-
-/** Lanes of one login to one shard. */
-export interface LaneGroup {
-  readonly key: string;
-  readonly login: LaneLogin;
-  small: Lane | null;
-  /** One of them takes the place of a small lane that turned bulk, or that has a WAIT in it. */
-  spares: Lane[];
-  bulk: Lane[];
-  own: Lane[];
-  /** To each replica, since a connection to the primary was lost: one of these may be next. */
-  warm: Lane[];
-  /** To a replica; null where nobody reads from one. */
-  replica: Lane | null;
-  failedAt: number;
-}
 
 export class Shard {
   readonly world: World;
@@ -120,17 +113,7 @@ export class Shard {
     if (known?.login.password === login.password && known.login.tracking === login.tracking) {
       return known;
     }
-    const group: LaneGroup = {
-      key,
-      login,
-      small: null,
-      spares: [],
-      bulk: [],
-      own: [],
-      warm: [],
-      replica: null,
-      failedAt: 0,
-    };
+    const group = newGroup(key, login);
     this.groups.set(key, group);
     return group;
   }
@@ -143,7 +126,18 @@ export class Shard {
       lane = takeSpare(group.spares) ?? this.#connect(group, 'small');
       group.small = lane;
     }
+    if (lane !== null && isFull(lane)) lane = this.#beside(group) ?? lane;
     return lane?.open === true ? lane : null;
+  }
+
+  /** A small lane with room, beside the one of the moment; if there is none, there soon will be. */
+  #beside(group: LaneGroup): Lane | null {
+    const lane = withRoom(group.spares);
+    if (lane === null && group.login.tracking === null && group.spares.length < LANES_BESIDE) {
+      const fresh = this.#connect(group, 'small');
+      if (fresh !== null) group.spares.push(fresh);
+    }
+    return lane;
   }
 
   turnsOf(node: string): BulkTurns {
@@ -271,9 +265,10 @@ export class Shard {
       this.retire(lane);
       return;
     }
+    const beside = group.spares.includes(lane);
     group.spares = group.spares.filter((other) => other !== lane);
-    if (group.small !== lane) return;
-    group.small = takeSpare(group.spares) ?? this.#connect(group, 'small');
+    if (group.small !== lane && !beside) return;
+    if (!beside) group.small = takeSpare(group.spares) ?? this.#connect(group, 'small');
     const spare = group.spares.length > 0 ? null : this.#connect(group, 'small');
     if (spare !== null) group.spares.push(spare);
     sendElsewhere(lane);
@@ -354,17 +349,12 @@ export class Shard {
    * connections being closed, because a child that writes a snapshot holds them open.
    */
   listenForSilence(): void {
-    let oldest: Pending | null = null;
-    for (const lane of this.lanes) {
-      if (lane.kind === 'own' || lane.waits > 0 || lane.head === null) continue;
-      if (lane.copy !== 'primary') continue;
-      if (oldest === null || lane.head.startedAt < oldest.startedAt) oldest = lane.head;
-    }
     const { now } = this.world;
-    if (oldest === null || now - oldest.startedAt < SILENCE_MS) return;
     if (now - this.#saidSilentAt < SILENCE_AGAIN_MS) return;
+    const silent = silentLane(this.lanes, now);
+    if (silent === null) return;
     this.#saidSilentAt = now;
-    this.#emit('shard-mute', oldest.lane?.node ?? '', 'an answer is overdue');
+    this.#emit('shard-mute', silent.node, 'an answer is overdue');
   }
 
   #emit(kind: 'shard-lost' | 'shard-mute', node: string, detail: string): void {

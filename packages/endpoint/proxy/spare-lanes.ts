@@ -7,11 +7,17 @@
  * needed last are taken first; the others fall idle, and are closed for that. The number is bounded: above
  * it one goes, if possible one that nobody may still ask about his writes.
  *
+ * They are of use before that, too. An engine reads 16 KB of a connection in a turn, and a unix socket
+ * holds some 200 KB: pipelines of many clients with values of a kilobyte fill it, worker and engine wait
+ * for each other, and a turn of the engine's loop does little. So when the lane of the moment is full, a
+ * client with nothing in flight takes one beside it. (Four lanes always, full or not, tear apart the
+ * batches that make small commands fast.)
+ *
  * Nobody need ask any more what every replica has. A WAIT says that of all that was written on its lane,
  * by whomever; and a lane that is to be closed is asked for it once more.
  */
 import type { Lane } from './lane.ts';
-import { CLOSING_WAIT_MS, LANE_IDLE_MS, SPARE_LANES } from './limits.ts';
+import { CLOSING_WAIT_MS, LANE_FULL_BYTES, LANE_IDLE_MS, SPARE_LANES } from './limits.ts';
 import { integer } from './raw-reply.ts';
 
 /**
@@ -92,6 +98,14 @@ export function closeIdle(lanes: Iterable<Lane>, kept: (own: Lane) => boolean): 
       if (lane.inFlight === 0 && !owes(lane)) lane.close('idle');
     });
   }
+}
+
+export function isFull({ journal }: Lane): boolean {
+  return journal.unanswered > LANE_FULL_BYTES;
+}
+
+export function withRoom(spares: readonly Lane[]): Lane | null {
+  return spares.find((lane) => lane.open && lane.kind === 'small' && !isFull(lane)) ?? null;
 }
 
 export function takeSpare(spares: Lane[]): Lane | null {
