@@ -21,7 +21,9 @@ is answered here, or concerns all shards, may be part of it, too. Of several sha
 keys executes its part of \`FLUSHALL\`, \`DBSIZE\`, \`KEYS\` and the like in the same step, at their place among
 the others; the other shards follow before EXEC is answered. Commands that are answered here are executed
 behind the engine's, in their order, and only if the engine has executed the transaction: \`SCAN\` or
-\`PUBSUB NUMSUB\` see what all of it did.
+\`PUBSUB NUMSUB\` see what all of it did. What an engine refuses while it queues, because it has no memory
+left or the user has no right to it, is said by EXEC, as by an engine that comes to it in between
+(\`EXECABORT Transaction discarded because of: OOM ...\`); nothing of the transaction is executed.
 
 A command has at most 1,048,576 arguments (an engine takes as many as its query buffer holds): the endpoint
 keeps the place of each while it divides and routes the command, and that memory is bounded. More are

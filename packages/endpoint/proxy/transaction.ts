@@ -2,7 +2,8 @@
  * MULTI. The endpoint queues the commands and sends MULTI ... EXEC in one piece on an ordinary lane
  * (engine rule 18): no pinned connection, and a planned change between MULTI and EXEC is not seen.
  * What the engine would refuse on queueing for its form (unknown, wrong number of arguments) is
- * refused here, with the same EXECABORT later; what it refuses for its content comes with EXEC.
+ * refused here, with the same EXECABORT later; what it refuses for its state (no memory left) or for the
+ * user's rights comes with EXEC, in the words that it has for what became so in between.
  */
 import { encodeCommand } from '../../resp/index.ts';
 import { type Call, fail, type Handler, refuse } from './dispatch.ts';
@@ -172,7 +173,7 @@ export class Transaction {
         const last = result.replies[result.replies.length - 1];
         const moved = result.replies.some((reply) => reply.toString('latin1', 0, 7) === '-MOVED ');
         if ((watch !== null && moved) || last === undefined) failed(nothing);
-        else if (last[0] !== ARRAY || last[1] === MINUS) failed(last);
+        else if (last[0] !== ARRAY || last[1] === MINUS) failed(discarded(result.replies, last));
         else if (run !== null) run.executed(splitArray(last), part.lane);
         else if (asItComes) session.fill(place, result.pieces ?? last);
         else void made(last, items).then((reply) => session.fill(place, reply));
@@ -234,6 +235,15 @@ async function counted(session: Session, message: Message, reply: Buffer): Promi
   return Buffer.from(`:${await receivers(session, message)}\r\n`);
 }
 
+/** The engine's answer to EXEC; if it refused a command as that was queued, with the reason. */
+function discarded(replies: readonly Buffer[], last: Buffer): Buffer {
+  const refused = replies.find((reply) => reply !== last && reply[0] === MINUS);
+  if (refused === undefined || !last.toString('latin1', 0, BECAUSE.length).startsWith(ABORTED)) {
+    return last;
+  }
+  return Buffer.concat([Buffer.from(BECAUSE), refused.subarray(1)]);
+}
+
 /** An answer to EXEC in which some elements are put in our words. */
 async function made(reply: Buffer, items: readonly Item[]): Promise<Buffer> {
   const elements = splitArray(reply).map((element, i) => {
@@ -243,6 +253,8 @@ async function made(reply: Buffer, items: readonly Item[]): Promise<Buffer> {
   return array(await Promise.all(elements));
 }
 
+const ABORTED = '-EXECABORT ';
+const BECAUSE = `${ABORTED}Transaction discarded because of: `;
 const ARRAY = 0x2a;
 const MINUS = 0x2d;
 const INTEGER = 0x3a;
