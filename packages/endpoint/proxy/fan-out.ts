@@ -6,6 +6,7 @@
 import { encodeCommand } from '../../resp/index.ts';
 import type { Command, Merge } from '../../resp/table/index.ts';
 import { type Call, fail, toShard } from './dispatch.ts';
+import { isKill, killScripts } from './kill-script.ts';
 import type { Lane } from './lane.ts';
 import { MERGE_BYTES } from './limits.ts';
 import { mergeHistograms, mergeInfo, mergeSlowlog } from './merge-text.ts';
@@ -51,6 +52,14 @@ export function engineAlone(command: Command, session: Session, merge: Merge): b
 export function all(call: Call, merge: Merge, share: Share | null = null): number {
   const { session, command, bytes, start, end } = call;
   const { topology } = session.proxy.world;
+  if (share === null && isKill(command.name)) {
+    const { serving } = topology;
+    if (serving.length === 0) return fail(session, null);
+    return killScripts(call, serving, (replies) => {
+      const results = replies.map((reply): PartResult => ({ kind: 'replies', replies: [reply] }));
+      return join(session, command.name, merge, serving, results, 0, 0);
+    });
+  }
   if (share === null && engineAlone(command, session, merge))
     return toShard(call, topology.first());
   const lanes = lanesToAll(session, share);
@@ -73,7 +82,15 @@ export function all(call: Call, merge: Merge, share: Share | null = null): numbe
       : null;
   gather(session, call, lanes, whole, share, (results) => {
     const joined = (elsewhere: number): Buffer =>
-      join(session, command.name, merge, lanes, results, limit, elsewhere);
+      join(
+        session,
+        command.name,
+        merge,
+        lanes.map(({ shard }) => shard),
+        results,
+        limit,
+        elsewhere,
+      );
     return others === null ? joined(0) : others.then(joined);
   });
   return TAKEN;
@@ -113,7 +130,7 @@ function join(
   session: Session,
   name: string,
   merge: Merge,
-  lanes: readonly Lane[],
+  shards: readonly Shard[],
   results: readonly PartResult[],
   limit: number,
   elsewhere: number,
@@ -132,10 +149,10 @@ function join(
   }
   if (failed.length > 0) {
     const error = replies.find((reply) => reply[0] === 45);
-    if (error !== undefined && failed.length === lanes.length) return error;
+    if (error !== undefined && failed.length === shards.length) return error;
     const named = (indexes: readonly number[]): string =>
-      indexes.map((i) => lanes[i]?.shard.id ?? '').join(', ') || 'none';
-    const done = lanes.map((_, i) => i).filter((i) => !failed.includes(i));
+      indexes.map((i) => shards[i]?.id ?? '').join(', ') || 'none';
+    const done = shards.map((_, i) => i).filter((i) => !failed.includes(i));
     const why = error === undefined ? 'shard lost' : error.toString('latin1', 1).trim();
     return Buffer.from(
       `-ERR partly-done: '${name}' was executed by shard ${named(done)}, not or not known to be by shard ${named(failed)}: ${why}\r\n`,
