@@ -212,7 +212,7 @@ test('however two connections bring the same texts: each is passed on once', () 
       fc.nat({ max: 80 }),
       fc.boolean(),
       (messages, turns, joinAt, mayWait) => {
-        const overlap = new Overlap(new Recent(), () => mayWait, null);
+        const overlap = new Overlap(new Recent(() => 0), () => mayWait, null);
         overlap.both();
         const at = { old: 0, new: 0 };
         const passed: number[] = [];
@@ -246,7 +246,7 @@ test('several engines, each with its own delay to the old and to the new one', (
       fc.infiniteStream(fc.record({ engine: fc.nat(2), old: fc.boolean() })),
       fc.nat({ max: 30 }),
       (engines, turns, bothAt) => {
-        const recent = new Recent();
+        const recent = new Recent(() => 0);
         const passed: number[][] = engines.map(() => []);
         const pass = (list: readonly Message[]): void => {
           for (const message of list) {

@@ -41,22 +41,29 @@ export interface Message {
 
 /** What was passed on in the last moment. */
 export class Recent {
+  /** Milliseconds; how late something may come is about time, and a test is as slow as its machine. */
+  readonly now: () => number;
   #messages: { readonly message: Message; readonly at: number }[] = [];
   #bytes = 0;
 
+  constructor(now = () => performance.now()) {
+    this.now = now;
+  }
+
   add(message: Message): void {
-    const at = performance.now();
+    const at = this.now();
     this.#bytes += message.payload.length;
     this.#messages.push({ message, at });
     if (this.#messages.length < RECENT_MESSAGES * 2 && this.#bytes < RECENT_BYTES) return;
-    this.#messages = this.read(at);
+    this.#messages = this.read();
     this.#bytes = this.#messages.reduce((sum, each) => sum + each.message.payload.length, 0);
     if (this.#bytes < RECENT_BYTES) return;
     this.#messages = [];
     this.#bytes = 0;
   }
 
-  read(now: number): { readonly message: Message; readonly at: number }[] {
+  read(): { readonly message: Message; readonly at: number }[] {
+    const now = this.now();
     return this.#messages.slice(-RECENT_MESSAGES).filter(({ at }) => now - at < BUS_LATE_MS);
   }
 }
@@ -79,6 +86,7 @@ export class Overlap {
   readonly #ahead = new Map<string, Ahead>();
   /** By text: how many the old one still has to bring that its own predecessor had brought. */
   readonly #owed: Map<string, Ahead>;
+  readonly #now: () => number;
   readonly #mayWait: (message: Message) => boolean;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
@@ -90,9 +98,10 @@ export class Overlap {
    * `earlier`: one that was not over yet when the primary changed again.
    */
   constructor(recent: Recent, mayWait: (message: Message) => boolean, earlier: Overlap | null) {
+    this.#now = recent.now;
     this.#mayWait = mayWait;
     this.#owed = earlier === null ? new Map() : earlier.#ahead;
-    for (const { message, at } of recent.read(performance.now())) this.#note(keyOf(message), at);
+    for (const { message, at } of recent.read()) this.#note(keyOf(message), at);
   }
 
   /** Everything is listened to on the new one as well. */
@@ -103,9 +112,9 @@ export class Overlap {
   /** What the old one brings; answers what is to be passed on. */
   old(message: Message): readonly Message[] {
     const key = keyOf(message);
-    const owed = current(this.#owed, key);
+    const owed = this.#current(this.#owed, key);
     if (owed > 0) {
-      count(this.#owed, key, owed - 1);
+      this.#set(this.#owed, key, owed - 1);
       return [];
     }
     const at = this.#waiting.findIndex((each) => each.key === key);
@@ -114,20 +123,20 @@ export class Overlap {
       this.#waitingBytes -= message.payload.length;
       return [message];
     }
-    const ahead = current(this.#ahead, key);
-    if (ahead >= 0 && !this.#both) this.#note(key, performance.now());
-    else count(this.#ahead, key, ahead + 1);
+    const ahead = this.#current(this.#ahead, key);
+    if (ahead >= 0 && !this.#both) this.#note(key, this.#now());
+    else this.#set(this.#ahead, key, ahead + 1);
     return ahead >= 0 ? [message] : [];
   }
 
   new(message: Message): readonly Message[] {
     const key = keyOf(message);
-    const ahead = current(this.#ahead, key);
+    const ahead = this.#current(this.#ahead, key);
     if (ahead > 0) {
-      count(this.#ahead, key, ahead - 1);
+      this.#set(this.#ahead, key, ahead - 1);
       return [];
     }
-    if ((this.#before.get(key) ?? 0) > performance.now()) {
+    if ((this.#before.get(key) ?? 0) > this.#now()) {
       this.#before.delete(key);
       return [];
     }
@@ -137,7 +146,7 @@ export class Overlap {
       const full = this.#waiting.length > OVERLAP_MESSAGES || this.#waitingBytes > OVERLAP_BYTES;
       return full ? this.join() : [];
     }
-    count(this.#ahead, key, ahead - 1);
+    this.#set(this.#ahead, key, ahead - 1);
     return [message];
   }
 
@@ -146,13 +155,23 @@ export class Overlap {
     this.#oldLeads = false;
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const { key } of waiting) count(this.#ahead, key, current(this.#ahead, key) - 1);
+    for (const { key } of waiting) this.#set(this.#ahead, key, this.#current(this.#ahead, key) - 1);
     return waiting.map(({ message }) => message);
   }
 
   /** More came on one alone than may be kept. */
   get full(): boolean {
     return Math.max(this.#ahead.size, this.#before.size) > OVERLAP_MESSAGES;
+  }
+
+  #current(counts: ReadonlyMap<string, Ahead>, key: string): number {
+    const ahead = counts.get(key);
+    return ahead === undefined || this.#now() - ahead.at > BUS_LATE_MS ? 0 : ahead.count;
+  }
+
+  #set(counts: Map<string, Ahead>, key: string, count: number): void {
+    if (count === 0) counts.delete(key);
+    else counts.set(key, { count, at: this.#now() });
   }
 
   #note(key: string, at: number): void {
@@ -162,14 +181,4 @@ export class Overlap {
 
 function keyOf({ kind, name, channel, payload }: Message): string {
   return `${kind} ${name} ${channel} ${hash('sha1', payload)}`;
-}
-
-function current(counts: ReadonlyMap<string, Ahead>, key: string): number {
-  const ahead = counts.get(key);
-  return ahead === undefined || performance.now() - ahead.at > BUS_LATE_MS ? 0 : ahead.count;
-}
-
-function count(counts: Map<string, Ahead>, key: string, ahead: number): void {
-  if (ahead === 0) counts.delete(key);
-  else counts.set(key, { count: ahead, at: performance.now() });
 }
