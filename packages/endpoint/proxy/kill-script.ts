@@ -2,13 +2,14 @@
  * SCRIPT KILL and FUNCTION KILL. An engine that executes a script for long reads what others send it, and
  * refuses everything but this and a login. But it reads nothing more from the connection that the script
  * came on; and that is a lane, the one on which a KILL would follow. So it gets a connection of its own
- * each time, which does nothing but log in. Who sends one behind his own script waits for that, as there.
+ * each time, which does nothing but log in. It waits for nothing of its client either: what that has on its
+ * way may stand behind the script. Its answer keeps its place.
  */
 import { connect } from 'node:net';
 import { encodeCommand, type Reply, ReplyParser, RespError } from '../../resp/index.ts';
 import type { Call } from './dispatch.ts';
 import { LANE_CONNECT_MS } from './limits.ts';
-import { STALLED, TAKEN } from './session.ts';
+import { TAKEN } from './session.ts';
 import type { Shard } from './shard.ts';
 
 const KILLS = new Set(['script|kill', 'function|kill']);
@@ -24,10 +25,6 @@ export function killScripts(
   joined: (replies: readonly Buffer[]) => Buffer,
 ): number {
   const { session, command, bytes, start, end } = call;
-  if (session.lanes.total > 0) {
-    session.stall('order');
-    return STALLED;
-  }
   const place = session.order.place(command);
   const whole = Buffer.from(bytes.subarray(start, end));
   const { twin, password } = session.state.login;
