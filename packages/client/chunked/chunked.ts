@@ -21,6 +21,7 @@
  */
 import { type RawCall, rawOf } from '../adapters/raw.ts';
 import { check, instance, shape, signal, text, whole, yesOrNo } from '../checks.ts';
+import { aborted } from '../errors.ts';
 import { calling, poolOf } from '../lanes/lanes.ts';
 import {
   CHUNK_BYTES,
@@ -35,8 +36,8 @@ import { setExpiry } from './expire.ts';
 import { Ledger } from './ledger.ts';
 import { decodeManifest, type Manifest } from './manifest.ts';
 import { chunkReadable, type ReadOptions, readAll, readRange } from './read.ts';
+import type { ChunkSource } from './source.ts';
 import { remove, write } from './write.ts';
-import type { ChunkSource } from './writer.ts';
 
 export interface ChunkedOptions {
   readonly chunkBytes?: number;
@@ -51,6 +52,8 @@ export interface ChunkedOptions {
 
 export interface ChunkedContext {
   readonly raw: RawCall;
+  /** The same client, for commands that the signal ends. */
+  readonly small: (signal: AbortSignal | undefined) => RawCall;
   /** The same client, for traffic that must not stand in front of small commands. */
   readonly bulk: (signal: AbortSignal | undefined) => RawCall;
   /** Replies can be put where they belong as they arrive: the client is one of lanes(). */
@@ -69,6 +72,11 @@ export interface ChunkedValue {
   readonly chunkBytes: number;
   /** Changes with every write. */
   readonly version: string;
+}
+
+/** What ends an operation before it is over. */
+export interface Heeding {
+  readonly signal?: AbortSignal;
 }
 
 const setShape = shape({ ttlMs: whole(1), signal });
@@ -133,29 +141,46 @@ export class Chunked {
   }
 
   /** True if there was a value. */
-  async delete(key: string): Promise<boolean> {
+  async delete(key: string, options: Heeding = {}): Promise<boolean> {
     check('delete()', key, text, 'the key');
-    return remove(this.#context, key);
+    check('delete()', options, readShape);
+    return remove(heeding(this.#context, `chunked.delete ${key}`, options), key);
   }
 
   /** True if there was a value whose life could be set; `delete` ends it now. */
-  async expire(key: string, ttlMs: number): Promise<boolean> {
+  async expire(key: string, ttlMs: number, options: Heeding = {}): Promise<boolean> {
     check('expire()', key, text, 'the key');
     check('expire()', ttlMs, whole(1), 'ttlMs');
-    return setExpiry(this.#context, key, ttlMs);
+    check('expire()', options, readShape);
+    return setExpiry(heeding(this.#context, `chunked.expire ${key}`, options), key, ttlMs);
   }
 
-  async info(key: string): Promise<ChunkedValue | null> {
-    const manifest = await readManifest(this.#context, key);
+  async info(key: string, options: Heeding = {}): Promise<ChunkedValue | null> {
+    check('info()', options, readShape);
+    const manifest = await readManifest(
+      heeding(this.#context, `chunked.info ${key}`, options),
+      key,
+    );
     if (manifest === undefined) return null;
     const { size, chunks, chunkBytes, id } = manifest;
     return { size, chunks, chunkBytes, version: id };
   }
 
   /** Finishes what dead writers left; answers how many. set() does it now and then by itself. */
-  collect(): Promise<number> {
-    return collect(this.#context);
+  async collect(options: Heeding = {}): Promise<number> {
+    check('collect()', options, readShape);
+    return collect(heeding(this.#context, 'chunked.collect', options));
   }
+}
+
+/**
+ * What an operation does until its signal is aborted. What it had begun then may be half done: it is repeated by
+ * the next, or found by collect().
+ */
+function heeding(context: ChunkedContext, what: string, { signal }: Heeding): ChunkedContext {
+  if (signal === undefined) return context;
+  if (signal.aborted) throw aborted(what, signal.reason);
+  return { ...context, raw: context.small(signal), bulk: () => context.bulk(signal) };
 }
 
 export async function readManifest(
@@ -190,8 +215,11 @@ export function chunked(redis: object, options: ChunkedOptions = {}): Chunked {
     pooled && signal !== undefined
       ? rawOf(calling(redis, { ...steady, large: true, signal }))
       : large;
+  const small = (signal: AbortSignal | undefined): RawCall =>
+    pooled && signal !== undefined ? rawOf(calling(redis, { signal })) : raw;
   const context: ChunkedContext = {
     raw,
+    small,
     bulk,
     diverts: pooled,
     ledger: new Ledger(pooled ? rawOf(calling(redis, steady)) : raw),

@@ -34,7 +34,12 @@ export async function setExpiry(
       return false;
     }
     if (version !== undefined) {
-      await context.ledger.note(note, { key, at: Date.now(), made: undefined, replaced: version });
+      await context.ledger.noteIfRoom(note, {
+        key,
+        at: Date.now(),
+        made: undefined,
+        replaced: version,
+      });
       // Chunks outlive their manifest, never the other way round.
       const left = Number(await context.raw('PTTL', key));
       if (left >= 0 && ttlMs > left) await chunksLive(context, version, ttlMs);

@@ -1,5 +1,6 @@
 /** Notes of writers about what they are doing: a hash, one field a write. */
 import type { RawCall } from '../adapters/raw.ts';
+import { messageOf } from '../errors.ts';
 import { isChunkCount, isVersionId, newId, type Version } from './manifest.ts';
 
 export const LEDGER_KEY = 'cc:open';
@@ -24,6 +25,26 @@ if now ~= ARGV[2] and now ~= ARGV[3] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1`;
 
+/**
+ * The note of a writer, or of who finishes something, as that one renews it: unless somebody has taken it. Whatever
+ * else stands there is its own, also what it does not know to have arrived (a reply that was lost, or late).
+ * -1: there is none: it was finished, or the server evicted all notes.
+ */
+const RENEW = `local now = redis.call('HGET', KEYS[1], ARGV[1])
+if not now then return -1 end
+if string.find(now, '"taken":', 1, true) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1`;
+
+/** As EXCHANGE, for a server that has no room for a note: it goes at once. */
+const REMOVE = `if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+return redis.call('HDEL', KEYS[1], ARGV[1])`;
+
+/** The server has no memory left and takes nothing that needs any. */
+export function saysFull(error: unknown): boolean {
+  return messageOf(error).startsWith('OOM ');
+}
+
 export class Ledger {
   readonly #raw: RawCall;
 
@@ -31,22 +52,40 @@ export class Ledger {
     this.#raw = raw;
   }
 
-  /** Answers the note as it stands there. */
-  async note(id: string, note: Note): Promise<string> {
-    const text = JSON.stringify(note);
-    await this.#raw('HSET', LEDGER_KEY, id, text);
-    return text;
+  async note(id: string, note: Note): Promise<void> {
+    await this.#raw('HSET', LEDGER_KEY, id, JSON.stringify(note));
   }
 
-  /** Undefined: it is not as its writer left it: somebody takes the writer for dead, and finishes it. */
-  async renew(id: string, before: string, note: Note): Promise<string | undefined> {
-    const text = JSON.stringify(note);
-    return (await this.#exchange(id, before, text)) ? text : undefined;
+  /**
+   * Of who sets free what stands: a server that is full must not keep him from it. Then nobody finishes it if he
+   * dies on the way.
+   */
+  async noteIfRoom(id: string, note: Note): Promise<void> {
+    try {
+      await this.note(id, note);
+    } catch (error) {
+      if (!saysFull(error)) throw error;
+    }
+  }
+
+  /** `taken`: somebody takes the writer for dead, and finishes what it began. `none`: nothing stands there. */
+  async renew(id: string, note: Note): Promise<'done' | 'taken' | 'none'> {
+    const done = Number(await this.#raw('EVAL', RENEW, '1', LEDGER_KEY, id, JSON.stringify(note)));
+    return done === 1 ? 'done' : done === 0 ? 'taken' : 'none';
   }
 
   /** For who finishes it: from now on its writer cannot renew it. */
-  take(id: string, { text, note }: Found): Promise<boolean> {
-    return this.#exchange(id, text, JSON.stringify({ ...note, at: Date.now(), taken: newId() }));
+  async take(id: string, { text, note }: Found): Promise<boolean> {
+    try {
+      return await this.#exchange(
+        id,
+        text,
+        JSON.stringify({ ...note, at: Date.now(), taken: newId() }),
+      );
+    } catch (error) {
+      if (!saysFull(error)) throw error;
+      return Number(await this.#raw('EVAL', REMOVE, '1', LEDGER_KEY, id, text)) === 1;
+    }
   }
 
   async #exchange(id: string, before: string, after: string): Promise<boolean> {

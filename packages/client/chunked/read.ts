@@ -54,8 +54,13 @@ type Found =
   | { readonly manifest: Manifest; readonly plain?: undefined }
   | { readonly plain: Buffer; readonly manifest?: undefined };
 
-async function find(context: ChunkedContext, key: string): Promise<Found | undefined> {
-  const bytes = await context.raw('GET', key);
+async function find(
+  context: ChunkedContext,
+  key: string,
+  signal?: AbortSignal,
+): Promise<Found | undefined> {
+  if (signal?.aborted === true) throw aborted(`chunked.get ${key}`, signal.reason);
+  const bytes = await context.small(signal)('GET', key);
   if (!(bytes instanceof Buffer)) return undefined;
   const manifest = decodeManifest(key, bytes);
   return manifest === undefined ? { plain: bytes } : { manifest };
@@ -83,7 +88,7 @@ export async function readRange(
     );
   }
   for (let attempt = 0; attempt < CHUNK_READ_ATTEMPTS; attempt += 1) {
-    const found = await find(context, key);
+    const found = await find(context, key, options.signal);
     if (found === undefined) return null;
     const inOne = found.plain ?? found.manifest?.inline;
     if (inOne !== undefined) return copied(key, inOne.subarray(start, end), options.into);
@@ -247,7 +252,7 @@ export async function chunkReadable(
   key: string,
   signal: AbortSignal | undefined,
 ): Promise<Readable | null> {
-  const found = await find(context, key);
+  const found = await find(context, key, signal);
   if (found === undefined) return null;
   if (found.plain !== undefined) return Readable.from([found.plain], { objectMode: false });
   const { manifest } = found;

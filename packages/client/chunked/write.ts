@@ -1,6 +1,6 @@
 /** Writing, replacing, deleting. The order of the steps is what chunked.ts explains. */
 import type { RawCall } from '../adapters/raw.ts';
-import { KitError, messageOf } from '../errors.ts';
+import { aborted, KitError, messageOf } from '../errors.ts';
 import { CHUNK_READ_ATTEMPTS } from '../limits.ts';
 import type { ChunkedContext, ChunkedValue } from './chunked.ts';
 import { maybeCollect } from './collect.ts';
@@ -12,8 +12,9 @@ import {
   newId,
   type Version,
 } from './manifest.ts';
+import { type ChunkSource, pieces } from './source.ts';
 import { windowed } from './window.ts';
-import { type ChunkSource, pieces, Writer } from './writer.ts';
+import { Writer } from './writer.ts';
 
 /** KEYS[1] becomes ARGV[2] (or goes, if that is empty) if it is ARGV[1] now (empty: absent). ARGV[3]: life in ms. */
 const SWAP = `local now = redis.call('GET', KEYS[1])
@@ -41,7 +42,9 @@ export async function write(
   const writer = new Writer(context, key, id, ttlMs, signal);
   let manifest: Manifest;
   try {
-    for await (const piece of pieces(source, context.chunkBytes)) await writer.add(piece);
+    const stopped = (reason: unknown): KitError => aborted(`chunked.set ${key}`, reason);
+    for await (const piece of pieces(source, context.chunkBytes, signal, stopped))
+      await writer.add(piece);
     manifest = await writer.end();
   } catch (error) {
     await writer.discard();
@@ -165,7 +168,7 @@ export async function letGo(
 ): Promise<boolean> {
   const { ledger, raw } = context;
   if (version !== undefined)
-    await ledger.note(note, { key, at: Date.now(), made: undefined, replaced: version });
+    await ledger.noteIfRoom(note, { key, at: Date.now(), made: undefined, replaced: version });
   if (!(await swap(raw, key, manifest, nothing, ''))) return false;
   await retire(context, version);
   if (version !== undefined) await ledger.strike(note);

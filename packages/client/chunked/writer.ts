@@ -6,12 +6,6 @@ import type { ChunkedContext } from './chunked.ts';
 import { chunkKey, type Manifest, packChunk, type Version } from './manifest.ts';
 import { windowed } from './window.ts';
 
-export type ChunkSource =
-  | string
-  | Uint8Array
-  | AsyncIterable<Uint8Array | string>
-  | ReadableStream<Uint8Array>;
-
 const nothing = Buffer.alloc(0);
 
 /** Uploads chunks as they are filled, so many at a time. */
@@ -26,14 +20,17 @@ export class Writer {
   readonly #bulk: RawCall;
   readonly #uploads = new Set<Promise<void>>();
   #held: Buffer | undefined;
-  /** The note as it stands in the ledger, and what was said in it. */
-  #text: string | undefined;
+  /** There is a note, and the last one by count. */
+  #written = false;
+  #noting: Promise<void> = Promise.resolve();
   #said: Version | undefined;
   #timer: NodeJS.Timeout | undefined;
   #renewal: Promise<void> | undefined;
   #size = 0;
   /** When the first chunk went. */
   #began = Number.POSITIVE_INFINITY;
+  /** Chunks that were sent. */
+  #sent = 0;
   #failure: { error: unknown } | undefined;
 
   constructor(
@@ -61,6 +58,7 @@ export class Writer {
   }
 
   async end(): Promise<Manifest> {
+    this.#check();
     const base = { id: this.id, size: this.#size, chunkBytes: this.#context.chunkBytes };
     if (this.chunks === 0) return { ...base, chunks: 0, inline: this.#held ?? nothing };
     if (this.#held !== undefined) await this.#upload(this.#held);
@@ -70,22 +68,45 @@ export class Writer {
     return { ...base, chunks: this.chunks, inline: undefined };
   }
 
-  /** The first time a new note; later only if it is still this writer's own. */
-  async note(made: Version | undefined, replaced: Version | undefined): Promise<void> {
+  /** The first time a new note; later only if nobody has taken it. One at a time: by count and by the clock. */
+  note(made: Version | undefined, replaced: Version | undefined): Promise<void> {
+    const turn = this.#noting.then(() => this.#note(made, replaced));
+    this.#noting = turn.catch(() => {});
+    return turn;
+  }
+
+  async #note(made: Version | undefined, replaced: Version | undefined): Promise<void> {
     const { ledger } = this.#context;
     const note = { key: this.#key, at: Date.now(), made, replaced };
-    if (this.#text === undefined || made === undefined) {
-      this.#text = await ledger.note(this.id, note);
+    if (!this.#written || made === undefined) {
+      await ledger.note(this.id, note);
+      this.#written = true;
       return;
     }
-    this.#text = await ledger.renew(this.id, this.#text, note);
-    if (this.#text === undefined) {
-      this.#text = '';
-      throw new KitError(
-        'ERR_CLIENT_CHUNK_TORN',
-        `${this.#key}: this writer said nothing for more than tornMs, was taken for dead, and what it wrote is removed; write it again, or use a longer tornMs`,
-      );
-    }
+    const renewed = await ledger.renew(this.id, note);
+    if (renewed === 'done') return;
+    // A server that evicts may have evicted all notes, and chunks with them.
+    if (renewed === 'none' && (await this.#stand())) return ledger.note(this.id, note);
+    throw new KitError(
+      'ERR_CLIENT_CHUNK_TORN',
+      renewed === 'none'
+        ? `${this.#key}: chunks of it were evicted, or its writer was taken for dead, while it was written; write it again`
+        : `${this.#key}: this writer said nothing for more than tornMs, was taken for dead, and what it wrote is removed; write it again, or use a longer tornMs`,
+    );
+  }
+
+  /** All chunks that have arrived are there, with their whole life before them, whoever has set their end. */
+  async #stand(): Promise<boolean> {
+    await Promise.all(this.#uploads);
+    const { raw, window } = this.#context;
+    let all = await this.#prolong(this.#sent);
+    if (this.#ttlMs === undefined)
+      await windowed(this.#sent, window, async (i) => {
+        const at = chunkKey(this.id, i);
+        if (Number(await raw('PERSIST', at)) !== 1 && Number(await raw('EXISTS', at)) !== 1)
+          all = false;
+      });
+    return all;
   }
 
   /** Chunks that were written long ago would end before their manifest, which is written last. */
@@ -116,7 +137,7 @@ export class Writer {
     this.#timer ??= setInterval(
       () => {
         this.#renewal ??= this.note(this.#said, undefined)
-          .then(() => this.#prolong(this.chunks))
+          .then(() => this.#prolong(this.#sent))
           .then(() => {})
           .catch((error: unknown) => {
             if (error instanceof KitError && error.code === 'ERR_CLIENT_CHUNK_TORN')
@@ -172,7 +193,6 @@ export class Writer {
     const index = this.chunks;
     this.chunks += 1;
     if (index % NOTE_EVERY === 0) {
-      await this.#renewal;
       this.#said = { id: this.id, chunks: index + NOTE_EVERY };
       await this.note(this.#said, undefined);
       this.noted = true;
@@ -181,6 +201,7 @@ export class Writer {
     this.#began = Math.min(this.#began, performance.now());
     while (this.#uploads.size >= this.#context.window) await Promise.race(this.#uploads);
     this.#check();
+    this.#sent += 1;
     const upload = this.#send(index, data).then(
       () => void this.#uploads.delete(upload),
       (error: unknown) => {
@@ -203,28 +224,3 @@ export class Writer {
 const NOTE_EVERY = 4_096;
 const MIN_RENEW_MS = 50;
 const MAX_RENEW_MS = 600_000;
-
-/** Cuts any source into pieces of exactly `bytes`, but the last. */
-export async function* pieces(source: ChunkSource, bytes: number): AsyncGenerator<Buffer> {
-  if (typeof source === 'string' || source instanceof Uint8Array) {
-    const all =
-      typeof source === 'string'
-        ? Buffer.from(source)
-        : Buffer.from(source.buffer, source.byteOffset, source.byteLength);
-    for (let at = 0; at < all.length; at += bytes) yield all.subarray(at, at + bytes);
-    return;
-  }
-  let rest: Buffer[] = [];
-  let held = 0;
-  for await (const part of source as AsyncIterable<Uint8Array | string>) {
-    rest.push(typeof part === 'string' ? Buffer.from(part) : Buffer.from(part));
-    held += (rest.at(-1) as Buffer).length;
-    if (held < bytes) continue;
-    const all = rest.length === 1 ? (rest[0] as Buffer) : Buffer.concat(rest, held);
-    let at = 0;
-    for (; held - at >= bytes; at += bytes) yield all.subarray(at, at + bytes);
-    rest = [all.subarray(at)];
-    held -= at;
-  }
-  if (held > 0) yield Buffer.concat(rest, held);
-}
