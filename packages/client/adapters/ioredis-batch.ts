@@ -6,7 +6,7 @@
 
 import type { Call, Calling, Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
-import type { Placeable } from '../lanes/placeable.ts';
+import { firstDeadline, type Placeable } from '../lanes/placeable.ts';
 import { IoCall } from './ioredis-call.ts';
 import type { IoCommand } from './ioredis-shape.ts';
 
@@ -14,7 +14,7 @@ const transactional = new Set(['multi', 'exec', 'discard', 'watch', 'unwatch']);
 
 export class IoBatch implements Placeable {
   readonly label: string;
-  readonly calls: readonly IoCall[];
+  readonly calls: IoCall[];
   readonly bytesOut: number;
   readonly read: boolean;
   readonly place: Call['place'];
@@ -23,7 +23,6 @@ export class IoBatch implements Placeable {
   readonly transaction: boolean;
   settled = false;
   asked = 0;
-  #exec: IoCall | undefined;
   readonly #calling: Calling | undefined;
   readonly #run: (lane: Lane) => void;
   readonly #refuse: (error: unknown) => void;
@@ -38,8 +37,10 @@ export class IoBatch implements Placeable {
     this.calls = commands.map((command) => new IoCall(command, calling));
     const transaction = commands[0]?.name === 'multi';
     this.transaction = transaction;
-    for (const call of this.calls)
+    for (const call of this.calls) {
       if (transaction || transactional.has(call.name)) call.inTransaction = true;
+      call.chain = chain;
+    }
     this.label = `${transaction ? 'MULTI' : 'pipeline'} of ${commands.length}`;
     this.bytesOut = this.calls.reduce((sum, call) => sum + call.bytesOut, 0);
     this.read = this.calls.every((call) => call.read);
@@ -56,7 +57,7 @@ export class IoBatch implements Placeable {
   }
 
   get deadlineAt(): number {
-    return Math.min(...this.calls.map((call) => call.deadlineAt));
+    return firstDeadline(this.calls);
   }
 
   keys(): readonly string[] {
@@ -75,16 +76,16 @@ export class IoBatch implements Placeable {
     this.#refuse(error);
   }
 
-  /** All that is on its lane: EXEC too, which was queued after the batch was made. */
-  get onLane(): readonly IoCall[] {
-    return this.#exec === undefined ? this.calls : [...this.calls, this.#exec];
-  }
-
+  /**
+   * EXEC, which the library queues when the batch is sent. The others are answered before it, and run with it:
+   * so it is on the keys of all of them.
+   */
   ending(command: IoCommand): IoCall {
-    const call = new IoCall(command, this.#calling);
+    const call = new IoCall(command, this.#calling, this.keys());
     call.inTransaction = true;
+    call.chain = this.chain;
     command.promise.catch(() => {});
-    this.#exec = call;
+    this.calls.push(call);
     return call;
   }
 }

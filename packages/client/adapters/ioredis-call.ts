@@ -21,13 +21,21 @@ export class IoCall extends Call {
   /** The command that is on its way: another one than `command` when a cluster client makes it again. */
   #attempt: IoCommand;
 
-  constructor(command: IoCommand, calling: Calling | undefined) {
+  /** The keys that it stands for, where its own arguments do not name them. */
+  readonly #keys: readonly string[] | undefined;
+
+  constructor(command: IoCommand, calling: Calling | undefined, keys?: readonly string[]) {
     super(command.name, command.args, 0, calling);
+    this.#keys = keys;
     this.command = command;
     this.#attempt = command;
     this.#reject = command.reject;
     if (command.inTransaction === true) this.inTransaction = true;
     (command as IoCommand & Tagged)[kCall] = this;
+  }
+
+  override keys(): readonly string[] {
+    return this.#keys ?? super.keys();
   }
 
   override send(lane: Lane): void {
@@ -40,8 +48,14 @@ export class IoCall extends Call {
     redis.sendCommand(this.#attempt);
   }
 
+  override combine(rest: (reply: unknown) => Promise<unknown>): void {
+    const { command } = this;
+    const { resolve } = command;
+    command.resolve = (reply) => rest(reply).then((all) => resolve.call(command, all));
+  }
+
   #again(): void {
-    const twin: IoCommand & Tagged = this.#twin();
+    const twin: IoCommand & Tagged = this.#copy();
     const { command } = this;
     const { resolve, reject } = twin;
     twin[kCall] = this;
@@ -59,7 +73,7 @@ export class IoCall extends Call {
   }
 
   /** The same command, whose raw reply goes to the original, which decodes it as its caller asked for. */
-  #twin(): IoCommand {
+  #copy(): IoCommand {
     const { command } = this;
     const Twin = command.constructor as IoCommandClass;
     return new Twin(command.name, command.args, { replyEncoding: null });
@@ -98,12 +112,16 @@ export class IoCall extends Call {
     this.#reject.call(this.command, error);
   }
 
-  override duplicate(lane: Lane): void {
-    const twin = this.#twin();
-    twin.resolve = (reply) => this.succeed(reply);
+  override twin(): IoCall {
+    const copy = this.#copy();
+    const { resolve } = copy;
+    copy.resolve = (reply) => {
+      this.succeed(reply);
+      return resolve(reply);
+    };
     // The original still stands in its own queue: its reply, or its fate there, is the answer then.
-    twin.reject = () => {};
-    (lane.raw as IoRedis).sendCommand(twin);
+    copy.promise.catch(noop);
+    return new IoCall(copy, undefined);
   }
 }
 

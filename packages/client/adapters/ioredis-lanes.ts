@@ -57,6 +57,7 @@ export class IoDriver implements Driver {
         pool.answered(call, now);
       },
       large: (sent, wire) => pool.becameLarge(sent, wire, lane),
+      largeBytes: pool.settings.largeBytes,
       lost: (call, written, cause) => {
         if (call.lane === lane && call.listed) return pool.lost(call, lane, written, cause);
         // A pipeline that the cluster client itself made again elsewhere: to the pool it was over.
@@ -168,6 +169,9 @@ export class IoDriver implements Driver {
   }
 }
 
+/** What the library says to a client that is connected, or connects. */
+const ALREADY = 'Redis is already connecting/connected';
+
 /** The object that the application gets. */
 export function faceOf(
   first: IoRedis,
@@ -200,7 +204,13 @@ export function faceOf(
   face.monitor = (...args) =>
     pool.closed ? Promise.reject(closedError('MONITOR')) : first.monitor(...args);
   face.duplicate = (...args) => first.duplicate(...args);
-  face.connect = () => connected(pool, first);
+  // Of a lazy client the kit has made the connection already, which its owner asks for now.
+  let connects = first.options.lazyConnect !== true;
+  face.connect = () => {
+    const again = connects && !pool.closed && statusOf(pool) !== 'reconnecting';
+    connects = true;
+    return again ? Promise.reject(new Error(ALREADY)) : connected(pool, first);
+  };
   const over = (): void => {
     face.emit('close');
     face.emit('end');
@@ -282,7 +292,7 @@ function aim(
         const over = (): void => {
           // What has no fate yet is not on the lane: a cluster client queued it to make the batch again, or
           // refused the batch as a whole (keys of several slots), and then sent nothing of it.
-          for (const call of batch.onLane) if (!call.settled) pool.release(call, lane);
+          for (const call of batch.calls) if (!call.settled) pool.release(call, lane);
         };
         const done: Promise<unknown> = exec.call(pipeline, callback);
         done.then(over, over);

@@ -37,7 +37,9 @@ export interface LinkEvents {
   /** The connection is gone; called before `lost`, so that nothing is made again on it. */
   down(cause: Error): void;
   answered(call: Call, now: number): void;
+  /** A reply of `largeBytes` or more. */
   large(sent: Sent, wire: Wire<Sent>): void;
+  readonly largeBytes: number;
   /** The connection ended; `written` false: still in the library's own queue. */
   lost(call: Call, written: boolean, cause: Error): void;
   /** An error reply; true: taken care of. */
@@ -59,11 +61,11 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
   const answered = (sent: Sent, now: number): void => {
     if (sent instanceof Call) events.answered(sent, now);
   };
-  const wire = new Wire<Sent>(path ?? `${host ?? 'localhost'}:${port ?? 6379}`, {
-    libraryFirst: true,
-    answered,
-    large: (sent) => events.large(sent, wire),
-  });
+  const wire = new Wire<Sent>(
+    path ?? `${host ?? 'localhost'}:${port ?? 6379}`,
+    { libraryFirst: true, answered, large: (sent) => events.large(sent, wire) },
+    events.largeBytes,
+  );
 
   let stream = redis.stream;
   const send = redis.sendCommand;

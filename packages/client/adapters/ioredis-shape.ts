@@ -51,6 +51,7 @@ export interface IoOptions {
   autoResendUnfulfilledCommands?: boolean;
   enableAutoPipelining?: boolean;
   enableOfflineQueue?: boolean;
+  lazyConnect?: boolean;
   socketTimeout?: number;
   keyPrefix?: string;
   maxRetriesPerRequest?: number | null;

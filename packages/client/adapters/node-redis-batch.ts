@@ -1,7 +1,8 @@
 /** MULTI ... EXEC or a pipeline of node-redis: its parts share a lane and a fate. */
+import { performance } from 'node:perf_hooks';
 import { Call, type Calling, type Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
-import type { Placeable } from '../lanes/placeable.ts';
+import { firstDeadline, type Placeable } from '../lanes/placeable.ts';
 import type { RedisArgument } from './node-redis-shape.ts';
 
 export class NodeBatch implements Placeable {
@@ -34,6 +35,7 @@ export class NodeBatch implements Placeable {
     this.place =
       place ?? (this.calls.some((call) => call.place === 'barrier') ? 'barrier' : 'data');
     this.chain = chain;
+    for (const call of this.calls) call.chain = chain;
     this.queuedAt = this.calls[0]?.queuedAt ?? 0;
     this.#run = run;
     this.promise = new Promise((resolve, reject) => {
@@ -43,7 +45,7 @@ export class NodeBatch implements Placeable {
   }
 
   get deadlineAt(): number {
-    return Math.min(...this.calls.map((call) => call.deadlineAt));
+    return firstDeadline(this.calls);
   }
 
   keys(): readonly string[] {
@@ -51,6 +53,9 @@ export class NodeBatch implements Placeable {
   }
 
   send(lane: Lane): void {
+    // The library does not say when it writes them: from now on they may run.
+    const now = performance.now();
+    for (const call of this.calls) call.writtenAt = now;
     this.#run(lane).then(
       (reply) => {
         if (this.settled) return;
@@ -85,7 +90,9 @@ class PartCall extends Call {
 
   override send(): void {}
   override succeed(): void {}
-  override duplicate(): void {}
+  override twin(): Call {
+    throw new Error('a part of a batch has no life of its own');
+  }
   override fail(error: unknown): void {
     this.#batch.fail(error);
   }

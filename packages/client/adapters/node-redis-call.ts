@@ -61,7 +61,7 @@ export class NodeCall extends Call implements Outgoing {
     );
   }
 
-  override duplicate(lane: Lane): void {
+  override twin(): Call {
     const twin = new NodeCall(
       this.args as readonly RedisArgument[],
       this.typeMapping,
@@ -73,8 +73,7 @@ export class NodeCall extends Call implements Outgoing {
       // The original still stands in its own queue: its fate there is the answer if this one fails.
       noop,
     );
-    this.#pool.adopt(twin, lane);
-    twin.send(lane);
+    return twin;
   }
 
   reply(reply: unknown): void {
@@ -94,6 +93,11 @@ export class NodeCall extends Call implements Outgoing {
     const { lane } = this;
     if (lane !== undefined && this.#pool.refused(this, lane, error)) return;
     this.fail(error);
+  }
+
+  override combine(rest: (reply: unknown) => Promise<unknown>): void {
+    const resolve = this.#resolve;
+    this.#resolve = (reply) => resolve(rest(reply));
   }
 
   override succeed(reply: unknown): void {

@@ -17,7 +17,7 @@ import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
 import { NodeBatch } from './node-redis-batch.ts';
 import { eachSubscription, isConnectionError } from './node-redis-lanes.ts';
-import { NodeLink, Watched } from './node-redis-link.ts';
+import { NodeLink } from './node-redis-link.ts';
 import {
   type CommandOptions,
   isErrorReply,
@@ -28,6 +28,7 @@ import {
   type NodeParser,
   type RedisArgument,
 } from './node-redis-shape.ts';
+import { Watched } from './node-redis-watched.ts';
 
 type Guard = (name: string, args: readonly unknown[], from: number) => void;
 type AnyMethod = (...args: unknown[]) => Promise<unknown>;
@@ -72,6 +73,7 @@ export class NodeClusterDriver implements Driver {
             if (sent instanceof Part) turnedLarge(sent.call, pool.settings);
             pool.becameLarge(sent, wire, lane);
           },
+          largeBytes: pool.settings.largeBytes,
           down: () => {},
           lost: () => {},
         });
@@ -225,6 +227,7 @@ type Start = (
 
 class ClusterCall extends Call {
   readonly promise: Promise<unknown>;
+  readonly #parser: NodeParser;
   readonly #options: CommandOptions | undefined;
   readonly #pool: Pool;
   readonly #start: Start;
@@ -242,6 +245,7 @@ class ClusterCall extends Call {
       signal instanceof AbortSignal ? { ...calling, signal } : calling,
     );
     this.chain = options?.[kChain] as Chain | undefined;
+    this.#parser = parser;
     this.#options = options;
     this.#pool = pool;
     this.#start = start;
@@ -292,20 +296,11 @@ class ClusterCall extends Call {
     this.fail(error);
   }
 
-  override duplicate(lane: Lane): void {
-    const { link } = lane.raw as ClusterParts;
-    const options = { ...this.#options, timeout: undefined };
-    const make =
-      (makeRun: MakeRun): MakeRun =>
-      (parser) => {
-        const run = makeRun(parser);
-        return (client, more) => {
-          link(client);
-          return run(client, more);
-        };
-      };
+  override twin(): Call {
+    const twin = new ClusterCall(this.#parser, this.#options, this.#pool, this.#start);
     // The original's fate is the answer if this one fails.
-    this.#start(lane, options, make).then((reply) => this.succeed(reply), noop);
+    twin.promise.then((reply) => this.succeed(reply), noop);
+    return twin;
   }
 
   override succeed(reply: unknown): void {

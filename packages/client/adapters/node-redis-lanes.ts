@@ -60,6 +60,7 @@ export class NodeDriver implements Driver {
         if (sent instanceof NodeCall) pool.answered(sent, now);
       },
       large: (sent: Sent, wire) => pool.becameLarge(sent, wire, lane),
+      largeBytes: pool.settings.largeBytes,
       down: (cause) => {
         if (lane.state === 'ready') pool.down(lane, messageOf(cause));
       },
@@ -162,7 +163,8 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
       if (closed()) return proto.sendCommand.call(raw, args, options);
       const own = this._commandOptions;
       const all = options === undefined || options === own ? own : { ...own, ...options };
-      return make(args, all).promise;
+      // The array is its caller's, who may change it while this waits, or is to be made again.
+      return make([...args], all).promise;
     },
   );
   // What typed commands end in. The library's version of it adds tracing and client side caching.

@@ -19,7 +19,7 @@ import { copyOf, readInto } from '../wire/intake.ts';
 import { Pace } from '../wire/pace.ts';
 import { type Sent, Wire } from '../wire/wire.ts';
 import { anonymous, encode } from './node-redis-encode.ts';
-import type { NodeClient, NodeQueue, SignalLike } from './node-redis-shape.ts';
+import type { NodeClient, NodeQueue } from './node-redis-shape.ts';
 import { OwnSocket } from './node-redis-socket.ts';
 
 /** A call as this connection sees it. */
@@ -34,6 +34,7 @@ export interface NodeLinkEvents {
   refused?(sent: Sent): void;
   answered(sent: Sent, now: number): void;
   large(sent: Sent, wire: Wire<Sent>): void;
+  readonly largeBytes: number;
   /** The connection is gone; called before `lost`. */
   down(cause: unknown): void;
   lost(call: Outgoing, written: boolean, cause: unknown): void;
@@ -65,6 +66,11 @@ export class NodeLink {
   #scheduled = false;
   #paused = false;
   readonly #socket = new OwnSocket();
+  /** The one that it writes to, where it is known. */
+  #own: Socket | undefined;
+  /** The last turn wrote one call. */
+  #alone = false;
+  #libraryWaits: () => boolean = () => true;
   /** What comes is the socket's, and valid now only. */
   #borrowed = false;
 
@@ -79,6 +85,7 @@ export class NodeLink {
         answered: (sent, now) => events.answered(sent, now),
         large: (sent) => events.large(sent, this.wire),
       },
+      events.largeBytes,
     );
     this.#queue = client._getQueue();
     this.#standInWriting();
@@ -96,6 +103,7 @@ export class NodeLink {
 
   #adopt(socket: Socket): void {
     const pace = new Pace(socket);
+    this.#own = socket;
     readInto(
       socket,
       (bytes) => {
@@ -122,8 +130,25 @@ export class NodeLink {
 
   enqueue(call: Outgoing): void {
     if (this.#next > 0 && this.#next === this.#outbox.length) this.#emptied();
+    if (this.#alone && this.#outbox.length === 0 && this.#writesNow(call)) return;
     this.#outbox.push(call);
     this.#schedule();
+  }
+
+  /**
+   * Where calls come one by one, this one goes to the socket at once, past the library's next turn (a timer, a
+   * generator, and cork() around one write): nothing is in flight that it could overtake, and nothing will join it.
+   */
+  #writesNow(call: Outgoing): boolean {
+    const socket = this.#own;
+    if (socket === undefined || this.#waiting.length > 0 || this.#scheduled || this.#paused)
+      return false;
+    if (!socket.writable || socket.writableNeedDrain || this.#libraryWaits()) return false;
+    const encoded = encode(call.args as readonly unknown[]);
+    if (typeof encoded !== 'string') return false;
+    this.#written(call, performance.now());
+    socket.write(encoded);
+    return true;
   }
 
   #schedule(): void {
@@ -137,11 +162,14 @@ export class NodeLink {
   #standInWriting(): void {
     const queue = this.#queue;
     const { commandsToWrite, isWaitingToWrite, addCommand, isEmpty } = queue;
+    this.#libraryWaits = () => isWaitingToWrite.call(queue);
     // What is asked for is written at once; with a socket that takes nothing the library does not ask.
     const toWrite: Iterable<Piece> = {
       [Symbol.iterator]: () => {
         this.#scheduled = false;
+        const before = this.#ours;
         const text = this.#owed > 0 ? '' : this.#joined(performance.now());
+        this.#alone = this.#ours === before + 1;
         if (this.#next < this.#outbox.length || isWaitingToWrite.call(queue)) {
           return this.#rest(text, commandsToWrite.call(queue)[Symbol.iterator]());
         }
@@ -344,6 +372,7 @@ export class NodeLink {
       this.#outbox = [];
       this.#next = 0;
       this.#scheduled = false;
+      this.#own = undefined;
       this.wire.reset();
       this.#events.down(cause);
       for (const call of written) if (call !== undefined) this.#events.lost(call, true, cause);
@@ -357,38 +386,6 @@ export class NodeLink {
       flushAll.call(queue, error);
       ended(error, false);
     };
-  }
-}
-
-/**
- * For commands that go through the library's queue but belong to a call (cluster): to the library it
- * is the abort signal, and taking its listener off is the one thing it does as it writes a command.
- */
-export class Watched implements SignalLike {
-  readonly aborted = false;
-  readonly sent: Sent;
-  readonly #link: NodeLink;
-  #drop: (() => void) | undefined;
-
-  constructor(sent: Sent, link: NodeLink) {
-    this.sent = sent;
-    this.#link = link;
-  }
-
-  addEventListener(_type: string, listener: () => void): void {
-    this.#drop = listener;
-  }
-
-  removeEventListener(): void {
-    this.#drop = undefined;
-    this.#link.leaving = this.sent;
-  }
-
-  /** Takes the command out of the library's queue if it is still in it. */
-  drop(): void {
-    const drop = this.#drop;
-    this.#drop = undefined;
-    drop?.();
   }
 }
 

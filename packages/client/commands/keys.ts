@@ -46,6 +46,14 @@ export function keysOf(facts: CommandFacts, args: readonly unknown[], from: numb
       return counted(args, from + 1);
     case 'storeNumkeys':
       return [keyText(args[from]), ...counted(args, from + 1)];
+    case 'numpairs': {
+      const pairs = Number(args[from]);
+      return Number.isInteger(pairs) && pairs > 0 ? take(args, from + 1, pairs, 2) : [];
+    }
+    case 'store': {
+      const at = Math.max(wordAt(args, from, 'STORE'), wordAt(args, from, 'STOREDIST'));
+      return take(args, from, at > from && at + 1 < args.length ? 2 : 1, at + 1 - from);
+    }
     case 'streams': {
       const at = wordAt(args, from, 'STREAMS');
       if (at < 0) return [];
@@ -56,7 +64,13 @@ export function keysOf(facts: CommandFacts, args: readonly unknown[], from: numb
 
 /** The first key only: what routing needs for nearly every command. */
 export function firstKey(facts: CommandFacts, args: readonly unknown[], from: number): unknown {
-  if (facts.keys === 'one' || facts.keys === 'all' || facts.keys === 'two') return args[from];
+  if (
+    facts.keys === 'one' ||
+    facts.keys === 'all' ||
+    facts.keys === 'two' ||
+    facts.keys === 'store'
+  )
+    return args[from];
   if (facts.keys === 'none') return undefined;
   return keysOf(facts, args, from)[0];
 }
@@ -88,6 +102,7 @@ export function blockingMs(name: string, args: readonly unknown[], from: number)
     const at = wordAt(args, from, 'BLOCK');
     return at < 0 ? 0 : zeroIsForever(Number(args[at + 1]));
   }
+  if (name === 'wait' || name === 'waitaof') return zeroIsForever(Number(args[args.length - 1]));
   const first = name === 'blmpop' || name === 'bzmpop';
   return zeroIsForever(Number(args[first ? from : args.length - 1]) * 1000);
 }

@@ -24,7 +24,8 @@ export type Place =
 
 /**
  * Where keys are, counted from the first argument after the name: `one` at 0, `all`, `pairs`
- * (every second from 0), `two` (0 and 1), `numkeys0/1` (a count at that place, then the keys),
+ * (every second from 0), `two` (0 and 1), `numkeys0/1` (a count at that place, then the keys), `numpairs` (a count,
+ * then pairs of key and value), `store` (at 0, and behind the word STORE or STOREDIST),
  * `streams` (half of what follows STREAMS), `second` (at 1: OBJECT ENCODING key, ...), `none`.
  */
 export type KeySpec =
@@ -39,6 +40,8 @@ export type KeySpec =
   | 'numkeys0'
   | 'numkeys1'
   | 'storeNumkeys'
+  | 'numpairs'
+  | 'store'
   | 'streams';
 
 export interface CommandFacts {
@@ -64,12 +67,12 @@ define(
    zrangebylex zrevrangebylex zrandmember zscan
    xlen xrange xrevrange xpending
    geopos geodist geohash geosearch georadius_ro georadiusbymember_ro
-   type ttl pttl expiretime pexpiretime dump sort_ro pfcount json.get json.type`,
+   type ttl pttl expiretime pexpiretime dump sort_ro json.get json.type`,
   true,
   'data',
   'one',
 );
-define('mget exists touch sinter sunion sdiff', true, 'data', 'all');
+define('mget exists touch sinter sunion sdiff pfcount', true, 'data', 'all');
 define('zinter zunion zdiff sintercard zintercard', true, 'data', 'numkeys0');
 define('lcs', true, 'data', 'two');
 define('object memory xinfo', true, 'data', 'second');
@@ -80,12 +83,14 @@ define(
    lpush rpush lpushx rpushx lpop rpop lset lrem ltrim linsert
    sadd srem spop zadd zincrby zrem zremrangebyscore zremrangebyrank zremrangebylex zpopmin zpopmax
    xadd xtrim xdel xack xclaim xautoclaim xsetid
-   geoadd georadius georadiusbymember expire pexpire expireat pexpireat persist restore sort pfadd
+   geoadd expire pexpire expireat pexpireat persist restore move pfadd
    json.set json.del`,
   false,
   'data',
   'one',
 );
+define('sort georadius georadiusbymember', false, 'data', 'store');
+define('msetex', false, 'data', 'numpairs');
 define('xgroup', false, 'data', 'second');
 define('del unlink pfmerge sinterstore sunionstore sdiffstore', false, 'data', 'all');
 define('mset msetnx', false, 'data', 'pairs');
@@ -102,7 +107,8 @@ define('eval evalsha fcall', false, 'data', 'numkeys1');
 define('eval_ro evalsha_ro fcall_ro', true, 'data', 'numkeys1');
 define('xread', true, 'data', 'streams');
 define('xreadgroup', false, 'data', 'streams');
-define('spublish', false, 'data', 'one');
+// A channel is no key, but what is sent to it has an order, too.
+define('publish spublish', false, 'data', 'one');
 
 define('blpop brpop bzpopmin bzpopmax', false, 'blocking', 'allButLast');
 define('brpoplpush blmove', false, 'blocking', 'two');
@@ -110,14 +116,13 @@ define('blmpop bzmpop', false, 'blocking', 'numkeys1');
 define('wait waitaof', false, 'barrier', 'none');
 
 define(
-  'ping echo time info dbsize lastsave command randomkey scan keys lolwut pubsub slowlog latency commandlog role cluster',
+  'ping echo time info dbsize lastsave command randomkey scan clusterscan keys lolwut pubsub slowlog latency commandlog role cluster',
   true,
   'free',
   'none',
 );
-define('publish', false, 'free', 'none');
 define(
-  'flushall flushdb swapdb script function config save bgsave bgrewriteaof acl debug module shutdown failover replicaof',
+  'flushall flushdb swapdb script function config save bgsave bgrewriteaof acl debug module shutdown failover replicaof slaveof migrate',
   false,
   'barrier',
   'none',
@@ -131,7 +136,7 @@ define(
 define('multi exec discard watch unwatch', false, 'session', 'none');
 define('select auth readonly readwrite hello', false, 'everywhere', 'none');
 define('client', false, 'free', 'none');
-define('monitor reset asking sync psync quit', false, 'refused', 'none');
+define('monitor reset asking sync psync replconf quit', false, 'refused', 'none');
 
 /** The same by every spelling that was asked for: node-redis writes GET, ioredis get. */
 const bySpelling = new Map<string, CommandFacts>(table);

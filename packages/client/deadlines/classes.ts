@@ -5,6 +5,7 @@
  */
 import { blockingMs } from '../commands/keys.ts';
 import type { Call } from '../lanes/call.ts';
+import { asksForConfirmation } from '../lanes/confirm.ts';
 import {
   BLOCKING_GRACE_MS,
   DEADLINE_BULK_MS,
@@ -62,7 +63,7 @@ const slow = new Set([
 export function deadlineOf(call: Call, deadlines: Deadlines): number {
   const own = call.calling?.deadlineMs;
   if (own !== undefined) return own;
-  if (call.place === 'blocking') {
+  if (call.place === 'blocking' || asksForConfirmation(call.name)) {
     return blockingMs(call.name, call.args, call.from) + deadlines.blockingGraceMs;
   }
   if (call.large) return deadlines.bulkMs;

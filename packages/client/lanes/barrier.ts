@@ -16,7 +16,8 @@ export class Barrier {
   readonly #place: (item: Placeable) => void;
   #item: Placeable | undefined;
   #sent = false;
-  #left = 0;
+  /** Those of its calls that are on a lane; undefined while it is being sent. */
+  #left: Set<Call> | undefined;
 
   constructor(
     quiet: () => boolean,
@@ -52,7 +53,7 @@ export class Barrier {
     }
     this.#item = item;
     this.#sent = false;
-    this.#left = item.calls.length;
+    this.#left = undefined;
   }
 
   /** Sends it if it may go. */
@@ -67,15 +68,17 @@ export class Barrier {
     if (lane === undefined) return;
     this.#sent = true;
     this.#send(item, lane);
+    // EXEC is among them only now; and what could not be sent is over already.
+    this.#left = new Set(item.calls.filter((call) => call.listed));
+    if (this.#left.size === 0) this.#end();
   }
 
   /** A call left its lane: perhaps one of the barrier's, perhaps the last one in its way. */
   released(call: Call): void {
     const item = this.#item;
     if (item === undefined) return;
-    if (!this.#sent || !item.calls.includes(call)) return this.step();
-    this.#left -= 1;
-    if (this.#left <= 0) this.#end();
+    if (!this.#sent) return this.step();
+    if (this.#left?.delete(call) === true && this.#left.size === 0) this.#end();
   }
 
   #end(): void {

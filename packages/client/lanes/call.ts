@@ -29,6 +29,8 @@ export interface Calling {
 export interface Chain {
   lane: Lane | undefined;
   pending: number;
+  /** Of the last call of it that went to a lane; see `Call.turn`. */
+  turn: number;
 }
 
 let upcoming: ReplyInto | undefined;
@@ -160,6 +162,8 @@ export abstract class Call implements Sent, Placeable {
   /** Settles the application's promise; the first one counts. */
   abstract succeed(reply: unknown): void;
   abstract fail(error: unknown): void;
-  /** Sends a copy of a read on another lane; whoever answers first settles. */
-  abstract duplicate(lane: Lane): void;
+  /** Its reply becomes what `rest` makes of it. Where replies are of several connections already: not so. */
+  combine(_rest: (reply: unknown) => Promise<unknown>): void {}
+  /** A copy of a read, to be sent on another lane; whoever answers first settles. */
+  abstract twin(): Call;
 }

@@ -51,17 +51,23 @@ export function callLost(
   cause: unknown,
 ): void {
   // The end of a lane and that of its connections both tell of it: made again twice, it would run twice.
-  if (!pool.release(call, lane) || call.settled) return;
+  pool.release(call, lane, () => {
+    if (!call.settled) becomesOf(pool, call, written, cause);
+  });
+}
+
+function becomesOf(pool: Pool, call: Call, written: boolean, cause: unknown): void {
   if (call.givenUp !== undefined) return call.fail(call.givenUp);
   pool.connectionLost(cause);
   const repeatable = !written || mayRepeat(pool, call);
   if (repeatable instanceof Error) return call.fail(repeatable);
-  if (!repeatable) {
-    call.fail(new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause));
-    return;
-  }
+  const unknown = (): UnknownOutcomeError =>
+    new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause);
+  if (!repeatable) return call.fail(unknown());
   // A part of a transaction that is made again would be a command by itself.
-  const left = call.inTransaction ? 'in a transaction' : again(pool, call, cause, !written);
+  const left = call.inTransaction
+    ? 'in a transaction'
+    : again(pool, call, cause, !written, unknown);
   if (left === 'again') return;
   // Where nothing is ever repeated there is no more to say than the library does.
   call.fail(
@@ -88,19 +94,22 @@ export function callRefused(pool: Pool, call: Call, lane: Lane, error: unknown):
   if (saysDown(error)) pool.breaker?.failed(performance.now());
   pool.release(call, lane);
   if (pool.overtaken.judge(call, pool.lanes)) return false;
-  return again(pool, call, error, false, error) === 'again';
+  return again(pool, call, error, false, () => error) === 'again';
 }
 
 /**
- * Makes the call once more, later; else why not. What was never sent repeats nothing: it costs no budget.
- * `overtaken`: what it fails with if something was asked for on its keys meanwhile; undefined: it does not.
+ * Makes the call once more; else why not. What was never sent repeats nothing: it costs no budget.
+ *
+ * Where it can be it is made in its place, before all that was asked for later: at once, on another lane; or
+ * where there is none, as the next that goes when there is. Else it has to wait while others do not: a write
+ * that something was asked for after meanwhile would end up on top of it, so then it fails: as `overtaken` says.
  */
 function again(
   pool: Pool,
   call: Call,
   cause: unknown,
   neverSent: boolean,
-  overtaken?: unknown,
+  overtaken: () => unknown,
 ): 'again' | 'no attempt left' | 'no budget left' {
   const delayMs = pool.policy.next(call, neverSent);
   if (typeof delayMs !== 'number') return delayMs;
@@ -115,17 +124,23 @@ function again(
   }
   heed(pool, call);
   const other = pool.roster.readyLane();
-  const elsewhere = call.attempts === 1 && other !== undefined && other !== call.lane;
-  if (neverSent || (elsewhere && !saysNotRun(cause))) pool.place(call);
+  const inPlace =
+    other === undefined
+      ? pool.settings.offline.calls > 0
+      : call.attempts === 1 && other !== call.lane;
+  if (neverSent || (inPlace && !saysNotRun(cause))) pool.place(call);
   else placeLater(pool, call, delayMs, overtaken);
   return 'again';
 }
 
-function placeLater(pool: Pool, call: Call, delayMs: number, overtaken: unknown): void {
-  const minds = overtaken !== undefined && !call.facts.read;
-  if (minds) pool.overtaken.wait(call);
-  setTimeout(() => {
-    if (minds && pool.overtaken.end(call) && !call.settled) call.fail(overtaken);
+function placeLater(pool: Pool, call: Call, delayMs: number, overtaken: () => unknown): void {
+  const minds = !call.facts.read;
+  if (minds) {
+    if (pool.overtaken.judge(call, pool.lanes)) return call.fail(overtaken());
+    pool.overtaken.wait(call);
+  }
+  pool.later(() => {
+    if (minds && pool.overtaken.end(call) && !call.settled) call.fail(overtaken());
     else pool.place(call);
   }, delayMs);
 }
@@ -175,7 +190,7 @@ export function laneEnded(pool: Pool, lane: Lane, reason: string): void {
 function replaceLater(pool: Pool, losses: number): void {
   const missing = (): boolean => !pool.closed && pool.roster.small.length < pool.settings.smallMin;
   if (!missing()) return;
-  setTimeout(() => {
+  pool.later(() => {
     if (!missing()) return;
     try {
       pool.roster.open('small', 'replaces one that ended').losses = losses;

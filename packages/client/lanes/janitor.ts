@@ -11,6 +11,7 @@ import { lateChannel } from '../telemetry/channels.ts';
 import { lateness, sayLate } from '../telemetry/explain.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import { Call } from './call.ts';
+import { asksForConfirmation } from './confirm.ts';
 import type { Lane } from './lane.ts';
 import type { Pool } from './pool.ts';
 
@@ -104,6 +105,7 @@ export class Janitor {
       if (head === undefined || wire.listening) continue;
       // It says nothing because it waits, as it was asked to.
       if (head instanceof Call && head.place === 'blocking') continue;
+      if (asksForConfirmation(head.name)) continue;
       const silentMs = now - wire.lastReadAt;
       if (silentMs < stallMs) continue;
       lane.client?.cut(
@@ -118,6 +120,6 @@ function wireOf(call: Call, lane: Lane): Wire<Sent> | undefined {
   for (const wire of lane.wires) {
     for (let i = 0; i < wire.pending; i += 1) if (wire.at(i) === call) return wire;
   }
-  // Not written yet: any connection of the lane tells where it would have gone.
-  return call.writtenAt === 0 ? lane.wires[0] : undefined;
+  // Not written yet, or a part of the library's own batch: any connection of the lane tells where it goes.
+  return call.writtenAt === 0 || call.inTransaction ? lane.wires[0] : undefined;
 }

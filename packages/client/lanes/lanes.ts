@@ -121,7 +121,9 @@ export function calling<T extends object>(redis: T, options: Calling): T {
   }
   const all = { ...(redis as FaceState)[kCalling], ...options };
   const chain =
-    options.inOrder === true ? { lane: undefined, pending: 0 } : (redis as FaceState)[kChain];
+    options.inOrder === true
+      ? { lane: undefined, pending: 0, turn: 0 }
+      : (redis as FaceState)[kChain];
   view[kCalling] = all;
   if (chain !== undefined) view[kChain] = chain;
   // node-redis hands a view's command options, and nothing else of it, down to where calls are made.

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import { lanes, lanesOf } from '../index.ts';
+import { calling, lanes, lanesOf } from '../index.ts';
 import { type AnyClient, plainKinds } from '../testing/clients.ts';
 import { startServer, type TestServer } from '../testing/server.ts';
 
@@ -50,8 +50,19 @@ const step = fc.oneof(
         ['MGET', 'k:1', 'k:2', 'k:3'],
         ['MSET', 'k:1', 'm', 'k:3', 'm'],
         ['DEL', 'k:2', 'k:3'],
+        ['COPY', 'k:1', 'k:3', 'REPLACE'],
+        ['RPUSH', 'k:list', '2', '1'],
+        ['SORT', 'k:list', 'STORE', 'k:2'],
+        ['EVAL', "return redis.call('SET', KEYS[2], KEYS[1])", '2', 'k:1', 'k:2'],
         ['FLUSHDB'],
       ),
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(
+      fc.constant('ordered' as const),
+      fc.oneof(fc.tuple(fc.constant('GET'), key), fc.tuple(fc.constant('SET'), key, value)),
     ),
   },
   {
@@ -79,10 +90,13 @@ for (const kind of plainKinds) {
       t.after(() => kind.close(client));
       await kind.connect(client);
     }
+    // Whose calls keep the order of all of them among each other, and on each key with everybody's.
+    const ordered = calling(redis, { inOrder: true });
     const ask = (client: AnyClient & object, [how, what]: Step): Promise<unknown> => {
+      const one = how === 'ordered' && client === redis ? ordered : client;
       const done =
-        how === 'call'
-          ? kind.call(client, ...what)
+        how === 'call' || how === 'ordered'
+          ? kind.call(one, ...what)
           : kind[how](client, what as readonly (readonly string[])[]);
       return done.catch((error: Error) => error.message);
     };

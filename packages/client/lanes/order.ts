@@ -79,12 +79,15 @@ export class KeyOrder {
     return free;
   }
 
-  /** Waits until the key is quiet; false when it is. */
+  /** Waits until the key is quiet; false when it is. Who is made again waits before those that came later. */
   wait(item: Placeable, key: string): boolean {
     const busy = this.#busy.get(key);
     if (busy === undefined) return false;
     busy.waiting ??= [];
-    busy.waiting.push(item);
+    const { waiting } = busy;
+    let at = waiting.length;
+    while (at > 0 && (waiting[at - 1] as Placeable).asked > item.asked) at -= 1;
+    waiting.splice(at, 0, item);
     return true;
   }
 }

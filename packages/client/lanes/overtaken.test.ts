@@ -22,7 +22,9 @@ class OneCall extends Call {
   override send(): void {}
   override succeed(): void {}
   override fail(): void {}
-  override duplicate(): void {}
+  override twin(): Call {
+    return this;
+  }
 }
 
 /** Lanes as the pool keeps them: what is on one key is on one lane, and is answered in order. */

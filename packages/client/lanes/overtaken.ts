@@ -1,6 +1,6 @@
 /**
- * A write that the server refused may be made again, but not after what was asked later on its keys: the
- * older value would end up on top of a newer one that was acknowledged. To hold everything later back until
+ * A write that the server refused, or that is declared idempotent and lost its connection, may be made again, but
+ * not after what was asked later on its keys: the older value would end up on top of a newer one that was acknowledged. To hold everything later back until
  * the retry is done would make one refusal a stop of the key, for as long as the server refuses. So the
  * write is made again only while nobody has asked anything later on its keys; otherwise its caller gets the
  * refusal, as from the plain client, and knows that it did not run.
@@ -37,12 +37,14 @@ export class Overtaken {
   asked(call: Call): void {
     this.#turn += 1;
     call.turn = this.#turn;
+    if (call.chain !== undefined) call.chain.turn = this.#turn;
     if (this.#on) this.#asked(call);
   }
 
   /** Was something asked for later on the keys of this refused write? `lanes`: what is pending is on them. */
   judge(call: Call, lanes: Iterable<Lane>): boolean {
-    if (!this.#overtaken.has(call) && this.#isBehind(call, lanes)) this.#overtaken.add(call);
+    const behind = (): boolean => chainWentOn(call) || this.#isBehind(call, lanes);
+    if (!this.#overtaken.has(call) && behind()) this.#overtaken.add(call);
     return this.#overtaken.has(call);
   }
 
@@ -65,7 +67,7 @@ export class Overtaken {
       if (waiting?.size === 0) this.#waiting.delete(key);
     }
     this.#switch();
-    return this.#overtaken.has(call);
+    return this.#overtaken.has(call) || chainWentOn(call);
   }
 
   #switch(): void {
@@ -101,6 +103,11 @@ export class Overtaken {
     const { onKey, onAll } = this.#last;
     return onAll > call.turn || keys.some((key) => (onKey.get(key) ?? 0) > call.turn);
   }
+}
+
+/** Of a caller who asked for order between all calls, a later one is on its way. */
+function chainWentOn({ chain, facts, turn }: Call): boolean {
+  return chain !== undefined && !facts.read && chain.turn > turn;
 }
 
 function lastOf(lanes: Iterable<Lane>): Last {

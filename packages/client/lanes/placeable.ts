@@ -1,3 +1,4 @@
+/** What goes to lanes, alone or as one of several. */
 import type { Call, Chain } from './call.ts';
 import type { Lane } from './lane.ts';
 
@@ -19,4 +20,11 @@ export interface Placeable {
   keys(): readonly string[];
   send(lane: Lane): void;
   fail(error: unknown): void;
+}
+
+/** Of a batch, which may have more calls than a function takes arguments. */
+export function firstDeadline(calls: readonly Call[]): number {
+  let first = Number.POSITIVE_INFINITY;
+  for (const { deadlineAt } of calls) if (deadlineAt < first) first = deadlineAt;
+  return first;
 }

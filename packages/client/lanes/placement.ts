@@ -18,6 +18,7 @@ import { WAITING_CALLS_MAX } from '../limits.ts';
 import { Barrier } from './barrier.ts';
 import { BlockingQueue } from './blocking.ts';
 import { Call } from './call.ts';
+import { asksForConfirmation, confirmOnAll } from './confirm.ts';
 import { Everywhere } from './everywhere.ts';
 import type { Lane } from './lane.ts';
 import type { OfflineQueue } from './offline.ts';
@@ -143,8 +144,8 @@ export class Placement {
     const watched = item.transaction === true ? this.#watching.take() : undefined;
     if (watched === 'lost') return item.fail(watchLost(item.label));
     if (watched !== undefined) return this.#toLane(item, watched);
-    const chain = item.chain;
-    if (chain?.lane !== undefined && chain.pending > 0) return this.#toLane(item, chain.lane);
+    const { chain } = item;
+    if (chain?.lane !== undefined && chain.pending > 0) return this.#follow(item, chain.lane);
     const large = item instanceof Call ? item.large : item.calls.some((call) => call.large);
     if (!this.#roster.order.on) {
       return this.#toLane(item, large ? this.#roster.bulkLane() : this.#roster.smallLane());
@@ -157,12 +158,33 @@ export class Placement {
       return this.#toLane(item, where);
     }
     const only = keys[0];
-    if (keys.length === 1 && only !== undefined && this.#park(item, only)) return;
+    // Who is one of a chain holds the next of it up, too: that is what a barrier does.
+    const parks = keys.length === 1 && item.chain === undefined;
+    if (parks && only !== undefined && this.#park(item, only)) return;
     this.#placeBarrier(item);
+  }
+
+  /** Behind the others of its chain; where its keys are busy on another lane, after both. */
+  #follow(item: Placeable, lane: Lane): void {
+    const { order } = this.#roster;
+    const where = order.on ? order.where(item.keys(), item.read) : 'free';
+    if (where !== 'free' && where !== lane) return this.#placeBarrier(item);
+    if (lane.state === 'opening') return this.#waitOn(item, lane);
+    this.#toLane(item, lane);
+  }
+
+  /** It counts as being on that lane already, so that nobody on its keys overtakes. */
+  #waitOn(item: Placeable, lane: Lane): void {
+    this.#pool.register(item, lane);
+    lane.unsent.push(item);
   }
 
   /** Waits until the key is quiet; false when it is. */
   #park(item: Placeable, key: string): boolean {
+    if (this.#parked.size >= WAITING_CALLS_MAX) {
+      item.fail(tooManyWait(item.label, this.#parked.size));
+      return true;
+    }
     if (!this.#roster.order.wait(item, key)) return false;
     this.#parked.add(item);
     return true;
@@ -202,13 +224,9 @@ export class Placement {
     if (other === undefined) {
       other = this.#roster.readyLane();
       // Better wait for the lane that opens than stand behind a large reply, or be one in front of
-      // small ones. It counts as being on that lane already, so that nobody on its keys overtakes.
+      // small ones.
       const worse = lane.kind === 'bulk' || other?.congested === true;
-      if (lane.state === 'opening' && worse && other !== undefined) {
-        this.#pool.register(item, lane);
-        lane.unsent.push(item);
-        return;
-      }
+      if (lane.state === 'opening' && worse && other !== undefined) return this.#waitOn(item, lane);
     }
     if (other === undefined) this.#offline.add(item);
     else this.#send(item, other);
@@ -216,12 +234,14 @@ export class Placement {
 
   #send(item: Placeable, lane: Lane): void {
     this.#pool.register(item, lane);
-    if (item.place === 'session') this.#follow(item, lane);
+    if (item.place === 'session') this.#remainOn(item, lane);
+    if (item instanceof Call && asksForConfirmation(item.name))
+      confirmOnAll(item, lane, this.#roster.lanes);
     item.send(lane);
   }
 
   /** MULTI without a pipeline, WATCH: state of one connection, so what follows stays on it. */
-  #follow(item: Placeable, lane: Lane): void {
+  #remainOn(item: Placeable, lane: Lane): void {
     const [call] = item.calls;
     if (call === undefined || item.transaction === true) return;
     call.inTransaction = true;

@@ -52,6 +52,7 @@ export class Pool {
   #closing = false;
   #asked = 0;
   #lastLoss: unknown;
+  readonly #timers = new Map<NodeJS.Timeout, () => void>();
   #login: Login | undefined;
 
   constructor(driver: Driver, settings: LanesSettings, recorder: Recorder | undefined) {
@@ -169,11 +170,6 @@ export class Pool {
 
   /** On this lane from now on, as to order and load. */
   register(item: Placeable, lane: Lane): void {
-    const { chain } = item;
-    if (chain !== undefined) {
-      chain.lane = lane;
-      chain.pending += item.calls.length;
-    }
     if (item instanceof Call) this.#enter(item, lane);
     else for (const call of item.calls) this.#enter(call, lane);
   }
@@ -181,6 +177,11 @@ export class Pool {
   #enter(call: Call, lane: Lane): void {
     call.lane = lane;
     call.attempts += 1;
+    const { chain } = call;
+    if (chain !== undefined) {
+      chain.lane = lane;
+      chain.pending += 1;
+    }
     lane.pending.add(call);
     lane.load += call.weight;
     if (this.order.on && isData(lane)) this.order.enter(call, lane);
@@ -220,13 +221,17 @@ export class Pool {
     this.release(call, lane);
   }
 
-  /** The call is no longer on the lane, whatever became of it. False: it was not any more. */
-  release(call: Call, lane: Lane): boolean {
+  /**
+   * The call is no longer on the lane, whatever became of it. False: it was not any more. `first` comes before
+   * what waited for it: a call that is made again was asked for earlier.
+   */
+  release(call: Call, lane: Lane, first?: () => void): boolean {
     if (call.lane !== lane || !lane.pending.delete(call)) return false;
     lane.load -= call.weight;
     if (call.chain !== undefined) call.chain.pending -= 1;
     if (call.onAbort !== undefined) call.unheed();
     const free = call.tracked ? this.order.leave(call) : undefined;
+    if (first !== undefined) first();
     if (free !== undefined) for (const item of free) this.place(item);
     this.placement.released(call, lane);
     return true;
@@ -241,7 +246,7 @@ export class Pool {
     if (this.placement.session !== lane)
       this.roster.becomeBulk(lane, `${sent.name} brought a large reply`);
     const other = this.roster.small.find((one) => one !== lane && !one.congested);
-    if (other !== undefined) rescueBehind(wire, lane, other);
+    if (other !== undefined) rescueBehind(this, wire, lane, other);
   }
 
   /** The connection of a call is gone. `written`: it may have run. */
@@ -301,6 +306,15 @@ export class Pool {
     laneEnded(this, lane, reason);
   }
 
+  /** Runs it after a while; when the client is closed, at once: no process waits for what is over. */
+  later(run: () => void, ms: number): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      run();
+    }, ms);
+    this.#timers.set(timer, run);
+  }
+
   /** Closes lanes that nobody used for a while. */
   shrink(now: number): void {
     this.roster.shrink(now, this.placement.session);
@@ -334,5 +348,10 @@ export class Pool {
       }
     }
     for (const item of waiting) item.fail(error);
+    for (const [timer, run] of this.#timers) {
+      clearTimeout(timer);
+      run();
+    }
+    this.#timers.clear();
   }
 }

@@ -8,8 +8,9 @@
 import type { Sent, Wire } from '../wire/wire.ts';
 import { Call } from './call.ts';
 import type { Lane } from './lane.ts';
+import type { Pool } from './pool.ts';
 
-export function rescueBehind(wire: Wire<Sent>, from: Lane, to: Lane): number {
+export function rescueBehind(pool: Pool, wire: Wire<Sent>, from: Lane, to: Lane): number {
   const written = new Set<string>();
   for (const call of from.pending)
     if (!mayGoTwice(call)) for (const key of call.keys()) written.add(key);
@@ -18,12 +19,17 @@ export function rescueBehind(wire: Wire<Sent>, from: Lane, to: Lane): number {
     const item = wire.at(i);
     if (!(item instanceof Call) || !mayGoTwice(item) || item.settled || item.large) continue;
     if (item.keys().some((key) => written.has(key))) continue;
-    item.duplicate(to);
+    // A call like any other: a write that comes after the one it stands for comes after it, too.
+    const twin = item.twin();
+    pool.adopt(twin, to);
+    twin.send(to);
     rescued += 1;
   }
   return rescued;
 }
 
 function mayGoTwice(call: Call): boolean {
-  return call.facts.read && call.place === 'data' && !call.inTransaction;
+  return (
+    call.facts.read && call.place === 'data' && !call.inTransaction && call.chain === undefined
+  );
 }

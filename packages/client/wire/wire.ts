@@ -112,6 +112,7 @@ export class Wire<T extends Sent = Sent> {
   /** Where it leads, for messages: 'host:port' or a path. */
   endpoint: string;
   readonly #listener: WireListener<T>;
+  readonly #largeBytes: number;
   readonly #ring = new Ring<T>();
   readonly #scanner: ReplyScanner;
   readonly #diversion: Diversion;
@@ -131,9 +132,11 @@ export class Wire<T extends Sent = Sent> {
   /** A pub/sub connection answers without being asked: counting replies makes no sense there. */
   listening = false;
 
-  constructor(endpoint: string, listener: WireListener<T>) {
+  /** `largeBytes`: from this size on a reply is told to be large. */
+  constructor(endpoint: string, listener: WireListener<T>, largeBytes: number = LARGE_BYTES) {
     this.endpoint = endpoint;
     this.#listener = listener;
+    this.#largeBytes = largeBytes;
     this.#scanner = new ReplyScanner({
       reply: (bytes) => this.#reply(bytes),
       announced: (bytes) => this.#announced(bytes),
@@ -233,7 +236,7 @@ export class Wire<T extends Sent = Sent> {
     const head = this.#ring.at(0);
     if (head === undefined) return;
     if (bytes > head.announced) head.announced = bytes;
-    if (this.largeAtHead || bytes < LARGE_BYTES) return;
+    if (this.largeAtHead || bytes < this.#largeBytes) return;
     this.largeAtHead = true;
     if (head.firstByteAt === 0) head.firstByteAt = this.#now;
     this.#listener.large(head);
