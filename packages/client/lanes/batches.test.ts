@@ -1,7 +1,7 @@
 /** Batches that are late, and words that their caller changes. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { DeadlineError, lanes } from '../index.ts';
+import { calling, DeadlineError, lanes } from '../index.ts';
 import { plainKinds } from '../testing/clients.ts';
 import { startProxy } from '../testing/proxy.ts';
 import { ask, startServer, type TestServer } from '../testing/server.ts';
@@ -17,12 +17,13 @@ for (const kind of plainKinds) {
   describe(kind.name, () => {
     test('a late batch that was sent may have run, and says so', async () => {
       const proxy = await startProxy(server.port);
-      const redis = lanes(() => kind.make([proxy.port]), { deadlines: { fastMs: 150 } });
+      const redis = lanes(() => kind.make([proxy.port]));
       await kind.connect(redis);
       await redis.set('n', '0');
       proxy.mute();
+      const short = calling(redis, { deadlineMs: 1_000 });
       for (const how of ['pipeline', 'multi'] as const) {
-        const [late] = await kind[how](redis, [['incr', 'n']]).catch((error: unknown) => [error]);
+        const [late] = await kind[how](short, [['incr', 'n']]).catch((error: unknown) => [error]);
         assert.ok(late instanceof DeadlineError, String(late));
         assert.equal(late.outcomeUnknown, true, how);
         assert.doesNotMatch(late.message, /never written|no connection/);
