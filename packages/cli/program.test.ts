@@ -60,6 +60,11 @@ test('every command has a summary, and every leaf that a user types has an examp
     let help = '';
     command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
     assert.match(help, /Examples:\n {2}(sudo )?cinnabar /, pathOf(command));
+    assert.match(
+      help,
+      /^Usage: [^\n]+\n\n[A-Z'][^:]/,
+      `${pathOf(command)}: what it does comes first`,
+    );
     for (const line of help.split('\n'))
       assert.ok(line.length <= 100, `${pathOf(command)}: ${line}`);
   }

@@ -100,13 +100,22 @@ Exit codes: docs/exit-codes.md`,
 /** What commander says of a mistake: in a line of its own, what was meant perhaps. */
 const MISTAKE = /^(?:error: )?(.*?)(?:\n\((Did you mean [^\n]*\?)\))?\n?$/s;
 
+function sentence(summary: string): string {
+  return summary === '' ? '' : `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
+}
+
 /** The same manners for each command: errors in our form, help after a mistake, nothing ignored. */
 function configure(command: Command, output: Output): void {
   command
     .exitOverride()
     .allowExcessArguments(false)
     .showSuggestionAfterError(true)
-    .configureHelp({ helpWidth: 80, showGlobalOptions: true })
+    .configureHelp({
+      helpWidth: 80,
+      showGlobalOptions: true,
+      // Whose summary says all has no description of its own: its help still begins with what it does.
+      commandDescription: (of) => of.description() || sentence(of.summary()),
+    })
     .configureOutput({
       outputError: (text) => {
         const [, message = text, hint = ''] = MISTAKE.exec(text) ?? [];

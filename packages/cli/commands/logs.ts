@@ -122,6 +122,13 @@ function print(context: Context, line: string): void {
   context.output.line(context.output.json ? line : readable(line));
 }
 
+/** Of an event's fields: what the line says already, and what says nothing. With --json all are there. */
+function said(key: string, value: unknown, msg: string): boolean {
+  if (value === null || key === 'severity') return true;
+  if (key === 'message') return value === msg;
+  return typeof value === 'object' && Object.keys(value).length === 0;
+}
+
 export function readable(line: string): string {
   if (!line.startsWith('{')) return printable(line);
   try {
@@ -136,6 +143,7 @@ export function readable(line: string): string {
     if (typeof msg !== 'string') return printable(line);
     const at = typeof time === 'string' ? when(Date.parse(time)) : '-';
     const extra = Object.entries(rest)
+      .filter(([key, value]) => !said(key, value, msg))
       .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
       .join(' ');
     return printable(

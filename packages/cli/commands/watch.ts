@@ -255,7 +255,7 @@ const SLOW: readonly Column<SlowEntry>[] = [
   { title: 'TIME', value: (s) => when(s.at) },
   { title: 'TOOK', value: (s) => us(s.us), align: 'right' },
   { title: 'SHARD', value: (s) => `${s.shard} ${s.role}` },
-  { title: 'CLIENT', value: (s) => s.name || s.client || '-', shrinkTo: 8 },
+  { title: 'CLIENT', value: (s) => s.name || s.client || 'endpoint', shrinkTo: 8 },
   // Last, so that a long one widens no line but its own.
   { title: 'COMMAND', value: (s) => s.command.join(' '), shrinkTo: 20 },
 ];

@@ -6,7 +6,7 @@ import { CONTROL_FILE, type ControlFile, TOKEN_FILE } from '../../control/boot-p
 import type { Folders } from '../folders.ts';
 import { CERTIFICATE_WARN_MS, DISK_FAIL_BYTES, DISK_WARN_BYTES } from '../limits.ts';
 import { processesOf } from '../orphans.ts';
-import { bytes, plural } from '../output/text.ts';
+import { bytes, plural, when } from '../output/text.ts';
 import { userId } from '../self.ts';
 import type { Finding } from './check.ts';
 import { fail, ok, warn } from './check.ts';
@@ -74,7 +74,7 @@ export function certificate(control: ControlFile | null, now: number): Finding {
       return fail(
         'certificate',
         'Certificates',
-        `the CA is valid from ${root.validFrom} only: the clock went back`,
+        `the CA is valid from ${when(from)} only: the clock went back`,
         'Set the clock: sudo timedatectl set-ntp true',
       );
     }
@@ -82,11 +82,11 @@ export function certificate(control: ControlFile | null, now: number): Finding {
       return fail(
         'certificate',
         'Certificates',
-        `the CA expires at ${root.validTo}`,
+        `the CA expires at ${when(to)}`,
         'Restart to renew it: cinnabar down && cinnabar up. Clients then need the new file.',
       );
     }
-    return ok('certificate', 'Certificates', `CA valid to ${root.validTo}: ${control.caFile}`);
+    return ok('certificate', 'Certificates', `CA valid to ${when(to)}: ${control.caFile}`);
   } catch (error) {
     return fail(
       'certificate',

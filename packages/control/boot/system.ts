@@ -280,7 +280,7 @@ export class System {
         provisionEngine({
           cacheDir,
           ...(explicit === undefined ? {} : { explicit }),
-          onProgress: (event) => detail(`${event.step} ${event.detail}`.trim()),
+          onProgress: (event) => detail(event.detail),
         }),
       ({ build }) => `${build.name} ${build.version} (${build.origin})`,
     );

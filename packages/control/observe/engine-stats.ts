@@ -164,14 +164,18 @@ export function logEntries(reply: unknown): LogEntry[] {
   });
 }
 
+/** Ours come over the unix socket: `/path.sock:0`, or in the engine's logs `[/path.sock:0]:0`. */
+export function isOurs(address: string): boolean {
+  return /^\[?\//.test(address);
+}
+
 /** An entry of COMMANDLOG large-request or large-reply; null: of one of our own connections. */
 export function largeOf(
   database: string,
   kind: LargeView['kind'],
   entry: LogEntry,
 ): LargeView | null {
-  // Ours come over the unix socket.
-  if (entry.address.startsWith('/')) return null;
+  if (isOurs(entry.address)) return null;
   const [command = '', key = ''] = entry.command;
   return {
     kind,
