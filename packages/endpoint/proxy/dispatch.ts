@@ -87,6 +87,11 @@ function handle(
     session.stall('redirected');
     return STALLED;
   }
+  if (proxy.world.turns.over(session)) {
+    session.stall('turn');
+    proxy.world.wake(session);
+    return STALLED;
+  }
   if (isHttp(bytes, args)) {
     session.endWhenQuiet('protocol-error');
     return ENDED;
@@ -237,10 +242,7 @@ export function keyed(call: Call): number {
 export function toShard(call: Call, shard: Shard | null): number {
   const { session, command, bytes, start, end, args } = call;
   if (shard === null || session.overdue) return fail(session, shard);
-  if (command.readonly && session.lanes.readsAhead <= 0) {
-    session.stall('replies');
-    return STALLED;
-  }
+  if (repliesMayBeMany(session, command)) return STALLED;
   const index = isWrapped(command, bytes, args) ? WRAPPED_KEY : command.firstKey;
   const { large } = session.proxy.world;
   const largeReply =
@@ -258,6 +260,16 @@ export function toShard(call: Call, shard: Shard | null): number {
   session.state.sayCaching(lane);
   lane.send(session, command, bytes, start, end, 1);
   return TAKEN;
+}
+
+/**
+ * True, and the session waits: so much has been asked for already, and how large the answers are is not
+ * known (`READS_FIRST`). What only writes answers little; scripts and questions about the engine may not.
+ */
+export function repliesMayBeMany(session: Session, command: Command): boolean {
+  if (command.write || session.lanes.readsAhead > 0) return false;
+  session.stall('replies');
+  return true;
 }
 
 /** The wait for a shard was too long, or there is none. */

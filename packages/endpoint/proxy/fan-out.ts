@@ -5,7 +5,7 @@
 
 import { encodeCommand } from '../../resp/index.ts';
 import type { Command, Merge } from '../../resp/table/index.ts';
-import { type Call, fail, toShard } from './dispatch.ts';
+import { type Call, fail, repliesMayBeMany, toShard } from './dispatch.ts';
 import { isKill, killScripts } from './kill-script.ts';
 import type { Lane } from './lane.ts';
 import { MERGE_BYTES } from './limits.ts';
@@ -62,6 +62,7 @@ export function all(call: Call, merge: Merge, share: Share | null = null): numbe
   }
   if (share === null && engineAlone(command, session, merge))
     return toShard(call, topology.first());
+  if (share === null && repliesMayBeMany(session, command)) return STALLED;
   const lanes = lanesToAll(session, share);
   if (lanes === STALLED) return STALLED;
   if (lanes === null || !Array.isArray(lanes)) return fail(session, lanes as Shard | null);

@@ -140,6 +140,10 @@ export const REPLICA_OFFSETS = 64;
 
 /** Queued commands of one MULTI: bytes. The engine's own query buffer limit. */
 export const TRANSACTION_BYTES = 256 * 1024 * 1024;
+/** What one client may hold a worker for in a turn of the event loop, with commands that are not plain... */
+export const TURN_MS = 2;
+/** ...and after how many of them the time is looked at. */
+export const TURN_COMMANDS = 8;
 /** Commands of one EXEC that are executed here in a turn of the event loop: others have theirs between, and
  * a client that does not read what they answer is ended by its limit. */
 export const EXEC_TURN = 256;

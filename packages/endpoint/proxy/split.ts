@@ -5,7 +5,7 @@
  */
 import { encodeCommand, slotOfRange } from '../../resp/index.ts';
 import type { Fate } from '../../resp/table/index.ts';
-import { type Call, fail, refuse, toShard } from './dispatch.ts';
+import { type Call, fail, refuse, repliesMayBeMany, toShard } from './dispatch.ts';
 import type { Lane } from './lane.ts';
 import { Part, type PartResult } from './part.ts';
 import { splitArray } from './raw-reply.ts';
@@ -42,6 +42,7 @@ export function split(call: Call, fate: SplitFate): number {
   }
   if (!several) return toShard(call, topology.ofSlot(slots[0] ?? 0));
 
+  if (repliesMayBeMany(session, command)) return STALLED;
   // All lanes first: a command is never half sent because one shard is not there now.
   const shares = new Map<number, Share>();
   for (let i = 0; i < keys; i++) {

@@ -10,6 +10,7 @@ import { Scripts } from './scripts.ts';
 import type { Session } from './session.ts';
 import type { Topology } from './topology.ts';
 import type { TrackingState } from './tracking.ts';
+import { Turns } from './turns.ts';
 
 export class World {
   readonly host: DataPathHost;
@@ -17,6 +18,7 @@ export class World {
   /** What the same path is called in other workers: its database, or the one shard that it serves. */
   readonly name: string;
   readonly pendings = new PendingPool();
+  readonly turns = new Turns();
   readonly blocks = new BlockPool();
   readonly meter = new Meter();
   readonly large: LargeKeys;
@@ -108,6 +110,7 @@ export class World {
   #endOfTick(): void {
     this.#scheduled = false;
     this.tick();
+    this.turns.next();
     const woken = this.#woken;
     if (woken.length > 0) {
       this.#woken = [];

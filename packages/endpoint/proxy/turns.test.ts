@@ -1,0 +1,63 @@
+/** What one client may hold up: a worker with commands answered here, an engine with scripts. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { eventually } from '../../engine/testing.ts';
+import { encodeCommand } from '../../resp/index.ts';
+import { READS_FIRST } from './limits.ts';
+import { startProxy } from './testing.ts';
+import { KEY, RawClient, Reader, startShards } from './testing-engines.ts';
+
+const HELLOS = 20_000;
+/** It is read in seven pieces: without turns of its own, others have as many. */
+const TURNS = 20;
+
+test('a long pipeline of what is answered here leaves others their turns', async (t) => {
+  const { views } = await startShards(t, 1);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const other = await RawClient.open(running.port);
+  const long = new Reader(running.port, false);
+  await long.login();
+  long.socket.write(encodeCommand(['HELLO', '2']));
+  await eventually('answered', () => long.bytes > 0);
+  // How long its answer is differs with the numbers in it: what counts is the last one.
+  long.take();
+  long.socket.write(Buffer.concat(Array(HELLOS).fill(encodeCommand(['HELLO', '2']))));
+  long.socket.write(encodeCommand(['ECHO', 'the end']));
+  let rounds = 0;
+  while (!long.chunks.at(-1)?.includes('the end')) {
+    assert.equal(await other.ask('PING'), '+PONG\r\n');
+    rounds++;
+  }
+  assert.ok(rounds >= TURNS, `${rounds} rounds`);
+  other.close();
+  long.socket.destroy();
+});
+
+test('scripts and questions to all shards are asked for a few at a time, as reads are', async (t) => {
+  const { views } = await startShards(t, 2);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const script = ['EVAL', "return string.rep('x', 1000000)", '0'];
+  for (const command of [script, ['INFO', 'everything']]) {
+    const client = new Reader(running.port, false);
+    await client.login();
+    client.socket.pause();
+    let most = 0;
+    const watching = setInterval(() => {
+      most = Math.max(most, running.inFlight());
+    }, 1);
+    client.socket.write(Buffer.concat(Array(60).fill(encodeCommand(command))));
+    client.socket.write(encodeCommand(['ECHO', 'the end']));
+    client.socket.resume();
+    await eventually(
+      'all is answered',
+      () => client.chunks.at(-1)?.includes('the end') === true,
+      30_000,
+    );
+    clearInterval(watching);
+    if (command === script) assert.equal(most, READS_FIRST);
+    else assert.ok(most > 0 && most < 60, `${most} at once`);
+    client.socket.destroy();
+  }
+});
