@@ -9,6 +9,8 @@ export const LISTEN_BACKLOG = 4096;
 /** TLS handshakes begun in one turn of the event loop: a storm of new clients adds at most this many
  * times half a millisecond to what connected clients wait. */
 export const HANDSHAKES_A_TURN = 16;
+/** With so many under way, the next is begun when its client has spoken. */
+export const HANDSHAKES_UNSPOKEN = 64;
 /** Connections of one database and worker that are before the end of their handshake; each holds a
  * descriptor and about 30 KB. Beyond, the oldest is dropped. */
 export const HANDSHAKES_PENDING = 4096;

@@ -246,8 +246,11 @@ test('OSSCluster, where clients are direct', async (t) => {
     await eventually('it is out', HEAL_DEADLINE_MS, () => direct.status === 'end' || null);
     assert.equal((await service.call('POST', path)).status, 404);
     await client.call('EVAL', 'local x = 0 for i = 1, 3000000 do x = x + i end return x', 0);
-    const [slow] = (await get('direct', 'slowlog')).value;
-    assert.match(slow.command.join(' '), /^EVAL local x/i);
+    // On a slow machine other commands stand there as well, of the same second.
+    const slow = (await get('direct', 'slowlog')).value.find(({ command }: { command: string[] }) =>
+      /^EVAL local x/i.test(command.join(' ')),
+    );
+    assert.ok(slow !== undefined);
     assert.notEqual(slow.client, '');
   });
 

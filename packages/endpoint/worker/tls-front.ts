@@ -6,8 +6,11 @@
  *   supervisor made and keeps in memory, and the session id context is fixed (Node derives it from
  *   its arguments otherwise, and then nothing resumes; tried).
  * - Handshakes cost up to a millisecond of the one thread that also serves everybody else. So only a
- *   few are begun in each turn of the event loop, and the connected get their turn in between. A
- *   limit on how many are under way would be wrong: some silent connections would lock the door.
+ *   few are begun in each turn of the event loop, and the connected get their turn in between. The
+ *   work is done when the client speaks, and those that were begun before may all speak in one turn:
+ *   so when many are under way, the next are begun when they have spoken (not always: what was read
+ *   here before costs each connection 7 KB for good). A limit on how many are under way would be
+ *   wrong: some silent connections would lock the door.
  *   Each has one deadline from its accept on; when there are too many, the oldest goes.
  */
 import { createHash, hkdfSync } from 'node:crypto';
@@ -15,7 +18,12 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { DatabaseView } from '../control-protocol.ts';
-import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_A_TURN, HANDSHAKES_PENDING } from '../limits.ts';
+import {
+  HANDSHAKE_TIMEOUT_MS,
+  HANDSHAKES_A_TURN,
+  HANDSHAKES_PENDING,
+  HANDSHAKES_UNSPOKEN,
+} from '../limits.ts';
 
 type Certificate = NonNullable<DatabaseView['certificate']>;
 export type HandshakeDone = (socket: TLSSocket | null, failure: string) => void;
@@ -113,6 +121,20 @@ export class TlsFront {
     // A peer that closes before it has spoken is gone, not half open.
     raw.allowHalfOpen = false;
     this.#pending.set(handshake.key, handshake);
+    raw.on('close', handshake.lost);
+    if (this.#pending.size > HANDSHAKES_UNSPOKEN)
+      raw.once('readable', () => this.#spoke(handshake));
+    else this.#enqueue(handshake);
+  }
+
+  #spoke(handshake: Handshake): void {
+    if (handshake.settled) return;
+    // Its end, and not a word before it.
+    if (handshake.raw.readableLength === 0) this.#fail(handshake, 'tls-handshake-failed');
+    else this.#enqueue(handshake);
+  }
+
+  #enqueue(handshake: Handshake): void {
     this.#queue.push(handshake);
     if (this.#queue.length === 1) setImmediate(() => this.#begin());
   }
@@ -139,9 +161,7 @@ export class TlsFront {
   #begin(): void {
     const now = this.#queue.splice(0, HANDSHAKES_A_TURN);
     for (const handshake of now) {
-      if (handshake.settled) continue;
-      handshake.raw.on('close', handshake.lost);
-      this.#server?.emit('connection', handshake.raw);
+      if (!handshake.settled) this.#server?.emit('connection', handshake.raw);
     }
     if (this.#queue.length > 0) setImmediate(() => this.#begin());
   }
