@@ -233,7 +233,9 @@ function figures(
   const worst = (values: readonly number[]): number[] =>
     values.length === 0 ? [] : [Math.max(...values)];
   const examples = [...new Set(all.flatMap((outcome) => outcome.errors.examples))];
-  const inPlanned = sum((outcome) => outcome.plannedErrors);
+  const inPlanned = outcomes.flatMap(({ topology, outcome }) =>
+    outcome.plannedErrors.map((error) => `${topology.cache}: ${error}`),
+  );
   const slow = all.map((outcome) => outcome.rate).filter((rate) => rate < WANTED_RATE);
   return [
     {
@@ -264,7 +266,12 @@ function figures(
           ? 'failover on request is not there'
           : `the worst of ${switches.length}, median ${median(switches).toFixed(1)}`,
     },
-    { metric: 'planned_errors', unit: 'errors', samples: { ours: [inPlanned] } },
+    {
+      metric: 'planned_errors',
+      unit: 'errors',
+      samples: { ours: [inPlanned.length] },
+      ...(inPlanned.length > 0 ? { note: inPlanned.join('; ') } : {}),
+    },
     {
       metric: 'lost_with_wait',
       unit: 'writes',

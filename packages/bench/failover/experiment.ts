@@ -28,7 +28,7 @@ export interface Outcome {
   readonly blows: readonly (Blow & { readonly gapMs: number })[];
   readonly errors: Errors;
   /** Errors of any kind whose write was due around a failover on request. */
-  readonly plannedErrors: number;
+  readonly plannedErrors: readonly string[];
   readonly lost: number;
   readonly lostWithWait: number;
   readonly halfTransactions: number;
@@ -119,7 +119,7 @@ async function strike(
     errors: addErrors(reports, blows),
     plannedErrors: blows
       .filter((blow) => blow.kind === 'planned')
-      .reduce((sum, blow) => sum + failuresIn(reports, blow), 0),
+      .flatMap((blow) => failuresIn(reports, blow)),
     lost: lostOf(reports.plain),
     lostWithWait: lostOf(reports.guarded),
     halfTransactions: await halfTransactions(system),

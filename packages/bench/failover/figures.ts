@@ -41,10 +41,17 @@ export function isExplained(failure: Failure, blows: readonly Blow[]): boolean {
   );
 }
 
-/** Failures seen from this blow on, until the next. */
-export function failuresIn(reports: WritersReport, blow: Blow): number {
+/** Failures seen from this blow on, until the next: which, and how long after it. */
+export function failuresIn(reports: WritersReport, blow: Blow): string[] {
   const failures = [...reports.plain.failures, ...reports.guarded.failures];
-  return failures.filter(({ endedAt }) => endedAt >= blow.at && endedAt < blow.until).length;
+  return failures
+    .filter(({ endedAt }) => endedAt >= blow.at && endedAt < blow.until)
+    .map((failure) => described(failure, blow));
+}
+
+function described({ error, since, endedAt }: Failure, blow: Blow): string {
+  const after = (at: number): string => (at - blow.at).toFixed(0);
+  return `${error} ${after(endedAt)} ms after ${blow.kind}, of ${after(since)} ms`;
 }
 
 const EXAMPLES = 5;
@@ -64,7 +71,10 @@ export function errorsOf(report: LoadReport, blows: readonly Blow[]): Errors {
   };
   for (const failure of report.failures) {
     if (isExplained(failure, blows)) explained += 1;
-    else count(failure.error);
+    else {
+      const blow = blows.findLast(({ at }) => at <= failure.endedAt);
+      count(blow === undefined ? failure.error : described(failure, blow));
+    }
   }
   for (const [reason, times] of Object.entries(report.connectionsLost)) {
     count(`connection: ${reason}`, times);

@@ -72,7 +72,8 @@ export const OTHER_USERS_LANES = 64;
 /** Connections of single sessions (blocking commands, WATCH, tracking) in one worker and database.
  * Each is a connection of the engine too, whose limit has this reserve. */
 export const OWN_LANES = 4096;
-/** Idle own connections kept for the next blocking command of the same user. */
+/** Idle own connections kept for the next blocking command of the same user; more, up to SPARE_LANES, of
+ * which clients may still ask for what they wrote there. */
 export const OWN_LANES_KEPT = 8;
 
 /** A worker that leaves waits so long for the first word of a client that has only just connected. */
@@ -174,9 +175,11 @@ export const WAIT_ROUND_MS = 50;
 /** Small lanes of one shard and group that WAIT has freed and that are kept, because clients may still
  * ask there for what they wrote. One is made only while all the others have a WAIT in them. */
 export const SPARE_LANES = 32;
-/** How long an idle lane waits for its replicas before it goes, if clients may ask there. They answer in
- * a millisecond, and whoever comes in it waits no longer than a round of others' WAIT. */
+/** In rounds of this, a lane that is to go asks its replicas whether they have what clients may ask about.
+ * They answer in a millisecond, and whoever asks meanwhile waits no longer than a round of others' WAIT... */
 export const CLOSING_WAIT_MS = 20;
+/** ...and one that is too many goes after this, whatever they have. */
+export const LEAVING_MS = 2000;
 /** How long a client that is being ended may take to read what is due to it before its last words. */
 export const LAST_WORDS_MS = 2000;
 /** How much later a message may come from one engine than from another: the kernel keeps a small one for

@@ -21,7 +21,6 @@ import {
   LANES_BESIDE,
   OTHER_USERS_LANES,
   OWN_LANES,
-  OWN_LANES_KEPT,
   SILENCE_AGAIN_MS,
 } from './limits.ts';
 import { ReplicaWatch } from './replica-watch.ts';
@@ -29,10 +28,11 @@ import type { Session } from './session.ts';
 import { ShardHold } from './shard-hold.ts';
 import { silentLane } from './silence.ts';
 import {
-  askIdle,
   closeIdle,
   isFull,
+  keepOwn,
   keepSpare,
+  leave,
   takeKept,
   takeSpare,
   withRoom,
@@ -173,7 +173,7 @@ export class Shard {
     lane.onClosed = null;
     lane.onQuiet = null;
     const group = this.group(lane.login);
-    if (lane.open && lane.inFlight === 0 && group.own.length < OWN_LANES_KEPT) {
+    if (lane.open && lane.inFlight === 0 && keepOwn(group.own, lane)) {
       group.own.push(lane);
       this.wakeAll();
     } else this.#leave(lane);
@@ -298,10 +298,8 @@ export class Shard {
     this.#hold.check();
   }
 
-  /** It is one too many; clients may still ask there. */
   #leave(lane: Lane): void {
-    lane.retired = true;
-    askIdle(lane, () => this.retire(lane));
+    leave(lane, () => this.retire(lane));
   }
 
   /** Nothing new is put on it; it closes when it is quiet. */

@@ -17,7 +17,14 @@
  * by whomever; and a lane that is to be closed is asked for it once more.
  */
 import type { Lane } from './lane.ts';
-import { CLOSING_WAIT_MS, LANE_FULL_BYTES, LANE_IDLE_MS, SPARE_LANES } from './limits.ts';
+import {
+  CLOSING_WAIT_MS,
+  LANE_FULL_BYTES,
+  LANE_IDLE_MS,
+  LEAVING_MS,
+  OWN_LANES_KEPT,
+  SPARE_LANES,
+} from './limits.ts';
 import { integer } from './raw-reply.ts';
 
 /**
@@ -75,14 +82,29 @@ export function reached({ owed, shard }: Lane, question: number, replicas: numbe
   if (length > 0 && replicas >= length) owed.prove(question);
 }
 
-/** Asks an idle lane for all clients that might. */
-export function askIdle(lane: Lane, then: () => void): void {
+/** Asks an idle lane for all clients that might: in short rounds, because they may do it meanwhile. */
+function askIdle(lane: Lane, until: number, then: () => void): void {
   const { length } = lane.shard.view.replicas;
   if (!owes(lane) || length === 0 || lane.state !== 'ready') return then();
   const question = lane.owed.ask();
   lane.question(['WAIT', String(length), String(CLOSING_WAIT_MS)], (reply) => {
-    if (reply?.[0] === COLON) reached(lane, question, integer(reply));
-    then();
+    if (reply?.[0] !== COLON) return then();
+    reached(lane, question, integer(reply));
+    if (performance.now() < until) askIdle(lane, until, then);
+    else then();
+  });
+}
+
+/**
+ * Closes a lane that is one too many: as soon as nobody need ask there any more. A replica that is as far
+ * behind as that for long is most likely gone, and so many connections may not wait for it.
+ */
+export function leave(lane: Lane, close: () => void): void {
+  lane.retired = true;
+  lane.waits++;
+  askIdle(lane, performance.now() + LEAVING_MS, () => {
+    lane.waits--;
+    close();
   });
 }
 
@@ -94,7 +116,7 @@ export function closeIdle(lanes: Iterable<Lane>, kept: (own: Lane) => boolean): 
   for (const lane of lanes) {
     if (lane.state !== 'ready' || lane.inFlight > 0 || lane.login.tracking !== null) continue;
     if (now - lane.usedAt <= LANE_IDLE_MS || (lane.kind === 'own' && !kept(lane))) continue;
-    askIdle(lane, () => {
+    askIdle(lane, now, () => {
       if (lane.inFlight === 0 && !owes(lane)) lane.close('idle');
     });
   }
@@ -125,6 +147,11 @@ export function takeKept(own: Lane[], blocks: boolean): Lane | null {
     if (lane.open) return lane;
   }
   return null;
+}
+
+/** Whether this one is kept beside them, to be taken again. */
+export function keepOwn(own: readonly Lane[], lane: Lane): boolean {
+  return own.length < (owes(lane) ? SPARE_LANES : OWN_LANES_KEPT);
 }
 
 /** Answers the one that is too many. */

@@ -127,6 +127,32 @@ test('WAIT of more clients than lanes are kept for', async (t) => {
   for (const client of [...waiters, ...writers]) client.close();
 });
 
+test('WAIT after more transactions at once than connections are kept for, with a replica that is late', async (t) => {
+  const { shards, views } = await startShards(t, 1, true);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const count = 3 * SPARE_LANES;
+  const clients = await Promise.all(
+    Array.from({ length: count }, () => RawClient.open(running.port)),
+  );
+  const lanes = running.proxy.world.topology.shards[0]?.lanes ?? assert.fail();
+  const pid = shards[0]?.replica?.process.pid ?? assert.fail();
+  process.kill(pid, 'SIGSTOP');
+  for (const client of clients) assert.equal(await client.ask('WATCH', 'k'), '+OK\r\n');
+  assert.ok(lanes.size >= count, 'each has a connection of its own');
+  for (const [i, client] of clients.entries()) {
+    client.send(['MULTI'], ['SET', `k${i}`, 'v'], ['EXEC']);
+    assert.equal((await client.settled()).toString(), '+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n');
+  }
+  assert.equal(await clients[0]?.ask('WAIT', '1', '300'), ':0\r\n');
+  process.kill(pid, 'SIGCONT');
+  const answers = await Promise.all(clients.map((client) => client.ask('WAIT', '1', '20000')));
+  assert.deepEqual([...new Set(answers)], [':1\r\n']);
+  const own = (): number => [...lanes].filter(({ kind }) => kind === 'own').length;
+  await eventually('those that are too many are closed', () => own() <= SPARE_LANES);
+  for (const client of clients) client.close();
+});
+
 async function waits(t: TestContext, { shards, views }: TestShards, workers: number) {
   const running = await startProxy({ shards: views, keys: { default: KEY }, workers });
   t.after(() => running.close());
