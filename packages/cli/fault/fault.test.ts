@@ -123,6 +123,19 @@ test('hang: a replica stands still while it is on; Ctrl-C ends it early', async 
   await until('the command ended', () => fault.code === 0, HEAL_MS);
 });
 
+test('hang: a primary that is replaced for it is not said to be back', async () => {
+  const ref = requireRef(await pidOf('primary'));
+  const fault = new Running('hang', '--target', 'primary', '--for', '10m');
+  await fault.says('on');
+  await until('it was replaced', () => inspectProcess(ref).state === 'gone', HEAL_MS);
+  fault.child.kill('SIGINT');
+  await fault.says('undone');
+  const undone = fault.events.find(({ event }) => event === 'undone');
+  assert.ok(undone?.event === 'undone');
+  assert.equal(undone.what, `process ${ref.pid} was ended meanwhile, and another took its place`);
+  await whole();
+});
+
 test('a fault is undone when the command is killed', async () => {
   const { endpoint } = await api().status();
   const ref = requireRef(endpoint.workers[0]?.pid ?? 0);

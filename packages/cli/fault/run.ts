@@ -7,6 +7,7 @@ import {
   Faults,
   FaultyNetwork,
   faultTool,
+  inspectProcess,
   MAX_FILL_BYTES,
   type ProcessRef,
   resetPort,
@@ -63,7 +64,8 @@ export async function runFault(
     } else if (target.address !== null && isNetwork(request)) {
       await network(request, target.address, faults, say, tell, phase);
     } else {
-      await held(await onProcess(request, target, faults), tell, phase());
+      const fault = await onProcess(request, target, faults);
+      await held(fault, (event, what) => tell(event, replaced(event, target) ?? what), phase());
     }
   } catch (error) {
     if (!(error instanceof FaultError)) throw error;
@@ -98,6 +100,13 @@ async function held(fault: Fault, tell: Tell, stop: AbortSignal): Promise<void> 
   if (stop.aborted) await fault.end();
   await fault.ended;
   tell('undone', fault.what);
+}
+
+/** A process that others took for dead is not what the end of the fault has brought back. */
+function replaced(event: FaultEvent['event'], target: Target): string | null {
+  const ref = processOf(target);
+  if (event !== 'undone' || inspectProcess(ref).state !== 'gone') return null;
+  return `process ${ref.pid} was ended meanwhile, and another took its place`;
 }
 
 type Tell = (event: 'on' | 'undone' | 'done', what: string) => void;
