@@ -114,9 +114,20 @@ export function capacitySummary(
   };
 }
 
-/** What runs short, in words, or null when it fits. */
-export function shortage(need: Need, free: Free): string | null {
-  return shortages(need, free).join(' and ') || null;
+export function fits(need: Need, free: Free): boolean {
+  return shortages(need, free).length === 0;
+}
+
+/** What runs short, in words and figures, or null when it fits. */
+export function shortage(need: Need, free: Free, { memory, disk }: Room): string | null {
+  const total = { memory: memory.totalBytes, disk: disk.totalBytes };
+  const each = shortages(need, free).map(
+    (what) =>
+      `${formatBytes(need[BYTES[what]])} of ${what} ${WHAT_FOR[what]}; ` +
+      `${formatBytes(Math.max(0, free[BYTES[what]]))} of ${formatBytes(total[what])} ` +
+      'are free for it',
+  );
+  return each.join(', and ') || null;
 }
 
 function shortages(need: Need, free: Free): ('memory' | 'disk')[] {
@@ -144,23 +155,15 @@ export interface CapacityQuestion {
 export function requireCapacity(question: CapacityQuestion): void {
   const need = needOf(question.figures);
   const free = freeRoom(question.room, question.promised);
-  const short = shortages(need, free);
-  if (short.length === 0) return;
+  const short = shortage(need, free, question.room);
+  if (short === null) return;
   const { sku, replicas, shards } = question.figures;
   const copies = replicas === 0 ? 'without replicas' : 'with replicas';
   throw new ControlError(
     'InsufficientCapacity',
     409,
-    `${sku} ${copies} (${shards} ${shards === 1 ? 'shard' : 'shards'}) needs ` +
-      short
-        .map(
-          (what) =>
-            `${formatBytes(need[BYTES[what]])} of ${what} ${WHAT_FOR[what]}; ` +
-            `${formatBytes(Math.max(0, free[BYTES[what]]))} of ${formatBytes(question.room[what].totalBytes)} ` +
-            'are free for new caches',
-        )
-        .join(', and ') +
-      `. ${advice(question, free, short)}`,
+    `${sku} ${copies} (${shards} ${shards === 1 ? 'shard' : 'shards'}) needs ${short}. ` +
+      advice(question, free, shortages(need, free)),
     'sku.name',
   );
 }
@@ -191,7 +194,7 @@ export function largestThatFits(question: {
   let best: Sizing | null = null;
   for (const sku of SKUS) {
     const figures = sizingOrNull(sku.name, question);
-    if (figures === null || shortage(needOf(figures), question.free) !== null) continue;
+    if (figures === null || !fits(needOf(figures), question.free)) continue;
     if (best === null || bytesOf(figures) > bytesOf(best)) best = figures;
   }
   return best?.sku ?? null;

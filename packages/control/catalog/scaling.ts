@@ -137,11 +137,12 @@ function refusal(question: ScalingQuestion, figures: Sizing): StateReason | null
         `on ${figures.sku}. Delete keys or flush first.`,
     };
   }
-  const short = shortage(needOf(figures), freeRoom(question.room, question.promised));
+  const { room, promised } = question;
+  const short = shortage(needOf(figures), freeRoom(room, promised), room);
   if (short === null) return null;
   return {
     code: 'InsufficientCapacity',
-    message: `This machine has not enough ${short} for ${figures.sku} beside its other caches.`,
+    message: `On this machine, beside its other caches, ${figures.sku} needs ${short}.`,
   };
 }
 
