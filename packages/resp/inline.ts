@@ -1,6 +1,7 @@
 /**
  * Splits an inline command ("SET a 'hello world'") as the engine does: blanks between arguments,
- * double quotes with escapes, single quotes with \' only. Null: quotes that do not close.
+ * double quotes with escapes, single quotes with \' only, wherever in an argument. Null: quotes that
+ * do not close.
  */
 export function splitInline(line: Uint8Array): Buffer[] | null {
   const args: Buffer[] = [];
@@ -21,9 +22,8 @@ export function splitInline(line: Uint8Array): Buffer[] | null {
           out.push(escaped(line[at + 1] ?? 0));
           at += 2;
         } else if (byte === DOUBLE) {
+          quote = 0;
           at++;
-          if (at < line.length && !isSpace(line[at] ?? 0)) return null;
-          break;
         } else {
           out.push(byte);
           at++;
@@ -34,14 +34,13 @@ export function splitInline(line: Uint8Array): Buffer[] | null {
           out.push(SINGLE);
           at += 2;
         } else if (byte === SINGLE) {
+          quote = 0;
           at++;
-          if (at < line.length && !isSpace(line[at] ?? 0)) return null;
-          break;
         } else {
           out.push(byte);
           at++;
         }
-      } else if (byte === undefined || isSpace(byte) || byte === 0) {
+      } else if (byte === undefined || endsArgument(byte)) {
         break;
       } else if (byte === DOUBLE || byte === SINGLE) {
         quote = byte;
@@ -63,6 +62,11 @@ const LETTER_X = 120;
 
 function isSpace(byte: number): boolean {
   return byte === 32 || (byte >= 9 && byte <= 13);
+}
+
+/** Less than what may stand between two of them: not the vertical ones. */
+function endsArgument(byte: number): boolean {
+  return byte === 32 || byte === 9 || byte === 10 || byte === 13 || byte === 0;
 }
 
 function isHexPair(line: Uint8Array, at: number): boolean {

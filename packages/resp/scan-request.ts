@@ -23,7 +23,7 @@ export const SCAN_COMMAND = 1;
 export const SCAN_INLINE = 2;
 /** Nothing to execute (an empty line, an empty array): `end` is behind it. */
 export const SCAN_EMPTY = 3;
-/** `problem` holds the engine's own text. The connection cannot go on. */
+/** `problem` holds the engine's own text, as latin1. The connection cannot go on. */
 export const SCAN_BROKEN = 4;
 
 const CR = 13;
@@ -31,6 +31,9 @@ const LF = 10;
 const STAR = 42;
 const DOLLAR = 36;
 const MINUS = 45;
+
+/** More arguments than the engine could count. */
+const LARGEST_COUNT = 2 ** 31 - 1;
 
 /** Digits of the longest number that is looked at: the engine's own line limit is longer, its numbers are not. */
 const NUMBER_BYTES = 32;
@@ -89,7 +92,7 @@ export class RequestScanner {
       if (at <= 0) return this.#stopped(at, start, limit);
       if (this.#value > bounds.maxArguments) {
         return this.#broken(
-          bounds.maxArguments < MAX_ARGUMENTS
+          bounds.maxArguments < MAX_ARGUMENTS && this.#value <= LARGEST_COUNT
             ? 'Protocol error: unauthenticated multibulk length'
             : 'Protocol error: invalid multibulk length',
         );
@@ -108,7 +111,7 @@ export class RequestScanner {
     while (count < announced) {
       if (at >= limit) return this.#pause(start, at, count, at + 4);
       if (bytes[at] !== DOLLAR) {
-        return this.#broken(`Protocol error: expected '$', got '${printable(bytes[at] ?? 0)}'`);
+        return this.#broken(`Protocol error: expected '$', got '${shown(bytes[at] ?? 0)}'`);
       }
       // Lengths of one and two digits, which is most of them, are read in place.
       let length: number;
@@ -139,7 +142,7 @@ export class RequestScanner {
         if (length < 0) return this.#broken('Protocol error: invalid bulk length');
         if (length > bounds.maxBulkBytes) {
           return this.#broken(
-            bounds.maxBulkBytes < MAX_BULK_BYTES
+            bounds.maxBulkBytes < MAX_BULK_BYTES && length <= MAX_BULK_BYTES
               ? 'Protocol error: unauthenticated bulk length'
               : 'Protocol error: invalid bulk length',
           );
@@ -152,7 +155,7 @@ export class RequestScanner {
       }
       if (after + 2 > limit) return this.#pause(start, at, count, after + 2);
       if (bytes[after] !== CR || bytes[after + 1] !== LF) {
-        return this.#broken('Protocol error: a string must end with CR LF');
+        return this.#broken('Protocol error: invalid CRLF in request');
       }
       if (count >= this.starts.length) this.#grow(announced);
       this.starts[count] = body;
@@ -217,14 +220,20 @@ export class RequestScanner {
       if (byte === CR) break;
       const digit = byte - 48;
       const leadingZero = at > digits && value === 0;
-      if (digit < 0 || digit > 9 || leadingZero || at - digits >= NUMBER_BYTES) {
-        this.problem = `Protocol error: invalid ${what} length`;
+      const tooLong = at - digits >= NUMBER_BYTES;
+      if (digit < 0 || digit > 9 || leadingZero || tooLong) {
+        // The engine says so when it has waited for 64 KB of such a line: here nobody has to keep them.
+        this.problem =
+          tooLong && bytes.subarray(at, limit).indexOf(CR) < 0
+            ? `Protocol error: too big ${what === 'multibulk' ? 'mbulk' : what} count string`
+            : `Protocol error: invalid ${what} length`;
         return -1;
       }
       value = value * 10 + digit;
     }
     if (at + 1 >= limit) return 0;
-    if (at === digits || bytes[at + 1] !== LF) {
+    const minusZero = negative && value === 0;
+    if (at === digits || minusZero || bytes[at + 1] !== LF) {
       this.problem = `Protocol error: invalid ${what} length`;
       return -1;
     }
@@ -233,11 +242,11 @@ export class RequestScanner {
   }
 
   #inline(bytes: Uint8Array, start: number, limit: number): number {
-    const stop = Math.min(limit, start + MAX_INLINE_BYTES);
     let at = this.#inlineStart === start ? this.#inlineAt : start;
-    while (at < stop && bytes[at] !== LF) at++;
-    if (at === stop) {
-      if (limit - start >= MAX_INLINE_BYTES) {
+    while (at < limit && bytes[at] !== LF) at++;
+    if (at === limit) {
+      // One that ends in what has come by then may be longer, as in the engine.
+      if (limit - start > MAX_INLINE_BYTES) {
         return this.#broken('Protocol error: too big inline request');
       }
       this.#inlineStart = start;
@@ -295,6 +304,7 @@ function isSpace(byte: number): boolean {
   return byte === 32 || (byte >= 9 && byte <= 13);
 }
 
-function printable(byte: number): string {
-  return byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '?';
+/** One byte of latin1; a line never ends within an error. */
+function shown(byte: number): string {
+  return byte === CR || byte === LF ? ' ' : String.fromCharCode(byte);
 }

@@ -278,5 +278,6 @@ test('inline commands are split as the engine does', () => {
   assert.deepEqual(split('SET a "b \\"c\\" \\x41\\n"'), ['SET', 'a', 'b "c" A\n']);
   assert.deepEqual(split("SET a 'it\\'s'"), ['SET', 'a', "it's"]);
   assert.deepEqual(split('SET ""'), ['SET', '']);
-  for (const bad of ['"open', "'open", '"a"b', "'a'b"]) assert.equal(split(bad), null, bad);
+  assert.deepEqual(split('a"b c"d \'e\'"f"'), ['ab cd', 'ef']);
+  for (const bad of ['"open', "'open", '"a"\'b', 'a"b']) assert.equal(split(bad), null, bad);
 });

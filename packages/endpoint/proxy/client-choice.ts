@@ -1,5 +1,7 @@
 /** Which clients CLIENT LIST and CLIENT KILL mean, and how one is described. */
+import type { DatabaseView } from '../control-protocol.ts';
 import type { ProxyPath } from './proxy.ts';
+import { integerOf } from './route.ts';
 import type { Session } from './session.ts';
 
 /** Filters as a client gave them: name, value, name, value; plain data, so that it can travel. */
@@ -25,7 +27,11 @@ const TEXTS: Readonly<Record<string, (session: Session) => string>> = {
 };
 
 /** Reads filters from `words`, or answers the error that the engine would. */
-export function readChoice(words: readonly string[], skipMe: boolean): Choice | string {
+export function readChoice(
+  words: readonly string[],
+  skipMe: boolean,
+  { users }: DatabaseView,
+): Choice | string {
   const filters: [string, string][] = [];
   let skip = skipMe;
   for (let i = 0; i < words.length; i += 2) {
@@ -40,6 +46,7 @@ export function readChoice(words: readonly string[], skipMe: boolean): Choice | 
     } else if (plain === 'id') {
       const ids = [value];
       for (; /^\d+$/.test(words[i + 2] ?? ''); i++) ids.push(words[i + 2] ?? '');
+      if (integerOf(value) === null) return 'syntax error';
       if (ids.some((id) => !/^[1-9]\d{0,15}$/.test(id))) {
         return 'client-id should be greater than 0';
       }
@@ -48,8 +55,12 @@ export function readChoice(words: readonly string[], skipMe: boolean): Choice | 
       if (!TYPES.has(value.toLowerCase())) return `Unknown client type '${value.slice(0, 64)}'`;
       filters.push([name, value.toLowerCase()]);
     } else if (plain === 'maxage' || plain === 'idle') {
-      if (!/^[1-9]\d{0,15}$/.test(value)) return `${plain} is not an integer or out of range`;
+      const seconds = integerOf(value);
+      if (seconds === null) return `${plain} is not an integer or out of range`;
+      if (seconds <= 0) return `${plain} should be greater than 0`;
       filters.push([name, value]);
+    } else if (plain === 'user' && !users.some((user) => user.name === value)) {
+      return `No such user '${value.slice(0, 64)}'`;
     } else if (TEXTS[plain] !== undefined) filters.push([name, value]);
     else return 'syntax error';
   }
@@ -95,7 +106,7 @@ export function describe(session: Session): string {
   const age = seconds(session.proxy.world.host.now() - client.openedAt);
   const subscribed = state.subscriber?.counts() ?? { channels: 0, patterns: 0, shard: 0 };
   const flags =
-    (state.mode.kind === 'monitor' ? 'O' : '') +
+    (session.proxy.monitors.has(session) ? 'O' : '') +
     (state.mode.kind === 'transaction' ? 'x' : '') +
     (state.subscriber !== null ? 'P' : '') +
     (state.tracking !== null ? 't' : '') +

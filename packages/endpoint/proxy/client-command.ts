@@ -95,7 +95,7 @@ function wordsFrom(call: Call, first: number): string[] {
 function list(call: Call): number {
   const { session, command } = call;
   const { proxy } = session;
-  const choice = readChoice(wordsFrom(call, 2), false);
+  const choice = readChoice(wordsFrom(call, 2), false, proxy.view);
   if (typeof choice === 'string') return refuse(session, `-ERR ${choice}\r\n`);
   const own = chosenBy(proxy, choice, session).map(
     (other): Line => [other.client.number, describe(other)],
@@ -118,7 +118,7 @@ function kill(call: Call): number {
   const { session, args } = call;
   const old = args.count === 3;
   const words = old ? ['addr', ...wordsFrom(call, 2)] : wordsFrom(call, 2);
-  const choice = readChoice(words, !old);
+  const choice = readChoice(words, !old, session.proxy.view);
   if (typeof choice === 'string') return refuse(session, `-ERR ${choice}\r\n`);
   const { across } = session.proxy;
   const here = chosenBy(session.proxy, choice, session);

@@ -25,6 +25,10 @@ behind the engine's, in their order, and only if the engine has executed the tra
 left or the user has no right to it, is said by EXEC, as by an engine that comes to it in between
 (\`EXECABORT Transaction discarded because of: OOM ...\`); nothing of the transaction is executed.
 
+Messages come over connections of their own. What a client publishes to itself with \`PUBLISH\` or
+\`SPUBLISH\` follows the answer, as in the engine; what its script publishes to it, or the engine says of its
+own write (keyspace notifications), may come behind the answer to the next command.
+
 A command has at most 1,048,576 arguments (an engine takes as many as its query buffer holds): the endpoint
 keeps the place of each while it divides and routes the command, and that memory is bounded. More are
 \`Protocol error: invalid multibulk length\`.

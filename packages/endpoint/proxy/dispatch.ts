@@ -23,6 +23,7 @@ import { script } from './script-command.ts';
 import { ENDED, type Session, STALLED, TAKEN } from './session.ts';
 import type { Shard } from './shard.ts';
 import { split } from './split.ts';
+import { forget } from './transaction.ts';
 
 /** One whole command: where it lies, what it is. */
 export interface Call {
@@ -97,12 +98,12 @@ function handle(
     return ENDED;
   }
   const root = (proxy.table ?? EARLY_TABLE).find(bytes, args.starts[0] ?? 0, args.ends[0] ?? 0);
+  // Nobody hears before a login which commands there are, or how they are written.
+  if (state.user === null && !isEarly(bytes, args)) {
+    return reject(session, root, '-NOAUTH Authentication required.\r\n');
+  }
   if (root === null && proxy.table === null) {
     const shard = proxy.world.topology.first();
-    const hello = isWord('hello', bytes, args.starts[0] ?? 0, args.ends[0] ?? 0);
-    if (state.user === null && !hello) {
-      return refuse(session, '-NOAUTH Authentication required.\r\n');
-    }
     if (session.overdue) return fail(session, shard);
     session.stallFor(shard);
     return STALLED;
@@ -119,11 +120,11 @@ function handle(
     command = sub;
   }
   if (command.arity > 0 ? args.count !== command.arity : args.count < -command.arity) {
-    return refuse(session, `-ERR wrong number of arguments for '${command.name}' command\r\n`);
-  }
-  const early = command.name === 'auth' || command.name === 'hello' || command.name === 'quit';
-  if (state.user === null && !early) {
-    return refuse(session, '-NOAUTH Authentication required.\r\n');
+    return reject(
+      session,
+      command,
+      `-ERR wrong number of arguments for '${command.name}' command\r\n`,
+    );
   }
   const { fate } = command;
   if (fate.kind === 'refused' || (proxy.view.azureStrict && AZURE_BLOCKED.has(command.name))) {
@@ -136,12 +137,13 @@ function handle(
   const newer = proxy.newer.active ? proxy.newer.refusal(call) : null;
   if (newer !== null) return refuse(session, newer);
   if (state.subscriber !== null && state.protocol === 2 && !SUBSCRIBED.has(command.name)) {
-    return refuse(
+    return reject(
       session,
+      command,
       `-ERR Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\r\n`,
     );
   }
-  if (state.mode.kind === 'monitor' && !MONITORING.has(command.name)) {
+  if (proxy.monitors.has(session) && isForPrimaries(command)) {
     return refuse(session, "-ERR Replica can't interact with the keyspace\r\n");
   }
   if (state.mode.kind === 'transaction' && command.noMulti) {
@@ -157,7 +159,7 @@ function handle(
     const { length } = transaction;
     const queue = (queued: Call): number => transaction.queue(queued);
     const took = rule === null ? queue(call) : underGuard(call, rule, queue);
-    if (transaction.length > length) proxy.monitors.saw(session, command.name, bytes, args);
+    if (transaction.length > length) proxy.monitors.saw(call);
     return took;
   }
   return ran(call, rule === null ? execute : (guarded) => underGuard(guarded, rule, execute));
@@ -165,11 +167,11 @@ function handle(
 
 /** Executes a command, and counts and shows it. */
 export function ran(call: Call, run: Handler): number {
-  const { session, command, bytes, start, end, args } = call;
+  const { session, command, start, end } = call;
   const { proxy, state, order } = session;
   const { last, hereBytes, hereErrors } = order;
   const took = run(call);
-  if (took !== TAKEN) return took;
+  if (took === STALLED) return took;
   if (state.caching !== null && !command.name.startsWith('client|')) state.cachingUsed();
   session.commands++;
   session.lastCommand = command.name;
@@ -182,7 +184,7 @@ export function ran(call: Call, run: Handler): number {
   }
   // What stood in a MULTI was shown when it was queued.
   if (proxy.monitors.watching && state.running === null) {
-    proxy.monitors.saw(session, command.name, bytes, args);
+    proxy.monitors.saw(call);
   }
   return took;
 }
@@ -280,15 +282,35 @@ export function fail(session: Session, shard: Shard | null): number {
 }
 
 /** An error that is known at once. Within a MULTI it also spoils the transaction. */
-export function refuse(session: Session, text: string): number {
+export function refuse(session: Session, text: string | Buffer): number {
   const { mode } = session.state;
   if (mode.kind === 'transaction') mode.transaction.spoil();
   session.reply(text);
   return TAKEN;
 }
 
+/** The same, before it is looked at what the command is about: an EXEC that is not taken ends its MULTI. */
+function reject(session: Session, command: Command | null, text: string): number {
+  if (command?.name !== 'exec') return refuse(session, text);
+  forget(session);
+  const why = text.replace(/^-(ERR )?/, '');
+  return refuse(session, `-EXECABORT Transaction discarded because of: ${why}`);
+}
+
 export function notInTransaction(name: string): string {
   return `-ERR Command '${name}' not allowed inside a transaction\r\n`;
+}
+
+/** What somebody may say who has not said who he is. */
+function isEarly(bytes: Buffer, { starts, ends }: RequestScanner): boolean {
+  const [start = 0] = starts;
+  const [end = 0] = ends;
+  return EARLY.some((word) => isWord(word, bytes, start, end));
+}
+
+/** What the engine keeps from a replica, and a monitor is one to it. */
+function isForPrimaries({ name, readonly, write, fate }: Command): boolean {
+  return readonly || write || fate.kind === 'script' || name === 'publish' || name === 'spublish';
 }
 
 /** A browser that was sent here by somebody's page: what it says next is not for us either. */
@@ -310,22 +332,35 @@ function newerName(
   return proxy.newer.name(root === null ? name : `${root.name}|${name}`);
 }
 
-/** In the engine's words, arguments cut as it cuts them. */
-function unknownCommand(bytes: Buffer, args: RequestScanner): string {
+/** In the engine's words, arguments cut as it cuts them, byte by byte. */
+function unknownCommand(bytes: Buffer, args: RequestScanner): Buffer {
   let beginning = '';
   for (let i = 1; i < args.count && beginning.length < 128; i++) {
     const start = args.starts[i] ?? 0;
     const end = Math.min(args.ends[i] ?? 0, start + 128 - beginning.length);
-    beginning += `'${bytes.toString('latin1', start, end)}' `;
+    beginning += `'${upToNul(bytes.toString('latin1', start, end))}' `;
   }
   const from = args.starts[0] ?? 0;
-  const name = bytes.toString('latin1', from, Math.min(args.ends[0] ?? 0, from + 128));
-  return `-ERR unknown command '${clean(name)}', with args beginning with: ${clean(beginning)}\r\n`;
+  const name = upToNul(bytes.toString('latin1', from, Math.min(args.ends[0] ?? 0, from + 128)));
+  return Buffer.from(
+    `-ERR unknown command '${clean(name)}', with args beginning with: ${clean(beginning)}\r\n`,
+    'latin1',
+  );
 }
 
-function unknownSubcommand(root: Command, bytes: Buffer, args: RequestScanner): string {
-  const given = textOf(bytes, args, 1).slice(0, 128);
-  return `-ERR unknown subcommand '${clean(given)}'. Try ${root.name.toUpperCase()} HELP.\r\n`;
+function unknownSubcommand(root: Command, bytes: Buffer, args: RequestScanner): Buffer {
+  const from = args.starts[1] ?? 0;
+  const given = upToNul(bytes.toString('latin1', from, Math.min(args.ends[1] ?? 0, from + 128)));
+  return Buffer.from(
+    `-ERR unknown subcommand '${clean(given)}'. Try ${root.name.toUpperCase()} HELP.\r\n`,
+    'latin1',
+  );
+}
+
+/** As the engine writes it, for which a text ends there. */
+function upToNul(text: string): string {
+  const at = text.indexOf('\0');
+  return at < 0 ? text : text.slice(0, at);
 }
 
 /** The engine never lets a line end within an error. */
@@ -344,5 +379,5 @@ const SUBSCRIBED = new Set([
   'quit',
   'reset',
 ]);
-const MONITORING = new Set(['quit', 'reset', 'ping', 'monitor']);
+const EARLY = ['auth', 'hello', 'quit', 'reset'];
 const TRANSACTION = new Set(['exec', 'discard', 'quit', 'reset']);

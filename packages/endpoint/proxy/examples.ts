@@ -65,8 +65,9 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   'cluster|info': 'one address looks like one server without cluster',
   'cluster|keyslot': 'works, though one address looks like a server without cluster',
   'config|help': 'names the subset that this endpoint offers',
-  'slowlog|get': 'entries of all shards',
-  'commandlog|get': 'entries of all shards',
+  'slowlog|get': 'entries of all shards; whose command it was is not known, the address is `?:0`',
+  'commandlog|get':
+    'entries of all shards; whose command it was is not known, the address is `?:0`',
   'function|stats': 'of the first shard',
   'latency|latest': 'of the first shard',
   'latency|doctor': 'of the first shard',
@@ -92,7 +93,7 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   auth: "keys are the endpoint's",
   quit: 'ends the connection',
   monitor:
-    'what clients of the endpoint send, not what their scripts call; arguments of AUTH and HELLO left out',
+    'what clients of the endpoint send, not what their scripts call; of a MULTI as it is queued',
   subscribe: 'changes the mode of the connection; tested by itself',
   psubscribe: 'changes the mode of the connection; tested by itself',
   ssubscribe: 'changes the mode of the connection; tested by itself',

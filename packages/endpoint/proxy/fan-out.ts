@@ -240,7 +240,7 @@ function random(call: Call, lanes: readonly Lane[]): number {
   return TAKEN;
 }
 
-/** Merged even with one shard: the answer is not only the engine's. */
-const ALWAYS_MERGED: ReadonlySet<Merge> = new Set<Merge>(['info']);
+/** Merged even with one shard: the answer is not only the engine's, or says what is the endpoint's. */
+const ALWAYS_MERGED: ReadonlySet<Merge> = new Set<Merge>(['info', 'slowlog']);
 /** Noted here, so that they take the long way. */
 const NOTED = new Set(['script|load', 'script|flush']);

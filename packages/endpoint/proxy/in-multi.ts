@@ -24,13 +24,15 @@ const AFTER_SUBSCRIBE = new Set(['ping', 'publish']);
 /** Waits for messages without an end. SUBSCRIBE and PSUBSCRIBE do too, and are allowed all the same. */
 const DENIED = new Set(['monitor', 'ssubscribe']);
 
-export function placeInMulti({ command, bytes, args }: Call, subscribed: boolean): PlaceInMulti {
+export function placeInMulti(call: Call, subscribed: boolean): PlaceInMulti {
+  const { session, command, bytes, args } = call;
   const { fate, name } = command;
   if (fate.kind === 'all') return 'share';
   if (fate.kind !== 'local') return 'engine';
   if (PASSED_ON.has(name)) return subscribed && AFTER_SUBSCRIBE.has(name) ? 'here' : 'engine';
   if (DENIED.has(name)) return 'denied';
-  if (name === 'select') return 'select';
+  // Of several shards each has one database, and what is wrong with another number is said here.
+  if (name === 'select') return session.proxy.world.topology.cluster ? 'here' : 'select';
   // With a login it may fail here, and then nothing has changed.
   const version = args.count === 2 || args.count === 4 ? textOf(bytes, args, 1) : '';
   return name === 'hello' && /^[23]$/.test(version) ? 'hello' : 'here';

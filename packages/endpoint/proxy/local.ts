@@ -7,7 +7,7 @@ import { refuse } from './dispatch.ts';
 import { greeting } from './greeting.ts';
 import { WRONG_PASSWORD } from './logins.ts';
 import { bulk } from './raw-reply.ts';
-import { bytesOf, textOf } from './route.ts';
+import { bytesOf, integerOf, textOf } from './route.ts';
 import { scan } from './scan.ts';
 import { ENDED, type Session, STALLED, TAKEN } from './session.ts';
 import { publish, pubsub, subscribe, unsubscribe } from './subscribe-command.ts';
@@ -46,9 +46,7 @@ function logIn({ session, command }: Call, name: string, key: Buffer): boolean {
 const auth: Handler = (call) => {
   const { session, bytes, args } = call;
   if (busy(session)) return STALLED;
-  if (args.count > 3) {
-    return refuse(session, "-ERR wrong number of arguments for 'auth' command\r\n");
-  }
+  if (args.count > 3) return refuse(session, '-ERR syntax error\r\n');
   const name = args.count === 3 ? textOf(bytes, args, 1) : 'default';
   if (logIn(call, name, bytesOf(bytes, args, args.count - 1))) session.reply('+OK\r\n');
   return TAKEN;
@@ -63,7 +61,7 @@ const hello: Handler = (call) => {
   let login: { user: string; key: Buffer } | null = null;
   if (args.count > 1) {
     const version = textOf(bytes, args, 1);
-    if (!/^-?\d{1,18}$/.test(version)) {
+    if (integerOf(version) === null) {
       return refuse(session, '-ERR Protocol version is not an integer or out of range\r\n');
     }
     if (version !== '2' && version !== '3') {
@@ -72,7 +70,8 @@ const hello: Handler = (call) => {
     protocol = version === '3' ? 3 : 2;
   }
   for (let i = 2; i < args.count; i++) {
-    const option = textOf(bytes, args, i).toLowerCase();
+    const given = textOf(bytes, args, i);
+    const option = given.toLowerCase();
     if (option === 'auth' && i + 2 < args.count) {
       login = { user: textOf(bytes, args, i + 1), key: Buffer.from(bytesOf(bytes, args, i + 2)) };
       i += 2;
@@ -80,7 +79,7 @@ const hello: Handler = (call) => {
       name = textOf(bytes, args, i + 1);
       i++;
     } else {
-      return refuse(session, `-ERR Syntax error in HELLO option '${option.slice(0, 64)}'\r\n`);
+      return refuse(session, `-ERR Syntax error in HELLO option '${given.slice(0, 64)}'\r\n`);
     }
   }
   if (login === null && state.user === null) {
@@ -144,11 +143,16 @@ const reset: Handler = ({ session }) => {
 
 const select: Handler = ({ session, bytes, args }) => {
   if (busy(session)) return STALLED;
-  const text = textOf(bytes, args, 1);
-  if (!/^-?\d{1,18}$/.test(text)) {
+  const database = integerOf(textOf(bytes, args, 1));
+  if (database === null) {
     return refuse(session, '-ERR value is not an integer or out of range\r\n');
   }
-  const database = Number(text);
+  if (database !== (database | 0)) {
+    return refuse(
+      session,
+      '-ERR value is out of range, value must between -2147483648 and 2147483647\r\n',
+    );
+  }
   const { cluster } = session.proxy.world.topology;
   if (database < 0 || database >= DATABASES) {
     return refuse(session, '-ERR DB index is out of range\r\n');
@@ -197,11 +201,12 @@ const dryrun: Handler = (call) => {
 };
 
 const monitor: Handler = ({ session }) => {
-  const { proxy, state } = session;
-  if (!proxy.monitors.add(session)) {
+  const { monitors } = session.proxy;
+  // The engine answers nothing to one that is one already.
+  if (monitors.has(session)) return TAKEN;
+  if (!monitors.add(session)) {
     return refuse(session, '-ERR monitor-limit: too many MONITOR sessions\r\n');
   }
-  state.setMode({ kind: 'monitor' });
   session.reply('+OK\r\n');
   return TAKEN;
 };

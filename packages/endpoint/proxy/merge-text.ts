@@ -90,13 +90,22 @@ function keyspace(fields: ReadonlyMap<string, number> | undefined): string {
   return [...(fields ?? [])].map(([name, value]) => `${name}=${value}`).join(',');
 }
 
-/** Entries of all shards, the newest first. `limit` -1: all. */
+/**
+ * Entries of all shards, the newest first. `limit` -1: all. Whose command it was the engine cannot know,
+ * to which a connection of the endpoint spoke; it writes `?:0` for an address that it does not know.
+ */
 export function mergeSlowlog(replies: readonly Buffer[], limit: number): Buffer {
   const entries = replies.flatMap((reply) => splitArray(reply));
   const timed = entries.map((entry) => ({ entry, at: integer(splitArray(entry)[1] ?? ZERO) }));
   timed.sort((a, b) => b.at - a.at);
   const kept = limit >= 0 ? timed.slice(0, limit) : timed;
-  return array(kept.map(({ entry }) => entry));
+  return array(kept.map(({ entry }) => withoutLane(entry)));
+}
+
+function withoutLane(entry: Buffer): Buffer {
+  const [id, at, took, words, address] = splitArray(entry);
+  if (!id || !at || !took || !words || !address) return entry;
+  return array([id, at, took, words, bulk('?:0'), bulk('')]);
 }
 
 const ZERO = Buffer.from(':0\r\n');

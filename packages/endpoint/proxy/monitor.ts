@@ -4,14 +4,14 @@
  * clients do, a tick's worth at once. All addresses of a database in a worker share these. A worker that reads too slowly misses lines, and a line says how
  * many.
  */
-import type { ArgumentRanges } from '../../resp/table/index.ts';
+import { isWord } from '../../resp/table/index.ts';
+import type { Call } from './dispatch.ts';
 import { MONITOR_ARGUMENT_BYTES, MONITOR_ARGUMENTS, MONITORS } from './limits.ts';
 import type { ProxyPath } from './proxy.ts';
 import { bytesOf } from './route.ts';
 import type { Session } from './session.ts';
 
-/** Never shown: their arguments may be secrets. */
-const HIDDEN = new Set(['auth', 'hello', 'exec', 'quit', 'reset', 'monitor']);
+const HIDDEN = Buffer.from('(redacted)');
 
 export class Monitors {
   readonly #proxy: ProxyPath;
@@ -27,6 +27,10 @@ export class Monitors {
   /** Of this worker. */
   get size(): number {
     return this.#sessions.size;
+  }
+
+  has(session: Session): boolean {
+    return this.#sessions.has(session);
   }
 
   /** Somebody, in whatever worker, wants to see. */
@@ -58,15 +62,17 @@ export class Monitors {
   /** What clients of another worker sent. */
   show(lines: string): void {
     const bytes = Buffer.from(lines, 'latin1');
-    for (const monitor of this.#sessions) monitor.message(bytes);
+    for (const monitor of this.#sessions) if (!monitor.order.muting) monitor.message(bytes);
   }
 
-  saw(session: Session, command: string, bytes: Buffer, args: ArgumentRanges): void {
-    if (!this.watching || HIDDEN.has(command)) return;
+  saw(call: Call): void {
+    const { session, command, bytes, args } = call;
+    if (!this.watching || command.admin) return;
+    const secrets = secretsOf(call);
     const parts: string[] = [];
     const shown = Math.min(args.count, MONITOR_ARGUMENTS);
     for (let i = 0; i < shown; i++) {
-      const argument = bytesOf(bytes, args, i);
+      const argument = secrets.includes(i) ? HIDDEN : bytesOf(bytes, args, i);
       const more = argument.length - MONITOR_ARGUMENT_BYTES;
       const word = quote(argument.subarray(0, MONITOR_ARGUMENT_BYTES));
       parts.push(more > 0 ? `${word}... (${more} more bytes)` : word);
@@ -75,7 +81,11 @@ export class Monitors {
     const { client, state } = session;
     const text = this.#line(`${state.database} ${client.address}`, parts.join(' '));
     const line = Buffer.from(text, 'latin1');
-    for (const monitor of this.#sessions) if (monitor !== session) monitor.message(line);
+    // What a monitor does itself it sees behind the answer.
+    for (const monitor of this.#sessions) {
+      if (monitor === session) session.reply(line);
+      else if (!monitor.order.muting) monitor.message(line);
+    }
     if (this.#elsewhere.size === 0) return;
     if (this.#lines.length === 0) setImmediate(() => this.#send());
     this.#lines.push(text);
@@ -108,6 +118,17 @@ export class Monitors {
     for (const path of this.#proxy.paths) path.refreshSessions();
   }
 }
+
+/** Places of arguments that nobody may see. */
+function secretsOf({ command, bytes, args }: Call): readonly number[] {
+  const all = Array.from({ length: args.count }, (_, i) => i);
+  if (command.name === 'auth') return all.slice(1);
+  if (command.name !== 'hello') return NONE;
+  const isAuth = (i: number): boolean =>
+    isWord('auth', bytes, args.starts[i] ?? 0, args.ends[i] ?? 0);
+  return all.filter((i) => (i > 2 && isAuth(i - 1)) || (i > 3 && isAuth(i - 2)));
+}
+const NONE: readonly number[] = [];
 
 function quote(bytes: Buffer): string {
   let text = '"';

@@ -1,4 +1,5 @@
 /** The bytes of a command that is not complete: grown as they come, looked at once. */
+import { MAX_INLINE_BYTES } from '../../resp/limits.ts';
 import {
   FULL_BOUNDS,
   type RequestBounds,
@@ -41,7 +42,7 @@ export class PartialCommand {
     const most = mostOf(bounds);
     if (allPartialBytes > PARTIAL_BYTES_ALL || this.length > most) {
       this.length = total;
-      return TOO_MUCH;
+      return this.#tooMuch;
     }
     if (total > this.#bytes.length) {
       // Doubling, but never by what a header announces: a header costs its sender nothing.
@@ -57,7 +58,12 @@ export class PartialCommand {
       if (found !== SCAN_MORE) return this.#bytes.subarray(0, total);
     }
     // Only what is unfinished counts: a chunk may bring the end of one command and many whole ones.
-    return total > most ? TOO_MUCH : null;
+    return total > most ? this.#tooMuch : null;
+  }
+
+  /** Scans as broken: the session ends with a protocol error. */
+  get #tooMuch(): Buffer {
+    return this.#bytes[0] === STAR ? TOO_MANY_BYTES : TOO_LONG_LINE;
   }
 }
 
@@ -66,5 +72,6 @@ function mostOf(bounds: RequestBounds): number {
   return bounds === FULL_BOUNDS ? PARTIAL_BYTES_ALL : UNAUTHENTICATED_BYTES;
 }
 
-/** Scans as broken: the session ends with a protocol error. */
-const TOO_MUCH = Buffer.from('*1\r\n!too many bytes of unfinished commands\r\n');
+const STAR = 42;
+const TOO_MANY_BYTES = Buffer.from('*1\r\n!too many bytes of unfinished commands\r\n');
+const TOO_LONG_LINE = Buffer.alloc(MAX_INLINE_BYTES + 1, 'x');

@@ -260,7 +260,7 @@ export class ProxyPath implements DataPath {
   waiting(client: string): boolean {
     const session = this.sessions.get(client);
     if (session === undefined) return false;
-    const listens = session.state.subscriber !== null || session.state.mode.kind === 'monitor';
+    const listens = session.state.subscriber !== null || this.monitors.has(session);
     return listens || session.order.head !== null;
   }
 

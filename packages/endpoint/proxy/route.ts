@@ -78,6 +78,11 @@ export function textOf(bytes: Buffer, args: ArgumentRanges, index: number): stri
   return bytes.toString('utf8', start, end);
 }
 
+/** A whole number as the engine reads one: no blanks, no plus, no zero before others. Null: it is none. */
+export function integerOf(text: string): number | null {
+  return /^(0|-?[1-9]\d{0,18})$/.test(text) ? Number(text) : null;
+}
+
 /** One argument as bytes, a view. */
 export function bytesOf(bytes: Buffer, args: ArgumentRanges, index: number): Buffer {
   return bytes.subarray(args.starts[index] ?? 0, args.ends[index] ?? 0);

@@ -33,9 +33,8 @@ export const scan: Handler = (call) => {
   const { session, command, bytes, args } = call;
   const { topology } = session.proxy.world;
   if (!topology.cluster) return toShard(call, topology.first());
-  const text = textOf(bytes, args, 1);
-  if (!/^\d{1,20}$/.test(text)) return refuse(session, '-ERR invalid cursor\r\n');
-  const cursor = BigInt(text);
+  const cursor = cursorOf(textOf(bytes, args, 1));
+  if (cursor === null) return refuse(session, '-ERR invalid cursor\r\n');
   const asked = Number(cursor & SLOT_MASK);
   // Behind the address of one shard the slots of others are not on the way.
   const slot = topology.only === null ? asked : topology.nextSlot(asked);
@@ -80,6 +79,19 @@ export const scan: Handler = (call) => {
   });
   return TAKEN;
 };
+
+/** As the engine reads it: by the rules of its numbers, or else by those of C's `strtoull`. */
+function cursorOf(text: string): bigint | null {
+  if (/^-[1-9]\d{0,18}$/.test(text)) return null;
+  const [, sign, digits] = /^[ \t-\r]*([+-]?)(\d+)$/.exec(text.slice(0, CURSOR_TEXT)) ?? [];
+  if (digits === undefined) return null;
+  const number = BigInt(digits);
+  if (number >= CURSORS) return null;
+  return sign === '-' ? BigInt.asUintN(64, -number) : number;
+}
+const CURSORS = 1n << 64n;
+/** Longer ones are no numbers that fit. */
+const CURSOR_TEXT = 128;
 
 const LOST = '-ERR shard-lost: SCAN was not answered; go on with the same cursor\r\n';
 

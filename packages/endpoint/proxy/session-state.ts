@@ -14,12 +14,10 @@ import type { Watch } from './watch.ts';
 /**
  * open: commands are executed as they come.
  * transaction: they are queued until EXEC.
- * monitor: it listens and may only leave.
  */
 export type Mode =
   | { readonly kind: 'open' }
-  | { readonly kind: 'transaction'; readonly transaction: Transaction }
-  | { readonly kind: 'monitor' };
+  | { readonly kind: 'transaction'; readonly transaction: Transaction };
 
 /** CLIENT REPLY. skip-next: the next command's reply is dropped. */
 export type Replies = 'on' | 'off' | 'skip-next';
@@ -229,6 +227,7 @@ export class SessionState {
 
   describe(): string {
     if (this.user === null) return 'not-logged-in';
+    if (this.#session.proxy.monitors.has(this.#session)) return 'monitor';
     if (this.#mode.kind !== 'open') return this.#mode.kind;
     if (this.subscriber !== null) return 'subscribed';
     return this.#session.stalled === '' ? 'open' : this.#session.stalled;

@@ -198,7 +198,7 @@ export class Session {
       }
       const next = scanner.end;
       if (found === SCAN_BROKEN) {
-        this.reply(`-ERR ${scanner.problem}\r\n`);
+        this.reply(Buffer.from(`-ERR ${scanner.problem}\r\n`, 'latin1'));
         this.endWhenQuiet('protocol-error');
         return;
       }

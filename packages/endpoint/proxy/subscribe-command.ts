@@ -2,6 +2,7 @@
 
 import { keySlot } from '../../resp/index.ts';
 import { type Call, fail, type Handler, refuse } from './dispatch.ts';
+import { keepBack } from './own-messages.ts';
 import { Part } from './part.ts';
 import { array, bulk, integer, nullReply } from './raw-reply.ts';
 import { bytesOf, textOf } from './route.ts';
@@ -17,6 +18,13 @@ function confirmation(session: Session, word: string, name: string | null, count
   const channel = name === null ? nullReply(protocol) : bulk(Buffer.from(name, 'latin1'));
   const kind = protocol === 3 ? '>' : '*';
   return array([bulk(word), channel, Buffer.from(`:${count}\r\n`)], kind);
+}
+
+/** In its turn, and also to somebody who wants no replies: the engine counts it as a message. */
+function confirm(session: Session, bytes: Buffer): void {
+  const place = session.order.place(null);
+  place.muted = false;
+  session.fill(place, bytes);
 }
 
 export const subscribe: Handler = (call) => {
@@ -35,7 +43,7 @@ export const subscribe: Handler = (call) => {
   state.refresh();
   for (const name of names) {
     if (subscriber.names[kind].has(name)) {
-      session.reply(confirmation(session, kind, name, subscriber.count(kind)));
+      confirm(session, confirmation(session, kind, name, subscriber.count(kind)));
       continue;
     }
     if (subscriber.full) {
@@ -45,6 +53,8 @@ export const subscribe: Handler = (call) => {
     subscriber.names[kind].add(name);
     const count = subscriber.count(kind);
     const place = session.order.place(command);
+    const { muted } = place;
+    place.muted = false;
     // What the client sends behind it must find it subscribed: a message of its own, a key it changes.
     session.gate(1);
     proxy.subscriptions.add(session, kind, name, (error) => {
@@ -60,6 +70,7 @@ export const subscribe: Handler = (call) => {
       subscriber.names[kind].delete(name);
       leaveIfEmpty(session);
       const twin = state.login.twin;
+      place.muted = muted;
       session.fill(
         place,
         Buffer.from(`-${error.replace(`User ${twin} `, `User ${state.user?.name ?? ''} `)}\r\n`),
@@ -83,13 +94,13 @@ export const unsubscribe: Handler = (call) => {
       ? Array.from({ length: args.count - 1 }, (_, i) => nameOf(call, i + 1))
       : [...(subscriber?.names[kind] ?? [])];
   if (names.length === 0) {
-    session.reply(confirmation(session, command.name, null, subscriber?.count(kind) ?? 0));
+    confirm(session, confirmation(session, command.name, null, subscriber?.count(kind) ?? 0));
   }
   for (const name of names) {
     if (subscriber?.names[kind].delete(name) === true) {
       session.proxy.subscriptions.remove(session, kind, name);
     }
-    session.reply(confirmation(session, command.name, name, subscriber?.count(kind) ?? 0));
+    confirm(session, confirmation(session, command.name, name, subscriber?.count(kind) ?? 0));
   }
   leaveIfEmpty(session);
   return TAKEN;
@@ -138,22 +149,28 @@ export const publish: Handler = (call) => {
   const lane = session.laneFor(shard, false);
   if (lane === null) return STALLED;
   const place = session.order.place(command);
+  // Between the elements of an EXEC's answer no message comes anyway.
+  const own = session.state.running === null ? [{ channel, sharded }] : [];
+  const answered = keepBack(session, own);
+  const fill = (reply: Buffer): void => {
+    session.fill(place, reply);
+    answered();
+  };
   const whole = Buffer.from(bytes.subarray(start, end));
   const retrySlot = sharded ? slot : (shard.view.slots[0]?.[0] ?? 0);
   new Part(session, command, lane, retrySlot, whole, 1, (result) => {
     const reply = result.kind === 'replies' ? result.replies[0] : undefined;
     if (reply === undefined) {
-      session.fill(
-        place,
+      fill(
         Buffer.from(
           `-OUTCOMEUNKNOWN the connection to shard ${shard.id} was lost while '${command.name}' was in flight: the message may or may not have been sent\r\n`,
         ),
       );
     } else if (reply[0] !== 58) {
-      session.fill(place, reply);
+      fill(reply);
     } else {
       const own = proxy.subscriptions.receivers(channel, sharded);
-      const said = (count: number): void => session.fill(place, Buffer.from(`:${count}\r\n`));
+      const said = (count: number): void => fill(Buffer.from(`:${count}\r\n`));
       // The engine counts each worker's upstream subscription. Are there others than ours, then
       // other workers have listeners, and they are asked how many.
       const others = integer(reply) - proxy.subscriptions.ownMatches(shard, channel, sharded);
@@ -170,6 +187,12 @@ export const pubsub: Handler = (call) => {
   const { session, command, bytes, args } = call;
   const { across } = session.proxy;
   const sub = command.name.slice('pubsub|'.length);
+  if (sub.endsWith('channels') && args.count > 3) {
+    return refuse(
+      session,
+      `-ERR unknown subcommand or wrong number of arguments for '${textOf(bytes, args, 1)}'. Try PUBSUB HELP.\r\n`,
+    );
+  }
   const kind: Kind = sub.startsWith('shard') ? 'ssubscribe' : 'subscribe';
   const place = session.order.place(command);
   const fill = (reply: Buffer): void => session.fill(place, reply);

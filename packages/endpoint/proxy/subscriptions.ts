@@ -117,7 +117,7 @@ export class Subscriptions {
   }
 
   #upstream(login: LaneLogin, shard: Shard): Upstream {
-    const key = `${shard.index} ${login.twin}`;
+    const key = keyOf(login, shard);
     const known = this.#upstreams.get(key);
     if (known !== undefined) return known;
     const upstream = new Upstream(shard, login, (message) => this.#deliver(shard, login, message));
@@ -172,6 +172,13 @@ export class Subscriptions {
     return count;
   }
 
+  /** Calls back when all that this shard has published for the session so far was passed on to it. */
+  passed({ state }: Session, shard: Shard, done: () => void): void {
+    const upstream = this.#upstreams.get(keyOf(state.login, shard));
+    if (upstream === undefined) done();
+    else upstream.whenPassed(done);
+  }
+
   names(kind: Kind): ReadonlyMap<string, ReadonlySet<Session>> {
     return this.#listeners[kind];
   }
@@ -217,6 +224,10 @@ export class Subscriptions {
 }
 
 function ignore(): void {}
+
+function keyOf({ twin }: LaneLogin, { index }: Shard): string {
+  return `${index} ${twin}`;
+}
 
 function latin(text: string): Buffer {
   return bulk(Buffer.from(text, 'latin1'));

@@ -205,6 +205,15 @@ export class RawClient {
 
   /** To a port, or a unix socket; logged in. */
   static async open(at: number | string, protocol: 2 | 3 = 2, key = KEY): Promise<RawClient> {
+    const client = await RawClient.connect(at);
+    client.send(['AUTH', key]);
+    if (protocol === 3) client.send(['HELLO', '3']);
+    await client.settled();
+    return client;
+  }
+
+  /** Not logged in. */
+  static async connect(at: number | string): Promise<RawClient> {
     const socket = typeof at === 'number' ? connect(at, '127.0.0.1') : connect(at);
     const client = new RawClient(socket);
     await new Promise<void>((resolve, reject) => {
@@ -212,9 +221,6 @@ export class RawClient {
       socket.once('error', reject);
     });
     socket.setNoDelay(true);
-    client.send(['AUTH', key]);
-    if (protocol === 3) client.send(['HELLO', '3']);
-    await client.settled();
     return client;
   }
 

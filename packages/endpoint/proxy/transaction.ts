@@ -13,6 +13,7 @@ import { overLimitOf } from './guarded.ts';
 import { denial, type PlaceInMulti, placeInMulti, subscribes } from './in-multi.ts';
 import { lostReply } from './lane-loss.ts';
 import { TRANSACTION_BYTES } from './limits.ts';
+import { keepBack } from './own-messages.ts';
 import { Part } from './part.ts';
 import { array, splitArray } from './raw-reply.ts';
 import { bytesOf, isWrapped, nodeSlot, textOf } from './route.ts';
@@ -97,9 +98,7 @@ export class Transaction {
     const { topology } = proxy.world;
     const { watch } = state;
     const finish = (text: string): number => {
-      state.open();
-      watch?.drop();
-      state.watch = null;
+      forget(session);
       session.reply(text);
       return TAKEN;
     };
@@ -159,10 +158,16 @@ export class Transaction {
     state.open();
     state.watch = null;
     const run = engineOnly ? null : new ExecRun(session, place, items);
+    const messages = this.#items.flatMap(({ message }) => (message === null ? [] : [message]));
+    const answered = keepBack(session, run === null ? messages : []);
+    const fill = (reply: Buffer | readonly Buffer[]): void => {
+      session.fill(place, reply);
+      answered();
+    };
     const failed = (reply: string | Buffer): void => {
       const bytes = Buffer.from(reply);
       if (run !== null) run.failed(bytes);
-      else session.fill(place, bytes);
+      else fill(bytes);
     };
     // With WATCH it is never sent again: the check would be lost.
     const slot = watch !== null ? -1 : this.#slot < 0 ? topology.home : this.#slot;
@@ -175,8 +180,8 @@ export class Transaction {
         if ((watch !== null && moved) || last === undefined) failed(nothing);
         else if (last[0] !== ARRAY || last[1] === MINUS) failed(discarded(result.replies, last));
         else if (run !== null) run.executed(splitArray(last), part.lane);
-        else if (asItComes) session.fill(place, result.pieces ?? last);
-        else void made(last, items).then((reply) => session.fill(place, reply));
+        else if (asItComes) fill(result.pieces ?? last);
+        else void made(last, items).then(fill);
       } else if (!result.sent) {
         failed(
           watch !== null
@@ -280,9 +285,14 @@ export const discard: Handler = ({ session }) => {
     session.reply('-ERR DISCARD without MULTI\r\n');
     return TAKEN;
   }
-  state.open();
-  state.watch?.drop();
-  state.watch = null;
+  forget(session);
   session.reply('+OK\r\n');
   return TAKEN;
 };
+
+/** What was queued and watched. */
+export function forget({ state }: Session): void {
+  state.open();
+  state.watch?.drop();
+  state.watch = null;
+}

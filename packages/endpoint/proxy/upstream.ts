@@ -22,12 +22,17 @@ interface Wish {
   waiting: ((error: string | null) => void)[];
 }
 
+/** A PING: what was published before has been passed on. */
+interface Mark {
+  readonly passed: () => void;
+}
+
 interface Connection {
   readonly socket: Socket;
   readonly node: string;
   ready: boolean;
   /** Sent and not answered, in order; null: a confirmation that nobody awaits. */
-  readonly asked: (Wish | null)[];
+  readonly asked: (Wish | Mark | null)[];
 }
 
 export class Upstream {
@@ -108,6 +113,14 @@ export class Upstream {
     this.#settled.add(once);
   }
 
+  /** Calls back when the messages of now are passed on, or will never come. */
+  whenPassed(done: () => void): void {
+    const at = this.#current;
+    if (at === null) return done();
+    at.asked.push({ passed: done });
+    at.socket.write(PING);
+  }
+
   #open(): void {
     const { primary } = this.shard.view;
     if (this.#closed) return;
@@ -144,7 +157,7 @@ export class Upstream {
   }
 
   #replied(at: Connection, reply: Reply): void {
-    if (reply instanceof RespError) this.#answered(at, reply.message);
+    this.#answered(at, reply instanceof RespError ? reply.message : null);
   }
 
   #pushed(at: Connection, push: Push): void {
@@ -199,7 +212,8 @@ export class Upstream {
 
   #answered(at: Connection, error: string | null): void {
     const wish = at.asked.shift();
-    if (wish !== null && wish !== undefined) {
+    if (wish !== null && wish !== undefined && 'passed' in wish) wish.passed();
+    else if (wish !== null && wish !== undefined) {
       wish.confirmed = error === null;
       if (error !== null) this.#wishes.delete(`${wish.kind} ${wish.name}`);
       for (const confirmed of wish.waiting.splice(0)) confirmed(error);
@@ -245,6 +259,9 @@ export class Upstream {
   }
 
   #lost(connection: Connection): void {
+    for (const asked of connection.asked.splice(0)) {
+      if (asked !== null && 'passed' in asked) asked.passed();
+    }
     const older = this.#next === null ? this.#old : this.#current;
     if (connection === older && this.#overlap !== null) this.#pass(this.#overlap.join());
     if (connection === this.#next) {
@@ -289,3 +306,5 @@ export class Upstream {
     this.#end();
   }
 }
+
+const PING = encodeCommand(['PING']);

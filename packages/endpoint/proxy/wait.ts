@@ -19,7 +19,7 @@ import { handedOver } from './handed-over.ts';
 import type { Lane } from './lane.ts';
 import { WAIT_ROUND_MS } from './limits.ts';
 import { integer, splitArray } from './raw-reply.ts';
-import { textOf } from './route.ts';
+import { integerOf, textOf } from './route.ts';
 import type { Session } from './session.ts';
 import { STALLED, TAKEN } from './session.ts';
 import { reached } from './spare-lanes.ts';
@@ -46,18 +46,18 @@ export type Reached = readonly number[] | Buffer | null;
 export const wait: Handler = (call) => {
   const { session, command, bytes, args } = call;
   const numbers: number[] = [];
-  for (let i = 1; i < args.count; i++) {
-    const text = textOf(bytes, args, i);
-    if (!/^-?\d{1,15}$/.test(text)) {
-      return refuse(session, '-ERR value is not an integer or out of range\r\n');
-    }
-    numbers.push(Number(text));
+  for (let i = 1; i < args.count - 1; i++) {
+    const number = integerOf(textOf(bytes, args, i));
+    const wrong = unfit(command.name, i, number);
+    if (number === null || wrong !== null) return refuse(session, `-ERR ${wrong}\r\n`);
+    numbers.push(number);
   }
-  const timeout = numbers.pop() ?? 0;
+  const timeout = integerOf(textOf(bytes, args, args.count - 1));
+  if (timeout === null || !Number.isSafeInteger(timeout)) {
+    const wrong = timeout === null ? 'timeout is not an integer or out of range' : OUT_OF_RANGE;
+    return refuse(session, `-ERR ${wrong}\r\n`);
+  }
   if (timeout < 0) return refuse(session, '-ERR timeout is negative\r\n');
-  if (numbers.some((number) => number < 0)) {
-    return refuse(session, '-ERR value is out of range, must be positive\r\n');
-  }
   if (session.lanes.total > 0) {
     session.stall('order');
     return STALLED;
@@ -98,6 +98,17 @@ export const wait: Handler = (call) => {
   }
   return TAKEN;
 };
+
+const OUT_OF_RANGE = 'timeout is out of range';
+
+/** What the engine says of the number at this place of WAIT or WAITAOF; null: nothing. */
+function unfit(name: string, place: number, number: number | null): string | null {
+  if (name === 'wait' || (place === 1 && number === null)) {
+    return number === null ? 'value is not an integer or out of range' : null;
+  }
+  if (place > 1) return (number ?? -1) < 0 ? 'value is out of range, must be positive' : null;
+  return number === 0 || number === 1 ? null : 'value is out of range, value must between 0 and 1';
+}
 
 const UNBLOCKED = Buffer.from('-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n');
 

@@ -18,6 +18,8 @@ export interface Command {
   readonly fate: Fate;
   readonly write: boolean;
   readonly readonly: boolean;
+  /** Administers: MONITOR does not show it. */
+  readonly admin: boolean;
   readonly fast: boolean;
   /** May be queued in a MULTI (the engine's `no_multi` says not). */
   readonly noMulti: boolean;
@@ -132,6 +134,7 @@ function makeCommand(spec: CommandSpec, id: number, children: readonly Command[]
     fate,
     write: spec.flags.has('write'),
     readonly: spec.flags.has('readonly'),
+    admin: spec.flags.has('admin'),
     fast: spec.flags.has('fast') || spec.categories.has('@fast'),
     noMulti: spec.flags.has('no_multi'),
     keys: spec.keys,
