@@ -1,5 +1,5 @@
 import { BULK_BYTES } from './limits.ts';
-import type { ReplySink } from './pending.ts';
+import type { Pieces, ReplySink } from './pending.ts';
 import type { Session } from './session.ts';
 
 /** A reply that is put together here, as it comes. Beyond its client's bound nothing of it is kept. */
@@ -39,28 +39,33 @@ export class Collected {
     this.#session = null;
   }
 
-  /** All of it, in the pieces that came; null: it was too much. */
-  take(): readonly Buffer[] | null {
-    const parts = this.#parts;
+  /** All of it; null: it was too much. */
+  take(): Pieces | null {
+    const pieces = { parts: this.#parts, bytes: this.#bytes };
     this.drop();
-    return parts.length === 0 ? null : parts;
+    return pieces.parts.length === 0 ? null : pieces;
   }
 }
 
 /** The reply, taken before, for whoever waits for it. */
-export function give(sink: ReplySink, pieces: readonly Buffer[] | null): void {
+export function give(sink: ReplySink, pieces: Pieces | null): void {
   if (pieces === null) return sink.onLost('reply-too-large', true);
-  const [only, second] = pieces;
+  const { parts, bytes } = pieces;
+  const [only, second] = parts;
   if (only !== undefined && second === undefined) return sink.onReply(only);
-  const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
   if (bytes > BULK_BYTES && sink.onPieces?.(pieces) === true) return;
-  sink.onReply(Buffer.concat(pieces, bytes));
+  sink.onReply(Buffer.concat(parts, bytes));
 }
 
 /** Messages that wait for the end of a reply that is half written. */
 export class HeldMessages {
+  readonly #take: (message: Buffer) => void;
   #messages: Buffer[] = [];
   bytes = 0;
+
+  constructor(take: (message: Buffer) => void) {
+    this.#take = take;
+  }
 
   get empty(): boolean {
     return this.#messages.length === 0;
@@ -72,11 +77,11 @@ export class HeldMessages {
   }
 
   /** Those that must wait on are offered again by whoever takes them. */
-  letOut(take: (message: Buffer) => void): void {
+  letOut(): void {
     if (this.empty) return;
     const messages = this.#messages;
     this.#messages = [];
     this.bytes = 0;
-    for (const message of messages) take(message);
+    for (const message of messages) this.#take(message);
   }
 }

@@ -23,7 +23,6 @@ import { contained } from './contained.ts';
 import { type Call, execute, ran } from './dispatch.ts';
 import { all } from './fan-out.ts';
 import type { Lane } from './lane.ts';
-import { EXEC_TURN } from './limits.ts';
 import type { Pending } from './pending.ts';
 import { ENDED, type Session, STALLED, TAKEN } from './session.ts';
 
@@ -100,17 +99,16 @@ export class ExecRun {
   goOn(): void {
     const session = this.#session;
     const { order } = session;
-    let left = EXEC_TURN;
-    const version = (): number => session.proxy.world.topology.version;
+    const { topology, turns } = session.proxy.world;
     while (this.#begun && !session.gone) {
       const item = this.#items[this.#at];
       if (item === undefined) return this.#over();
-      // A command before it is not finished with the session: a subscription, a login.
-      if (left-- === 0) {
-        session.stall('order');
+      if (turns.over(session)) {
+        session.stall('turn');
         return session.proxy.world.wake(session);
       }
-      if (session.gated || !session.lanes.follow(version())) return session.stall('order');
+      // A command before it is not finished with the session: a subscription, a login.
+      if (session.gated || !session.lanes.follow(topology.version)) return session.stall('order');
       const before = order.muting;
       order.muting = this.#muted;
       const took = this.#one(item);

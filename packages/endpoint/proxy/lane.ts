@@ -288,7 +288,7 @@ export class Lane {
       if (scanner.done) {
         const reply = this.#collected.take();
         if (reply === null) session?.end('reply-too-large');
-        this.#count(pending, 1, reply?.[0]?.[0] === 45);
+        this.#count(pending, 1, reply?.parts[0]?.[0] === 45);
         give(sink, reply);
       }
       return next;

@@ -197,6 +197,27 @@ test('three shards and two workers answer as a bare engine', async (t) => {
     });
   }
 
+  await t.test('messages to oneself, while others begin to listen and end', async () => {
+    const clients = await Promise.all([1, 2, 3].map(() => RawClient.open(running.port, 3)));
+    const own = /:1\r\n>3\r\n\$7\r\nmessage\r\n\$2\r\n..\r\n\$1\r\nx\r\n\+PONG\r\n/g;
+    for (let round = 0; round < 100; round++) {
+      const answers = await Promise.all(
+        clients.map((client, i) => {
+          const unit = [
+            ['SUBSCRIBE', `${i}a`, `${i}b`],
+            ['PUBLISH', `${i}a`, 'x'],
+            ['PING'],
+            ['UNSUBSCRIBE'],
+          ];
+          client.send(...unit, ['GET', 'x'], ...unit);
+          return client.settled();
+        }),
+      );
+      for (const answer of answers) assert.equal(answer.toString().match(own)?.length, 2);
+    }
+    for (const client of clients) client.close();
+  });
+
   await t.test('SELECT in a MULTI says what it says outside', async () => {
     const a = await RawClient.open(running.port);
     for (const database of ['3', '99', 'x', '0']) {

@@ -145,9 +145,6 @@ export const TRANSACTION_BYTES = 256 * 1024 * 1024;
 export const TURN_MS = 2;
 /** ...and after how many of them the time is looked at. */
 export const TURN_COMMANDS = 8;
-/** Commands of one EXEC that are executed here in a turn of the event loop: others have theirs between, and
- * a client that does not read what they answer is ended by its limit. */
-export const EXEC_TURN = 256;
 /** Bodies of scripts remembered to load them again. */
 export const SCRIPT_BYTES = 16 * 1024 * 1024;
 export const SCRIPTS = 4096;

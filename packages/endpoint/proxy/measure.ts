@@ -7,7 +7,7 @@
  * Latency begins when the bytes came in: a command that waited for its shard shows it.
  */
 import type { Command } from '../../resp/table/index.ts';
-import type { Pending } from './pending.ts';
+import type { Pending, Pieces } from './pending.ts';
 import type { Session } from './session.ts';
 import type { World } from './world.ts';
 
@@ -32,18 +32,15 @@ export function sized(world: World, pending: Pending, bytes: number, failed: boo
 }
 
 /** A place in a client's order was filled. */
-export function filled(world: World, place: Pending, reply: readonly Buffer[]): void {
+export function filled(world: World, place: Pending, { parts, bytes }: Pieces): void {
   const { command, session } = place;
   if (command === null) return;
   const us = (performance.now() - place.startedAt) * 1000;
   const meter = world.meter.of(command);
   meter.calls++;
   meter.latency.add(us, 1);
-  meter.replyBytes.add(
-    reply.reduce((sum, { length }) => sum + length, 0),
-    1,
-  );
-  if (reply[0]?.[0] === 45) meter.failed++;
+  meter.replyBytes.add(bytes, 1);
+  if (parts[0]?.[0] === 45) meter.failed++;
   session?.state.latency.add(us, 1);
 }
 

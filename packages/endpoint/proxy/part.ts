@@ -6,7 +6,7 @@
 import type { Command } from '../../resp/table/index.ts';
 import type { Lane } from './lane.ts';
 import { SHARD_WAIT_MS } from './limits.ts';
-import { OVERTAKEN, type ReplySink } from './pending.ts';
+import { OVERTAKEN, type Pieces, type ReplySink } from './pending.ts';
 import type { Session } from './session.ts';
 import { isNotExecuted, noteMoved, withoutTwin } from './upstream-errors.ts';
 
@@ -15,7 +15,7 @@ export type PartResult =
       readonly kind: 'replies';
       readonly replies: readonly Buffer[];
       /** The last one of them, if it was large and `takesPieces`; then only its beginning stands there. */
-      readonly pieces?: readonly Buffer[] | null;
+      readonly pieces?: Pieces | null;
     }
   | { readonly kind: 'lost'; readonly reason: string; readonly sent: boolean };
 
@@ -55,15 +55,15 @@ export class Part implements ReplySink {
     lane.ask(session, command, bytes, count, this);
   }
 
-  onPieces(pieces: readonly Buffer[]): boolean {
-    const [first] = pieces;
+  onPieces(pieces: Pieces): boolean {
+    const [first] = pieces.parts;
     const last = this.#replies.length + 1 === this.#count;
     if (!this.takesPieces || !last || first?.[0] !== ARRAY) return false;
     this.onReply(first, pieces);
     return true;
   }
 
-  onReply(reply: Buffer, pieces: readonly Buffer[] | null = null): void {
+  onReply(reply: Buffer, pieces: Pieces | null = null): void {
     this.#replies.push(reply);
     if (this.#replies.length < this.#count) return;
     const moved = this.#replies.find(isNotExecuted);

@@ -9,12 +9,18 @@ import type { Block } from './journal.ts';
 import type { Lane } from './lane.ts';
 import type { Session } from './session.ts';
 
+/** A reply in the pieces that it came in, and the length of all of it. */
+export interface Pieces {
+  readonly parts: readonly Buffer[];
+  readonly bytes: number;
+}
+
 /** Takes whole replies instead of a client: parts of a split command, EXEC, answers for ourselves. */
 export interface ReplySink {
   /** The bytes belong to the receiver. */
   onReply(reply: Buffer): void;
   /** Instead, if it is large and came in pieces: to put them together would hold up everybody. False: no. */
-  onPieces?(pieces: readonly Buffer[]): boolean;
+  onPieces?(pieces: Pieces): boolean;
   /** No answer will come. `sent`: the engine may have executed it. */
   onLost(reason: string, sent: boolean): void;
   /** It goes out again, on this lane. */

@@ -5,7 +5,7 @@
 import type { Command } from '../../resp/table/index.ts';
 import { REORDER_BYTES } from './limits.ts';
 import { filled } from './measure.ts';
-import type { Pending } from './pending.ts';
+import type { Pending, Pieces } from './pending.ts';
 import type { Session } from './session.ts';
 
 const MINUS = 0x2d;
@@ -97,16 +97,22 @@ export class ReplyOrder {
       if (!first.done) return false;
       this.head = first.nextInSession;
       if (this.head === null) this.#tail = null;
-      if (this.#whole === first) this.#whole = null;
+      const ended = this.#whole === first;
       pendings.give(first);
+      // Before what is due behind it.
+      if (ended) {
+        this.#whole = null;
+        session.held.letOut();
+      }
     }
     return true;
   }
 
   /** What a place was kept for. It leaves with the next `settle` that comes so far. */
-  fill(place: Pending, reply: Buffer | readonly Buffer[]): void {
-    place.parts = Buffer.isBuffer(reply) ? [reply] : [...reply];
-    filled(this.#session.proxy.world, place, place.parts);
+  fill(place: Pending, reply: Buffer | Pieces): void {
+    const pieces = Buffer.isBuffer(reply) ? { parts: [reply], bytes: reply.length } : reply;
+    place.parts = [...pieces.parts];
+    filled(this.#session.proxy.world, place, pieces);
     place.done = true;
   }
 

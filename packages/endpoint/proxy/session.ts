@@ -30,7 +30,7 @@ import type { Lane } from './lane.ts';
 import { CLIENT_IN_FLIGHT, INPUT_BYTES, SHARD_WAIT_MS } from './limits.ts';
 import { Output } from './output.ts';
 import { BEFORE_LOGIN, NOTHING, PartialCommand } from './partial.ts';
-import type { Pending } from './pending.ts';
+import type { Pending, Pieces } from './pending.ts';
 import type { ProxyPath } from './proxy.ts';
 import { ReplyOrder } from './reply-order.ts';
 import { SessionLanes } from './session-lanes.ts';
@@ -78,7 +78,7 @@ export class Session {
   #partial: PartialCommand | null = null;
   #touched = false;
   /** Came while a reply was half written. */
-  readonly #held = new HeldMessages();
+  readonly held = new HeldMessages((message) => this.message(message));
 
   constructor(proxy: ProxyPath, client: AdmittedClient) {
     this.proxy = proxy;
@@ -292,7 +292,7 @@ export class Session {
   /** Replies of `count` commands of this shard have come, or never will. */
   landed(shard: number, count: number): void {
     this.lanes.landed(shard, count);
-    this.#held.letOut((message) => this.message(message));
+    this.held.letOut();
     if (this.stalled !== '') this.proxy.world.wake(this);
   }
 
@@ -311,13 +311,13 @@ export class Session {
   /** A record is complete: it, and what was complete behind it, leaves. */
   settle(): void {
     const quiet = this.order.settle();
-    this.#held.letOut((message) => this.message(message));
+    this.held.letOut();
     if (!quiet) return;
     this.state.quiet();
     if (this.stalled !== '') this.proxy.world.wake(this);
   }
 
-  fill(place: Pending, reply: Buffer | readonly Buffer[]): void {
+  fill(place: Pending, reply: Buffer | Pieces): void {
     if (this.gone) return;
     this.order.fill(place, reply);
     this.settle();
@@ -340,9 +340,9 @@ export class Session {
   /** Sends what is no reply (a message, a monitor's line): between replies, never within one. */
   message(bytes: Buffer): void {
     const { head, within } = this.order;
-    if (within || !this.#held.empty || (head !== null && head.lane?.within(head) === true)) {
-      this.#held.push(bytes);
-      if (this.#held.bytes > this.state.most) this.end('output-buffer-limit');
+    if (within || !this.held.empty || (head !== null && head.lane?.within(head) === true)) {
+      this.held.push(bytes);
+      if (this.held.bytes > this.state.most) this.end('output-buffer-limit');
       return;
     }
     this.push(bytes, 0, bytes.length);

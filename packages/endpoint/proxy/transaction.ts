@@ -15,6 +15,7 @@ import { lostReply } from './lane-loss.ts';
 import { TRANSACTION_BYTES } from './limits.ts';
 import { keepBack } from './own-messages.ts';
 import { Part } from './part.ts';
+import type { Pieces } from './pending.ts';
 import { array, splitArray } from './raw-reply.ts';
 import { bytesOf, isWrapped, nodeSlot, textOf } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
@@ -160,7 +161,7 @@ export class Transaction {
     const run = engineOnly ? null : new ExecRun(session, place, items);
     const messages = this.#items.flatMap(({ message }) => (message === null ? [] : [message]));
     const answered = keepBack(session, run === null ? messages : []);
-    const fill = (reply: Buffer | readonly Buffer[]): void => {
+    const fill = (reply: Buffer | Pieces): void => {
       session.fill(place, reply);
       answered();
     };

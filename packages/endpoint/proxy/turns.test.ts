@@ -22,14 +22,29 @@ test('a long pipeline of what is answered here leaves others their turns', async
   await eventually('answered', () => long.bytes > 0);
   // How long its answer is differs with the numbers in it: what counts is the last one.
   long.take();
-  long.socket.write(Buffer.concat(Array(HELLOS).fill(encodeCommand(['HELLO', '2']))));
-  long.socket.write(encodeCommand(['ECHO', 'the end']));
-  let rounds = 0;
-  while (!long.chunks.at(-1)?.includes('the end')) {
-    assert.equal(await other.ask('PING'), '+PONG\r\n');
-    rounds++;
-  }
-  assert.ok(rounds >= TURNS, `${rounds} rounds`);
+  const hellos = Buffer.concat(Array(HELLOS).fill(encodeCommand(['HELLO', '2'])));
+  long.socket.write(hellos);
+  const roundsOfOthers = async (): Promise<number> => {
+    long.socket.write(encodeCommand(['ECHO', 'the end']));
+    let rounds = 0;
+    while (!long.chunks.at(-1)?.includes('the end')) {
+      assert.equal(await other.ask('PING'), '+PONG\r\n');
+      rounds++;
+    }
+    long.take();
+    return rounds;
+  };
+  const alone = await roundsOfOthers();
+  assert.ok(alone >= TURNS, `${alone} rounds`);
+  // As many in one EXEC, after all are queued.
+  long.socket.write(encodeCommand(['MULTI']));
+  long.socket.write(hellos);
+  const queued = '+OK\r\n'.length + HELLOS * '+QUEUED\r\n'.length;
+  await eventually('queued', () => long.bytes === queued, 30_000);
+  long.take();
+  long.socket.write(encodeCommand(['EXEC']));
+  const within = await roundsOfOthers();
+  assert.ok(within >= TURNS, `${within} rounds`);
   other.close();
   long.socket.destroy();
 });

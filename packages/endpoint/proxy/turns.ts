@@ -3,8 +3,9 @@
  *
  * Plain commands cost a microsecond, and what comes in one read of them is soon passed on. Commands that
  * are answered here, divided or merged cost tens, some hundreds: a pipeline of fifty thousand HELLO, read
- * 64 KB at a time, would be seconds in which nobody else is served. So a client with more of them in hand
- * goes on in the next turn of the event loop, behind everybody who has come meanwhile.
+ * 64 KB at a time, would be seconds in which nobody else is served; so would one EXEC of as many. So a
+ * client with more of them in hand goes on in the next turn of the event loop, behind everybody who has
+ * come meanwhile; and what it does not read is counted in between.
  */
 import { TURN_COMMANDS, TURN_MS } from './limits.ts';
 import type { Session } from './session.ts';

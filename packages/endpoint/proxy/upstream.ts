@@ -115,8 +115,9 @@ export class Upstream {
 
   /** Calls back when the messages of now are passed on, or will never come. */
   whenPassed(done: () => void): void {
-    const at = this.#current;
-    if (at === null) return done();
+    // The first one is heard before all that it is asked for is confirmed.
+    const at = this.#current ?? this.#next;
+    if (at?.ready !== true) return done();
     at.asked.push({ passed: done });
     at.socket.write(PING);
   }
