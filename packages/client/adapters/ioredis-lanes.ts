@@ -246,7 +246,7 @@ function statusOf(pool: Pool): string {
 function connected(pool: Pool, first: IoRedis): Promise<void> {
   if (pool.closed) return Promise.reject(closedError('connect()'));
   if (statusOf(pool) === 'ready') return Promise.resolve();
-  return new Promise((resolve, reject) => {
+  const ready = new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => {
       reject(
         new KitError(
@@ -256,11 +256,13 @@ function connected(pool: Pool, first: IoRedis): Promise<void> {
         ),
       );
     }, DEADLINE_CONNECT_MS);
+    timer.unref();
     first.once('ready', () => {
       clearTimeout(timer);
       resolve();
     });
   });
+  return pool.unlessClosed('connect()', ready);
 }
 
 /** Makes a pipeline choose its lane at the moment it is executed. */

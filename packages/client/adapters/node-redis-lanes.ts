@@ -26,6 +26,7 @@ import {
   type MultiPart,
   type NodeClient,
   type NodeParser,
+  type NodeSocket,
   type RedisArgument,
   type TransformReply,
 } from './node-redis-shape.ts';
@@ -76,9 +77,15 @@ export class NodeDriver implements Driver {
     lane.client = {
       library: client,
       alone: true,
-      close: () => (isOpen(client) ? proto.close.call(client) : Promise.resolve()),
+      close: () => {
+        over = true;
+        return isOpen(client) ? proto.close.call(client) : Promise.resolve();
+      },
       destroy: () => {
+        over = true;
         if (isOpen(client)) proto.destroy.call(client);
+        // Closing already, and not to be waited for any more.
+        else socketOf(client).destroySocket();
       },
       cut: () => {
         // The library hides its socket; ending the session and opening the next is the same to the server.
@@ -91,6 +98,11 @@ export class NodeDriver implements Driver {
           : proto.sendCommand.call(client, args),
     };
     let givenUp = false;
+    // The library does not end a connection that it is just making: that one would stay open.
+    let over = false;
+    client.on('connect', () => {
+      if (over) socketOf(client).destroySocket();
+    });
     client.on('ready', () => pool.ready(lane));
     const gone = (): void => {
       givenUp = true;
@@ -205,7 +217,8 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
     proto,
     (method, ...args) => {
       if (pool.closed) throw closedError('SUBSCRIBE');
-      return method.apply((pool.roster.only('subscriber').raw as NodeLaneParts).client, args);
+      const { client } = pool.roster.only('subscriber').raw as NodeLaneParts;
+      return pool.unlessClosed('SUBSCRIBE', method.apply(client, args));
     },
     (name, method) => own(raw, name, method),
   );
@@ -220,7 +233,7 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
       await make(['PING'], wait).promise;
     } else {
       opened = true;
-      await linkOf(raw, pool).connect();
+      await pool.unlessClosed('connect()', linkOf(raw, pool).connect());
     }
     return this;
   });
@@ -267,7 +280,7 @@ function runBatch(
         return replies;
       } catch (error) {
         // What the server or the library says about the batch itself is passed on as it is.
-        if (isErrorReply(error) || !isConnectionError(error)) throw error;
+        if (isErrorReply(error) || !(isConnectionError(error) || pool.closed)) throw error;
         throw new UnknownOutcomeError(label, batch.keys()[0], error);
       } finally {
         for (const call of batch.calls) pool.release(call, lane);
@@ -300,6 +313,13 @@ function callingOf(options: CommandOptions): Calling | undefined {
 /** Of its own connection, whatever the object says for all of them. */
 function isOpen(client: NodeClient): boolean {
   return Reflect.get(Object.getPrototypeOf(client), 'isOpen', client) === true;
+}
+
+/** The library's own part that has the connection: taken out, and put back. */
+function socketOf(client: NodeClient): NodeSocket {
+  const socket = client._ejectSocket();
+  client._insertSocket(socket);
+  return socket;
 }
 
 function readable(target: object, name: string, get: () => boolean): void {

@@ -39,6 +39,10 @@ export interface NodeQueue {
   readonly isPubSubActive: boolean;
 }
 
+export interface NodeSocket {
+  destroySocket(): void;
+}
+
 export interface NodeClient extends EventEmitter {
   readonly _self: NodeClient;
   _commandOptions: CommandOptions | undefined;
@@ -49,6 +53,8 @@ export interface NodeClient extends EventEmitter {
   readonly isReady: boolean;
   readonly isWatching: boolean;
   _getQueue(): NodeQueue;
+  _ejectSocket(): NodeSocket;
+  _insertSocket(socket: NodeSocket): void;
   sendCommand(args: readonly RedisArgument[], options?: CommandOptions): Promise<unknown>;
   _executeCommand(
     command: unknown,

@@ -6,6 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import {
   aborted,
+  closedError,
   FactoryError,
   KitError,
   lostForGood,
@@ -61,8 +62,7 @@ function becomesOf(pool: Pool, call: Call, written: boolean, cause: unknown): vo
   pool.connectionLost(cause);
   const repeatable = !written || mayRepeat(pool, call);
   if (repeatable instanceof Error) return call.fail(repeatable);
-  const unknown = (): UnknownOutcomeError =>
-    new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause);
+  const unknown = (): UnknownOutcomeError => unknownOf(call, cause);
   if (!repeatable) return call.fail(unknown());
   // A part of a transaction that is made again would be a command by itself.
   const left = call.inTransaction
@@ -75,6 +75,10 @@ function becomesOf(pool: Pool, call: Call, written: boolean, cause: unknown): vo
       ? cause
       : lostForGood(call.label, written, left, cause, pool.offline.why),
   );
+}
+
+function unknownOf(call: Call, cause: unknown): UnknownOutcomeError {
+  return new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause);
 }
 
 /** The application's own function (retries.idempotent) may throw; here nobody else could hear of it. */
@@ -174,6 +178,18 @@ export function callGivenUp(pool: Pool, call: Call, error: unknown): boolean {
     call.fail(error);
   }, GIVEN_UP_MS);
   return true;
+}
+
+/**
+ * The client is closed: what is still on this lane ends now. Nobody relies on the library for it, which has moved
+ * some of it elsewhere (a cluster client's own queues and retries) and would never say a word.
+ */
+export function laneClosed(pool: Pool, lane: Lane): void {
+  for (const call of [...lane.pending]) {
+    const mayHaveRun = call.writtenAt > 0 && !call.read;
+    const error = mayHaveRun ? unknownOf(call, closedError(call.label)) : closedError(call.label);
+    pool.release(call, lane, () => call.fail(call.givenUp ?? error));
+  }
 }
 
 /** What was on a lane that is gone for good, and the lane that takes its place. */

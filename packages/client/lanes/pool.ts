@@ -15,14 +15,14 @@
  * The pool knows no client library: a driver opens lanes and tells what happens on them.
  */
 import { performance } from 'node:perf_hooks';
-import { CircuitOpenError, KitError } from '../errors.ts';
+import { CircuitOpenError, closedError, KitError } from '../errors.ts';
 import { type Login, useLogin } from '../identity/credentials.ts';
 import { CircuitBreaker } from '../retries/breaker.ts';
 import { RetryPolicy } from '../retries/policy.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import { Call } from './call.ts';
-import { callGivenUp, callLost, callRefused, heed, laneEnded } from './fate.ts';
+import { callGivenUp, callLost, callRefused, heed, laneClosed, laneEnded } from './fate.ts';
 import { Janitor } from './janitor.ts';
 import { endLane, type Lane } from './lane.ts';
 import { LargeSketch } from './learn.ts';
@@ -53,6 +53,8 @@ export class Pool {
   #asked = 0;
   #lastLoss: unknown;
   readonly #timers = new Map<NodeJS.Timeout, () => void>();
+  /** Of those who wait for what a library has promised. */
+  readonly #closings = new Set<() => void>();
   #login: Login | undefined;
 
   constructor(driver: Driver, settings: LanesSettings, recorder: Recorder | undefined) {
@@ -315,6 +317,16 @@ export class Pool {
     this.#timers.set(timer, run);
   }
 
+  /** What a library has promised. When the client is closed nobody waits for it: it may never come. */
+  unlessClosed<T>(label: string, promised: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const closed = (): void => reject(closedError(label));
+      this.#closings.add(closed);
+      if (this.#closing) closed();
+      promised.then(resolve, reject).finally(() => this.#closings.delete(closed));
+    });
+  }
+
   /** Closes lanes that nobody used for a while. */
   shrink(now: number): void {
     this.roster.shrink(now, this.placement.session);
@@ -326,13 +338,17 @@ export class Pool {
     // Deadlines hold meanwhile.
     await Promise.all([...this.lanes].map((lane) => endLane(lane)));
     this.#janitor.stop();
+    for (const lane of this.lanes) laneClosed(this, lane);
     this.roster.lanes.clear();
   }
 
   destroy(reason: string): void {
     this.#refuseAll(reason);
     this.#janitor.stop();
-    for (const lane of this.lanes) lane.client?.destroy(reason);
+    for (const lane of this.lanes) {
+      laneClosed(this, lane);
+      lane.client?.destroy(reason);
+    }
     this.roster.lanes.clear();
   }
 
@@ -353,5 +369,6 @@ export class Pool {
       run();
     }
     this.#timers.clear();
+    for (const closed of this.#closings) closed();
   }
 }
