@@ -8,7 +8,7 @@ import type { Command, Merge } from '../../resp/table/index.ts';
 import { type Call, fail, repliesMayBeMany, toShard } from './dispatch.ts';
 import { isKill, killScripts } from './kill-script.ts';
 import type { Lane } from './lane.ts';
-import { MERGE_BYTES } from './limits.ts';
+import { MERGE_BYTES, MERGES_AHEAD } from './limits.ts';
 import { mergeHistograms, mergeInfo, mergeSlowlog } from './merge-text.ts';
 import { Part, type PartResult } from './part.ts';
 import { integer, nullReply, splitArray } from './raw-reply.ts';
@@ -63,6 +63,10 @@ export function all(call: Call, merge: Merge, share: Share | null = null): numbe
   if (share === null && engineAlone(command, session, merge))
     return toShard(call, topology.first());
   if (share === null && repliesMayBeMany(session, command)) return STALLED;
+  if (share === null && session.lanes.total >= MERGES_AHEAD * topology.serving.length) {
+    session.stall('replies');
+    return STALLED;
+  }
   const lanes = lanesToAll(session, share);
   if (lanes === STALLED) return STALLED;
   if (lanes === null || !Array.isArray(lanes)) return fail(session, lanes as Shard | null);

@@ -103,6 +103,9 @@ export const READS_MOST = 1024;
 export const READS_BYTES = 2 * 1024 * 1024;
 /** The same of a client who has not read what he got: there may be many, and none of them is in a hurry. */
 export const READS_BEHIND_BYTES = 64 * 1024;
+/** Questions of one client to all shards that are unanswered. To put the answers together costs a worker up
+ * to a millisecond each (INFO everything), and a dozen clients with two hundred each took a second. */
+export const MERGES_AHEAD = 8;
 /** What clients of one worker may have unread all together, if none of them may that alone. */
 export const UNREAD_LEAST_BYTES = 256 * 1024 * 1024;
 /** Bytes of replies that wait for an earlier reply of another shard, for one client. */
