@@ -34,7 +34,10 @@ export class OfflineQueue {
     if (error !== undefined) return item.fail(error);
     // Its age is that of all the time it waited here.
     const since = performance.now() - (item.calls[0]?.offlineMs ?? 0);
-    this.#items.push({ item, since });
+    // Who is made again may have waited for its key meanwhile: it goes before what was asked for later.
+    let at = this.#items.length;
+    while (at > 0 && (this.#items[at - 1]?.item.asked ?? 0) > item.asked) at -= 1;
+    this.#items.splice(at, 0, { item, since });
     this.#bytes += item.bytesOut;
   }
 

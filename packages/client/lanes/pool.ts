@@ -233,8 +233,15 @@ export class Pool {
     if (call.chain !== undefined) call.chain.pending -= 1;
     if (call.onAbort !== undefined) call.unheed();
     const free = call.tracked ? this.order.leave(call) : undefined;
+    // Of several calls that one connection took, all but this one, the last, wait for the key: they were asked for earlier.
+    let next = 0;
+    if (free !== undefined && first !== undefined) {
+      free.sort((a, b) => a.asked - b.asked);
+      for (; (free[next]?.asked ?? Number.POSITIVE_INFINITY) < call.asked; next += 1)
+        this.place(free[next] as Placeable);
+    }
     if (first !== undefined) first();
-    if (free !== undefined) for (const item of free) this.place(item);
+    for (; free !== undefined && next < free.length; next += 1) this.place(free[next] as Placeable);
     this.placement.released(call, lane);
     return true;
   }
