@@ -81,6 +81,8 @@ export const BREAKER_WINDOW_MS = 10_000;
 export const BREAKER_MIN_CALLS = 20;
 export const BREAKER_FAILURE_RATIO = 0.5;
 export const BREAKER_OPEN_MS = 1_000;
+/** Without a connection nothing counts before this: a failover takes less, and calls wait for its end. */
+export const BREAKER_AWAY_MS = 1_000;
 /** Reconnects: full jitter up to the cap, so that a fleet does not come back in one wave. */
 export const RECONNECT_BASE_MS = 50;
 export const RECONNECT_CAP_MS = 5_000;

@@ -140,7 +140,7 @@ export class IoDriver implements Driver {
     redis.on('connect', () => emitFirst(face, pool, lane, 'connect'));
     redis.on('error', (error: unknown) => {
       reason = messageOf(error);
-      pool.offline.why = error;
+      pool.connectFailed(error);
       if (face.listenerCount('error') > 0) face.emit('error', error);
     });
     redis.on('close', () => {
@@ -162,7 +162,7 @@ export class IoDriver implements Driver {
     }
     for (const event of ['+node', '-node', 'node error']) {
       redis.on(event, (...args: unknown[]) => {
-        if (event === 'node error') pool.offline.why = args[0];
+        if (event === 'node error') pool.connectFailed(args[0]);
         if (lane.id === 0) face.emit(event, ...args);
       });
     }

@@ -98,11 +98,11 @@ export class NodeClusterDriver implements Driver {
     let reason = 'not connected yet';
     cluster.on('error', (error: unknown) => {
       reason = messageOf(error);
-      pool.offline.why = error;
+      pool.connectFailed(error);
       if (!own && this.#first.listenerCount('error') > 0) this.#first.emit('error', error);
     });
     cluster.on('node-error', (error: unknown) => {
-      pool.offline.why = error;
+      pool.connectFailed(error);
     });
     cluster.on('node-disconnect', () => this.#prune(parts, lane));
     if (own) return;

@@ -111,7 +111,7 @@ export class NodeDriver implements Driver {
     };
     client.on('error', (error: unknown) => {
       reason = messageOf(error);
-      pool.offline.why = error;
+      pool.connectFailed(error);
       if (!own && this.#first.listenerCount('error') > 0) this.#first.emit('error', error);
       // Before 6.3 the library does not say that it gives up, but it is not open any more then.
       if (!givenUp && !isOpen(client)) gone();

@@ -55,7 +55,10 @@ export class Janitor {
       else item.fail(this.#error(first, undefined, now));
     }
     pool.placement.step();
-    for (const { item, error } of pool.offline.expire(now)) item.fail(error);
+    for (const { item, error } of pool.offline.expire(now)) {
+      pool.breaker?.unreached(now);
+      item.fail(error);
+    }
     pool.shrink(now);
     this.#slow = pending === 0;
     this.#timer = undefined;

@@ -97,6 +97,7 @@ export class Pool {
 
   /** Opens the lanes there are from the start. */
   start(): void {
+    this.breaker?.away(performance.now());
     try {
       for (let i = 0; i < this.settings.smallMin; i += 1) this.roster.open('small', 'start');
     } catch (error) {
@@ -197,6 +198,7 @@ export class Pool {
     lane.state = 'ready';
     lane.readyAt = performance.now();
     lane.losses = 0;
+    if (isData(lane)) this.breaker?.connected(lane.readyAt);
     this.roster.announce(lane, 'ready', 'connected');
     identify(lane);
     this.placement.ready(lane);
@@ -273,6 +275,17 @@ export class Pool {
     this.breaker?.failed(performance.now());
   }
 
+  /** None of the connections may be left; while one is, this says nothing about the server. */
+  connectFailed(cause: unknown): void {
+    this.offline.why = cause;
+    // Until then calls wait for the server, and are better off than refused.
+    this.breaker?.unreached(performance.now(), this.settings.offline.ageMs);
+  }
+
+  #perhapsAway(): void {
+    if (this.roster.readyLane() === undefined) this.breaker?.away(performance.now());
+  }
+
   /** An error reply. True: the pool takes care of it. */
   refused(call: Call, lane: Lane, error: unknown): boolean {
     return callRefused(this, call, lane, error);
@@ -283,6 +296,7 @@ export class Pool {
     lane.state = 'down';
     lane.losses += 1;
     this.roster.announce(lane, 'lost', reason);
+    this.#perhapsAway();
     this.placement.gone(lane);
     this.#giveBack(lane);
   }
@@ -309,6 +323,7 @@ export class Pool {
     if (lane.state === 'ended') return;
     lane.state = 'ended';
     this.roster.remove(lane);
+    this.#perhapsAway();
     this.placement.gone(lane);
     this.roster.announce(lane, 'ended', reason);
     this.#giveBack(lane);

@@ -7,8 +7,12 @@
  * closes the circuit, its failure opens it again (for twice as long, up to eight times). A probe may end
  * without having asked the server (aborted, refused here, too long without a connection), or never (a
  * blocking command): then it proved nothing, and the next call is the probe.
+ *
+ * With no connection at all there is nobody to ask, and a probe would be one more call that waits in vain: all
+ * are refused. The connection that comes ends the pause: the next call is the probe, however much of it was left.
  */
 import {
+  BREAKER_AWAY_MS,
   BREAKER_FAILURE_RATIO,
   BREAKER_MIN_CALLS,
   BREAKER_OPEN_MS,
@@ -38,6 +42,8 @@ export class CircuitBreaker {
   /** The call that tries it is over, whatever became of it. */
   #probeOver: () => boolean = () => true;
   #probeUntil = 0;
+  /** Since when there is no connection. */
+  #awaySince: number | undefined;
 
   constructor(options: BreakerOptions = {}) {
     this.#windowMs = options.windowMs ?? BREAKER_WINDOW_MS;
@@ -53,6 +59,7 @@ export class CircuitBreaker {
   /** 0: go. Else: refused for so many ms more. `over`: the call that asks is settled. */
   refusedFor(now: number, over: () => boolean): number {
     if (this.#state === 'closed') return 0;
+    if (this.#awaySince !== undefined) return Math.max(this.#openMs, this.#openUntil - now);
     if (this.#state === 'open') {
       if (now < this.#openUntil) return this.#openUntil - now;
       this.#state = 'half-open';
@@ -60,6 +67,23 @@ export class CircuitBreaker {
     this.#probeOver = over;
     this.#probeUntil = now + this.#openMs;
     return 0;
+  }
+
+  /** No connection is left, or there is none yet. */
+  away(now: number): void {
+    this.#awaySince ??= now;
+  }
+
+  /** There is one: whoever asks next may try. */
+  connected(now: number): void {
+    this.#awaySince = undefined;
+    if (this.#state === 'open') this.#openUntil = now;
+  }
+
+  /** A call was not sent, or a connection not made, with no other there. */
+  unreached(now: number, patienceMs = 0): void {
+    const leastMs = Math.max(patienceMs, BREAKER_AWAY_MS);
+    if (this.#awaySince !== undefined && now - this.#awaySince >= leastMs) this.failed(now);
   }
 
   succeeded(now: number): void {
