@@ -35,7 +35,14 @@ export { fullJitter, reconnectDelay } from './retries/backoff.ts';
 export { RetryBudget } from './retries/budget.ts';
 export type { RetryOptions } from './retries/policy.ts';
 export { type Diagnosis, diagnose } from './settings/diagnose.ts';
-export { type Recommended, type RecommendedInput, recommended } from './settings/recommended.ts';
+export { recommended } from './settings/recommended.ts';
+export type {
+  ClusterPolicy,
+  Library,
+  Recommended,
+  RecommendedInput,
+  Service,
+} from './settings/shapes.ts';
 export type { CommandEvent, LaneEvent } from './telemetry/channels.ts';
 export { HostMeter, type HostUse } from './telemetry/host.ts';
 export { type MeterLike, recordMetrics } from './telemetry/metrics.ts';

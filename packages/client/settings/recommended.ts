@@ -11,33 +11,22 @@ import { check, oneOf, shape, text, whole, yesOrNo } from '../checks.ts';
 import { KitError } from '../errors.ts';
 import { DEADLINE_CONNECT_MS } from '../limits.ts';
 import { reconnectDelay } from '../retries/backoff.ts';
+import type {
+  ClusterPolicy,
+  IoConnection,
+  Library,
+  NodeSocket,
+  Recommended,
+  RecommendedInput,
+  RecommendedIo,
+  RecommendedIoCluster,
+  RecommendedNode,
+  RecommendedNodeCluster,
+  Service,
+  TlsSettings,
+} from './shapes.ts';
 
-export type Library = 'ioredis' | 'iovalkey' | 'redis';
-export type Service = 'azure' | 'cinnabar';
-
-export interface RecommendedInput {
-  readonly library: Library;
-  /** OSSCluster: a cluster client; the other policies: a plain one. */
-  readonly policy: 'OSSCluster' | 'EnterpriseCluster' | 'NoCluster';
-  readonly host: string;
-  readonly port?: number;
-  readonly username?: string;
-  readonly password?: string;
-  /** Default true. */
-  readonly tls?: boolean;
-  /** The CA's certificate (PEM), for a service with a CA of its own. */
-  readonly ca?: string;
-}
-
-export interface Recommended {
-  /** For `new Redis(options)`, `new Cluster(nodes, options)`, `createClient(options)`, `createCluster(options)`. */
-  readonly options: Readonly<Record<string, unknown>>;
-  /** The first argument of ioredis' and iovalkey's Cluster; absent elsewhere. */
-  readonly nodes?: readonly { readonly host: string; readonly port: number }[];
-  /** By option: why it is so. */
-  readonly reasons: Readonly<Record<string, string>>;
-}
-
+const DEFAULT_PORT = 10_000;
 const PING_MS = 60_000;
 const KEEP_ALIVE_MS = 30_000;
 const SLOTS_REFRESH_MS = 5_000;
@@ -56,7 +45,15 @@ const inputShape = shape(
   ['library', 'policy', 'host'],
 );
 
-export function recommended(service: Service, input: RecommendedInput): Recommended {
+/**
+ * The right options for this library and policy, in the shape that its constructor takes, each with its reason.
+ *
+ * @throws KitError `ERR_CLIENT_OPTION` for an input that is none
+ */
+export function recommended<L extends Library, P extends ClusterPolicy>(
+  service: Service,
+  input: RecommendedInput & { readonly library: L; readonly policy: P },
+): Recommended<L, P> {
   // What stands here is no secret: it is shown.
   if (service !== 'azure' && service !== 'cinnabar') {
     throw new KitError(
@@ -66,15 +63,16 @@ export function recommended(service: Service, input: RecommendedInput): Recommen
   }
   check('recommended()', input, inputShape, 'input');
   const cluster = input.policy === 'OSSCluster';
-  const port = input.port ?? 10_000;
+  const port = input.port ?? DEFAULT_PORT;
   const made =
     input.library === 'redis'
       ? nodeRedis(service, input, port, cluster)
       : ioredis(service, input, port, cluster);
-  return made;
+  // The branches above are those of the type.
+  return made as Recommended<L, P>;
 }
 
-function tlsOf(input: RecommendedInput): Record<string, unknown> | undefined {
+function tlsOf(input: RecommendedInput): TlsSettings | undefined {
   if (input.tls === false) return undefined;
   return {
     // The name the certificate is for; without it a node reached by address cannot be checked.
@@ -96,9 +94,9 @@ function ioredis(
   input: RecommendedInput,
   port: number,
   cluster: boolean,
-): Recommended {
+): RecommendedIo | RecommendedIoCluster {
   const tls = tlsOf(input);
-  const connection: Record<string, unknown> = {
+  const connection: IoConnection = {
     ...(input.username === undefined ? {} : { username: input.username }),
     ...(input.password === undefined ? {} : { password: input.password }),
     ...(tls === undefined ? {} : { tls }),
@@ -160,16 +158,16 @@ function nodeRedis(
   input: RecommendedInput,
   port: number,
   cluster: boolean,
-): Recommended {
+): RecommendedNode | RecommendedNodeCluster {
   const tls = tlsOf(input);
-  const socket = {
-    ...(tls === undefined ? {} : { tls: true, ...tls }),
+  const plain = {
     connectTimeout: DEADLINE_CONNECT_MS,
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
     noDelay: true,
     reconnectStrategy: (retries: number): number => reconnectDelay(retries + 1),
   };
+  const socket: NodeSocket = tls === undefined ? plain : { tls: true, ...tls, ...plain };
   const login = {
     ...(input.username === undefined ? {} : { username: input.username }),
     ...(input.password === undefined ? {} : { password: input.password }),

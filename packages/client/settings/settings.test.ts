@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { Cluster, Redis } from 'ioredis';
-import { createClient } from 'redis';
+import { Cluster as ValkeyCluster } from 'iovalkey';
+import { createClient, createCluster } from 'redis';
 import { adviceFor, diagnose, parseAddress, recommended } from '../index.ts';
 import { startProxy } from '../testing/proxy.ts';
 import { ask, freePort, startCluster, startServer, type TestServer } from '../testing/server.ts';
@@ -48,8 +49,7 @@ test('every option has a reason, and the libraries take them', async () => {
     host: 'c.example.org',
   });
   assert.deepEqual(nodes, [{ host: 'c.example.org', port: 10_000 }]);
-  const map = options['natMap'] as (key: string) => unknown;
-  assert.deepEqual(map('10.1.2.3:8501'), { host: 'c.example.org', port: 8501 });
+  assert.deepEqual(options.natMap?.('10.1.2.3:8501'), { host: 'c.example.org', port: 8501 });
   assert.throws(() => recommended('aws' as 'azure', { ...local, library: 'redis' }), {
     code: 'ERR_CLIENT_OPTION',
     message: /got 'aws'/,
@@ -59,16 +59,26 @@ test('every option has a reason, and the libraries take them', async () => {
 test('recommended settings reach a cluster', async () => {
   const cluster = await startCluster(2);
   try {
+    const [port = 0] = cluster.ports;
     const { nodes, options } = recommended('cinnabar', {
       library: 'ioredis',
       policy: 'OSSCluster',
       host: '127.0.0.1',
-      port: cluster.ports[0] ?? 0,
+      port,
       tls: false,
     });
-    const redis = new Cluster([...(nodes ?? [])], options);
+    const redis = new Cluster(nodes, options);
     for (let i = 0; i < 20; i += 1) await redis.set(`k${i}`, 'v');
     await redis.quit();
+    const place = { policy: 'OSSCluster', host: '127.0.0.1', port, tls: false } as const;
+    const valkey = recommended('cinnabar', { ...place, library: 'iovalkey' });
+    const other = new ValkeyCluster(valkey.nodes, valkey.options);
+    assert.equal(await other.get('k1'), 'v');
+    await other.quit();
+    const node = createCluster(recommended('cinnabar', { ...place, library: 'redis' }).options);
+    await node.connect();
+    assert.equal(await node.get('k2'), 'v');
+    await node.close();
     const found = await diagnose(`redis://127.0.0.1:${cluster.ports[0]}/2`);
     assert.equal(found.policy, 'OSSCluster');
     assert.ok(found.problems.some((p) => p.code === 'database-in-cluster'));
