@@ -142,6 +142,22 @@ async function behaves(t: TestContext, { shards, views }: TestShards, workers: n
     });
     await b.ask('LPUSH', 'queue', 'kept');
     assert.equal(await b.ask('LLEN', 'queue'), ':1\r\n');
+    // Nor one that has asked for more before it left (Bull sends QUIT), or had something in flight.
+    for (const words of [
+      [['PING']],
+      [['QUIT']],
+      [['GET', 'x'], ['BLPOP', 'queue0', '0'], ['QUIT']],
+    ]) {
+      const c = await open();
+      const number = (await c.ask('CLIENT', 'ID')).slice(1).trim();
+      c.send(['SET', 'before', '1'], ['BLPOP', 'queue0', '0'], ...words);
+      await eventually('it waits', () =>
+        running.proxies.some((each) => each.waiting(`0-${number}`)),
+      );
+      c.socket.end();
+      await eventually('closed', () => c.closed);
+      await eventually('gone', () => !running.clients().some(({ id }) => id === `0-${number}`));
+    }
     b.close();
   });
 

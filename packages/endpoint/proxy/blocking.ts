@@ -83,7 +83,7 @@ class Blocked {
     const given = Number(args[timeoutAt]?.toString('latin1', 0, 64) ?? 0) * unitMs;
     this.#endsAt = given > 0 ? call.session.proxy.world.now + given : 0;
     this.#place = call.session.order.place(call.command);
-    call.session.gate(1);
+    call.session.gate(1, true);
   }
 
   issue(lane: Lane): void {
@@ -141,7 +141,7 @@ class Blocked {
     if (session.gone) return;
     session.fill(this.#place, reply);
     if (session.state.watch === null) session.lanes.releaseOwn(clean);
-    session.gate(-1);
+    session.gate(-1, true);
   }
 }
 

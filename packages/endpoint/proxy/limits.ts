@@ -9,6 +9,8 @@ export const BLOCK_BYTES = 64 * 1024;
 export const BLOCKS_KEPT = 256;
 /** What all clients of a worker are read into, one after the other. */
 export const INPUT_BYTES = 64 * 1024;
+/** What is read of a client behind a blocking command, so that its close is seen: over this, nothing. */
+export const BEHIND_BLOCKED_BYTES = 16 * 1024;
 /** What a lane is read into: one buffer each... */
 export const LANE_INPUT_BYTES = 64 * 1024;
 /** ...with room before it for the beginning of a reply that came at the end of the last read. It is at

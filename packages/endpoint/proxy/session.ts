@@ -6,7 +6,7 @@
  * become one range. Everything else goes to `dispatch`. When a command cannot go on now (its shard is
  * held, its lane is full, an order must be kept), the session *stalls*: the rest of its input stays
  * as it is, the socket is not read, and whoever removes the obstacle wakes it. So a client that waits
- * costs nothing, and its unread bytes stay in its own kernel buffer.
+ * costs nothing. Behind a blocking command it is read on: that it closes is read, too.
  *
  * The other halves: `reply-order.ts` (whose turn it is), `output.ts` (one write a tick),
  * `session-lanes.ts` (where its commands go), `session-state.ts` (who it is).
@@ -26,10 +26,11 @@ import { HeldMessages } from './collected.ts';
 import { contained } from './contained.ts';
 import { readInto } from './direct-read.ts';
 import { dispatch } from './dispatch.ts';
+import { KeptInput } from './kept-input.ts';
 import type { Lane } from './lane.ts';
 import { CLIENT_IN_FLIGHT, INPUT_BYTES, SHARD_WAIT_MS } from './limits.ts';
 import { Output } from './output.ts';
-import { BEFORE_LOGIN, NOTHING, PartialCommand } from './partial.ts';
+import { BEFORE_LOGIN, PartialCommand } from './partial.ts';
 import type { Pending, Pieces } from './pending.ts';
 import type { ProxyPath } from './proxy.ts';
 import { ReplyOrder } from './reply-order.ts';
@@ -69,12 +70,13 @@ export class Session {
   readonly bornAt: number;
   /** CLIENT UNBLOCK named it: the error it gets is meant for it. */
   unblocked = false;
-  /** Reasons to start nothing new: a command to be sent again, a blocking one, a WAIT. */
+  /** Reasons to start nothing new: a command to be sent again, or one that waits for what others do... */
   #gates = 0;
+  /** ...which is a blocking one or a WAIT. */
+  blocked = false;
   /** When a command that waits for a shard fails; 0: nothing waits. */
   #waitUntil = 0;
-  #rest: Buffer | null = null;
-  #inputOver = false;
+  readonly #kept = new KeptInput();
   #partial: PartialCommand | null = null;
   #touched = false;
   /** Came while a reply was half written. */
@@ -95,9 +97,9 @@ export class Session {
       if (this.gone) return;
       // What it sent before it closed its side is still answered; but nobody waits for somebody who
       // has left: a blocking pop would take an element for nobody.
-      if (this.gated && this.state.running === null) this.end('client-closed');
-      else if (this.#rest === null) this.endWhenQuiet('client-closed');
-      else this.#inputOver = true;
+      if (this.blocked && this.state.running === null) this.end('client-closed');
+      else if (this.#kept.bytes === null) this.endWhenQuiet('client-closed');
+      else this.#kept.last = true;
     });
     socket.on('close', () => {
       if (!this.gone) this.#leave(true);
@@ -113,7 +115,8 @@ export class Session {
     world.arrived();
     this.activeAt = world.now;
     if (this.stalled !== '') {
-      this.#rest = Buffer.concat([this.#rest ?? NOTHING, input.subarray(0, length)]);
+      this.#kept.add(input.subarray(0, length));
+      if (this.#kept.full) this.client.socket.pause();
       return;
     }
     const partial = this.#partial;
@@ -134,7 +137,7 @@ export class Session {
   #process(chunk: Buffer, length: number): void {
     const { world, table } = this.proxy;
     if (!this.lanes.follow(world.topology.version)) {
-      this.#rest = Buffer.from(chunk.subarray(0, length));
+      this.#kept.bytes = Buffer.from(chunk.subarray(0, length));
       return this.stall('slots-moved');
     }
     let [bytes, end, at] = [chunk, length, 0];
@@ -206,7 +209,7 @@ export class Session {
         const took = dispatch(this, bytes, at, found, scanner);
         if (took === ENDED || this.gone) return;
         if (took === STALLED) {
-          this.#rest = at === 0 ? bytes : bytes.subarray(at);
+          this.#kept.bytes = at === 0 ? bytes : bytes.subarray(at);
           return;
         }
       }
@@ -235,8 +238,6 @@ export class Session {
     lane.send(this, command, bytes, start, end, count);
   }
 
-  // --- stalling ------------------------------------------------------------------------------
-
   /** A lane of this shard, or null after having stalled. */
   laneFor(shard: Shard, large: boolean, command: Command | null = null): Lane | null {
     const lane = this.lanes.take(shard, large, command);
@@ -244,9 +245,9 @@ export class Session {
     return lane;
   }
 
-  /** Reads nothing until woken. */
+  /** Executes nothing until woken. */
   stall(reason: string): void {
-    if (this.stalled === '') this.client.socket.pause();
+    if (this.stalled === '' && !this.blocked) this.client.socket.pause();
     this.stalled = reason;
   }
 
@@ -268,20 +269,21 @@ export class Session {
     const { ending, running: still } = this.state;
     if (this.gone || this.stalled === '' || ending !== '' || still !== null) return;
     this.stalled = '';
-    const rest = this.#rest;
-    this.#rest = null;
+    const rest = this.#kept.take();
     if (rest !== null) contained(this, () => this.#process(rest, rest.length));
-    if (this.#inputOver && this.gated) this.end('client-closed');
+    if (this.blocked && this.#kept.last) this.end('client-closed');
+    else if (this.blocked && !this.#kept.full) this.client.socket.resume();
     if (this.gone || this.stalled !== '') return;
     this.#waitUntil = 0;
     this.proxy.patient.delete(this);
-    if (this.#inputOver) this.endWhenQuiet('client-closed');
+    if (this.#kept.last) this.endWhenQuiet('client-closed');
     else this.client.socket.resume();
   }
 
   /** One more, or one fewer, reason to start nothing new. */
-  gate(change: 1 | -1): void {
+  gate(change: 1 | -1, blocks = false): void {
     this.#gates += change;
+    if (blocks) this.blocked = change > 0;
     if (this.#gates === 0 && this.stalled !== '') this.proxy.world.wake(this);
   }
 
@@ -302,7 +304,7 @@ export class Session {
       this.order.head === null &&
       this.lanes.total === 0 &&
       this.#partial === null &&
-      this.#rest === null
+      this.#kept.bytes === null
     );
   }
 
@@ -366,8 +368,6 @@ export class Session {
     if (unread > this.state.most) this.end('output-buffer-limit');
   }
 
-  // --- the end -------------------------------------------------------------------------------
-
   /** After the replies that are due. */
   endWhenQuiet(reason: string): void {
     this.state.ending = reason;
@@ -395,6 +395,6 @@ export class Session {
     this.output.drop(lost);
     if (this.#partial !== null) this.proxy.world.partialBytes -= this.#partial.length;
     this.#partial = null;
-    this.#rest = null;
+    this.#kept.bytes = null;
   }
 }

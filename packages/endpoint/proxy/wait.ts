@@ -68,7 +68,7 @@ export const wait: Handler = (call) => {
   if (unconfirmed === null || lanes.length === 0) return unwritten(call, numbers[0] ?? 0);
   const until = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
   const place = session.order.place(command);
-  session.gate(1);
+  session.gate(1, true);
   const answers: Reached[] = [];
   const questions: Question[] = [];
   let unblocked = '';
@@ -87,7 +87,7 @@ export const wait: Handler = (call) => {
         if (numbersReached === null) unconfirmed.lost(lane);
         else if (confirms(numbersReached, numbers)) unconfirmed.confirmed(lane);
         if (answers.length < lanes.length) return;
-        session.gate(-1);
+        session.gate(-1, true);
         waiting.delete(session);
         const reply = unblocked === 'error' ? UNBLOCKED : answer(command.name, answers);
         session.fill(place, reply);
