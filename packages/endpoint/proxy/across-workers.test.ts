@@ -37,6 +37,15 @@ test('two workers look like one', async (t) => {
     const list = await a.ask('CLIENT', 'LIST');
     assert.match(list, /id=\d+ [^\n]*name=first [^\n]*\nid=\d+ [^\n]*name=second /);
     assert.equal((await b.ask('CLIENT', 'LIST')).split(' name=').length, 3);
+    // Who asks is shown with what he asks, and what stands in a MULTI is his last command.
+    assert.match(list, /name=first [^\n]* cmd=client\|list /);
+    assert.match(await b.ask('CLIENT', 'INFO'), / cmd=client\|info /);
+    b.send(['MULTI'], ['GET', 'x']);
+    await eventually('queued is shown', async () =>
+      /name=second [^\n]* cmd=get /.test(await a.ask('CLIENT', 'LIST')),
+    );
+    b.send(['CLIENT', 'INFO'], ['EXEC']);
+    assert.match((await b.settled()).toString('latin1'), / cmd=exec /);
     assert.match(await a.ask('INFO', 'clients'), /connected_clients:2\r\n/);
     const id = (await b.ask('CLIENT', 'ID')).slice(1).trim();
     assert.match(await a.ask('CLIENT', 'LIST', 'ID', id), /name=second/);

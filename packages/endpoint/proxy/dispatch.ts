@@ -153,6 +153,8 @@ function handle(
     const moved = proxy.world.topology.moved(nodeSlot(command, bytes, args));
     if (moved !== null) return refuse(session, moved);
   }
+  // Before it runs, and when it is queued: CLIENT LIST shows who asks as the one that says CLIENT LIST.
+  session.lastCommand = command.name;
   const rule = proxy.guard.rule(command.name);
   if (state.mode.kind === 'transaction' && !TRANSACTION.has(command.name)) {
     const { transaction } = state.mode;
@@ -174,7 +176,6 @@ export function ran(call: Call, run: Handler): number {
   if (took === STALLED) return took;
   if (state.caching !== null && !command.name.startsWith('client|')) state.cachingUsed();
   session.commands++;
-  session.lastCommand = command.name;
   const meter = proxy.world.meter.of(command);
   meter.requestBytes.add(end - start, 1);
   // Neither a place of its own in the order, where it is counted when that is filled, nor a lane.
