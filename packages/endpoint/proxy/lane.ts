@@ -262,8 +262,8 @@ export class Lane {
     const scanner = this.#scanner;
     const begins = scanner.idle;
     if (begins && chunk[at] === 45 && pending.sink === null) {
-      const lineEnd = chunk.indexOf(LF, at) + 1;
-      if (lineEnd > 0) {
+      const lineEnd = at + chunk.subarray(at, end).indexOf(LF) + 1; // behind `end`: older answers
+      if (lineEnd > at) {
         const answer = handleError(this, pending, chunk.subarray(at, lineEnd));
         if (answer !== 'sent-again') {
           sized(this.world, pending, answer.length, true);
