@@ -112,6 +112,59 @@ test('the wrapped client has the very type of the client, as users compile it', 
      redis.gett('k');
      export { reply, same, view, value };`,
   );
+  assert.deepEqual(await compiled(['types.ts']), []);
+});
+
+/** What a reader has before a piece of the README, unless it says it itself. */
+const GIVEN: Readonly<Record<string, string>> = {
+  Redis: "import { Redis } from 'ioredis';",
+  createClient: "import { createClient } from 'redis';",
+  createReadStream: "import { createReadStream } from 'node:fs';",
+  redis: "declare const redis: import('ioredis').Redis;",
+  credential:
+    'declare const credential: { getToken(scope: string): Promise<{ token: string; expiresOnTimestamp: number }> };',
+  pdf: 'declare const pdf: Buffer;',
+  port: 'declare const port: number;',
+  ...Object.fromEntries(
+    ['url', 'ca', 'host', 'username', 'password', 'token', 'objectId', 'primary', 'secondary'].map(
+      (name) => [name, `declare const ${name}: string;`],
+    ),
+  ),
+  ...Object.fromEntries(
+    ['lanes', 'chunked', 'batch', 'TokenKeeper', 'overlappingKeys', 'recommended', 'diagnose']
+      .concat(['recordMetrics', 'report'])
+      .map((name) => [name, `import { ${name} } from '@cinnabar/client';`]),
+  ),
+};
+
+test('the examples of the README compile, as users compile them', async () => {
+  const readme = await readFile(join(here, 'README.md'), 'utf8');
+  const pieces = [...readme.matchAll(/```(?:js|ts)\n(.*?)```/gs)].map(([, code = '']) => code);
+  assert.ok(pieces.length > 6);
+  const app = join(folder, 'app');
+  await writeFile(
+    join(app, 'opentelemetry.d.ts'),
+    `declare module '@opentelemetry/api' {
+       export const metrics: { getMeter(name: string): import('@cinnabar/client').MeterLike };
+     }`,
+  );
+  const files = ['opentelemetry.d.ts'];
+  for (const [i, code] of pieces.entries()) {
+    const given = Object.entries(GIVEN).filter(
+      ([name]) =>
+        new RegExp(`\\b${name}\\b`).test(code) &&
+        !new RegExp(`^(?:import|const)\\b[^=(]*\\b${name}\\b[^=]*(?:=|from)`, 'm').test(code),
+    );
+    const file = `readme-${i}.ts`;
+    files.push(file);
+    await writeFile(join(app, file), [...given.map(([, line]) => line), code].join('\n'));
+  }
+  assert.deepEqual(await compiled(files), []);
+});
+
+/** What a strict compiler has to say of these files and of the package's own. */
+async function compiled(files: readonly string[]): Promise<string[]> {
+  const app = join(folder, 'app');
   await writeFile(
     join(app, 'tsconfig.json'),
     JSON.stringify({
@@ -123,17 +176,18 @@ test('the wrapped client has the very type of the client, as users compile it', 
         types: ['node'],
         skipLibCheck: false,
       },
-      files: ['types.ts'],
+      files,
     }),
   );
   const { stdout } = await run(process.execPath, [join(modules, 'typescript/bin/tsc'), '-p', '.'], {
     cwd: app,
   }).catch((error: { stdout: string }) => ({ stdout: error.stdout }));
-  const ours = stdout
+  return stdout
     .split('\n')
-    .filter((line) => /^(types\.ts|node_modules\/@cinnabar|.*packages\/client)/.test(line));
-  assert.deepEqual(ours, []);
-});
+    .filter((line) =>
+      /^(types|readme-\d+)\.ts|^(node_modules\/@cinnabar|.*packages\/client)/.test(line),
+    );
+}
 
 test('what is packed: no dependency, no test, nothing of the rest of the repository', async () => {
   const installed = join(folder, 'app/node_modules/@cinnabar/client');
