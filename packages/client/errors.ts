@@ -85,16 +85,24 @@ export class DeadlineError extends KitError {
   }
 }
 
-/** The connection ended after the command was written and before its reply: it ran, or it did not. */
+/**
+ * The connection ended after the command was written and before its reply, or the server says that it lost what had
+ * it (`cause`): it ran, or it did not.
+ */
 export class UnknownOutcomeError extends KitError {
   readonly command: string;
   readonly key: string | undefined;
 
-  constructor(command: string, key: string | undefined, cause: unknown) {
+  constructor(
+    command: string,
+    key: string | undefined,
+    cause: unknown,
+    what = 'the connection ended before the reply',
+  ) {
     const of = key === undefined ? command : `${command} ${key}`;
     super(
       'ERR_CLIENT_UNKNOWN_OUTCOME',
-      `${of}: the connection ended before the reply, so it may or may not have run. ` +
+      `${of}: ${what}, so it may or may not have run. ` +
         'Read the key to find out, or declare the call idempotent to have it repeated.',
       { cause },
     );
@@ -182,6 +190,11 @@ export function whyOffline(cause: unknown): string {
   ]);
   const remedy = codes.map((code) => remedies[code ?? '']).find((found) => found !== undefined);
   return `; the last attempt to connect failed: ${text}${remedy === undefined ? '' : ` (${remedy})`}`;
+}
+
+/** No attempt to connect will do better: the process has to be told of the CA. */
+export function saysUntrusted(error: unknown): boolean {
+  return remedies[String(Reflect.get(Object(error), 'code'))] === untrusted;
 }
 
 export function aborted(command: string, reason: unknown): KitError {

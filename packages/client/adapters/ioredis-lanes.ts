@@ -7,13 +7,13 @@
  * executed; events and the life cycle speak for all lanes together.
  */
 import { EventEmitter } from 'node:events';
-import { closedError, KitError, messageOf, whyOffline } from '../errors.ts';
+import { closedError, messageOf } from '../errors.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
-import { DEADLINE_CONNECT_MS } from '../limits.ts';
 import { reconnectDelay } from '../retries/backoff.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
+import { connectedInTime } from './connect.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
 import { IoBatch } from './ioredis-batch.ts';
@@ -246,23 +246,8 @@ function statusOf(pool: Pool): string {
 function connected(pool: Pool, first: IoRedis): Promise<void> {
   if (pool.closed) return Promise.reject(closedError('connect()'));
   if (statusOf(pool) === 'ready') return Promise.resolve();
-  const ready = new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(
-        new KitError(
-          'ERR_CLIENT_OFFLINE',
-          `${pool.endpoint}: not connected after ${DEADLINE_CONNECT_MS} ms${whyOffline(pool.offline.why)}`,
-          { cause: pool.offline.why },
-        ),
-      );
-    }, DEADLINE_CONNECT_MS);
-    timer.unref();
-    first.once('ready', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-  return pool.unlessClosed('connect()', ready);
+  const ready = new Promise<void>((resolve) => first.once('ready', resolve));
+  return connectedInTime(pool, ready);
 }
 
 /** Makes a pipeline choose its lane at the moment it is executed. */

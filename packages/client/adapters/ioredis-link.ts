@@ -13,6 +13,7 @@ import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { factsOf, firstKey, keyText, requestBytes } from '../commands/keys.ts';
 import { Call } from '../lanes/call.ts';
+import { asKnown } from '../lanes/unknown.ts';
 import { coalesceWrites } from '../wire/coalesce.ts';
 import { copyOf, readInto } from '../wire/intake.ts';
 import { Pace } from '../wire/pace.ts';
@@ -116,7 +117,7 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
       const over = (): void => events.answered(call, performance.now());
       item.command.promise.then(over, over);
     }
-    refuse.call(redis, error, item);
+    refuse.call(redis, call === undefined ? error : (asKnown(error, call) as Error), item);
   };
 
   /**

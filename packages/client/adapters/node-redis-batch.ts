@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { Call, type Calling, type Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import { firstDeadline, type Placeable } from '../lanes/placeable.ts';
+import { asKnown } from '../lanes/unknown.ts';
 import type { RedisArgument } from './node-redis-shape.ts';
 
 export class NodeBatch implements Placeable {
@@ -77,6 +78,21 @@ export class NodeBatch implements Placeable {
     this.#reject(error);
   }
 }
+
+/** An error reply to a batch: its own, or one (`replies`) for each of its commands. */
+export function batchAsKnown(error: unknown, batch: NodeBatch): unknown {
+  const replies: unknown = Reflect.get(Object(error), 'replies');
+  if (!Array.isArray(replies)) {
+    return asKnown(error, { name: batch.label, key: batch.keys()[0], read: batch.read });
+  }
+  for (const [index, reply] of replies.entries()) {
+    replies[index] = asKnown(reply, batch.calls[index] ?? unseen);
+  }
+  return error;
+}
+
+/** A cluster client's batch: what is in it is the library's secret. */
+const unseen = { name: 'a command', key: undefined, read: false };
 
 /** One command of a batch: stands for its keys and bytes; settles nothing by itself. */
 class PartCall extends Call {

@@ -2,6 +2,7 @@
 import { Call, type Calling } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
+import { asKnown } from '../lanes/unknown.ts';
 import type { NodeLink, Outgoing } from './node-redis-link.ts';
 import type { NodeClient, RedisArgument, TransformReply } from './node-redis-shape.ts';
 
@@ -92,7 +93,7 @@ export class NodeCall extends Call implements Outgoing {
   errorReply(error: Error): void {
     const { lane } = this;
     if (lane !== undefined && this.#pool.refused(this, lane, error)) return;
-    this.fail(error);
+    this.fail(asKnown(error, this));
   }
 
   override combine(rest: (reply: unknown) => Promise<unknown>): void {

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { Call, type Calling, type Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
+import { asKnown } from '../lanes/unknown.ts';
 import type { Sent } from '../wire/wire.ts';
 import { kCalling, kChain } from './face.ts';
 import { isConnectionError } from './node-redis-lanes.ts';
@@ -101,7 +102,7 @@ export class ClusterCall extends Call {
     if (gone) return this.#pool.lost(this, lane, this.writtenAt > 0, error);
     if (this.#pool.refused(this, lane, error)) return;
     this.#pool.release(this, lane);
-    this.fail(error);
+    this.fail(asKnown(error, this));
   }
 
   /** A node would not run its part (it has moved): as long as nothing else of it is out there, it was never sent. */

@@ -12,9 +12,10 @@ import type { Lane } from '../lanes/lane.ts';
 import { turnedLarge } from '../lanes/measure.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
+import { connectedInTime } from './connect.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
-import { NodeBatch } from './node-redis-batch.ts';
+import { batchAsKnown, NodeBatch } from './node-redis-batch.ts';
 import { ClusterCall, type ClusterParts, Part } from './node-redis-cluster-call.ts';
 import { ClusterEnd } from './node-redis-cluster-end.ts';
 import { eachSubscription, isConnectionError } from './node-redis-lanes.ts';
@@ -181,7 +182,7 @@ export function takeOverCluster(raw: NodeCluster, pool: Pool, guard: Guard | und
   );
   define(raw, 'connect', async function connect(this: NodeCluster) {
     if (pool.closed) throw closedError('connect()');
-    await pool.unlessClosed('connect()', proto.connect.call(raw));
+    await connectedInTime(pool, proto.connect.call(raw));
     for (const lane of pool.lanes) if ((lane.raw as ClusterParts).cluster === raw) pool.ready(lane);
     return this;
   });
@@ -208,7 +209,8 @@ function runBatch(
     try {
       return await run((lane.raw as ClusterParts).cluster);
     } catch (error) {
-      if (isErrorReply(error) || !(isConnectionError(error) || pool.closed)) throw error;
+      if (isErrorReply(error)) throw batchAsKnown(error, batch);
+      if (!isConnectionError(error) && !pool.closed) throw error;
       throw new UnknownOutcomeError(label, undefined, error);
     } finally {
       for (const call of batch.calls) pool.release(call, lane);

@@ -12,11 +12,11 @@ import type { Calling, Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
-import { DEADLINE_CONNECT_MS } from '../limits.ts';
 import type { Sent } from '../wire/wire.ts';
+import { connectedInTime } from './connect.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
-import { NodeBatch } from './node-redis-batch.ts';
+import { batchAsKnown, NodeBatch } from './node-redis-batch.ts';
 import { NodeCall, type NodeLaneParts } from './node-redis-call.ts';
 import { NodeLink } from './node-redis-link.ts';
 import {
@@ -115,6 +115,8 @@ export class NodeDriver implements Driver {
       if (!own && this.#first.listenerCount('error') > 0) this.#first.emit('error', error);
       // Before 6.3 the library does not say that it gives up, but it is not open any more then.
       if (!givenUp && !isOpen(client)) gone();
+      // As the library would: where nobody listens, connect() fails with it.
+      if (own && link.connecting && client.listenerCount('error') === 1) throw error;
     });
     // By the time of its last error the library has said whether it goes on.
     client.on('terminated', gone);
@@ -144,6 +146,8 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
   readable(raw, 'isReady', () => !pool.closed && pool.roster.readyLane() !== undefined);
   // Before connect() the library says what is wrong. Later its first connection is one of several.
   let opened = isOpen(raw);
+  /** connect() was not answered in time, and the library goes on. */
+  let late = false;
   const closed = (): boolean => !opened && !pool.closed;
   const make = (
     args: readonly RedisArgument[],
@@ -227,13 +231,28 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
   }
   own(raw, 'connect', async function connect(this: NodeClient) {
     if (pool.closed) throw closedError('connect()');
-    if (opened && !isOpen(raw)) {
-      // Its own connection was given up (reconnectStrategy), and others have taken its place, or will.
-      const wait: CommandOptions = { [kCalling]: { deadlineMs: DEADLINE_CONNECT_MS } };
-      await make(['PING'], wait).promise;
-    } else {
-      opened = true;
-      await pool.unlessClosed('connect()', linkOf(raw, pool).connect());
+    if (opened && (!isOpen(raw) || late)) {
+      // Its own connection was given up (reconnectStrategy), and others have taken its place, or will; or it
+      // is still being made.
+      const { connectMs } = pool.settings;
+      const wait = Number.isFinite(connectMs) ? { deadlineMs: connectMs } : {};
+      await make(['PING'], { [kCalling]: wait }).promise;
+      late = false;
+      return this;
+    }
+    opened = true;
+    const link = linkOf(raw, pool);
+    try {
+      await connectedInTime(pool, link.connect(), () => {
+        late = true;
+      });
+    } catch (error) {
+      // The library has given up, and leaves its client as if it were open: the next connect() may try.
+      if (!link.connecting && !pool.closed && isOpen(raw)) {
+        opened = false;
+        proto.destroy.call(raw);
+      }
+      throw error;
     }
     return this;
   });
@@ -280,7 +299,8 @@ function runBatch(
         return replies;
       } catch (error) {
         // What the server or the library says about the batch itself is passed on as it is.
-        if (isErrorReply(error) || !(isConnectionError(error) || pool.closed)) throw error;
+        if (isErrorReply(error)) throw batchAsKnown(error, batch);
+        if (!isConnectionError(error) && !pool.closed) throw error;
         throw new UnknownOutcomeError(label, batch.keys()[0], error);
       } finally {
         for (const call of batch.calls) pool.release(call, lane);

@@ -51,6 +51,8 @@ export class NodeLink {
   readonly wire: Wire<Sent>;
   /** A command of the library that is about to be yielded; see `Watched`. */
   leaving: Sent | undefined;
+  /** The library's connect() is not over. */
+  connecting = false;
   readonly #client: NodeClient;
   readonly #queue: NodeQueue;
   readonly #events: NodeLinkEvents;
@@ -97,8 +99,12 @@ export class NodeLink {
   /** By the library's own method, which makes a socket at once. */
   connect(): Promise<unknown> {
     this.#socket.expect();
-    const proto: NodeClient = Object.getPrototypeOf(this.#client);
-    return proto.connect.call(this.#client);
+    const { connect } = Object.getPrototypeOf(this.#client) as NodeClient;
+    if (this.connecting) return connect.call(this.#client);
+    this.connecting = true;
+    return connect.call(this.#client).finally(() => {
+      this.connecting = false;
+    });
   }
 
   #adopt(socket: Socket): void {

@@ -14,6 +14,8 @@ import {
 } from '../limits.ts';
 
 export interface DeadlineOptions {
+  /** `connect()`, and each connection until the server has said anything. */
+  readonly connectMs?: number;
   /** One key, small value. */
   readonly fastMs?: number;
   /** Many keys, scripts, scans, FLUSHALL and the like. */

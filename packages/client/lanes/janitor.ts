@@ -102,7 +102,8 @@ export class Janitor {
   }
 
   #stalls(lane: Lane, now: number): void {
-    const { stallMs } = this.#pool.settings;
+    const { stallMs, connectMs } = this.#pool.settings;
+    const patienceMs = lane.state === 'ready' ? stallMs : Math.min(stallMs, connectMs);
     for (const wire of lane.wires) {
       const head = wire.at(0);
       if (head === undefined || wire.listening) continue;
@@ -110,7 +111,7 @@ export class Janitor {
       if (head instanceof Call && head.place === 'blocking') continue;
       if (asksForConfirmation(head.name)) continue;
       const silentMs = now - wire.lastReadAt;
-      if (silentMs < stallMs) continue;
+      if (silentMs < patienceMs) continue;
       lane.client?.cut(
         wire,
         `${wire.pending} commands pending and no byte read for ${Math.round(silentMs)} ms`,

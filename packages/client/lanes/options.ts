@@ -17,6 +17,7 @@ import { type GuardOptions, guardShape } from '../guard/guard.ts';
 import {
   BLOCKING_LANES_MAX,
   BULK_LANES_MAX,
+  DEADLINE_CONNECT_MS,
   LANE_IDLE_MS,
   LARGE_BYTES,
   OFFLINE_AGE_MS,
@@ -64,6 +65,8 @@ export interface LanesSettings {
   readonly idleMs: number;
   readonly offline: OfflineOptions;
   readonly deadlines: Deadlines | undefined;
+  /** How long connect() may take, and a server to say anything to a connection that is being made. */
+  readonly connectMs: number;
   readonly stallMs: number;
   readonly retries: RetryOptions | false | undefined;
 }
@@ -74,7 +77,13 @@ const tuning: Readonly<Record<string, Check>> = {
   idleMs: duration,
   offline: orSwitch(shape({ calls: whole(0), bytes: whole(0), ageMs: duration }), false),
   deadlines: orSwitch(
-    shape({ fastMs: duration, slowMs: duration, bulkMs: duration, blockingGraceMs: duration }),
+    shape({
+      connectMs: duration,
+      fastMs: duration,
+      slowMs: duration,
+      bulkMs: duration,
+      blockingGraceMs: duration,
+    }),
     false,
   ),
   stallMs: orSwitch(duration, false),
@@ -123,6 +132,10 @@ export function settingsOf(options: LanesOptions): LanesSettings {
             ageMs: offline?.ageMs ?? OFFLINE_AGE_MS,
           },
     deadlines: deadlinesOf(options.deadlines),
+    connectMs:
+      options.deadlines === false
+        ? Number.POSITIVE_INFINITY
+        : (options.deadlines?.connectMs ?? DEADLINE_CONNECT_MS),
     stallMs: options.stallMs === false ? Number.POSITIVE_INFINITY : (options.stallMs ?? STALL_MS),
     retries: options.retries,
   };

@@ -26,7 +26,12 @@ export function observe<T extends object>(
   const deadlines =
     timeoutMs === undefined
       ? (false as const)
-      : { fastMs: timeoutMs, slowMs: timeoutMs, bulkMs: timeoutMs };
+      : {
+          connectMs: Number.POSITIVE_INFINITY,
+          fastMs: timeoutMs,
+          slowMs: timeoutMs,
+          bulkMs: timeoutMs,
+        };
   return wrapOne(redis, {
     deadlines,
     retries: { attempts: 1, breaker: false, reconnect: 'client' },
