@@ -3,7 +3,8 @@ import { Call, type Calling } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import { asKnown } from '../lanes/unknown.ts';
-import type { NodeLink, Outgoing } from './node-redis-link.ts';
+import type { NodeLink } from './node-redis-link.ts';
+import type { Outgoing } from './node-redis-outgoing.ts';
 import type { NodeClient, RedisArgument, TransformReply } from './node-redis-shape.ts';
 
 /** What the adapter keeps of a lane's client. */

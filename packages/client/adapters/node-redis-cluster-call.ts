@@ -6,8 +6,8 @@ import type { Pool } from '../lanes/pool.ts';
 import { asKnown } from '../lanes/unknown.ts';
 import type { Sent } from '../wire/wire.ts';
 import { kCalling, kChain } from './face.ts';
-import { isConnectionError } from './node-redis-lanes.ts';
 import type { NodeLink } from './node-redis-link.ts';
+import { isConnectionError } from './node-redis-run.ts';
 import {
   type CommandOptions,
   isErrorReply,

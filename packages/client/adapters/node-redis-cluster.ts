@@ -15,11 +15,12 @@ import type { Driver } from '../lanes/roster.ts';
 import { connectedInTime } from './connect.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
-import { batchAsKnown, NodeBatch } from './node-redis-batch.ts';
+import { batchAsKnown, LibraryBatch } from './node-redis-batch.ts';
 import { ClusterCall, type ClusterParts, Part } from './node-redis-cluster-call.ts';
 import { ClusterEnd } from './node-redis-cluster-end.ts';
-import { eachSubscription, isConnectionError } from './node-redis-lanes.ts';
+import { eachSubscription } from './node-redis-lanes.ts';
 import { NodeLink } from './node-redis-link.ts';
+import { isConnectionError } from './node-redis-run.ts';
 import {
   type CommandOptions,
   isErrorReply,
@@ -217,7 +218,14 @@ function runBatch(
     }
   };
   // Its keys are the library's secret: order against other lanes is kept by waiting for all.
-  const batch: NodeBatch = new NodeBatch(label, [['exec']], calling, chain, onLane, 'barrier');
+  const batch: LibraryBatch = new LibraryBatch(
+    label,
+    [['exec']],
+    calling,
+    chain,
+    onLane,
+    'barrier',
+  );
   pool.submitBatch(batch);
   return batch.promise;
 }

@@ -1,5 +1,6 @@
 /** What goes out on a node-redis connection: commands as RESP, and what a piece of the library's own is. */
 import { factsOf, firstKey, keyText } from '../commands/keys.ts';
+import { BATCH_BYTES_MAX } from '../limits.ts';
 import { notOurs, type Sent } from '../wire/wire.ts';
 
 /** RESP of a command: text as one string, else its parts; an Error for what is no argument. */
@@ -26,7 +27,31 @@ export function encode(args: readonly unknown[]): string | Error | (string | Buf
   return parts;
 }
 
-/** Commands of the library itself, and of MULTI: told from the encoded text, `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`. */
+/** RESP of several commands in one piece, of parts where there are bytes among them or it is long. */
+export function encodeAll(
+  commands: readonly { readonly args: readonly unknown[] }[],
+): string | Error | (string | Buffer)[] {
+  const pieces: (string | Buffer)[] = [];
+  let text = '';
+  for (const { args } of commands) {
+    const encoded = encode(args);
+    if (encoded instanceof Error) return encoded;
+    for (const part of typeof encoded === 'string' ? [encoded] : encoded) {
+      if (typeof part === 'string' && text.length < BATCH_BYTES_MAX) text += part;
+      else {
+        pieces.push(text);
+        text = '';
+        if (typeof part === 'string') text = part;
+        else pieces.push(part);
+      }
+    }
+  }
+  if (pieces.length === 0) return text;
+  pieces.push(text);
+  return pieces;
+}
+
+/** Commands of the library itself: told from the encoded text, `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`. */
 export function anonymous(encoded: readonly (string | Buffer)[]): Sent {
   let bytes = 0;
   for (const part of encoded) bytes += part.length;

@@ -1,14 +1,5 @@
-/**
- * lanes() over node-redis clients (`createClient`).
- *
- * The application keeps the very object that the factory made. Typed commands all end in the real
- * instance's `sendCommand`, MULTI and pipelines in two more methods, subscriptions in six: these are
- * overridden on that instance, so that views made by `withTypeMapping()` and the like go the same
- * way. Lane 0 is that instance's own connection, the others are further clients of the factory.
- */
-import { performance } from 'node:perf_hooks';
-import { closedError, KitError, messageOf, refusedHere, UnknownOutcomeError } from '../errors.ts';
-import type { Calling, Chain } from '../lanes/call.ts';
+import { closedError, KitError, messageOf, refusedHere } from '../errors.ts';
+import type { Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
@@ -16,12 +7,12 @@ import type { Sent } from '../wire/wire.ts';
 import { connectedInTime } from './connect.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
-import { batchAsKnown, NodeBatch } from './node-redis-batch.ts';
+import { batchOf } from './node-redis-batch.ts';
 import { NodeCall, type NodeLaneParts } from './node-redis-call.ts';
 import { NodeLink } from './node-redis-link.ts';
+import { callingOf, runInLibrary, runOnLink, watchError } from './node-redis-run.ts';
 import {
   type CommandOptions,
-  isErrorReply,
   isNodeRedis,
   type MultiPart,
   type NodeClient,
@@ -65,8 +56,10 @@ export class NodeDriver implements Driver {
       down: (cause) => {
         if (lane.state === 'ready') pool.down(lane, messageOf(cause));
       },
-      lost: (call, written, cause) => {
-        if (call.lane === lane) pool.lost(call, lane, written, cause);
+      lost: (item, written, cause) => {
+        if (item instanceof NodeCall) {
+          if (item.lane === lane) pool.lost(item, lane, written, cause);
+        } else batchOf(item)?.lost(lane, written, cause);
       },
     });
     lane.wires.push(link.wire);
@@ -201,17 +194,26 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
       return call.promise;
     },
   );
-  const batch = (method: '_executeMulti' | '_executePipeline', label: string): void => {
+  const batch = (
+    method: '_executeMulti' | '_executePipeline',
+    kind: 'MULTI' | 'pipeline',
+  ): void => {
     own(
       raw,
       method,
       function run(this: NodeClient, commands: readonly MultiPart[], ...rest: unknown[]) {
         if (guard !== undefined) for (const { args } of commands) guard(String(args[0]), args, 1);
-        if (method === '_executeMulti' && raw.isWatching)
-          return proto[method].call(this, commands, ...rest);
-        return runBatch(this, pool, label, commands, (client) =>
-          proto[method].call(client, commands, ...rest),
-        );
+        const library = (client: NodeClient): Promise<unknown> =>
+          proto[method].call(client, commands, ...rest);
+        if (method === '_executeMulti' && raw.isWatching) {
+          // Nothing of it has run, and what it watched is not watched any more.
+          const lost = (): Promise<unknown> => watchError(raw, 'Client reconnected after WATCH');
+          return linkOf(raw, pool).bound.run(() => library(this), lost);
+        }
+        // SELECT changes what the library remembers for its next connection.
+        return rest[0] !== undefined || commands.some(({ args }) => args[0] === 'HIMPORT')
+          ? runInLibrary(this, pool, kind, commands, library)
+          : runOnLink(this, pool, kind, commands);
       },
     );
   };
@@ -273,61 +275,6 @@ function linkOf(raw: NodeClient, pool: Pool): NodeLink {
     if (client === raw) return link;
   }
   throw closedError('connect()');
-}
-
-function runBatch(
-  view: NodeClient,
-  pool: Pool,
-  label: string,
-  commands: readonly MultiPart[],
-  run: (client: NodeClient) => Promise<unknown>,
-): Promise<unknown> {
-  const options = view._commandOptions;
-  const chain = options?.[kChain] as Chain | undefined;
-  const parts = commands.map(({ args }) => args);
-  const batch: NodeBatch = new NodeBatch(
-    label,
-    parts,
-    callingOf(options ?? {}),
-    chain,
-    async (lane) => {
-      const on: NodeClient = Object.create((lane.raw as NodeLaneParts).client);
-      on._commandOptions = options;
-      try {
-        const replies = await run(on);
-        pool.breaker?.succeeded(performance.now());
-        return replies;
-      } catch (error) {
-        // What the server or the library says about the batch itself is passed on as it is.
-        if (isErrorReply(error)) throw batchAsKnown(error, batch);
-        if (!isConnectionError(error) && !pool.closed) throw error;
-        throw new UnknownOutcomeError(label, batch.keys()[0], error);
-      } finally {
-        for (const call of batch.calls) pool.release(call, lane);
-      }
-    },
-  );
-  pool.submitBatch(batch);
-  return batch.promise;
-}
-
-const ofTheConnection = new Set([
-  'SocketClosedUnexpectedlyError',
-  'DisconnectsClientError',
-  'ClientClosedError',
-  'SocketTimeoutError',
-  'ConnectionTimeoutError',
-]);
-
-export function isConnectionError(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  return ofTheConnection.has(error.constructor.name) || ('code' in error && 'syscall' in error);
-}
-
-function callingOf(options: CommandOptions): Calling | undefined {
-  const calling = options[kCalling] as Calling | undefined;
-  const signal = options.abortSignal;
-  return signal instanceof AbortSignal ? { ...calling, signal } : calling;
 }
 
 /** Of its own connection, whatever the object says for all of them. */

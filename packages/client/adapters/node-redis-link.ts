@@ -8,37 +8,26 @@
  * generator is pulled (a whole tick's in one string) and answered from the decoder, each as it is
  * parsed. That saves a promise, an abort signal and four wrappers a command, and it is what makes a
  * deadline on a written command, a retry on another connection and a report of what stands in front
- * possible at all. Commands of the library itself (handshake, PING, MULTI) use its queues as ever;
- * the order between both is kept by a mark in the kit's queue.
+ * possible at all. Commands of the library itself (handshake, PING, WATCH) use its queues as ever;
+ * the order between both is kept by a mark in the kit's queue. What is still in the library's queue when
+ * a connection ends goes to the next one, whatever was asked for meanwhile: so no data goes through it.
  */
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import type { Call } from '../lanes/call.ts';
 import { BATCH_BYTES_MAX } from '../limits.ts';
 import { copyOf, readInto } from '../wire/intake.ts';
 import { Pace } from '../wire/pace.ts';
 import { type Sent, Wire } from '../wire/wire.ts';
-import { anonymous, encode } from './node-redis-encode.ts';
+import { anonymous } from './node-redis-encode.ts';
+import {
+  encodedOf,
+  type NodeLinkEvents,
+  type Outgoing,
+  type OutgoingBatch,
+} from './node-redis-outgoing.ts';
 import type { NodeClient, NodeQueue } from './node-redis-shape.ts';
 import { OwnSocket } from './node-redis-socket.ts';
-
-/** A call as this connection sees it. */
-export interface Outgoing extends Call {
-  readonly typeMapping: unknown;
-  reply(reply: unknown): void;
-  errorReply(error: Error): void;
-}
-
-export interface NodeLinkEvents {
-  /** Before what stands behind it is answered. */
-  refused?(sent: Sent): void;
-  answered(sent: Sent, now: number): void;
-  large(sent: Sent, wire: Wire<Sent>): void;
-  readonly largeBytes: number;
-  /** The connection is gone; called before `lost`. */
-  down(cause: unknown): void;
-  lost(call: Outgoing, written: boolean, cause: unknown): void;
-}
+import { Bound } from './node-redis-watched.ts';
 
 /** Of what goes out, as the library's encoder makes it. */
 type Piece = readonly (string | Buffer)[];
@@ -56,7 +45,7 @@ export class NodeLink {
   readonly #client: NodeClient;
   readonly #queue: NodeQueue;
   readonly #events: NodeLinkEvents;
-  #outbox: (Outgoing | typeof libraryTurn)[] = [];
+  #outbox: (Outgoing | OutgoingBatch | typeof libraryTurn)[] = [];
   #next = 0;
   /** Written, by their order: the kit's call, or undefined for one of the library's. */
   #waiting: (Outgoing | undefined)[] = [];
@@ -67,6 +56,8 @@ export class NodeLink {
   #unmarked = 0;
   #scheduled = false;
   #paused = false;
+  /** What goes through the library's queue and must not go to its next connection. */
+  readonly bound = new Bound(this);
   readonly #socket = new OwnSocket();
   /** The one that it writes to, where it is known. */
   #own: Socket | undefined;
@@ -134,7 +125,7 @@ export class NodeLink {
     return true;
   }
 
-  enqueue(call: Outgoing): void {
+  enqueue(call: Outgoing | OutgoingBatch): void {
     if (this.#next > 0 && this.#next === this.#outbox.length) this.#emptied();
     if (this.#alone && this.#outbox.length === 0 && this.#writesNow(call)) return;
     this.#outbox.push(call);
@@ -145,12 +136,12 @@ export class NodeLink {
    * Where calls come one by one, this one goes to the socket at once, past the library's next turn (a timer, a
    * generator, and cork() around one write): nothing is in flight that it could overtake, and nothing will join it.
    */
-  #writesNow(call: Outgoing): boolean {
+  #writesNow(call: Outgoing | OutgoingBatch): boolean {
     const socket = this.#own;
     if (socket === undefined || this.#waiting.length > 0 || this.#scheduled || this.#paused)
       return false;
     if (!socket.writable || socket.writableNeedDrain || this.#libraryWaits()) return false;
-    const encoded = encode(call.args as readonly unknown[]);
+    const encoded = encodedOf(call);
     if (typeof encoded !== 'string') return false;
     this.#written(call, performance.now());
     socket.write(encoded);
@@ -190,7 +181,7 @@ export class NodeLink {
       // What comes after it in the kit's queue must not overtake it.
       if (options?.asap !== true) this.#outbox.push(libraryTurn);
       else this.#unmarked += 1;
-      return addCommand.call(queue, args, options);
+      return addCommand.call(queue, args, this.bound.options(options));
     };
     own(this.#client, '_pause', () => {
       this.#paused = true;
@@ -227,7 +218,7 @@ export class NodeLink {
   #joined(now: number): string {
     let text = '';
     while (this.#next < this.#outbox.length && text.length < BATCH_BYTES_MAX) {
-      const call = this.#outbox[this.#next] as Outgoing | typeof libraryTurn;
+      const call = this.#outbox[this.#next] as Outgoing | OutgoingBatch | typeof libraryTurn;
       if (call === libraryTurn) break;
       // Given up before it was written: nobody waits for it any more.
       if (call.settled) {
@@ -235,7 +226,7 @@ export class NodeLink {
         this.#events.lost(call, false, undefined);
         continue;
       }
-      const encoded = encode(call.args as readonly unknown[]);
+      const encoded = encodedOf(call);
       if (typeof encoded !== 'string') break;
       this.#next += 1;
       this.#written(call, now);
@@ -249,7 +240,7 @@ export class NodeLink {
     if (first !== '') yield [first];
     yield* this.#library(source, false);
     while (this.#next < this.#outbox.length) {
-      const call = this.#outbox[this.#next] as Outgoing | typeof libraryTurn;
+      const call = this.#outbox[this.#next] as Outgoing | OutgoingBatch | typeof libraryTurn;
       if (call === libraryTurn) {
         this.#takeTurns();
         yield* this.#library(source, false);
@@ -262,7 +253,7 @@ export class NodeLink {
       }
       if (this.#next === this.#outbox.length || this.#outbox[this.#next] !== call) continue;
       this.#next += 1;
-      const parts = encode(call.args as readonly unknown[]);
+      const parts = encodedOf(call);
       if (parts instanceof Error) {
         call.errorReply(parts);
         this.#events.lost(call, false, parts);
@@ -290,7 +281,11 @@ export class NodeLink {
     this.#next = 0;
   }
 
-  #written(call: Outgoing, now: number): void {
+  #written(call: Outgoing | OutgoingBatch, now: number): void {
+    if (call.parts !== undefined) {
+      for (const part of call.parts) this.#written(part, now);
+      return;
+    }
     this.#waiting.push(call);
     this.#ours += 1;
     this.wire.sent(call, now);
@@ -366,11 +361,11 @@ export class NodeLink {
   #standInEnding(): void {
     const queue = this.#queue;
     const { flushWaitingForReply, flushAll } = queue;
-    const ended = (cause: unknown, keeps: boolean): void => {
+    const ended = (cause: unknown, keeps: boolean, dropped: number): void => {
       const written = this.#waiting.slice(this.#answered);
       const queued = this.#outbox.slice(this.#next);
       const marks = queued.filter((call) => call === libraryTurn).length;
-      this.#unmarked = keeps ? this.#unmarked + this.#owed + marks : 0;
+      this.#unmarked = keeps ? this.#unmarked + this.#owed + marks - dropped : 0;
       this.#owed = 0;
       this.#waiting = [];
       this.#answered = 0;
@@ -385,12 +380,13 @@ export class NodeLink {
       for (const call of queued) if (call !== libraryTurn) this.#events.lost(call, false, cause);
     };
     queue.flushWaitingForReply = (error) => {
+      const dropped = this.bound.drop(error);
       flushWaitingForReply.call(queue, error);
-      ended(error, true);
+      ended(error, true, dropped);
     };
     queue.flushAll = (error) => {
       flushAll.call(queue, error);
-      ended(error, false);
+      ended(error, false, 0);
     };
   }
 }

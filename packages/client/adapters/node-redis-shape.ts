@@ -64,6 +64,8 @@ export interface NodeClient extends EventEmitter {
   ): Promise<unknown>;
   _executeMulti(commands: readonly MultiPart[], ...rest: unknown[]): Promise<unknown>;
   _executePipeline(commands: readonly MultiPart[], ...rest: unknown[]): Promise<unknown>;
+  /** The next transaction fails with this, before anything of it is sent. */
+  setDirtyWatch(message: string): void;
   connect(): Promise<unknown>;
   close(): Promise<void>;
   destroy(): void;

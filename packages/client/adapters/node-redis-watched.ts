@@ -1,19 +1,19 @@
 /** A call's command in the library's own queue: when it is written, and how it leaves. */
 import type { Sent } from '../wire/wire.ts';
 import type { NodeLink } from './node-redis-link.ts';
-import type { SignalLike } from './node-redis-shape.ts';
+import type { CommandOptions, SignalLike } from './node-redis-shape.ts';
 
 /**
  * For commands that go through the library's queue but belong to a call (cluster): to the library it
  * is the abort signal, and taking its listener off is the one thing it does as it writes a command.
  */
-export class Watched implements SignalLike {
+export class Watched<S extends Sent | undefined = Sent> implements SignalLike {
   readonly aborted = false;
-  readonly sent: Sent;
+  readonly sent: S;
   readonly #link: NodeLink;
   #drop: (() => void) | undefined;
 
-  constructor(sent: Sent, link: NodeLink) {
+  constructor(sent: S, link: NodeLink) {
     this.sent = sent;
     this.#link = link;
   }
@@ -28,9 +28,64 @@ export class Watched implements SignalLike {
   }
 
   /** Takes the command out of the library's queue if it is still in it. */
-  drop(): void {
+  drop(): boolean {
     const drop = this.#drop;
     this.#drop = undefined;
     drop?.();
+    return drop !== undefined;
+  }
+}
+
+/** Runs whose commands are in the library's own queue and for the present connection only: taken out when it ends. */
+export class Bound {
+  readonly #runs = new Set<{ parts: Watched<undefined>[]; cause: unknown; dropped: boolean }>();
+  readonly #link: NodeLink;
+  #collecting: Watched<undefined>[] | undefined;
+
+  constructor(link: NodeLink) {
+    this.#link = link;
+  }
+
+  /** `dropped`: its outcome, if the connection ended before all of it was written. */
+  async run(
+    begin: () => Promise<unknown>,
+    dropped: (cause: unknown) => Promise<unknown>,
+  ): Promise<unknown> {
+    const run = { parts: [] as Watched<undefined>[], cause: undefined as unknown, dropped: false };
+    this.#runs.add(run);
+    this.#collecting = run.parts;
+    try {
+      const outcome = begin();
+      this.#collecting = undefined;
+      return await outcome;
+    } catch (error) {
+      if (!run.dropped) throw error;
+      return dropped(run.cause);
+    } finally {
+      this.#collecting = undefined;
+      this.#runs.delete(run);
+    }
+  }
+
+  /** For a command that is put into the queue now. */
+  options(options: CommandOptions | undefined): CommandOptions | undefined {
+    if (this.#collecting === undefined) return options;
+    const part = new Watched<undefined>(undefined, this.#link);
+    this.#collecting.push(part);
+    return { ...options, abortSignal: part };
+  }
+
+  /** How many commands were taken out. */
+  drop(cause: unknown): number {
+    let count = 0;
+    for (const run of this.#runs) {
+      for (const part of run.parts) {
+        if (!part.drop()) continue;
+        count += 1;
+        run.dropped = true;
+        run.cause = cause;
+      }
+    }
+    return count;
   }
 }

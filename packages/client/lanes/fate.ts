@@ -77,6 +77,37 @@ function becomesOf(pool: Pool, call: Call, written: boolean, cause: unknown): vo
   );
 }
 
+/**
+ * The connection of a batch is gone. `outcome`: why it cannot be made again, if it was written; else it is made again
+ * as a whole, in its place.
+ */
+export function batchLost(
+  pool: Pool,
+  batch: Placeable,
+  lane: Lane,
+  cause: unknown,
+  outcome: UnknownOutcomeError | undefined,
+): void {
+  pool.releaseAll(batch, lane, () => {
+    if (batch.settled) return;
+    pool.connectionLost(cause);
+    if (outcome !== undefined) return batch.fail(outcome);
+    const [first] = batch.calls;
+    const delayMs = first === undefined ? 'no attempt left' : pool.policy.next(first, true);
+    if (first !== undefined && typeof delayMs === 'number') {
+      tellOfRetry(first, delayMs, cause);
+      for (const call of batch.calls) heed(pool, call, batch);
+      return pool.place(batch);
+    }
+    const left = delayMs as Exclude<typeof delayMs, number>;
+    batch.fail(
+      pool.policy.attempts === 1
+        ? cause
+        : lostForGood(batch.label, false, left, cause, pool.offline.why),
+    );
+  });
+}
+
 function unknownOf(call: Call, cause: unknown): UnknownOutcomeError {
   return new UnknownOutcomeError(call.name.toUpperCase(), shown(call.key), cause);
 }
@@ -117,15 +148,7 @@ function again(
 ): 'again' | 'no attempt left' | 'no budget left' {
   const delayMs = pool.policy.next(call, neverSent);
   if (typeof delayMs !== 'number') return delayMs;
-  if (retryChannel.hasSubscribers) {
-    retryChannel.publish({
-      command: call.name,
-      key: call.key,
-      attempt: call.attempts,
-      delayMs,
-      reason: cause,
-    });
-  }
+  tellOfRetry(call, delayMs, cause);
   heed(pool, call);
   const other = pool.roster.readyLane();
   const inPlace =
@@ -135,6 +158,17 @@ function again(
   if (neverSent || (inPlace && !saysNotRun(cause))) pool.place(call);
   else placeLater(pool, call, delayMs, overtaken);
   return 'again';
+}
+
+function tellOfRetry(call: Call, delayMs: number, cause: unknown): void {
+  if (!retryChannel.hasSubscribers) return;
+  retryChannel.publish({
+    command: call.name,
+    key: call.key,
+    attempt: call.attempts,
+    delayMs,
+    reason: cause,
+  });
 }
 
 function placeLater(pool: Pool, call: Call, delayMs: number, overtaken: () => unknown): void {

@@ -3,15 +3,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Call } from './call.ts';
+import { batchLost } from './fate.ts';
 import type { Lane } from './lane.ts';
 import { settingsOf } from './options.ts';
+import type { Placeable } from './placeable.ts';
 import { Pool } from './pool.ts';
 
 /** Stands in its library's queue, and is not written. */
 class Queued extends Call {
-  readonly #sent: Queued[];
+  readonly #sent: Item[];
 
-  constructor(keys: readonly string[], sent: Queued[]) {
+  constructor(keys: readonly string[], sent: Item[]) {
     super(
       'mset',
       keys.flatMap((key) => [key, 'v']),
@@ -33,6 +35,38 @@ class Queued extends Call {
   }
 }
 
+/** A pipeline in the same queue. */
+class QueuedBatch implements Placeable {
+  readonly label = 'pipeline';
+  readonly place = 'data';
+  readonly bytesOut = 0;
+  readonly read = false;
+  readonly chain = undefined;
+  readonly deadlineAt = Number.POSITIVE_INFINITY;
+  readonly queuedAt = 0;
+  readonly settled = false;
+  readonly calls: readonly Queued[];
+  asked = 0;
+  readonly #sent: Item[];
+
+  constructor(keys: readonly string[], sent: Item[]) {
+    this.calls = keys.map((key) => new Queued([key], []));
+    this.#sent = sent;
+  }
+
+  keys(): readonly string[] {
+    return this.calls.flatMap((call) => call.keys());
+  }
+  send(): void {
+    this.#sent.push(this);
+  }
+  fail(error: unknown): void {
+    throw error;
+  }
+}
+
+type Item = Queued | QueuedBatch;
+
 function open(): { pool: Pool; lanes: Lane[] } {
   const lanes: Lane[] = [];
   const pool = new Pool(
@@ -45,37 +79,47 @@ function open(): { pool: Pool; lanes: Lane[] } {
 }
 
 /** So that a barrier goes on: all that was sent is answered. */
-function answerAll(pool: Pool, sent: Queued[], order: Queued[]): void {
+function answerAll(pool: Pool, lanes: readonly Lane[], sent: Item[], order: Item[]): void {
   for (let call = sent.shift(); call !== undefined; call = sent.shift()) {
     order.push(call);
-    pool.answered(call, performance.now());
+    if (call instanceof Queued) pool.answered(call, performance.now());
+    else for (const lane of lanes) pool.releaseAll(call, lane);
   }
 }
 
 const keys = fc.uniqueArray(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 2 });
+const one = fc.record({ keys, batch: fc.boolean() });
 
 for (const others of [1, 0]) {
   test(`a lane is lost, ${others} other is ready`, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(keys, { minLength: 2, maxLength: 12 }), async (asked) => {
+      fc.asyncProperty(fc.array(one, { minLength: 2, maxLength: 12 }), async (asked) => {
         const { pool, lanes } = open();
         const [first, second] = lanes as [Lane, Lane];
         pool.ready(first);
-        const sent: Queued[] = [];
-        const calls = asked.map((of) => new Queued(of, sent));
-        for (const call of calls) pool.submit(call);
+        const sent: Item[] = [];
+        const calls = asked.map(({ keys, batch }) =>
+          batch ? new QueuedBatch(keys, sent) : new Queued(keys, sent),
+        );
+        for (const call of calls) {
+          if (call instanceof Queued) pool.submit(call);
+          else pool.submitBatch(call);
+        }
         assert.deepEqual(sent, calls);
         sent.length = 0;
         if (others === 1) pool.ready(second);
         pool.down(first, 'lost');
         const cause = new Error('lost');
-        for (const call of calls) pool.lost(call, first, false, cause);
+        for (const call of calls) {
+          if (call instanceof Queued) pool.lost(call, first, false, cause);
+          else batchLost(pool, call, first, cause, undefined);
+        }
         if (others === 0) pool.ready(first);
-        const order: Queued[] = [];
-        answerAll(pool, sent, order);
+        const order: Item[] = [];
+        answerAll(pool, lanes, sent, order);
         assert.equal(order.length, calls.length);
         for (const key of ['a', 'b', 'c']) {
-          const on = (list: readonly Queued[]): number[] =>
+          const on = (list: readonly Item[]): number[] =>
             list.filter((call) => call.keys().includes(key)).map((call) => call.asked);
           assert.deepEqual(on(order), on(calls), key);
         }

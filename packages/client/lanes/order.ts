@@ -91,3 +91,21 @@ export class KeyOrder {
     return true;
   }
 }
+
+/** Places those that waited for a call that left; `first`, which makes it again, comes in its own place among them. */
+export function inOrder(
+  free: Placeable[] | undefined,
+  asked: number,
+  first: (() => void) | undefined,
+  place: (item: Placeable) => void,
+): void {
+  // Of several calls that one connection took, all but this one, the last, wait for the key: they were asked for earlier.
+  let next = 0;
+  if (free !== undefined && first !== undefined) {
+    free.sort((a, b) => a.asked - b.asked);
+    for (; (free[next]?.asked ?? Number.POSITIVE_INFINITY) < asked; next += 1)
+      place(free[next] as Placeable);
+  }
+  if (first !== undefined) first();
+  for (; free !== undefined && next < free.length; next += 1) place(free[next] as Placeable);
+}

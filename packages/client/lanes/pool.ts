@@ -29,7 +29,7 @@ import { LargeSketch } from './learn.ts';
 import { measure, turnedLarge } from './measure.ts';
 import { OfflineQueue } from './offline.ts';
 import type { LanesSettings } from './options.ts';
-import type { KeyOrder } from './order.ts';
+import { inOrder, type KeyOrder } from './order.ts';
 import { Overtaken } from './overtaken.ts';
 import type { Placeable } from './placeable.ts';
 import { Placement } from './placement.ts';
@@ -231,21 +231,25 @@ export class Pool {
    */
   release(call: Call, lane: Lane, first?: () => void): boolean {
     if (call.lane !== lane || !lane.pending.delete(call)) return false;
+    inOrder(this.#leave(call, lane), call.asked, first, (item) => this.place(item));
+    this.placement.released(call, lane);
+    return true;
+  }
+
+  /** The same for all calls of a batch at once: what waited for one of them does not go before it. */
+  releaseAll(batch: Placeable, lane: Lane, first?: () => void): void {
+    const left = batch.calls.filter((call) => call.lane === lane && lane.pending.delete(call));
+    const freed = left.flatMap((call) => this.#leave(call, lane) ?? []);
+    inOrder(freed, batch.asked, first, (item) => this.place(item));
+    for (const call of left) this.placement.released(call, lane);
+  }
+
+  /** Answers what may be placed now. */
+  #leave(call: Call, lane: Lane): Placeable[] | undefined {
     lane.load -= call.weight;
     if (call.chain !== undefined) call.chain.pending -= 1;
     if (call.onAbort !== undefined) call.unheed();
-    const free = call.tracked ? this.order.leave(call) : undefined;
-    // Of several calls that one connection took, all but this one, the last, wait for the key: they were asked for earlier.
-    let next = 0;
-    if (free !== undefined && first !== undefined) {
-      free.sort((a, b) => a.asked - b.asked);
-      for (; (free[next]?.asked ?? Number.POSITIVE_INFINITY) < call.asked; next += 1)
-        this.place(free[next] as Placeable);
-    }
-    if (first !== undefined) first();
-    for (; free !== undefined && next < free.length; next += 1) this.place(free[next] as Placeable);
-    this.placement.released(call, lane);
-    return true;
+    return call.tracked ? this.order.leave(call) : undefined;
   }
 
   /** The reply of `sent` on `lane` has just turned out to be large. */
@@ -301,14 +305,13 @@ export class Pool {
     this.#giveBack(lane);
   }
 
-  /** What waited for the lane to open takes what there is. */
+  /** What waited for the lane to open takes what there is, before what waited for its keys. */
   #giveBack(lane: Lane): void {
     for (const item of lane.unsent.splice(0)) {
-      for (const call of item.calls) {
-        this.release(call, lane);
-        heed(this, call, item);
-      }
-      this.place(item);
+      this.releaseAll(item, lane, () => {
+        for (const call of item.calls) heed(this, call, item);
+        this.place(item);
+      });
     }
   }
 

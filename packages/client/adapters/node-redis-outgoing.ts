@@ -1,0 +1,35 @@
+/** What the kit puts on a node-redis connection by itself, and what that tells of it. */
+import type { Call } from '../lanes/call.ts';
+import type { Sent, Wire } from '../wire/wire.ts';
+import { encode, encodeAll } from './node-redis-encode.ts';
+
+/** A call as this connection sees it. */
+export interface Outgoing extends Call {
+  readonly typeMapping: unknown;
+  readonly parts?: undefined;
+  reply(reply: unknown): void;
+  errorReply(error: Error): void;
+}
+
+/** Several that are written in one piece, or not at all; each is answered by itself. */
+export interface OutgoingBatch {
+  readonly parts: readonly Outgoing[];
+  readonly settled: boolean;
+  errorReply(error: Error): void;
+}
+
+export interface NodeLinkEvents {
+  /** Before what stands behind it is answered. */
+  refused?(sent: Sent): void;
+  answered(sent: Sent, now: number): void;
+  large(sent: Sent, wire: Wire<Sent>): void;
+  readonly largeBytes: number;
+  /** The connection is gone; called before `lost`. */
+  down(cause: unknown): void;
+  /** Of a batch that was written, once for each of its parts that has no reply. */
+  lost(item: Outgoing | OutgoingBatch, written: boolean, cause: unknown): void;
+}
+
+export function encodedOf(call: Outgoing | OutgoingBatch): string | Error | (string | Buffer)[] {
+  return call.parts === undefined ? encode(call.args) : encodeAll(call.parts);
+}
