@@ -11,6 +11,7 @@ import {
   type KitError,
   lanes,
   observe,
+  overlappingKeys,
   RetryBudget,
   recommended,
   TokenKeeper,
@@ -170,4 +171,43 @@ test('what is right passes: switches, patterns, time without end', async () => {
   redis.on('error', () => {});
   calling(redis, { signal: new AbortController().signal, deadlineMs: Number.POSITIVE_INFINITY });
   redis.disconnect();
+});
+
+test('what is no value, no client, no token is told before anything is done with it', async () => {
+  const redis = new Redis({ lazyConnect: true });
+  const values = chunked(redis);
+  for (const [wrong, name] of [
+    [5, /a number/],
+    [{ a: 1 }, /an object \(Object\)/],
+    [undefined, /undefined/],
+  ] as const) {
+    const said = { code: 'ERR_CLIENT_OPTION', message: name };
+    await assert.rejects(values.set('k', wrong as unknown as string), said);
+  }
+  redis.disconnect();
+  const factory = { code: 'ERR_CLIENT_FACTORY' };
+  assert.throws(() => lanes(() => undefined as unknown as object), factory);
+  assert.throws(() => lanes(async () => ({})), { ...factory, message: /a promise/ });
+  const keeper = (fetch: () => unknown): Promise<unknown> =>
+    new TokenKeeper({ fetch: fetch as () => Promise<never> }).current();
+  const later = Date.now() + 3_600_000;
+  const thrown = new Error('issuer down');
+  const refused = (message: RegExp) => ({ code: 'ERR_CLIENT_TOKEN', message });
+  await assert.rejects(
+    keeper(() => {
+      throw thrown;
+    }),
+    { ...refused(/issuer down/), cause: thrown },
+  );
+  await assert.rejects(
+    keeper(async () => ({ username: 'u', expiresAt: later })),
+    refused(/no password/),
+  );
+  await assert.rejects(
+    keeper(async () => ({ username: 'u', password: 'p', expiresAt: Math.floor(later / 1_000) })),
+    refused(/looks like seconds/),
+  );
+  await assert.rejects(overlappingKeys(redis, 'default', 'key' as unknown as string[]), {
+    code: 'ERR_CLIENT_OPTION',
+  });
 });

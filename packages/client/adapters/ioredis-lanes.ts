@@ -27,6 +27,8 @@ import {
   isIoredis,
 } from './ioredis-shape.ts';
 
+type Guard = (command: Pick<IoCommand, 'name' | 'args'>) => void;
+
 export class IoDriver implements Driver {
   readonly #factory: () => unknown;
   readonly #staggered: boolean;
@@ -173,11 +175,7 @@ export class IoDriver implements Driver {
 const ALREADY = 'Redis is already connecting/connected';
 
 /** The object that the application gets. */
-export function faceOf(
-  first: IoRedis,
-  pool: Pool,
-  guard: ((command: IoCommand) => void) | undefined,
-): IoRedis & FaceState {
+export function faceOf(first: IoRedis, pool: Pool, guard: Guard | undefined): IoRedis & FaceState {
   const face: IoRedis & FaceState = Object.create(first);
   EventEmitter.call(face);
   face[kPool] = pool;
@@ -201,8 +199,11 @@ export function faceOf(
     return made instanceof Promise ? made : aim(this, pool, made, guard);
   };
   // The library opens a connection of its own for it.
-  face.monitor = (...args) =>
-    pool.closed ? Promise.reject(closedError('MONITOR')) : first.monitor(...args);
+  face.monitor = async (...args) => {
+    if (pool.closed) throw closedError('MONITOR');
+    guard?.({ name: 'monitor', args: [] });
+    return first.monitor(...args);
+  };
   face.duplicate = (...args) => first.duplicate(...args);
   // Of a lazy client the kit has made the connection already, which its owner asks for now.
   let connects = first.options.lazyConnect !== true;
@@ -255,7 +256,7 @@ function aim(
   face: IoRedis & FaceState,
   pool: Pool,
   pipeline: IoPipeline,
-  guard: ((command: IoCommand) => void) | undefined,
+  guard: Guard | undefined,
 ): IoPipeline {
   const exec = pipeline.exec;
   let aimed = false;

@@ -12,7 +12,7 @@ import {
   newId,
   type Version,
 } from './manifest.ts';
-import { type ChunkSource, pieces } from './source.ts';
+import { type ChunkSource, isSource, kindOf, pieces } from './source.ts';
 import { windowed } from './window.ts';
 import { Writer } from './writer.ts';
 
@@ -36,6 +36,13 @@ export async function write(
     throw new KitError(
       'ERR_CLIENT_OPTION',
       `${key}: ttlMs must be a whole number of ms above 0, got ${ttlMs}`,
+    );
+  }
+  if (!isSource(source)) {
+    throw new KitError(
+      'ERR_CLIENT_OPTION',
+      `${key}: a value is text, bytes (Buffer, Uint8Array) or a stream of them, got ${kindOf(source)}; ` +
+        'give a number as String(value), an object as JSON.stringify(value)',
     );
   }
   const id = newId();

@@ -28,6 +28,22 @@ test('rules: what is found, and what is left alone', () => {
   assert.equal(rule('SET', 'k', Buffer.alloc(200_000)), 'large-value');
   assert.equal(rule('SET', 'k', 'x'), undefined);
   assert.equal(rule('GET', 'k'.repeat(2_000)), 'long-key');
+  assert.equal(rule('SET', 'a', '\u20ac'.repeat(60_000)), 'large-value');
+  assert.equal(rule('GET', '\u20ac'.repeat(400)), 'long-key');
+  assert.equal(rule('MGET', 'k', 'k'.repeat(2_000)), 'long-key');
+  assert.equal(rule('EVAL', 'return 1', '1', 'k'.repeat(2_000)), 'long-key');
+  assert.equal(rule('LRANGE', 'l', '-100000', '-1'), 'unbounded-range');
+  assert.equal(rule('LRANGE', 'l', '0', '-2'), 'unbounded-range');
+  assert.equal(rule('SORT_RO', 'l'), 'unbounded-range');
+  assert.equal(rule('ZRANGEBYLEX', 'z', '-', '+'), 'unbounded-range');
+  assert.equal(rule('ZREVRANGEBYLEX', 'z', '+', '-'), 'unbounded-range');
+  assert.equal(rule('ZRANGEBYLEX', 'z', '-', '+', 'LIMIT', '0', '5'), undefined);
+  assert.equal(rule('XREVRANGE', 's', '+', '-'), 'unbounded-range');
+  assert.equal(rule('XREAD', 'STREAMS', 's', '0'), 'unbounded-range');
+  assert.equal(rule('XREAD', 'BLOCK', '0', 'STREAMS', 's', '$'), undefined);
+  assert.equal(rule('XREADGROUP', 'GROUP', 'g', 'c', 'COUNT', '5', 'STREAMS', 's', '>'), undefined);
+  for (const name of ['HGETALL', 'HVALS', 'HKEYS', 'SMEMBERS', 'SUNION', 'SDIFF', 'SINTER'])
+    assert.equal(rule(name, 'k'), 'whole-collection');
   assert.equal(rule('MGET', ...Array.from({ length: 1_500 }, (_, i) => `k${i}`)), 'many-arguments');
 });
 
@@ -59,6 +75,19 @@ for (const kind of plainKinds) {
     await server.stop();
   });
 }
+
+test('what is right for small collections is said and passes, in development too; monitor() is looked at', async (t) => {
+  const server = await startServer();
+  t.after(() => server.stop());
+  const said: string[] = [];
+  const redis = lanes(() => new Redis(server.port), {
+    guard: { mode: 'throw', warn: ({ rule }) => said.push(rule) },
+  });
+  t.after(() => redis.disconnect());
+  assert.deepEqual(await redis.hgetall('none'), {});
+  assert.deepEqual(said, ['whole-collection']);
+  await assert.rejects(redis.monitor(), { code: 'ERR_CLIENT_GUARD' });
+});
 
 test('off unless asked for; production and development by NODE_ENV', () => {
   assert.equal(guardOf(undefined), undefined);

@@ -9,6 +9,7 @@ export const guardRules = [
   'walks-all-keys',
   'blocks-the-server',
   'unbounded-range',
+  'whole-collection',
   'many-arguments',
   'long-key',
   'large-value',
@@ -68,29 +69,26 @@ const checks = new Map<string, Check>([
     'debug',
     () => ['debug-command', 'is for developers of the server', 'MEMORY USAGE, OBJECT ENCODING'],
   ],
-  [
-    'sort',
-    (args) =>
-      hasWord(args, 'LIMIT') || hasWord(args, 'STORE')
-        ? undefined
-        : [
-            'unbounded-range',
-            'sorts and returns the whole collection',
-            'SORT ... LIMIT, or a sorted set',
-          ],
-  ],
+  ['sort', sort],
+  ['sort_ro', sort],
   ['lrange', range],
   ['zrange', (args, limits) => (hasWord(args, 'BYSCORE') ? byScore(args) : range(args, limits))],
   ['zrevrange', range],
   ['zrangebyscore', byScore],
   ['zrevrangebyscore', byScore],
-  [
-    'xrange',
-    (args) =>
-      args[1] === '-' && args[2] === '+' && !hasWord(args, 'COUNT')
-        ? ['unbounded-range', 'returns the whole stream', 'XRANGE ... COUNT, from the last id on']
-        : undefined,
-  ],
+  ['zrangebylex', byLex],
+  ['zrevrangebylex', byLex],
+  ['xrange', wholeStream],
+  ['xrevrange', wholeStream],
+  ['xread', restOfStream],
+  ['xreadgroup', restOfStream],
+  ['hgetall', whole('HSCAN, or HMGET of the fields that are needed')],
+  ['hvals', whole('HSCAN, or HMGET of the fields that are needed')],
+  ['hkeys', whole('HSCAN, or HEXISTS')],
+  ['smembers', whole('SSCAN, or SISMEMBER, SMISMEMBER')],
+  ['sunion', whole('SUNIONSTORE and SSCAN')],
+  ['sdiff', whole('SDIFFSTORE and SSCAN')],
+  ['sinter', whole('SINTERCARD with LIMIT, or SINTERSTORE and SSCAN')],
   [
     'eval',
     (args) =>
@@ -135,11 +133,12 @@ function sizes(
     ];
   }
   const facts = factsOf(name);
-  const first = facts.keys === 'none' ? undefined : args[from];
-  if (first !== undefined && lengthOf(first) > limits.keyBytes) {
+  for (const key of facts.keys === 'one' ? args.slice(from, from + 1) : keysOf(facts, args, from)) {
+    const bytes = lengthOf(key);
+    if (bytes <= limits.keyBytes) continue;
     return [
       'long-key',
-      `has a key of ${lengthOf(first)} bytes, sent and compared each time`,
+      `has a key of ${bytes} bytes, sent and compared each time`,
       'a digest of what the key says',
     ];
   }
@@ -171,11 +170,14 @@ function range(args: readonly string[], limits: GuardLimits): Found | undefined 
     return undefined;
   const start = Number(args[1]);
   const end = Number(args[2]);
-  const all = start >= 0 && end === -1;
-  if (!all && !(start >= 0 && end - start >= limits.range)) return undefined;
+  // From one end nearly to the other: how much that is the list knows.
+  const all = start >= 0 && end < 0;
+  if (!all && !(start < 0 === end < 0 && end - start >= limits.range)) return undefined;
   return [
     'unbounded-range',
-    all ? 'returns everything there is' : `returns up to ${end - start + 1} elements`,
+    all
+      ? 'returns all there is, whatever that is by then'
+      : `returns up to ${end - start + 1} elements`,
     'pages of some hundred elements',
   ];
 }
@@ -187,6 +189,40 @@ function byScore(args: readonly string[]): Found | undefined {
     : undefined;
 }
 
+function byLex(args: readonly string[]): Found | undefined {
+  const all = [args[1], args[2]].sort().join() === '+,-';
+  return all && !hasWord(args, 'LIMIT')
+    ? ['unbounded-range', 'returns the whole set', 'LIMIT, or members between bounds']
+    : undefined;
+}
+
+function sort(args: readonly string[]): Found | undefined {
+  if (hasWord(args, 'LIMIT') || hasWord(args, 'STORE')) return undefined;
+  return [
+    'unbounded-range',
+    'sorts and returns the whole collection',
+    'SORT ... LIMIT, or a sorted set',
+  ];
+}
+
+function wholeStream(args: readonly string[]): Found | undefined {
+  const all = [args[1], args[2]].sort().join() === '+,-';
+  return all && !hasWord(args, 'COUNT')
+    ? ['unbounded-range', 'returns the whole stream', 'COUNT, from the last id on']
+    : undefined;
+}
+
+/** One that blocks waits for what is new, mostly. */
+function restOfStream(args: readonly string[]): Found | undefined {
+  if (hasWord(args, 'COUNT') || hasWord(args, 'BLOCK')) return undefined;
+  return ['unbounded-range', 'returns all that came since', 'COUNT'];
+}
+
+/** Right for what is known to be small: said, and never refused. */
+function whole(suggestion: string): Check {
+  return () => ['whole-collection', 'returns all of it, however large it has become', suggestion];
+}
+
 function hasWord(args: readonly string[], word: string): boolean {
   return args.some((arg) => arg.length === word.length && arg.toUpperCase() === word);
 }
@@ -195,6 +231,9 @@ function text(value: unknown): string {
   return value instanceof Uint8Array ? keyText(value) : String(value);
 }
 
+/** Bytes as they are sent. */
 function lengthOf(value: unknown): number {
-  return typeof value === 'string' || value instanceof Uint8Array ? value.length : 8;
+  if (typeof value !== 'string') return value instanceof Uint8Array ? value.length : 8;
+  // A key that is no text; see keyText.
+  return value.startsWith('\0') ? value.length - 1 : Buffer.byteLength(value);
 }

@@ -13,7 +13,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rawOf } from '../adapters/raw.ts';
-import { callback, check, shape } from '../checks.ts';
+import { callback, check, list, shape, text } from '../checks.ts';
 import { KitError, messageOf } from '../errors.ts';
 import { poolOf } from '../lanes/lanes.ts';
 import {
@@ -101,15 +101,17 @@ export class TokenKeeper {
 
   /** One at a time: however many connections ask, the issuer is asked once. */
   #fetch(): Promise<Token> {
-    this.#fetching ??= this.#options
-      .fetch()
+    // Of what it throws, at once or later, the caller hears the same.
+    this.#fetching ??= Promise.resolve()
+      .then(() => this.#options.fetch())
+      .catch((error: unknown) => {
+        throw new KitError('ERR_CLIENT_TOKEN', `no token could be fetched: ${messageOf(error)}`, {
+          cause: error,
+        });
+      })
       .then((token) => {
-        if (!(token.expiresAt > this.#now())) {
-          throw new KitError(
-            'ERR_CLIENT_TOKEN',
-            `the issuer gave a token that is over already (expiresAt ${token.expiresAt})`,
-          );
-        }
+        const wrong = wrongOf(token, this.#now());
+        if (wrong !== undefined) throw new KitError('ERR_CLIENT_TOKEN', wrong);
         this.#token = token;
         this.#plan(token);
         return token;
@@ -169,6 +171,17 @@ export class TokenKeeper {
   }
 }
 
+/** What is wrong with what the issuer gave; never the token itself. */
+function wrongOf(token: Partial<Token> | undefined, now: number): string | undefined {
+  if (typeof token?.password !== 'string' || token.password === '')
+    return 'fetch() gave no password: it answers { username, password: the token, expiresAt }';
+  const { expiresAt } = token;
+  if (Number(expiresAt) > now) return undefined;
+  return Number(expiresAt) * 1_000 > now
+    ? `expiresAt is in milliseconds since 1970, and ${expiresAt} looks like seconds`
+    : `the issuer gave a token that is over already (expiresAt ${expiresAt})`;
+}
+
 /** Node's timers fire at once when they are set for longer than this. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -197,6 +210,7 @@ export async function overlappingKeys(
   username: string,
   keys: readonly string[],
 ): Promise<number> {
+  check('overlappingKeys()', keys, list(text), 'the keys');
   let last: unknown;
   for (const [index, password] of keys.entries()) {
     try {

@@ -8,7 +8,7 @@ import { NodeDriver, takeOver } from '../adapters/node-redis-lanes.ts';
 import { isNodeRedis, isNodeRedisCluster } from '../adapters/node-redis-shape.ts';
 import { type Check, check, duration, shape, signal, yesOrNo } from '../checks.ts';
 import type { DeadlineOptions } from '../deadlines/classes.ts';
-import { KitError } from '../errors.ts';
+import { FactoryError, KitError } from '../errors.ts';
 import { guardOf } from '../guard/guard.ts';
 import { Recorder } from '../telemetry/recorder.ts';
 import type { Calling } from './call.ts';
@@ -22,7 +22,16 @@ import { Pool } from './pool.ts';
 export function lanes<T extends object>(factory: () => T, options: LanesOptions = {}): T {
   check('lanes()', factory, makesClients, 'the factory');
   check('lanes()', options, lanesShape);
-  return wrap(factory(), factory, options, false);
+  const first: unknown = factory();
+  if (first instanceof Promise || typeof first !== 'object' || first === null) {
+    // Whatever becomes of it is nobody's concern any more.
+    if (first instanceof Promise) first.catch(() => {});
+    const got = first instanceof Promise ? 'a promise (an async function?)' : String(first);
+    throw new FactoryError(
+      `gave ${got} instead of a client; make the client there and connect afterwards`,
+    );
+  }
+  return wrap(first as T, factory, options, false);
 }
 
 /** The same machinery around one connection; see harden() and observe(). */
@@ -58,7 +67,7 @@ function wrap<T extends object>(
     const looked =
       guard === undefined
         ? undefined
-        : (command: IoCommand) => guard(command.name, command.args, 0);
+        : (command: Pick<IoCommand, 'name' | 'args'>) => guard(command.name, command.args, 0);
     const face = faceOf(first, pool, looked);
     driver.pool = pool;
     driver.face = face;

@@ -98,6 +98,9 @@ const neverSent = new Set([
   'ERR_CLIENT_CIRCUIT_OPEN',
   'ERR_CLIENT_GUARD',
   'ERR_CLIENT_CLOSED',
+  'ERR_CLIENT_FACTORY',
+  'ERR_CLIENT_OPTION',
+  'ERR_CLIENT_UNSUPPORTED',
 ]);
 
 function statusOf(error: unknown): 'refused' | 'not-run' | 'unknown' {
