@@ -28,7 +28,7 @@ export {
   type TokenOptions,
 } from './identity/tokens.ts';
 export type { Calling } from './lanes/call.ts';
-export { calling, type LaneView, lanes, lanesOf, report } from './lanes/lanes.ts';
+export { calling, type LaneView, lanes, lanesOf, largestKeys, report } from './lanes/lanes.ts';
 export type { LanesOptions } from './lanes/options.ts';
 export { type BatchOptions, BatchOutcome, type BatchResult, batch } from './pipelining/batch.ts';
 export { fullJitter, reconnectDelay } from './retries/backoff.ts';
@@ -47,3 +47,4 @@ export type { CommandEvent, LaneEvent } from './telemetry/channels.ts';
 export { HostMeter, type HostUse } from './telemetry/host.ts';
 export { type MeterLike, recordMetrics } from './telemetry/metrics.ts';
 export { type HardenOptions, harden, observe } from './telemetry/observe.ts';
+export type { LargeKey } from './telemetry/recorder.ts';

@@ -13,6 +13,7 @@ import {
   KitError,
   lanes,
   lanesOf,
+  largestKeys,
   overlappingKeys,
   RetryBudget,
   reconnectDelay,
@@ -313,7 +314,13 @@ describe('with a server', () => {
       const silent = sums.get('cinnabar.client.bytes');
       await redis.get('big');
       assert.equal(sums.get('cinnabar.client.bytes'), silent);
-      assert.match(report(redis), /3 calls.*largest: big 29\d\.\d KB/);
+      assert.match(report(redis), /3 calls.*largest: big 29\d\.\d KB$/);
+      assert.deepEqual(
+        largestKeys(redis)
+          .map(({ command, key }) => `${command} ${key}`)
+          .sort(),
+        ['get big', 'set big'],
+      );
       await kind.close(redis);
     });
   }

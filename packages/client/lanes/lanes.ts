@@ -10,7 +10,7 @@ import { type Check, check, duration, shape, signal, yesOrNo } from '../checks.t
 import type { DeadlineOptions } from '../deadlines/classes.ts';
 import { FactoryError, KitError } from '../errors.ts';
 import { guardOf } from '../guard/guard.ts';
-import { Recorder } from '../telemetry/recorder.ts';
+import { type LargeKey, Recorder } from '../telemetry/recorder.ts';
 import type { Calling } from './call.ts';
 import { type LanesOptions, lanesShape, settingsOf } from './options.ts';
 import { Pool } from './pool.ts';
@@ -162,6 +162,11 @@ export function lanesOf(redis: object): readonly LaneView[] {
     pending: lane.pending.size,
     expectedBytes: lane.load,
   }));
+}
+
+/** The largest values that were written and read, the largest first; bytes as the server sends them. */
+export function largestKeys(redis: object): readonly LargeKey[] {
+  return poolOf(redis)?.recorder?.largeKeys ?? [];
 }
 
 /** One line: what went, what came, where the time went, what is large. */

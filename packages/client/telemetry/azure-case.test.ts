@@ -61,6 +61,23 @@ for (const kind of plainKinds) {
       await kind.close(redis);
     });
 
+    test('a server that says nothing: it is not what is in front that is blamed', async (t) => {
+      t.after(() => proxy.cut());
+      const redis = lanes(() => kind.make([proxy.port]), { deadlines: { fastMs: 200 } });
+      await kind.connect(redis);
+      await redis.get('none');
+      proxy.mute();
+      const front = redis.get('B').catch(() => {});
+      const message = await redis.get('B').then(
+        () => assert.fail('it should be late'),
+        (failure: Error) => failure.message,
+      );
+      assert.match(message, /In front of it: GET B\. Nothing came of what is in front either/);
+      await front;
+      proxy.resume();
+      await kind.close(redis);
+    });
+
     test('the kit: B answers, also the very first time', async (t) => {
       t.after(() => proxy.cut());
       proxy.limit(LINK_BYTES_PER_SECOND);

@@ -40,8 +40,15 @@ export function lateness(call: Sent, wire: Wire<Sent> | undefined, now: number):
     inFront: front,
     inFrontCount: Math.max(0, position),
     cause,
-    remedy: remedyFor(cause, front, call),
+    remedy: remedyFor(cause, front, call, now - call.queuedAt, unansweredMs(wire, now)),
   };
+}
+
+/** How long the head of the connection has waited for a first byte; 0: some came. */
+function unansweredMs(wire: Wire<Sent> | undefined, now: number): number {
+  const head = wire?.at(0);
+  if (wire === undefined || head === undefined || wire.partial > 0 || head.headAt === 0) return 0;
+  return now - head.headAt;
 }
 
 /** One sentence of what it was, for an error's message. */
@@ -99,10 +106,23 @@ function causeOf(
   return wireMs > serverMs ? 'transfer' : 'server';
 }
 
-function remedyFor(cause: Lateness['cause'], front: readonly FrontCommand[], call: Sent): string {
+function remedyFor(
+  cause: Lateness['cause'],
+  front: readonly FrontCommand[],
+  call: Sent,
+  waitedMs: number,
+  silentMs: number,
+): string {
   switch (cause) {
     case 'behind-others': {
       const large = front.find((f) => (f.announced ?? f.bytesOut) >= LARGE_BYTES);
+      // What is in front was no quicker: for most of this time the server has said nothing to either.
+      if (large === undefined && silentMs * 2 >= waitedMs) {
+        return (
+          `Nothing came of what is in front either, for ${ms(silentMs)}: the server is busy (SLOWLOG GET, COMMANDLOG), ` +
+          'stopped, or cut off. Another connection helps only where that command is slow by itself.'
+        );
+      }
       return large === undefined
         ? 'A connection answers in order: give slow commands another one (lanes()), or fewer of them at a time.'
         : 'A connection answers in order, so a large value holds up everything behind it: ' +

@@ -89,7 +89,9 @@ export class Recorder {
       sum.late += c.late;
     }
     const per = (ms: number): string => (sum.calls === 0 ? '0' : (ms / sum.calls).toFixed(2));
+    // A key may be in it twice: written and read.
     const large = this.#large
+      .filter(({ key }, at, all) => all.findIndex((one) => one.key === key) === at)
       .slice(0, 3)
       .map((l) => `${l.key} ${size(l.bytes)}`)
       .join(', ');
