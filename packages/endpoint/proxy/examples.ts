@@ -107,6 +107,7 @@ export const IN_MULTI: Readonly<Record<string, string>> = {
   auth: 'in a MULTI: from the next command after EXEC on',
   hello: 'in a MULTI: with AUTH, from the next command after EXEC on',
   'client|tracking': 'in a MULTI: from the next command after EXEC on',
-  select: 'another database between WATCH and EXEC: EXEC answers null, as after a change of the key',
+  select:
+    'another database between WATCH and EXEC: EXEC answers null, as after a change of the key',
   'client|no-touch': 'in a MULTI: from the next command after EXEC on',
 };
