@@ -5,7 +5,6 @@
  * Each `find` must occur exactly once in the file: code that moved makes the run fail by name, instead
  * of planting nothing and calling it survived or caught.
  */
-import { ARRANGE_MUTANTS } from './table-arrange.ts';
 import { EDGE_MUTANTS } from './table-edge.ts';
 import { STOP_MUTANTS } from './table-stop.ts';
 import { SWITCH_MUTANTS } from './table-switch.ts';
@@ -29,27 +28,34 @@ export interface Mutant {
 export const CHECKS = {
   rules: ['--test', 'packages/control/plan/rules.test.ts'],
   moves: ['--test', 'packages/control/plan/slots.test.ts'],
-  arrange: ['--test', 'packages/control/plan/arrange.test.ts'],
-  arranged: [
-    ...['--test', '--test-name-pattern', 'when the switch is given up'],
-    'packages/control/databases/arrange.test.ts',
-  ],
   older: ['--test', 'packages/control/plan/older-copy.test.ts'],
   simulation: [
     'packages/control/simulation/main.ts',
-    ...['--seed', '1', '--runs', '60', '--steps', '4000', '--few-keys'],
+    '--seed',
+    '1',
+    '--runs',
+    '60',
+    '--steps',
+    '4000',
   ],
   switches: [
     'packages/control/simulation/main.ts',
-    ...['--focus', 'switches', '--seed', '1', '--runs', '60', '--steps', '2500', '--few-keys'],
+    '--focus',
+    'switches',
+    '--seed',
+    '1',
+    '--runs',
+    '60',
+    '--steps',
+    '2500',
   ],
   travel: [
     'packages/control/simulation/main.ts',
-    ...['--focus', 'scaling', '--seed', '100', '--runs', '60', '--steps', '4000', '--few-keys'],
+    ...['--focus', 'scaling', '--seed', '100', '--runs', '60', '--steps', '4000'],
   ],
   strangers: [
     'packages/control/simulation/main.ts',
-    ...['--focus', 'strangers', '--seed', '1', '--runs', '20', '--steps', '4000', '--few-keys'],
+    ...['--focus', 'strangers', '--seed', '1', '--runs', '20', '--steps', '4000'],
   ],
   databases: ['--test', 'packages/control/databases/databases.test.ts'],
   lease: ['--test', 'packages/control/databases/lease.test.ts'],
@@ -112,7 +118,6 @@ const START = 'packages/control/databases/steps/start.ts';
 const OWN_PORTS = 'packages/control/databases/steps/own-ports.ts';
 
 export const MUTANTS: readonly Mutant[] = [
-  ...ARRANGE_MUTANTS,
   ...SWITCH_MUTANTS,
   ...EDGE_MUTANTS,
   ...STOP_MUTANTS,

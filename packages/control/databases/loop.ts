@@ -220,7 +220,6 @@ export class DatabaseLoop extends DatabaseRecords {
         return ported && published(id);
       },
       move: this.moveSighting(),
-      arranging: this.deps.arranging,
       stopping: this.#stopSoon,
     };
   }

@@ -10,8 +10,6 @@ const OF_SLOTS: ReadonlySet<Action['kind']> = new Set([
   'note-slots',
   'claim-slots',
   'end-scaling',
-  'arrange',
-  'end-arrange',
 ]);
 
 export function subjectOf(action: Action): string {
