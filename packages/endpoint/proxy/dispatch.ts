@@ -100,7 +100,9 @@ function handle(
   const root = (proxy.table ?? EARLY_TABLE).find(bytes, args.starts[0] ?? 0, args.ends[0] ?? 0);
   // Nobody hears before a login which commands there are, or how they are written.
   if (state.user === null && !isEarly(bytes, args)) {
-    return reject(session, root, '-NOAUTH Authentication required.\r\n');
+    // Also while the table is not known yet.
+    const exec = isWord('exec', bytes, args.starts[0] ?? 0, args.ends[0] ?? 0);
+    return reject(session, exec, '-NOAUTH Authentication required.\r\n');
   }
   if (root === null && proxy.table === null) {
     const shard = proxy.world.topology.first();
@@ -122,7 +124,7 @@ function handle(
   if (command.arity > 0 ? args.count !== command.arity : args.count < -command.arity) {
     return reject(
       session,
-      command,
+      command.name === 'exec',
       `-ERR wrong number of arguments for '${command.name}' command\r\n`,
     );
   }
@@ -139,7 +141,7 @@ function handle(
   if (state.subscriber !== null && state.protocol === 2 && !SUBSCRIBED.has(command.name)) {
     return reject(
       session,
-      command,
+      command.name === 'exec',
       `-ERR Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\r\n`,
     );
   }
@@ -291,8 +293,8 @@ export function refuse(session: Session, text: string | Buffer): number {
 }
 
 /** The same, before it is looked at what the command is about: an EXEC that is not taken ends its MULTI. */
-function reject(session: Session, command: Command | null, text: string): number {
-  if (command?.name !== 'exec') return refuse(session, text);
+function reject(session: Session, exec: boolean, text: string): number {
+  if (!exec) return refuse(session, text);
   forget(session);
   const why = text.replace(/^-(ERR )?/, '');
   return refuse(session, `-EXECABORT Transaction discarded because of: ${why}`);

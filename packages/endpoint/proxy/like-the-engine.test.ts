@@ -129,6 +129,9 @@ const SEQUENCES: readonly Step[][] = [
   [raw('NOS\xdcCH \xe9\r\n'), raw('*2\r\n$5\r\nGET\0x\r\n$3\r\na\0b\r\n'), 'CLIENT F\0O'],
 ];
 
+/** How often it is asked again at most. */
+const LOST_WORDS = 20;
+
 test('three shards and two workers answer as a bare engine', async (t) => {
   const { shards, views } = await startShards(t, 3);
   const bare = await startBare(t);
@@ -146,15 +149,20 @@ test('three shards and two workers answer as a bare engine', async (t) => {
       .toString('latin1')
       .replace(/\+\d{10}\.\d{6} \[0 [^\]]*\]/g, '+time [0 address]')
       .replace(/(\$2\r\nid\r\n):\d+/g, '$1:n');
-  const both = async (name: string, run: (client: RawClient) => Promise<Buffer>): Promise<void> => {
-    const [ours, theirs] = await Promise.all(
-      [running.port, bare.launch.socket].map(async (at) => {
-        const client = await RawClient.connect(at);
-        const answer = normal(await run(client));
-        client.close();
-        return answer;
-      }),
-    );
+  type Run = (client: RawClient) => Promise<Buffer>;
+  const one = async (at: number | string, run: Run): Promise<string> => {
+    const client = await RawClient.connect(at);
+    const answer = normal(await run(client));
+    client.close();
+    return answer;
+  };
+  const both = async (name: string, run: Run, lastWords = ''): Promise<void> => {
+    const [ours, first] = await Promise.all([one(running.port, run), one(bare.launch.socket, run)]);
+    // An engine that closes a connection with bytes of it unread may take its last words with it.
+    let theirs = first;
+    for (let i = 0; i < LOST_WORDS && !theirs.includes(lastWords); i++) {
+      theirs = await one(bare.launch.socket, run);
+    }
     assert.equal(ours, theirs, name);
   };
   const nameOf = (steps: readonly Step[]): string =>
@@ -173,12 +181,16 @@ test('three shards and two workers answer as a bare engine', async (t) => {
   for (const login of [false, true]) {
     await t.test(`broken bytes, ${login ? 'logged in' : 'before the login'}`, async () => {
       for (const steps of BROKEN) {
-        await both(nameOf(steps), async (client) => {
-          if (login) client.send(['AUTH', KEY]);
-          client.socket.write(Buffer.concat(steps.map(bytesOf)));
-          await eventually(`${nameOf(steps)}: closed`, () => client.closed);
-          return client.received;
-        });
+        await both(
+          nameOf(steps),
+          async (client) => {
+            if (login) client.send(['AUTH', KEY]);
+            client.socket.write(Buffer.concat(steps.map(bytesOf)));
+            await eventually(`${nameOf(steps)}: closed`, () => client.closed);
+            return client.received;
+          },
+          'Protocol error',
+        );
       }
     });
   }

@@ -121,9 +121,9 @@ export class Monitors {
 
 /** Places of arguments that nobody may see. */
 function secretsOf({ command, bytes, args }: Call): readonly number[] {
+  if (command.name !== 'auth' && command.name !== 'hello') return NONE;
   const all = Array.from({ length: args.count }, (_, i) => i);
   if (command.name === 'auth') return all.slice(1);
-  if (command.name !== 'hello') return NONE;
   const isAuth = (i: number): boolean =>
     isWord('auth', bytes, args.starts[i] ?? 0, args.ends[i] ?? 0);
   return all.filter((i) => (i > 2 && isAuth(i - 1)) || (i > 3 && isAuth(i - 2)));
