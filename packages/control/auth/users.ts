@@ -17,7 +17,7 @@ export const INTERNAL_USERS = {
   replication: 'replication',
   /** The endpoint's lanes: the twin of the client user, with exactly its rights. */
   endpoint: 'endpoint',
-  /** The endpoint's question for settings, after its own check which: CONFIG GET and nothing else. */
+  /** The endpoint's own questions: CONFIG GET, after its own check of what; INFO. Nothing else. */
   service: 'service',
 } as const;
 
@@ -59,7 +59,7 @@ export function engineUsers(database: DatabaseUsers, commands: CommandNames): Ac
 }
 
 /** It may see every setting, so it sees no key and no channel. CLIENT ID: each lane asks who it is. */
-const SERVICE_RULES = ['resetkeys', 'resetchannels', '-@all', '+config|get', '+client|id'];
+const SERVICE_RULES = ['resetkeys', 'resetchannels', '-@all', '+config|get', '+info', '+client|id'];
 
 /**
  * Whoever asks as `service` knows the endpoint's password anyway: following from it, this one needs

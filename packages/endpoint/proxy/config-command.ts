@@ -11,6 +11,7 @@ import { type Call, fail, type Handler, refuse } from './dispatch.ts';
 import type { Lane } from './lane.ts';
 import { array, bulk } from './raw-reply.ts';
 import { textOf } from './route.ts';
+import { serviceGroup } from './service-group.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
 import { globMatches } from './subscriptions.ts';
 
@@ -57,15 +58,7 @@ function serviceLane(session: Session): Lane | typeof STALLED | string | null {
   const shard = proxy.world.topology.serving[0];
   if (shard === undefined) return null;
   if (session.overdue) return 'shard-down: no shard answered';
-  const group = shard.group({
-    user: '',
-    twin: service.name,
-    password: service.password,
-    protocol: session.state.protocol,
-    database: 0,
-    tracking: null,
-    noTouch: false,
-  });
+  const group = serviceGroup(shard, service, session.state.protocol);
   const lane = shard.smallLane(group);
   if (lane !== null) return lane;
   session.stallFor(shard);

@@ -177,11 +177,11 @@ export const WAIT_ROUND_MS = 50;
 /** Small lanes of one shard and group that WAIT has freed and that are kept, because clients may still
  * ask there for what they wrote. One is made only while all the others have a WAIT in them. */
 export const SPARE_LANES = 32;
-/** In rounds of this, a lane that is to go asks its replicas whether they have what clients may ask about.
- * They answer in a millisecond, and whoever asks meanwhile waits no longer than a round of others' WAIT... */
+/** In a round of this, a lane that is to go asks its replicas whether they have what clients may ask about.
+ * They answer in a millisecond, and whoever asks meanwhile waits no longer than a round of others' WAIT. */
 export const CLOSING_WAIT_MS = 20;
-/** ...and one that is too many goes after this, whatever they have. */
-export const LEAVING_MS = 2000;
+/** How often it is looked how far replicas have come, while somebody waits for that (standing.ts). */
+export const STANDING_MS = 5;
 /** How long a client that is being ended may take to read what is due to it before its last words. */
 export const LAST_WORDS_MS = 2000;
 /** How much later a message may come from one engine than from another: the kernel keeps a small one for

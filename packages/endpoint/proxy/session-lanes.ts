@@ -276,9 +276,9 @@ export class SessionLanes {
   }
 }
 
-/** Its engine was replaced on purpose, or there is no replica that could lack anything. */
-function standsIn(lane: Lane): boolean {
-  return handedOver(lane) || lane.shard.view.replicas.length === 0;
+/** Its engine was replaced on purpose; or what only it could tell exactly is asked of no replica. */
+function standsIn(lane: Lane, exact: boolean): boolean {
+  return handedOver(lane) || (exact && lane.shard.view.replicas.length === 0);
 }
 
 /** Reads by key, and nothing that runs a script or waits: those are where the writes are. */

@@ -2,7 +2,7 @@
  * Lanes that are not the small lane of the moment, and are kept.
  *
  * While a WAIT stands in a lane, others go on with another one, so WAIT leaves lanes behind. Such a lane
- * may not simply be closed when it is quiet: for what a client wrote there, only it can be asked (wait.ts).
+ * should not be closed when it is quiet: for what a client wrote there, it is the one to ask (wait.ts).
  * So it becomes a spare, the next one to take the place of a lane that begins to wait. Those that were
  * needed last are taken first; the others fall idle, and are closed for that. The number is bounded: above
  * it one goes, if possible one that nobody may still ask about his writes.
@@ -21,7 +21,6 @@ import {
   CLOSING_WAIT_MS,
   LANE_FULL_BYTES,
   LANE_IDLE_MS,
-  LEAVING_MS,
   OWN_LANES_KEPT,
   SPARE_LANES,
 } from './limits.ts';
@@ -82,27 +81,25 @@ export function reached({ owed, shard }: Lane, question: number, replicas: numbe
   if (length > 0 && replicas >= length) owed.prove(question);
 }
 
-/** Asks an idle lane for all clients that might: in short rounds, because they may do it meanwhile. */
-function askIdle(lane: Lane, until: number, then: () => void): void {
+/** Asks an idle lane for all clients that might: in a short round, because they may do it meanwhile. */
+function askIdle(lane: Lane, then: () => void): void {
   const { length } = lane.shard.view.replicas;
   if (!owes(lane) || length === 0 || lane.state !== 'ready') return then();
   const question = lane.owed.ask();
   lane.question(['WAIT', String(length), String(CLOSING_WAIT_MS)], (reply) => {
-    if (reply?.[0] !== COLON) return then();
-    reached(lane, question, integer(reply));
-    if (performance.now() < until) askIdle(lane, until, then);
-    else then();
+    if (reply?.[0] === COLON) reached(lane, question, integer(reply));
+    then();
   });
 }
 
 /**
- * Closes a lane that is one too many: as soon as nobody need ask there any more. A replica that is as far
- * behind as that for long is most likely gone, and so many connections may not wait for it.
+ * Closes a lane that is one too many. Who still has to ask about what he wrote there asks how far the
+ * stream was (unconfirmed.ts); only WAITAOF cannot.
  */
 export function leave(lane: Lane, close: () => void): void {
   lane.retired = true;
   lane.waits++;
-  askIdle(lane, performance.now() + LEAVING_MS, () => {
+  askIdle(lane, () => {
     lane.waits--;
     close();
   });
@@ -116,7 +113,7 @@ export function closeIdle(lanes: Iterable<Lane>, kept: (own: Lane) => boolean): 
   for (const lane of lanes) {
     if (lane.state !== 'ready' || lane.inFlight > 0 || lane.login.tracking !== null) continue;
     if (now - lane.usedAt <= LANE_IDLE_MS || (lane.kind === 'own' && !kept(lane))) continue;
-    askIdle(lane, now, () => {
+    askIdle(lane, () => {
       if (lane.inFlight === 0 && !owes(lane)) lane.close('idle');
     });
   }

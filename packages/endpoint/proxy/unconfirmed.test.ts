@@ -178,15 +178,24 @@ test('whatever happens: no WAIT confirms a write that the replica lacks, and non
         }
         assert.ok(!told, 'the same writes, the same answer');
         let confirmed = true;
-        for (const lane of asked) {
-          if (lane.state === 'closed' && !left.has(lane)) {
-            book.lost(lane);
-            writes = writes.filter((write) => write.lane !== lane);
-            told = true;
-          } else if (lane.state === 'closed' || lane.at <= lane.shard.replica) book.confirmed(lane);
+        for (const each of asked.earlier) {
+          const { lineage, stream, replica } = each.shard;
+          assert.equal(each.lineage, lineage, 'of a stream that is no more');
+          each.place ??= { stream: `${lineage}`, offset: stream };
+          if (each.place.offset <= replica) book.earlierConfirmed(each);
           else confirmed = false;
         }
-        if (told || !confirmed) return;
+        for (const lane of asked.lanes) {
+          if (lane.state === 'closed' || lane.at <= lane.shard.replica) book.confirmed(lane);
+          else confirmed = false;
+        }
+        if (!confirmed) {
+          assert.ok(
+            writes.some(({ at, lane }) => at > lane.shard.replica),
+            'not confirmed without a reason',
+          );
+          return;
+        }
         for (const { lane, at, lost } of writes) {
           assert.ok(!lost, 'confirmed what was lost');
           assert.ok(at <= lane.shard.replica, 'confirmed what the replica lacks');

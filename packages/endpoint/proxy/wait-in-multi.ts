@@ -12,6 +12,9 @@ import { encodeCommand } from '../../resp/index.ts';
 import type { Lane } from './lane.ts';
 import { SHARD_WAIT_MS } from './limits.ts';
 import type { Session } from './session.ts';
+import type { Shard } from './shard.ts';
+import { askStanding } from './standing.ts';
+import type { Earlier, Unconfirmed } from './unconfirmed.ts';
 import {
   answer,
   demoted,
@@ -39,21 +42,42 @@ export function askEarlier(session: Session, names: Iterable<string>): EarlierWr
   const answers = new Map<string, Promise<Buffer>>();
   for (const name of names) {
     const { unconfirmed } = session.lanes;
-    const lanes = unconfirmed?.ask();
-    if (lanes === null) answers.set(name, Promise.resolve(unknown(name)));
-    if (unconfirmed === null || lanes === null || lanes === undefined || lanes.length === 0)
-      continue;
-    const asked = lanes.map(async (lane) => {
-      const reached = await askNow(session, lane, name);
-      if (reached === null) unconfirmed.lost(lane);
-      return reached;
-    });
+    const asked = unconfirmed?.ask(name !== 'wait');
+    if (asked === null) answers.set(name, Promise.resolve(unknown(name)));
+    if (unconfirmed === null || asked === null || asked === undefined) continue;
+    const { lanes, earlier } = asked;
+    if (lanes.length + earlier.length === 0) continue;
+    const all = [
+      ...lanes.map(async (lane) => {
+        const reached = await askNow(session, lane, name);
+        const instead = reached === null && name === 'wait' ? unconfirmed.instead(lane) : null;
+        if (instead !== null) return standingNow(session, unconfirmed, instead);
+        if (reached === null) unconfirmed.lost(lane);
+        return reached;
+      }),
+      ...earlier.map((each) =>
+        name === 'wait' ? standingNow(session, unconfirmed, each) : Promise.resolve(null),
+      ),
+    ];
     answers.set(
       name,
-      Promise.all(asked).then((reached) => answer(name, reached)),
+      Promise.all(all).then((reached) => answer(name, reached)),
     );
   }
   return answers;
+}
+
+async function standingNow(
+  session: Session,
+  unconfirmed: Unconfirmed<Lane>,
+  earlier: Earlier<Shard>,
+): Promise<Reached> {
+  const until = performance.now() + SHARD_WAIT_MS;
+  const reached = await new Promise<Reached>((done) => {
+    askStanding({ earlier, wanted: 0, until, session, done });
+  });
+  if (reached === null) unconfirmed.earlierLost(earlier);
+  return reached;
 }
 
 function askNow(session: Session, lane: Lane, name: string): Promise<Reached> {

@@ -4,7 +4,8 @@
  * The engine compares with the last write of the *connection* that asks; on any other connection it
  * answers at once, and the promise is a lie. So the question goes on each lane that carried writes of
  * this client, and the smallest answer counts. What others write there only makes it wait for more. Which
- * lanes these are, and what becomes of writes whose lane is lost: unconfirmed.ts. In a MULTI: wait-in-multi.ts.
+ * lanes these are, and how it is asked about writes whose lane cannot be asked: unconfirmed.ts. In a MULTI:
+ * wait-in-multi.ts.
  *
  * A waiting connection holds up what is queued behind it. So the lane is first closed to others
  * (`waits`): they go on with another lane as soon as nothing of theirs is in flight here. Several
@@ -22,7 +23,10 @@ import { integer, splitArray } from './raw-reply.ts';
 import { integerOf, textOf } from './route.ts';
 import type { Session } from './session.ts';
 import { STALLED, TAKEN } from './session.ts';
+import type { Shard } from './shard.ts';
 import { reached } from './spare-lanes.ts';
+import { askStanding } from './standing.ts';
+import type { Earlier } from './unconfirmed.ts';
 import { waiting } from './waiting.ts';
 
 /** How often it is looked whether a switch was planned. */
@@ -63,39 +67,56 @@ export const wait: Handler = (call) => {
     return STALLED;
   }
   const { unconfirmed } = session.lanes;
-  const lanes = unconfirmed === null ? [] : unconfirmed.ask();
-  if (lanes === null) return refuse(session, unknown(command.name).toString());
-  if (unconfirmed === null || lanes.length === 0) return unwritten(call, numbers[0] ?? 0);
+  const asked = unconfirmed?.ask(command.name !== 'wait');
+  if (asked === null) return refuse(session, unknown(command.name).toString());
+  const count = (asked?.lanes.length ?? 0) + (asked?.earlier.length ?? 0);
+  if (unconfirmed === null || asked === undefined || count === 0) {
+    return unwritten(call, numbers[0] ?? 0);
+  }
   const until = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
   const place = session.order.place(command);
   session.gate(1, true);
   const answers: Reached[] = [];
-  const questions: Question[] = [];
+  const questions: { until: number }[] = [];
   let unblocked = '';
   waiting.set(session, (how) => {
     unblocked = how;
     for (const question of questions) question.until = performance.now();
   });
-  for (const lane of lanes) {
-    const question: Question = {
-      name: command.name,
-      wanted: numbers,
-      until,
-      session,
-      done: (numbersReached) => {
-        answers.push(numbersReached);
-        if (numbersReached === null) unconfirmed.lost(lane);
-        else if (confirms(numbersReached, numbers)) unconfirmed.confirmed(lane);
-        if (answers.length < lanes.length) return;
-        session.gate(-1, true);
-        waiting.delete(session);
-        const reply = unblocked === 'error' ? UNBLOCKED : answer(command.name, answers);
-        session.fill(place, reply);
-      },
+  const answered = (reached: Reached): void => {
+    answers.push(reached);
+    if (answers.length < count) return;
+    session.gate(-1, true);
+    waiting.delete(session);
+    const reply = unblocked === 'error' ? UNBLOCKED : answer(command.name, answers);
+    session.fill(place, reply);
+  };
+  const askEarlier = (earlier: Earlier<Shard>): void => {
+    const done = (reached: Reached): void => {
+      if (reached === null) unconfirmed.earlierLost(earlier);
+      else if (confirms(reached, numbers)) unconfirmed.earlierConfirmed(earlier);
+      answered(reached);
     };
+    // What replicas have on their disks is not told by a place in the stream.
+    if (command.name !== 'wait') return done(null);
+    const question = { earlier, wanted: numbers[0] ?? 0, until, session, done };
+    questions.push(question);
+    askStanding(question);
+  };
+  for (const lane of asked.lanes) {
+    const done = (reached: Reached): void => {
+      const instead =
+        reached === null && command.name === 'wait' ? unconfirmed.instead(lane) : null;
+      if (instead !== null) return askEarlier(instead);
+      if (reached === null) unconfirmed.lost(lane);
+      else if (confirms(reached, numbers)) unconfirmed.confirmed(lane);
+      answered(reached);
+    };
+    const question: Question = { name: command.name, wanted: numbers, until, session, done };
     questions.push(question);
     ask(lane, question);
   }
+  for (const earlier of asked.earlier) askEarlier(earlier);
   return TAKEN;
 };
 
