@@ -52,8 +52,8 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     file: 'packages/endpoint/proxy/wait.ts',
     edits: [
       {
-        find: 'lanes.length === 0) return unwritten(call, numbers[0] ?? 0);',
-        replace: 'lanes.length >= 0) return unwritten(call, numbers[0] ?? 0);',
+        find: 'asked === undefined || count === 0) {',
+        replace: 'asked === undefined || count >= 0) {',
       },
     ],
     caughtBy: ['wait'],
@@ -74,6 +74,25 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
       { find: 'if (same && other !== lane && !settled(other, debt)) continue;', replace: '' },
     ],
     caughtBy: ['lost'],
+  },
+  {
+    name: 'wait-for-a-place-of-before',
+    mistake: 'how far the stream was when somebody else had asked is good enough for this write',
+    file: 'packages/endpoint/proxy/standing.ts',
+    edits: [{ find: 'asked?.has(question) === true', replace: 'asked !== undefined' }],
+    caughtBy: ['standing'],
+  },
+  {
+    name: 'wait-in-another-stream',
+    mistake: 'a place in the stream of a primary that died means the same in that of its successor',
+    file: 'packages/endpoint/proxy/unconfirmed.ts',
+    edits: [
+      {
+        find: 'if (earlier === undefined || earlier.lineage === shard.lineage) return;',
+        replace: 'if (earlier !== undefined || earlier === undefined) return;',
+      },
+    ],
+    caughtBy: ['debts'],
   },
   {
     name: 'publish-before-listeners',

@@ -77,6 +77,11 @@ export const CHECKS = {
     ...['--test', '--test-name-pattern', 'WAIT tells of lost writes'],
     'packages/endpoint/proxy/unconfirmed.test.ts',
   ],
+  standing: ['--test', 'packages/endpoint/proxy/standing.test.ts'],
+  debts: [
+    ...['--test', '--test-name-pattern', 'whatever happens'],
+    'packages/endpoint/proxy/unconfirmed.test.ts',
+  ],
   listeners: [
     ...['--test', '--test-name-pattern', 'nobody publishes'],
     'packages/endpoint/proxy/overlap.test.ts',
