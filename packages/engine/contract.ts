@@ -137,6 +137,8 @@ export interface EngineFacts {
   /** Cluster mode only. */
   readonly cluster: ClusterFacts | null;
   readonly keys: number;
+  /** Of the snapshot that it began with: their memory lies in the order of slots. */
+  readonly loadedKeys: number;
   readonly usedMemoryBytes: number;
   /** The part of it that is there without keys: what the engine began with, and the backlog for replicas. */
   readonly idleMemoryBytes: number;

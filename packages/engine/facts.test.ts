@@ -19,6 +19,7 @@ master_replid:0123456789abcdef0123456789abcdef01234567\r
 master_repl_offset:1500\r
 # Persistence\r
 loading:0\r
+rdb_last_load_keys_loaded:40\r
 # Memory\r
 used_memory:1048576\r
 used_memory_startup:940000\r
@@ -52,6 +53,7 @@ test('a primary as INFO shows it', () => {
     followers: [{ port: 20001, offset: 1498 }],
     cluster: null,
     keys: 42,
+    loadedKeys: 40,
     usedMemoryBytes: 1048576,
     idleMemoryBytes: 960508,
     version: 'valkey 9.1.2',

@@ -53,6 +53,7 @@ export function factsFrom(
     followers: replica ? [] : followersOf(info),
     cluster: cluster === null ? null : clusterFacts(cluster.info, cluster.nodes),
     keys: keysOf(infoText),
+    loadedKeys: integer(info, 'rdb_last_load_keys_loaded'),
     usedMemoryBytes: integer(info, 'used_memory'),
     idleMemoryBytes:
       integer(info, 'used_memory_startup') + integer(info, 'mem_replication_backlog'),

@@ -5,6 +5,7 @@
  * Each `find` must occur exactly once in the file: code that moved makes the run fail by name, instead
  * of planting nothing and calling it survived or caught.
  */
+import { ARRANGE_MUTANTS } from './table-arrange.ts';
 import { EDGE_MUTANTS } from './table-edge.ts';
 import { STOP_MUTANTS } from './table-stop.ts';
 import { SWITCH_MUTANTS } from './table-switch.ts';
@@ -28,34 +29,27 @@ export interface Mutant {
 export const CHECKS = {
   rules: ['--test', 'packages/control/plan/rules.test.ts'],
   moves: ['--test', 'packages/control/plan/slots.test.ts'],
+  arrange: ['--test', 'packages/control/plan/arrange.test.ts'],
+  arranged: [
+    ...['--test', '--test-name-pattern', 'when the switch is given up'],
+    'packages/control/databases/arrange.test.ts',
+  ],
   older: ['--test', 'packages/control/plan/older-copy.test.ts'],
   simulation: [
     'packages/control/simulation/main.ts',
-    '--seed',
-    '1',
-    '--runs',
-    '60',
-    '--steps',
-    '4000',
+    ...['--seed', '1', '--runs', '60', '--steps', '4000', '--few-keys'],
   ],
   switches: [
     'packages/control/simulation/main.ts',
-    '--focus',
-    'switches',
-    '--seed',
-    '1',
-    '--runs',
-    '60',
-    '--steps',
-    '2500',
+    ...['--focus', 'switches', '--seed', '1', '--runs', '60', '--steps', '2500', '--few-keys'],
   ],
   travel: [
     'packages/control/simulation/main.ts',
-    ...['--focus', 'scaling', '--seed', '100', '--runs', '60', '--steps', '4000'],
+    ...['--focus', 'scaling', '--seed', '100', '--runs', '60', '--steps', '4000', '--few-keys'],
   ],
   strangers: [
     'packages/control/simulation/main.ts',
-    ...['--focus', 'strangers', '--seed', '1', '--runs', '20', '--steps', '4000'],
+    ...['--focus', 'strangers', '--seed', '1', '--runs', '20', '--steps', '4000', '--few-keys'],
   ],
   databases: ['--test', 'packages/control/databases/databases.test.ts'],
   lease: ['--test', 'packages/control/databases/lease.test.ts'],
@@ -123,6 +117,7 @@ const START = 'packages/control/databases/steps/start.ts';
 const OWN_PORTS = 'packages/control/databases/steps/own-ports.ts';
 
 export const MUTANTS: readonly Mutant[] = [
+  ...ARRANGE_MUTANTS,
   ...SWITCH_MUTANTS,
   ...EDGE_MUTANTS,
   ...STOP_MUTANTS,

@@ -15,6 +15,7 @@ import { Databases, systemClock } from '../databases/index.ts';
 import { LocalFleet } from '../endpoints/fleet.ts';
 import { distinctHosts } from '../listen.ts';
 import { ConnectionAudit, Observe, type ObserveDeps } from '../observe/index.ts';
+import { ARRANGING } from '../plan/limits.ts';
 import {
   catalogueOn,
   kernelPorts,
@@ -186,6 +187,7 @@ export async function assemble(given: Given): Promise<Parts> {
     tls: (cluster) => authority.engine(cluster.id, hostName(cluster)),
     served: (cluster) => authority.served(cluster.id, hostName(cluster)),
     hostName,
+    arranging: ARRANGING,
     freeMemory,
     freeDisk: () => freeDisk(home),
     ports: kernelPorts,

@@ -3,6 +3,7 @@
 import type { Successor } from '../../endpoint/control-protocol.ts';
 import type { AclUser, EngineNode, EngineTls } from '../../engine/contract.ts';
 import type { DatabaseUsers } from '../auth/users.ts';
+import type { ArrangingLimits } from '../plan/model.ts';
 import type { PortView } from '../resources/contract.ts';
 import type { ClusterRecord } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
@@ -48,6 +49,7 @@ export interface ExecutorDeps {
   freeMemory(): number;
   /** Bytes that the disk of the data folders has left now. */
   freeDisk(): number;
+  readonly arranging: ArrangingLimits;
   readonly calm: Calm;
   randomHex(bytes: number): string;
   log(

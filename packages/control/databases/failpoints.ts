@@ -51,6 +51,9 @@ export const STEPS: Readonly<Record<Action['kind'], StepLife>> = {
   'retire-shard': 'scale',
   'remove-shard': 'scale',
   'end-scaling': 'scale',
+  // A life's keys are too few for it; simulated lives (`--focus scaling`) die around it.
+  arrange: 'rare',
+  'end-arrange': 'rare',
 };
 
 /** Steps that are no actions of a plan; those of a planned switch are parts of one action. */

@@ -220,6 +220,7 @@ export class DatabaseLoop extends DatabaseRecords {
         return ported && published(id);
       },
       move: this.moveSighting(),
+      arranging: this.deps.arranging,
       stopping: this.#stopSoon,
     };
   }

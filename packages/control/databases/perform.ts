@@ -3,6 +3,7 @@ import type { Action } from '../plan/model.ts';
 import { reach } from './failpoints.ts';
 import type { DatabaseLoop } from './loop.ts';
 import { addReplica, layOut } from './steps/allocate.ts';
+import { arrange, endArrange } from './steps/arrange.ts';
 import { configure, follow, meet, noteCopy } from './steps/converge.ts';
 import { handOver } from './steps/handover.ts';
 import { endHandover, finishHandover, undoHandover } from './steps/handover-end.ts';
@@ -96,6 +97,10 @@ function act(loop: DatabaseLoop, action: Action): Promise<void> {
       return removeShard(loop, action.shard);
     case 'end-scaling':
       return endScaling(loop);
+    case 'arrange':
+      return arrange(loop, action.shard);
+    case 'end-arrange':
+      return endArrange(loop, action.reason);
     case 'settle':
       return settle(loop);
   }

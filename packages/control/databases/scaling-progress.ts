@@ -41,12 +41,13 @@ export function scalingSteps(operation: OperationRecord, view: View): StepState[
 function movedSoFar({ now, database }: View, left: number): string {
   const { scaling } = database;
   if (scaling === null) return '';
-  const { movedSlots, movedKeys, startedAt, trouble } = scaling;
+  const { movedSlots, movedKeys, startedAt, trouble, arranging } = scaling;
   const parts = [
     `${movedSlots} of ${movedSlots + left} slots`,
     `${movedKeys} keys`,
     ...(movedSlots > 0 && left > 0 ? [estimate(((now - startedAt) / movedSlots) * left)] : []),
     ...(trouble === null ? [] : [trouble.code]),
+    ...(arranging == null ? [] : [`a copy of shard ${arranging.shard} in the order of slots`]),
   ];
   return parts.join(', ');
 }

@@ -10,6 +10,8 @@ const OF_SLOTS: ReadonlySet<Action['kind']> = new Set([
   'note-slots',
   'claim-slots',
   'end-scaling',
+  'arrange',
+  'end-arrange',
 ]);
 
 export function subjectOf(action: Action): string {

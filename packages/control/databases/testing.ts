@@ -20,6 +20,7 @@ import { eventually, Guard, testEngine } from '../../engine/testing.ts';
 import { newInternalSecrets } from '../auth/internal.ts';
 import { newAccessKeys } from '../auth/keys.ts';
 import { engineUsers } from '../auth/users.ts';
+import { ARRANGING } from '../plan/limits.ts';
 import { startFailover } from '../resources/failover.ts';
 import { kernelPorts } from '../resources/ports.ts';
 import { newCluster, newDatabase, newOperation } from '../simulation/records.ts';
@@ -91,6 +92,8 @@ export interface World {
   /** Bytes that the machine has left, as the executor is told. */
   freeMemory: number;
   freeDisk: number;
+  /** See `ARRANGING`. */
+  arrangeFromKeys: number;
   /** What the executor wrote to its log. */
   logged(): readonly string[];
   /** What the endpoint was told last. */
@@ -148,6 +151,12 @@ export async function world(
       tls: (cluster) => authority.engine(cluster.id, 'localhost'),
       served: (cluster) => authority.served(cluster.id, 'localhost'),
       hostName: () => 'localhost',
+      arranging: {
+        ...ARRANGING,
+        get fromKeys() {
+          return self.arrangeFromKeys;
+        },
+      },
       freeMemory: () => self.freeMemory,
       freeDisk: () => self.freeDisk,
       randomHex: (bytes) => randomBytes(bytes).toString('hex'),
@@ -172,6 +181,7 @@ export async function world(
     store,
     freeMemory: Number.POSITIVE_INFINITY,
     freeDisk: Number.POSITIVE_INFINITY,
+    arrangeFromKeys: ARRANGING.fromKeys,
     get node() {
       return node;
     },

@@ -40,6 +40,15 @@ export const MOST_BATCH_KEYS = 1_000_000;
 /** From one batch to the next the size changes by at most this factor. */
 export const BATCH_GROWTH = 2;
 export const BATCH_SHRINK = 0.25;
+/** When a shard's memory is brought into the order of slots (`arrange.ts`). */
+export const ARRANGING = {
+  /** A shard that is to give so many keys away is arranged first: a copy of it takes seconds. */
+  fromKeys: 50_000,
+  /** A copy that does not run by then, or dies later, is not waited for: an update whose steps fail for long fails. */
+  startMs: 60_000,
+  /** Nor one that is not whole by then. */
+  deadlineMs: 600_000,
+} as const;
 /** After a batch that failed: doubled each time, at most the second figure. */
 export const MOVE_RETRY_MS = 250;
 export const MOVE_RETRY_MAX_MS = 5_000;

@@ -27,7 +27,8 @@ export function planMaintenance(view: View): { actions: Action[]; waits: Wait[] 
 /** How many copies beside its primary a shard is to have now. */
 export function replicasWanted(view: View, shard: ShardRecord): number {
   const { replicas } = view.database.sizing;
-  return replicas + (shardWithSpare(view) === shard.index ? 1 : 0);
+  const spare = shardWithSpare(view) ?? view.database.scaling?.arranging?.shard ?? null;
+  return replicas + (spare === shard.index ? 1 : 0);
 }
 
 /** The shard whose turn it is, when the one before has no spare any more. */

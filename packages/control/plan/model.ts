@@ -69,8 +69,17 @@ export interface View {
   readonly published: boolean;
   /** What its source says of the batch of slots under way; null: none is, or nobody looked yet. */
   readonly move: MoveSighting | null;
+  /** Which shards have their keys brought in order, and how long that is waited for. */
+  readonly arranging: ArrangingLimits;
   /** An orderly stop was asked for: nothing is begun that takes long. */
   readonly stopping: boolean;
+}
+
+/** `ARRANGING` (limits.ts) but for tests: few engines of theirs ever hold so many keys, or wait so long. */
+export interface ArrangingLimits {
+  readonly fromKeys: number;
+  readonly startMs: number;
+  readonly deadlineMs: number;
 }
 
 /** A batch of slots as its source tells it; volatile, never stored. */
@@ -90,6 +99,17 @@ export interface MoveSighting {
   readonly targetOffset: number;
 }
 
+/** `in-order`: done. With the others slots leave as the keys lie. */
+export type ArrangeEnd =
+  | 'in-order'
+  | 'shard-gone'
+  | 'canceled'
+  | 'maintained'
+  | 'late'
+  | 'no-copy-in-order'
+  | 'no-room'
+  | 'switch-given-up';
+
 export type Action =
   /** Record all shards and their first instances: ids, ports, folders. */
   | { readonly kind: 'lay-out' }
@@ -108,7 +128,7 @@ export type Action =
   | { readonly kind: 'finish-handover'; readonly shard: number }
   /** The switch cannot be finished, and the successor can do nothing any more: the old one stays. */
   | { readonly kind: 'undo-handover'; readonly shard: number; readonly reason: string }
-  /** Record the wish that this one takes over: its primary is to be made anew. */
+  /** Record the wish that this one takes over: its primary is to be made anew, or has its keys in no order. */
   | { readonly kind: 'wish-handover'; readonly shard: number; readonly instance: string }
   /** A replica is made anew: clients that read from it go elsewhere, then its process is ended. */
   | { readonly kind: 'renew'; readonly instance: string }
@@ -170,6 +190,10 @@ export type Action =
   | { readonly kind: 'remove-shard'; readonly shard: number }
   /** Every slot is where it belongs: shards get their final share of memory. */
   | { readonly kind: 'end-scaling' }
+  /** Its keys are to lie in the order of slots before it gives any away: it gets one more copy. */
+  | { readonly kind: 'arrange'; readonly shard: number }
+  /** Such a copy is primary, or is not waited for any longer. */
+  | { readonly kind: 'end-arrange'; readonly reason: ArrangeEnd }
   /** Everything desired is seen: record it, end the operations that waited for it. */
   | { readonly kind: 'settle' };
 

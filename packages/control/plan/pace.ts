@@ -25,8 +25,10 @@ type Pace = Pick<Scaling, 'batchKeys' | 'lastHandOverMs' | 'leastHandOverMs'>;
 /**
  * After a batch of `keys` (one slot may hold more than was asked for) whose hand-over took `tookMs`.
  *
- * A busy machine makes a hand-over look longer and never shorter: of two in a row the shorter is nearer to
- * what the keys take. And where even the smallest batch takes longer than is allowed, smaller ones would
+ * A busy machine makes a hand-over look longer, and how keys lie makes one take longer than the next: the
+ * last two count, by their geometric mean, so that one that was late for another reason does not count
+ * for much. (When the shorter of two in a row counted alone, batches grew until every second one took three
+ * times as long as is allowed.) And where even the smallest batch takes longer than is allowed, smaller ones would
  * only stop writers more often: then twice as long as the quickest of these is allowed, within the promise.
  * That bound is for a machine that is busy for a while: what its smallest batches took is not measured again
  * by larger ones, which went on to stop writers for 600 ms when it was quiet again.
@@ -38,7 +40,7 @@ export function nextPace(pace: Pace, keys: number, tookMs: number): Pace {
     ? Math.min(pace.leastHandOverMs ?? tookMs, tookMs)
     : pace.leastHandOverMs;
   const goalMs = Math.max(HANDOVER_GOAL_MS, Math.min(HANDOVER_MOST_MS, 2 * (leastHandOverMs ?? 0)));
-  const factor = goalMs / Math.max(1, Math.min(tookMs, lastHandOverMs));
+  const factor = goalMs / Math.max(1, Math.sqrt(tookMs * lastHandOverMs));
   const next = asked * Math.min(BATCH_GROWTH, Math.max(BATCH_SHRINK, factor));
   // A last batch that is much smaller says nothing about a large one: it allows no growth.
   const measured = 2 * keys < asked && next > asked ? asked : next;

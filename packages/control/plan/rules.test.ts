@@ -8,7 +8,7 @@ import { describe, test } from 'node:test';
 import type { EngineFacts, SlotRange } from '../../engine/contract.ts';
 import type { DatabaseRecord, InstanceRecord, ShardRecord } from '../store/records.ts';
 import { candidates, fitness } from './candidate.ts';
-import { BUSY_AFTER_MS, HUNG_AFTER_MS } from './limits.ts';
+import { ARRANGING, BUSY_AFTER_MS, HUNG_AFTER_MS } from './limits.ts';
 import { type Action, type Sighting, UNSEEN, type View } from './model.ts';
 import { plan } from './plan.ts';
 
@@ -77,6 +77,7 @@ function facts(change: Partial<EngineFacts> = {}): EngineFacts {
     followers: [],
     cluster: null,
     keys: 1,
+    loadedKeys: 0,
     usedMemoryBytes: 1,
     idleMemoryBytes: 0,
     version: 'valkey 9',
@@ -128,6 +129,7 @@ function view(
     seen: new Map(Object.entries(sightings)),
     published: true,
     move: null,
+    arranging: ARRANGING,
     stopping: false,
   };
 }

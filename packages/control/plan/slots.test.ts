@@ -9,7 +9,7 @@ import type {
   ShardRecord,
   SlotMove,
 } from '../store/records.ts';
-import { SNAPSHOT_WAIT_MS } from './limits.ts';
+import { ARRANGING, SNAPSHOT_WAIT_MS } from './limits.ts';
 import type { MoveSighting, Sighting, View } from './model.ts';
 import { UNSEEN } from './model.ts';
 import { beginScaling, nextPace } from './pace.ts';
@@ -84,6 +84,7 @@ function view(
     ]),
     published: true,
     move: change.move ?? null,
+    arranging: ARRANGING,
     stopping: false,
   };
 }
@@ -186,7 +187,9 @@ describe('the next batch', () => {
     assert.equal(next(4_000, 4_000, 10_000), 2_000, 'not endlessly small');
     assert.equal(next(4_000, 300, 10), 4_000, 'a small last one allows no growth');
     assert.equal(next(4_000, 3_900, 10), 8_000, 'whole slots are never exactly as many keys');
-    assert.equal(next(4_000, 4_000, 900, 50), 4_000, 'one that was late says little');
+    assert.equal(next(16_000, 16_000, 800, 50), 4_000, 'one that was late is not the whole truth');
+    assert.equal(next(16_000, 16_000, 50, 800), 4_000);
+    assert.equal(next(8_000, 8_000, 200, 50), 4_000, 'nor is the quicker of the two');
     assert.equal(next(2_000, 2_000, 40), 4_000);
     assert.equal(next(2_000, 2_000, 60, 60), 3_333, 'the smallest cannot be had for less');
     assert.equal(next(4_000, 4_000, 200, 200, 60), 2_000, 'but what is promised holds for it, too');

@@ -15,6 +15,7 @@
  * made of an engine at either end, which has one place for a child process.
  */
 import type { InstanceRecord, Scaling, ShardRecord, SlotMove } from '../store/records.ts';
+import { isToBeArranged, planArrangement } from './arrange.ts';
 import {
   MOVE_POLL_MS,
   MOVE_RETRY_MAX_MS,
@@ -133,6 +134,7 @@ function planNext(context: Context, scaling: Scaling): void {
     return;
   }
   if (!membersReady(context) || !recordsHold(context, NODES_POLL_MS)) return;
+  if (scaling.arranging != null) return arrange(context, scaling);
   const batch = nextBatch(view.shards, wanted, scaling.batchKeys, (shard) => keysOf(view, shard));
   if (batch !== null) return beginWhenFree(context, scaling, batch);
   const empty = view.shards.filter((s) => s.index >= wanted && s.phase !== 'leaving');
@@ -230,7 +232,24 @@ function beginWhenFree(context: Context, scaling: Scaling, batch: Batch): void {
       return wait(context, 'replica-not-in-sync', shard ?? null, WAIT_POLL_MS, [busy?.id ?? '']);
     }
   }
-  actions.push({ kind: 'begin-move', ...batch });
+  const source = view.shards.find((shard) => shard.index === batch.source);
+  if (source !== undefined && isToBeArranged(view, scaling, source, keysToGive(view, source))) {
+    actions.push({ kind: 'arrange', shard: source.index });
+  } else {
+    actions.push({ kind: 'begin-move', ...batch });
+  }
+}
+
+function arrange({ view, actions, waits }: Context, scaling: Scaling): void {
+  const next = planArrangement(view, scaling);
+  if ('kind' in next) actions.push(next);
+  else waits.push(next);
+}
+
+function keysToGive(view: View, { slots, index, primary }: ShardRecord): number {
+  const excess = countSlots(slots) - shareOf(index, view.database.sizing.shards);
+  const keys = view.seen.get(primary ?? '')?.facts?.keys ?? 0;
+  return (keys * excess) / countSlots(slots);
 }
 
 function isSettledCopy(view: View, instance: InstanceRecord): boolean {

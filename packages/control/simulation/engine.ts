@@ -47,6 +47,8 @@ export class SimEngine {
   /** The process that the link leads to: another one under the same id is another connection. */
   linkPid = 0;
   syncingUntil = 0;
+  /** Keys of the snapshot that it began with. */
+  loadedKeys = 0;
   knows = new Set<string>();
   /** Has no connection to that one yet, and hears nothing of it before. */
   readonly #deafUntil = new Map<string, number>();
@@ -272,6 +274,7 @@ export class SimEngine {
           }
         : null,
       keys,
+      loadedKeys: this.loadedKeys,
       usedMemoryBytes: 1_000_000,
       idleMemoryBytes: 900_000,
       version: 'valkey 9.1.2',

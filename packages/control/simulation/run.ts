@@ -5,12 +5,14 @@
  * operation ended, every shard served by one whole primary, nothing left of what was deleted.
  */
 import { Databases } from '../databases/manager.ts';
+import type { ArrangingLimits } from '../plan/model.ts';
 import { openDatabase, Store } from '../store/index.ts';
 import { Broken, Checks } from './checks.ts';
 import { SimClock } from './clock.ts';
 import { SimNode } from './node.ts';
 import { Random } from './random.ts';
-import { type Focus, Scenario, type Stage } from './scenario.ts';
+import { type Focus, Scenario } from './scenario.ts';
+import type { Stage } from './stage.ts';
 import type { Incarnation, Trouble } from './trouble.ts';
 import { unrest } from './unrest.ts';
 import { type ClientView, goneOn } from './views.ts';
@@ -32,6 +34,9 @@ export interface RunResult {
   readonly stops: number;
   /** Planned switches that came about. */
   readonly switches: number;
+  /** Shards that were to be given a copy in the order of slots, and those that one leads. */
+  readonly arranging: number;
+  readonly arranged: number;
   readonly timeline: readonly string[];
   readonly error: string | null;
 }
@@ -41,10 +46,21 @@ export interface RunOptions {
   /** Steps with trouble; the calm after it is not counted. */
   readonly steps: number;
   readonly focus?: Focus;
+  /**
+   * No shard has so many keys that it is arranged before it gives them away: as it was for the seeds that
+   * were kept before there was such a thing.
+   */
+  readonly fewKeys?: boolean;
 }
 
 /** Makes the seed of another stream. */
 const DEAFNESS = 0x5bd1e995;
+const ARRANGING = 0x2545f491;
+/** So many keys are many, for engines that never hold more than some hundreds; and most copies are there in time. */
+const MANY_KEYS = 12;
+const ARRANGE_MIN_MS = 500;
+const ARRANGE_START_MS = 5_000;
+const ARRANGE_MAX_MS = 20_000;
 /** So much rarer is trouble in lives that are about scaling. */
 const CALM = 30;
 const CALM_MS = 200_000;
@@ -78,18 +94,27 @@ class Run {
   readonly #scenario: Scenario;
   #crashes = 0;
   #stops = 0;
+  readonly #arranging: ArrangingLimits;
+  #arrangements = 0;
+  #arranged = 0;
   #stopping = false;
   readonly #storm: boolean;
   #views: readonly ClientView[] = [];
   #failure: Error | null = null;
 
-  constructor({ seed, steps, focus }: RunOptions) {
+  constructor({ seed, steps, focus, fewKeys = false }: RunOptions) {
     this.#seed = seed;
     this.#steps = steps;
     this.#random = new Random(seed);
     // A stream of its own: seeds that were kept go on to mean the same.
     this.#clock = new SimClock(new Random(~seed));
     this.#world = new World(this.#clock, this.#random, new Random(seed ^ DEAFNESS));
+    const arranging = new Random(seed ^ ARRANGING);
+    this.#arranging = {
+      fromKeys: fewKeys ? Number.POSITIVE_INFINITY : arranging.between(1, MANY_KEYS),
+      startMs: arranging.between(ARRANGE_MIN_MS, ARRANGE_START_MS),
+      deadlineMs: arranging.between(ARRANGE_MIN_MS, ARRANGE_MAX_MS),
+    };
     const rough = this.#random.next();
     const storm = focus === 'storm';
     this.#storm = storm;
@@ -151,6 +176,8 @@ class Run {
       accepted: this.#scenario.accepted,
       stops: this.#stops,
       switches: this.#checks.switches,
+      arranging: this.#arrangements,
+      arranged: this.#arranged,
       timeline: this.#timeline,
       error: this.#failure === null ? null : `${this.#failure.name}: ${this.#failure.message}`,
     };
@@ -191,9 +218,11 @@ class Run {
       };
     store.write = guarded(write) as Store['write'];
     store.decide = guarded(decide) as Store['decide'];
-    store.onEvent((event) =>
-      this.#say(`. ${event.reason} ${event.instance?.slice(0, 6) ?? ''} ${event.message}`),
-    );
+    store.onEvent((event) => {
+      if (event.reason === 'shard-arranging') this.#arrangements++;
+      if (event.reason === 'shard-arranged') this.#arranged++;
+      this.#say(`. ${event.reason} ${event.instance?.slice(0, 6) ?? ''} ${event.message}`);
+    });
     return store;
   }
 
@@ -232,6 +261,7 @@ class Run {
       tls: async () => ({ certFile: '', keyFile: '', caFile: '', generation: 1 }),
       served: async () => ({ certFile: '', keyFile: '', generation: 1, expiresAt: 0 }),
       hostName: () => 'localhost',
+      arranging: this.#arranging,
       freeMemory: () => Number.POSITIVE_INFINITY,
       freeDisk: () => Number.POSITIVE_INFINITY,
       randomHex: (bytes) => this.#random.hex(bytes),

@@ -1,34 +1,11 @@
 /** What happens to the simulated installation: its users' wishes and writes, and its troubles. */
 import { beginScaling } from '../plan/pace.ts';
 import { ONLY_OLDER_COPY } from '../plan/shard.ts';
-import type { DatabaseRecord, DatabaseSettings, Store } from '../store/index.ts';
-import type { Checks } from './checks.ts';
-import type { SimClock } from './clock.ts';
+import type { DatabaseRecord, DatabaseSettings } from '../store/index.ts';
 import type { SimEngine } from './engine.ts';
 import { holdsSlot, slotOf } from './handovers.ts';
-import type { Random } from './random.ts';
 import { newCluster, newDatabase, newOperation } from './records.ts';
-import type { ClientView } from './views.ts';
-import type { World } from './world.ts';
-
-export interface Stage {
-  readonly random: Random;
-  readonly clock: SimClock;
-  readonly world: World;
-  readonly checks: Checks;
-  /** Of the incarnation that lives now. */
-  readonly store: Store;
-  /** The control process is dead now, or stops in order. */
-  away(): boolean;
-  views(): readonly ClientView[];
-  wake(databaseId: string): void;
-  crash(why: string): void;
-  /** One more thing went wrong; for the count. */
-  fault(): void;
-  /** An orderly stop; later it is started again. */
-  stop(): void;
-  say(line: string): void;
-}
+import type { Stage } from './stage.ts';
 
 /**
  * `switches`: one planned switch after the other, and trouble in the middle of them. `storm`: many times
@@ -150,6 +127,8 @@ export class Scenario {
       if (last?.slots !== slots) this.#moved.set(id, { slots, at: now });
       return last !== undefined && now - (this.#moved.get(id)?.at ?? 0) < NEWS_MS;
     });
+    const arranging = running.find(({ scaling }) => scaling?.arranging != null);
+    if (arranging !== undefined) this.#disturbArranging(arranging);
     const database = random.pick(lately);
     if (database === undefined || !random.chance(0.01)) return;
     const primaries = new Set(store.shards(database.id).map((shard) => shard.primary));
@@ -160,9 +139,29 @@ export class Scenario {
     else this.#stage.crash('when slots had moved');
   }
 
+  /** A shard is given a copy in the order of slots, which takes over: all that may come between. */
+  #disturbArranging(database: DatabaseRecord): void {
+    const { random, store, world } = this.#stage;
+    if (!random.chance(0.03)) return;
+    const index = database.scaling?.arranging?.shard;
+    const shard = store.shards(database.id).find((each) => each.index === index);
+    const members = store.instances(database.id).filter((each) => each.shard === index);
+    const running = world.running().filter(({ id }) => members.some((each) => each.id === id));
+    const copies = running.filter(({ id }) => id !== shard?.primary);
+    const dice = random.next();
+    if (dice < 0.25) this.#kill(random.pick(copies));
+    else if (dice < 0.4) this.#kill(running.find(({ id }) => id === shard?.primary));
+    else if (dice < 0.5) this.#stopOne(random.pick(copies));
+    else if (dice < 0.6) this.#busyOne(random.pick(running));
+    else if (dice < 0.75) this.#stage.crash('while a shard is put in order');
+    else if (dice < 0.85) this.#rescale(database);
+    else if (dice < 0.92) this.#switch(database);
+    else if (dice < 0.96) this.#maintain(database);
+    else this.#stage.stop();
+  }
+
   /** A planned switch of a shard, wherever it is just then. */
-  #switch(): void {
-    const database = this.#stage.random.pick(this.#alive());
+  #switch(database = this.#stage.random.pick(this.#alive())): void {
     if (this.#stage.away() || database === undefined) return;
     const shard = this.#stage.random.pick(this.#stage.store.shards(database.id));
     if (shard?.phase !== 'serving' || shard.handover !== null) return;
@@ -282,9 +281,8 @@ export class Scenario {
   }
 
   /** Every process is to be made anew. */
-  #maintain(): void {
-    const { random, clock, store } = this.#stage;
-    const database = random.pick(this.#alive());
+  #maintain(database = this.#stage.random.pick(this.#alive())): void {
+    const { clock, store } = this.#stage;
     if (this.#stage.away() || database?.provisioningState !== 'Succeeded') return;
     if (database.maintenance !== null) return;
     const operation = newOperation(`o${++this.#names}`, 'Maintain', database, clock.now());
@@ -298,9 +296,8 @@ export class Scenario {
   }
 
   /** Another number of shards; or the way back while one is under way. */
-  #rescale(): void {
+  #rescale(database = this.#stage.random.pick(this.#alive())): void {
     const { random, clock, store } = this.#stage;
-    const database = random.pick(this.#alive());
     if (this.#stage.away() || database === undefined || database.observedGeneration === 0) return;
     if (database.settings.policy === 'NoCluster') return;
     const { scaling, sizing } = database;

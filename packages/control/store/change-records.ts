@@ -40,6 +40,10 @@ export interface Scaling {
   readonly notBefore: number;
   /** The user asked for the way back. */
   readonly canceled: boolean;
+  /** This shard gets a copy whose keys lie in the order of slots, and that takes over; absent, null: none does. */
+  readonly arranging?: { readonly shard: number; readonly at: number } | null;
+  /** Shards that had their turn: none has two. */
+  readonly arranged?: readonly number[];
 }
 
 /** One batch of slots on its way from one shard to another. */

@@ -220,6 +220,8 @@ export interface ShardRecord {
   readonly decidedAt: number;
   /** When its primary was last replaced because of a deadline, in ticks; absent: never. */
   readonly deadlineAt?: number;
+  /** Keys that came with slots, and so lie in their order; absent: none. */
+  readonly keysByBatches?: number;
 }
 
 export interface DataLost {

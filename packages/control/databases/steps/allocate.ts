@@ -4,6 +4,7 @@ import type { PlannedInstance } from '../layout.ts';
 import { newShards, planInstance } from '../layout.ts';
 import { FACTS_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
+import { endArrange } from './arrange.ts';
 import { refuseEngine } from './maintain.ts';
 
 /** Free memory that a spare wants, by what its primary uses: its buffers and the snapshot come on top. */
@@ -35,6 +36,10 @@ export async function addReplica(loop: DatabaseLoop, shard: number): Promise<voi
   if (loop.database().maintenance !== null) {
     await refuseEngine(loop, shard);
     if (await lacksRoom(loop, shard)) return goOnWithoutSpare(loop, shard);
+  }
+  const { scaling } = loop.database();
+  if (scaling?.arranging?.shard === shard && (await lacksRoom(loop, shard))) {
+    return endArrange(loop, 'no-room');
   }
   const taken = new Set(store.ports().map((claim) => claim.port));
   const planned = await planInstance(loop.deps, loop.database(), shard, 'follow', taken);

@@ -10,6 +10,7 @@ import { reach } from '../failpoints.ts';
 import { LINK_DEADLINE_MS, SWITCH_PUBLISH_MS, SWITCH_VERB_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { failOperation } from '../progress.ts';
+import { noteArranged } from './arrange.ts';
 import { letGoOn } from './succession.ts';
 
 /** What both said when they agreed; null for an old primary that is dead. */
@@ -156,6 +157,8 @@ export async function endHandover(
     if (shard.handover === null) return;
     store.putShard({ ...shard, handover: null });
     if (problem === null) return;
+    // Slots leave as the keys lie, rather than wait for one try after the other.
+    if (loop.database().scaling?.arranging?.shard === index) noteArranged(loop, 'switch-given-up');
     loop.event(
       'switch-given-up',
       'warning',

@@ -66,13 +66,16 @@ async function refuseUnreadable(loop: DatabaseLoop, index: number): Promise<void
   );
 }
 
-/** The operation waits for the switch, and fails with its reason when it is given up. */
+/** Maintenance waits for the switch, and fails with its reason when it is given up. */
 export async function wishHandover(loop: DatabaseLoop, index: number, to: string): Promise<void> {
   const { store, clock } = loop.deps;
   store.write(() => {
     const shard = loop.shard(index);
-    const operation = loop.database().maintenance?.operation;
-    if (operation === undefined || shard.phase !== 'serving' || shard.handover !== null) return;
+    const { maintenance, scaling } = loop.database();
+    const wished = maintenance !== null || scaling?.arranging?.shard === index;
+    if (!wished || shard.phase !== 'serving' || shard.handover !== null) return;
+    // Slots travel, only more slowly, also when this switch is given up.
+    const operation = maintenance?.operation ?? null;
     store.putShard({ ...shard, handover: newWish(to, operation, clock.ticks()) });
   });
 }

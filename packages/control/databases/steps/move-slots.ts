@@ -121,10 +121,15 @@ async function epochOfTarget(loop: DatabaseLoop): Promise<number> {
 function giveSlots(loop: DatabaseLoop, move: SlotMove, epoch: number): void {
   const { store } = loop.deps;
   const [source, target] = [loop.shard(move.source), loop.shard(move.target)];
-  store.putShard({ ...source, slots: subtract(source.slots, move.ranges) });
+  store.putShard({
+    ...source,
+    slots: subtract(source.slots, move.ranges),
+    keysByBatches: Math.max(0, (source.keysByBatches ?? 0) - move.keys),
+  });
   store.putShard({
     ...target,
     slots: union(target.slots, move.ranges),
+    keysByBatches: (target.keysByBatches ?? 0) + move.keys,
     configEpoch: Math.max(target.configEpoch, epoch),
   });
 }
