@@ -5,6 +5,7 @@
 import type { MiniatureOption } from '../../control/boot-protocol.ts';
 import { loadDataset } from '../data/load.ts';
 import type { Bench, BenchContext, Measured } from '../harness/result.ts';
+import { TIMELINE_GRAIN_MS } from '../limits.ts';
 import { runLoad, startLoad } from '../load/generator.ts';
 import { PROFILES } from '../load/profile.ts';
 import type { LoadReport } from '../load/report.ts';
@@ -120,6 +121,14 @@ async function measureOurs(context: BenchContext, plan: Plan): Promise<ScaleFigu
   for (const event of await service.api.events({ limit: 200 })) {
     if (event.reason === 'scaled' || event.severity !== 'info') context.say(event.message);
   }
+  const { max } = during.latencyMs;
+  const worst = during.timeline.reduce(
+    (at, { maxMs }, i, all) => (maxMs > (all[at]?.maxMs ?? 0) ? i : at),
+    0,
+  );
+  context.say(
+    `The longest wait, ${max.toFixed(0)} ms, ended ${((worst * TIMELINE_GRAIN_MS) / 1000).toFixed(1)} s after the beginning.`,
+  );
   return {
     seconds,
     keysPerSecond: travelled / seconds,

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import type { EngineFacts } from '../../engine/contract.ts';
 import type { InstanceRecord, Scaling, ShardRecord, Sizing } from '../store/records.ts';
 import { isToBeArranged, planArrangement } from './arrange.ts';
-import { ARRANGING as LIMITS } from './limits.ts';
+import { COPIES_FOLLOW_MS, ARRANGING as LIMITS } from './limits.ts';
 import { replicasWanted } from './maintenance.ts';
 import { type Sighting, UNSEEN, type View } from './model.ts';
 import { beginScaling } from './pace.ts';
@@ -12,11 +12,17 @@ import { beginScaling } from './pace.ts';
 const NOW = 1_000_000;
 const KEYS = 10 * LIMITS.fromKeys;
 
-const SHARD = { index: 0, phase: 'serving', primary: 'a', handover: null } as ShardRecord;
+const SHARD = {
+  index: 0,
+  phase: 'serving',
+  primary: 'a',
+  handover: null,
+  decidedAt: 0,
+} as ShardRecord;
 
 function sight(role: 'primary' | 'replica', loadedKeys: number): Sighting {
   const facts = { role, link: 'up', keys: KEYS, loadedKeys } as EngineFacts;
-  return { ...UNSEEN, condition: 'answering', facts };
+  return { ...UNSEEN, condition: 'answering', facts, factsAt: NOW };
 }
 
 /** Of shard 0: `a` leads, the others follow; each has loaded so many keys of a snapshot. */
@@ -101,6 +107,20 @@ describe('a shard that is being arranged', () => {
     const asked = view({ a: 0, b: 0, c: KEYS }, { scaling: ARRANGING, shard: { handover } });
     assert.equal(next(asked), 'handover-under-way');
     assert.equal(next(view({ a: KEYS, b: 0 }, { scaling: ARRANGING })), 'in-order');
+  });
+
+  test('is through only when it is known who follows the new primary, and does not wait for that for long', () => {
+    const since = (ms: number, change: Partial<Sighting>): string => {
+      const shard = { decidedAt: NOW - ms };
+      const now = view({ a: KEYS, b: 0 }, { scaling: ARRANGING, shard });
+      const seen = new Map(now.seen).set('b', { ...sight('replica', 0), ...change });
+      return next({ ...now, seen });
+    };
+    assert.equal(since(10, { factsAt: NOW - 10 }), 'copies-to-follow', 'said before the switch');
+    assert.equal(since(10, { factsAt: NOW - 9 }), 'in-order');
+    const facts = { ...(sight('replica', 0).facts as EngineFacts), link: 'down' } as EngineFacts;
+    assert.equal(since(COPIES_FOLLOW_MS, { facts }), 'copies-to-follow');
+    assert.equal(since(COPIES_FOLLOW_MS + 1, { facts }), 'in-order');
   });
 
   test('goes on without where the copy does not come, or the user wants to go back', () => {

@@ -14,7 +14,7 @@
  */
 import type { EngineFacts } from '../../engine/contract.ts';
 import type { InstanceRecord, Scaling, ShardRecord } from '../store/records.ts';
-import { WAIT_POLL_MS } from './limits.ts';
+import { COPIES_FOLLOW_MS, WAIT_POLL_MS } from './limits.ts';
 import { type Action, type ArrangeEnd, UNSEEN, type View, type Wait } from './model.ts';
 
 /** Before `source` gives so many keys away. */
@@ -55,13 +55,24 @@ export function planArrangement(view: View, scaling: Scaling): Action | Wait {
   if (shard.handover !== null) return wait('handover-under-way');
   const facts = view.seen.get(shard.primary ?? '')?.facts;
   const began = arranging.at > view.now ? view.began : arranging.at;
-  if (facts != null && liesInOrder(shard, facts)) return end('in-order');
-  if (scaling.canceled) return end('canceled');
-  if (view.database.maintenance !== null) return end('maintained');
   const copies = view.instances.filter(
     (each) => each.shard === shard.index && each.id !== shard.primary,
   );
   const { replicas } = view.database.sizing;
+  if (facts != null && liesInOrder(shard, facts)) {
+    // Which of the others goes is decided when it is known who follows: one may have to copy all anew.
+    const decided = shard.decidedAt > view.now ? view.began : shard.decidedAt;
+    const follow = copies.filter(
+      (each) => isWhole(view, each) && (view.seen.get(each.id)?.factsAt ?? 0) > decided,
+    );
+    if (follow.length >= replicas || view.now - decided > COPIES_FOLLOW_MS) return end('in-order');
+    return wait(
+      'copies-to-follow',
+      copies.map(({ id }) => id),
+    );
+  }
+  if (scaling.canceled) return end('canceled');
+  if (view.database.maintenance !== null) return end('maintained');
   const runs = copies.filter((each) => each.phase === 'running').length > replicas;
   const { startMs, deadlineMs } = view.arranging;
   if (view.now - began > (runs ? deadlineMs : startMs)) return end('late');

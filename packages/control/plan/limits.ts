@@ -49,6 +49,8 @@ export const ARRANGING = {
   /** Nor one that is not whole by then. */
   deadlineMs: 600_000,
 } as const;
+/** So long after a copy in the order of slots took over, it is waited for the others to follow it. */
+export const COPIES_FOLLOW_MS = 5_000;
 /** After a batch that failed: doubled each time, at most the second figure. */
 export const MOVE_RETRY_MS = 250;
 export const MOVE_RETRY_MAX_MS = 5_000;

@@ -254,6 +254,25 @@ describe('a promotion', () => {
   });
 });
 
+test('of two copies where one is wanted the one goes that has to copy all anew', () => {
+  const copies = [instance(A), instance(B), instance(C)];
+  const follows = (link: EngineFacts['link']): Sighting => seen({ facts: facts({ link }) });
+  for (const [b, c, goes] of [
+    ['up', 'down', C],
+    ['down', 'up', B],
+  ] as const) {
+    const sights = {
+      [A]: seen({ facts: facts({ role: 'primary' }) }),
+      [B]: follows(b),
+      [C]: follows(c),
+    };
+    const dismissed = said(view(shardOf({}), copies, sights)).filter(
+      ({ kind }) => kind === 'dismiss',
+    );
+    assert.deepEqual(dismissed, [{ kind: 'dismiss', instance: goes }]);
+  }
+});
+
 describe('a planned switch', () => {
   const wish = { to: null, operation: null, at: NOW - 1, tries: 0, problem: null, notBefore: 0 };
   const leads = seen({ facts: facts({ role: 'primary' }) });

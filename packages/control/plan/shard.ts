@@ -131,7 +131,7 @@ function planServing(context: ShardContext): void {
     );
   }
   const wanted = replicasWanted(context.view, shard);
-  const surplus = beyond(wanted, members, primary);
+  const surplus = beyond(context, wanted, members, primary);
   for (const instance of members) {
     if (surplus.has(instance.id)) act({ kind: 'dismiss', instance: instance.id });
     else if (instance.id !== primary.id) planReplica(context, primary, sight.facts, instance);
@@ -141,14 +141,18 @@ function planServing(context: ShardContext): void {
   planHandover(context, primary, sight.facts);
 }
 
-/** Replicas that are not wanted: those first that hold no whole copy. */
+/** Replicas that are not wanted: those first that hold no whole copy, or are just making another one. */
 function beyond(
+  { seen }: ShardContext,
   wanted: number,
   members: readonly InstanceRecord[],
   primary: InstanceRecord,
 ): ReadonlySet<string> {
   const replicas = members.filter((i) => i.id !== primary.id && i.phase !== 'leaving');
-  const worth = (i: InstanceRecord) => (i.synced ? 2 : 0) + (i.phase === 'running' ? 1 : 0);
+  const worth = (i: InstanceRecord) =>
+    (i.synced ? 4 : 0) +
+    (i.phase === 'running' ? 2 : 0) +
+    (seen(i.id).facts?.link === 'up' ? 1 : 0);
   const best = [...replicas].sort((a, b) => worth(b) - worth(a));
   return new Set(best.slice(wanted).map((i) => i.id));
 }

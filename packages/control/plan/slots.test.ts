@@ -232,6 +232,17 @@ describe('nothing is to move, and a primary lacks slots that are recorded as its
   });
 });
 
+test('no slots go to a primary that refuses commands: it would refuse those for its new slots, too', () => {
+  const shards = [shard(0, [[0, SLOTS - 1]]), shard(1, [])];
+  const now = view(shards, 2);
+  assert.deepEqual(kinds(now), ['begin-move']);
+  const sight = now.seen.get('p1');
+  const cluster = { ...sight?.facts?.cluster, state: 'fail' };
+  const refuses = { ...sight, facts: { ...sight?.facts, cluster } } as Sighting;
+  const later = { ...now, seen: new Map(now.seen).set('p1', refuses) };
+  assert.deepEqual([kinds(later), reasons(later)], [[], ['target-takes-no-commands']]);
+});
+
 describe('a batch under way', () => {
   const two = [shard(0, [[0, SLOTS - 1]]), shard(1, [])];
   const arrived = [shard(0, [[0, 8_191]]), shard(1, [[8_192, 16_383]])];

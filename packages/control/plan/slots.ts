@@ -233,11 +233,23 @@ function beginWhenFree(context: Context, scaling: Scaling, batch: Batch): void {
     }
   }
   const source = view.shards.find((shard) => shard.index === batch.source);
+  const target = view.shards.find((shard) => shard.index === batch.target);
+  if (target !== undefined && !takesCommands(view, target)) {
+    return wait(context, 'target-takes-no-commands', target, WAIT_POLL_MS, [target.primary ?? '']);
+  }
   if (source !== undefined && isToBeArranged(view, scaling, source, keysToGive(view, source))) {
     actions.push({ kind: 'arrange', shard: source.index });
   } else {
     actions.push({ kind: 'begin-move', ...batch });
   }
+}
+
+/**
+ * A primary without slots that hears of a switch elsewhere may for a moment know nobody who has any, and
+ * then refuses commands for as long as engines do after a partition: seconds, in which it would have slots.
+ */
+function takesCommands(view: View, { primary }: ShardRecord): boolean {
+  return view.seen.get(primary ?? '')?.facts?.cluster?.state === 'ok';
 }
 
 function arrange({ view, actions, waits }: Context, scaling: Scaling): void {
