@@ -28,10 +28,12 @@ export const NODES_POLL_MS = 10;
 export const SLOT_FACTS_FRESH_MS = 2_000;
 /** A move that waits this long for the engine's one child process is cancelled and reported. */
 export const SNAPSHOT_WAIT_MS = 60_000;
-/** How long a hand-over of slots should stop writers: a third of what is promised, for noise comes on top. */
-export const HANDOVER_GOAL_MS = 50;
+/** How long a hand-over of slots should stop writers: a quarter of what is promised, for noise comes on top. */
+export const HANDOVER_GOAL_MS = 37;
 /** ... and how long it may where even the smallest batch takes longer. */
 export const HANDOVER_MOST_MS = 100;
+/** ... by this factor of what the quickest batch takes. */
+export const HANDOVER_SLACK = 1.5;
 /** Keys of the first batch, before anything is measured. */
 export const FIRST_BATCH_KEYS = 2_000;
 /** A batch below this stops writers for reasons that a smaller one does not change. */

@@ -13,6 +13,7 @@ import {
   FIRST_BATCH_KEYS,
   HANDOVER_GOAL_MS,
   HANDOVER_MOST_MS,
+  HANDOVER_SLACK,
   LEAST_BATCH_KEYS,
   MOST_BATCH_KEYS,
   MOVE_RETRY_DOUBLINGS,
@@ -29,17 +30,15 @@ type Pace = Pick<Scaling, 'batchKeys' | 'lastHandOverMs' | 'leastHandOverMs'>;
  * last two count, by their geometric mean, so that one that was late for another reason does not count
  * for much. (When the shorter of two in a row counted alone, batches grew until every second one took three
  * times as long as is allowed.) And where even the smallest batch takes longer than is allowed, smaller ones would
- * only stop writers more often: then twice as long as the quickest of these is allowed, within the promise.
- * That bound is for a machine that is busy for a while: what its smallest batches took is not measured again
- * by larger ones, which went on to stop writers for 600 ms when it was quiet again.
+ * only stop writers more often: then half as long again as the quickest is allowed, within the promise. The quickest
+ * is the one that took least since the last smallest batch, whatever its size: a smallest one is not quicker than
+ * that by chance alone, and a machine that was busy when the first one came is not taken for slow for good.
  */
 export function nextPace(pace: Pace, keys: number, tookMs: number): Pace {
   const { batchKeys: asked, lastHandOverMs = tookMs } = pace;
   const smallest = asked <= LEAST_BATCH_KEYS;
-  const leastHandOverMs = smallest
-    ? Math.min(pace.leastHandOverMs ?? tookMs, tookMs)
-    : pace.leastHandOverMs;
-  const goalMs = Math.max(HANDOVER_GOAL_MS, Math.min(HANDOVER_MOST_MS, 2 * (leastHandOverMs ?? 0)));
+  const quickest = smallest ? tookMs : Math.min(pace.leastHandOverMs ?? tookMs, tookMs);
+  const goalMs = Math.max(HANDOVER_GOAL_MS, Math.min(HANDOVER_MOST_MS, HANDOVER_SLACK * quickest));
   const factor = goalMs / Math.max(1, Math.sqrt(tookMs * lastHandOverMs));
   const next = asked * Math.min(BATCH_GROWTH, Math.max(BATCH_SHRINK, factor));
   // A last batch that is much smaller says nothing about a large one: it allows no growth.
@@ -47,7 +46,7 @@ export function nextPace(pace: Pace, keys: number, tookMs: number): Pace {
   return {
     batchKeys: Math.round(Math.min(MOST_BATCH_KEYS, Math.max(LEAST_BATCH_KEYS, measured))),
     lastHandOverMs: tookMs,
-    ...(leastHandOverMs === undefined ? {} : { leastHandOverMs }),
+    leastHandOverMs: quickest,
   };
 }
 

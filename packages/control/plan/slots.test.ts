@@ -9,7 +9,7 @@ import type {
   ShardRecord,
   SlotMove,
 } from '../store/records.ts';
-import { ARRANGING, SNAPSHOT_WAIT_MS } from './limits.ts';
+import { ARRANGING, HANDOVER_GOAL_MS, SNAPSHOT_WAIT_MS } from './limits.ts';
 import type { MoveSighting, Sighting, View } from './model.ts';
 import { UNSEEN } from './model.ts';
 import { beginScaling, nextPace } from './pace.ts';
@@ -183,16 +183,20 @@ describe('the next batch', () => {
         took,
       ).batchKeys;
     assert.equal(next(4_000, 4_000, 10), 8_000, 'at most twice as many');
-    assert.equal(next(8_000, 8_000, 100), 4_000);
+    const goal = HANDOVER_GOAL_MS;
+    assert.equal(next(8_000, 8_000, 2 * goal, 2 * goal, 10), 4_000);
     assert.equal(next(4_000, 4_000, 10_000), 2_000, 'not endlessly small');
     assert.equal(next(4_000, 300, 10), 4_000, 'a small last one allows no growth');
     assert.equal(next(4_000, 3_900, 10), 8_000, 'whole slots are never exactly as many keys');
-    assert.equal(next(16_000, 16_000, 800, 50), 4_000, 'one that was late is not the whole truth');
-    assert.equal(next(16_000, 16_000, 50, 800), 4_000);
-    assert.equal(next(8_000, 8_000, 200, 50), 4_000, 'nor is the quicker of the two');
-    assert.equal(next(2_000, 2_000, 40), 4_000);
-    assert.equal(next(2_000, 2_000, 60, 60), 3_333, 'the smallest cannot be had for less');
-    assert.equal(next(4_000, 4_000, 200, 200, 60), 2_000, 'but what is promised holds for it, too');
+    const late = next(16_000, 16_000, 16 * goal, goal, 10);
+    assert.equal(late, 4_000, 'one that was late is not the whole truth');
+    assert.equal(next(16_000, 16_000, goal, 16 * goal, 10), 4_000);
+    assert.equal(next(8_000, 8_000, 4 * goal, goal, 10), 4_000, 'nor is the quicker of the two');
+    assert.equal(next(2_000, 2_000, 60, 60), 3_000, 'the smallest cannot be had for less');
+    assert.equal(next(4_000, 4_000, 60, 60, 60), 6_000, 'and sets how long others may take');
+    assert.equal(next(4_000, 4_000, 60, 60, 30), 3_000, 'until one was quicker');
+    assert.equal(next(4_000, 4_000, 200, 200, 90), 2_000, 'but what is promised holds for it, too');
+    assert.equal(next(2_000, 2_000, 60, 60, 30), 3_000, 'the machine is busy since then');
     const first = nextPace({ batchKeys: 2_000 }, 2_000, 300);
     assert.deepEqual(first, { batchKeys: 2_000, lastHandOverMs: 300, leastHandOverMs: 300 });
   });
