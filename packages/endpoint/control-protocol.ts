@@ -132,12 +132,25 @@ export interface Successor {
 /** Control to endpoint. Each carries an id; exactly one `Answer` with that id comes back. */
 export type Request =
   | { readonly type: 'snapshot'; readonly id: number; readonly snapshot: Snapshot }
+  /** A planned switch of the shard is about to begin: answered when its replicas are connected to. */
+  | { readonly type: 'prepare'; readonly id: number; readonly shard: string }
   /** Answered when nothing is in flight on the shard; releases itself at the deadline. */
   | {
       readonly type: 'hold';
       readonly id: number;
       readonly shard: string;
       readonly deadlineMs: number;
+    }
+  /**
+   * This replica of a held shard says that it is primary. Clients stay held, and what they need there is
+   * made ready. The release names it again; a hold that ends without one that does undoes this.
+   */
+  | {
+      readonly type: 'expect';
+      readonly id: number;
+      readonly shard: string;
+      readonly epoch: number;
+      readonly successor: Successor;
     }
   /**
    * The shard goes on as the snapshot of this epoch says; one that it calls held, as serving. With a

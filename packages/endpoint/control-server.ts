@@ -89,17 +89,22 @@ export class ControlServer {
     switch (request.type) {
       case 'snapshot':
         return { failed: await worker.apply(request.snapshot) };
+      case 'prepare':
+        await Promise.all(
+          pathsOf(worker, request.shard).map((path) => path.prepare(request.shard)),
+        );
+        return null;
       case 'hold':
         await holdAll(pathsOf(worker, request.shard), request.shard, request.deadlineMs);
         return null;
-      case 'release':
-        // It may have come right behind a snapshot, which is applied: a later one would undo it.
-        if (worker.epoch < request.epoch) {
-          throw new Refused(
-            'epoch-not-here',
-            `this worker runs epoch ${worker.epoch}; a release for ${request.epoch} would reach the primary before`,
-          );
+      case 'expect':
+        refuseTooNew(worker, request.epoch);
+        for (const path of pathsOf(worker, request.shard)) {
+          path.expect(request.shard, request.successor);
         }
+        return null;
+      case 'release':
+        refuseTooNew(worker, request.epoch);
         for (const path of pathsOf(worker, request.shard)) {
           path.release(request.shard, request.epoch, request.successor);
         }
@@ -142,6 +147,15 @@ class Refused extends Error {
     super(message);
     this.code = code;
   }
+}
+
+/** What is said may have come right behind a snapshot, which is applied: a later one would undo it. */
+function refuseTooNew(worker: Worker, epoch: number): void {
+  if (worker.epoch >= epoch) return;
+  throw new Refused(
+    'epoch-not-here',
+    `this worker runs epoch ${worker.epoch}; a word for ${epoch} would be about the primary before`,
+  );
 }
 
 /** Those of its database: the one behind the common address, and those of single shards. */

@@ -71,12 +71,20 @@ export interface DataPath {
    */
   apply(view: DatabaseView, epoch: number): void;
   accept(client: AdmittedClient): void;
+  /** The shard is about to be held: resolves when it is connected to whoever may be its next primary. */
+  prepare(shard: string): Promise<void>;
   /**
    * Sends nothing more to the shard and resolves when no command is in flight there (blocking
    * ones are not waited for). Rejects with `HoldExpired` at `deadlineAt` (ms since 1970) after
    * having released itself. A second hold of a held shard only moves its deadline.
    */
   hold(shard: string, deadlineAt: number): Promise<void>;
+  /**
+   * This replica of a held shard says that it is primary, and is about to be the one that clients are let
+   * go on at: lanes and subscriptions are made there, and nothing else is sent. Undone by any end of the
+   * hold but a release that names it. Throws `UnknownSuccessor` and `NotHeld`, having done nothing.
+   */
+  expect(shard: string, successor: Successor): void;
   /**
    * The shard goes on, as the last applied view says; one that it calls held, as serving. With a
    * successor, that replica is its primary from now on; throws `UnknownSuccessor`, having done nothing.
@@ -114,6 +122,15 @@ export class UnknownSuccessor extends Error {
   readonly code = 'unknown-successor';
   constructor(shard: string, node: string) {
     super(`shard ${shard} has no replica ${node} here`);
+  }
+}
+
+/** Clients are not held: they are where they were, or have been let go on already. */
+export class NotHeld extends Error {
+  override readonly name = 'NotHeld';
+  readonly code = 'not-held';
+  constructor(shard: string) {
+    super(`shard ${shard} is not held here`);
   }
 }
 

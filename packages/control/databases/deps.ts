@@ -36,8 +36,18 @@ export interface ExecutorDeps {
   published(databaseId: string): boolean;
   /** Publishes; true when every worker serves what the records say now before the deadline. */
   publishNow(deadlineMs: number): Promise<boolean>;
+  /**
+   * Clients of the shard are about to be held: resolves when the endpoint is connected to its replicas.
+   * Nothing depends on it but how long they are. Never rejects.
+   */
+  prepare(databaseId: string, shard: number): Promise<void>;
   /** Resolves when nothing of clients is in flight on the shard; nothing new goes there meanwhile. */
   hold(databaseId: string, shard: number, deadlineMs: number): Promise<void>;
+  /**
+   * This replica says that it is primary, and clients are held: the endpoint makes ready for them to go
+   * on there. Nothing depends on it but how long that takes.
+   */
+  expect(databaseId: string, shard: number, successor: Successor): void;
   /**
    * Clients of the shard go on, with this successor if there is one. False: not every worker could be
    * told so (a hold has an end of its own).

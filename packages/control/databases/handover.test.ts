@@ -116,6 +116,8 @@ describe('the planned switch on real engines', { concurrency: false }, () => {
         assert.equal(w.shard(id).handover, null);
         assert.equal(await fullSyncs(w, id), syncs, 'the old primary goes on with the same stream');
         assert.equal(w.store.instance(from.id)?.process?.pid, from.process?.pid);
+        const to = w.primary(id).id;
+        assert.deepEqual(w.words().slice(-4), ['prepare', 'hold', `expect ${to}`, `release ${to}`]);
       }
       await Promise.all(writers.map((writer) => writer.stop()));
       const errors = writers.flatMap((writer) => writer.errors);

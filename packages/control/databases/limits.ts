@@ -39,6 +39,8 @@ export const VERB_DEADLINE_MS = 2_000;
 export const FENCE_DEADLINE_MS = 2_000;
 /** Commands in flight at the start of a planned switch are given this long to end. */
 export const SWITCH_QUIET_MS = 50;
+/** Between what prepares a planned switch and its beginning: compilers and collectors of garbage end. */
+export const SWITCH_REST_MS = 25;
 /** Clients are held at most this long: less than writes are paused, so that none arrives unpaused. */
 export const SWITCH_HOLD_MS = 4_000;
 /** Before clients are held a replica that is behind is given this long. */
@@ -60,6 +62,8 @@ export const LEAVE_MS = 5_000;
 export const LEAVE_PAUSE_MS = 4;
 /** ...or until nobody has come for this long. Then they are refused. */
 export const LEFT_MS = 300;
+/** Clients have just been let go on: what is to be done about it may be done when their first writes are answered. */
+export const GOING_ON_MS = 10;
 /** All workers know the new primary after this, or the hold's own end lets clients go on. */
 export const SWITCH_PUBLISH_MS = 2_000;
 /** Writing the file of an orderly stop, and what all files together take on a slow disk. */

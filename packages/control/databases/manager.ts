@@ -2,7 +2,6 @@
  * All databases of this installation: their loops, the endpoint's knowledge of them, the lease that
  * keeps engines from voting while somebody is here to decide.
  */
-import type { Successor } from '../../endpoint/control-protocol.ts';
 import type { EngineLink } from '../../engine/contract.ts';
 import { CLIENT_USER } from '../auth/users.ts';
 import type { EndpointFleet, WatchdogTarget } from '../endpoints/contract.ts';
@@ -29,6 +28,7 @@ import { problemsOf, stalledOf, unstartedOf } from './problems.ts';
 import { Publisher } from './publisher.ts';
 import { type Serving, servingNow } from './serving.ts';
 import { shardPorts } from './shard-ports.ts';
+import { shardWords } from './shard-words.ts';
 import { shardStatus } from './status.ts';
 import { dataBytesOf, type StopReport, type StopWish, stopAll } from './stop.ts';
 import { commandsOf, usersOf } from './users.ts';
@@ -40,13 +40,15 @@ type OfThePublisher =
   | 'publishNow'
   | 'published'
   | 'listenProblem'
+  | 'prepare'
   | 'hold'
+  | 'expect'
   | 'release';
 
 export interface ManagerDeps extends Omit<ExecutorDeps, OfThePublisher> {
   readonly fleet: Pick<
     EndpointFleet,
-    'publish' | 'renewLease' | 'hold' | 'release' | 'answerConfig'
+    'publish' | 'renewLease' | 'prepare' | 'hold' | 'expect' | 'release' | 'answerConfig'
   >;
   /** Addresses that the endpoint listens on for every database. */
   readonly hosts: readonly string[];
@@ -79,8 +81,7 @@ export class Databases {
       calm: new Calm(deps.clock, () => this.#loops.values()),
       publish: () => this.#publisher.publish(),
       publishNow: (deadlineMs) => this.#publisher.publishNow(deadlineMs),
-      hold: (id, shard, deadlineMs) => deps.fleet.hold(`${id}/${shard}`, deadlineMs),
-      release: (id, shard, successor) => this.#release(`${id}/${shard}`, successor),
+      ...shardWords(deps, () => this.#publisher.epoch),
       published: (id) => this.#published(id),
       listenProblem: (id) => this.#publisher.problem(id),
     };
@@ -322,17 +323,6 @@ export class Databases {
     // Until here: a primary that hangs now is noticed, and its replica saves what it holds.
     this.#heart.stop();
     return report;
-  }
-
-  async #release(shard: string, successor: Successor | null): Promise<boolean> {
-    try {
-      await this.#deps.fleet.release(shard, this.#publisher.epoch, successor);
-      return true;
-    } catch (error) {
-      // Its deadline releases it.
-      this.#deps.log('warn', 'a shard was not released', { shard, error: String(error) });
-      return false;
-    }
   }
 
   #forget(id: string): void {

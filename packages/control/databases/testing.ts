@@ -98,6 +98,8 @@ export interface World {
   logged(): readonly string[];
   /** What the endpoint was told last. */
   views(): readonly DatabaseView[];
+  /** What it was told of single shards, all of it. */
+  words(): readonly string[];
   /** Records a database and wakes its loop; resolves when its operation ended well. */
   create(settings?: Partial<DatabaseSettings>, sizing?: Partial<Sizing>): Promise<string>;
   operation(databaseId: string, kind: OperationRecord['kind']): OperationRecord;
@@ -133,6 +135,7 @@ export async function world(
   // Below what the kernel takes for outgoing connections, and beside those of whole services (e2e).
   const first = 12_000 + Math.floor(Math.random() * 8_900);
   const logged: string[] = [];
+  const words: string[] = [];
   let views: readonly DatabaseView[] = [];
   const make = (): Databases =>
     new Databases({
@@ -167,9 +170,13 @@ export async function world(
           return [];
         },
         renewLease: () => undefined,
-        hold: async () => undefined,
+        prepare: async () => void words.push('prepare'),
+        hold: async () => void words.push('hold'),
+        expect: async (_shard, _epoch, { node: successor }) =>
+          void words.push(`expect ${successor}`),
         answerConfig: async () => undefined,
-        release: async () => undefined,
+        release: async (_shard, _epoch, successor) =>
+          void words.push(`release ${successor?.node ?? 'as it was'}`),
       },
     });
   const start = async (): Promise<Databases> => {
@@ -188,6 +195,7 @@ export async function world(
     folder,
     databases: await start(),
     views: () => views,
+    words: () => words,
     logged: () => logged,
     rival: make,
     async create(settings = {}, sizing = {}) {

@@ -38,8 +38,15 @@ export interface EndpointFleet {
     epoch: number,
     databases: readonly DatabaseView[],
   ): Promise<readonly { readonly address: string; readonly reason: string }[]>;
+  /** Clients of the shard are about to be held. Resolves when every worker is connected to its replicas. */
+  prepare(shard: string): Promise<void>;
   /** Resolves when no worker has anything in flight on the shard; rejects at the deadline (and releases). */
   hold(shard: string, deadlineMs: number): Promise<void>;
+  /**
+   * Clients are held, and this replica says that it is primary: what they need there is made ready. Only
+   * a release with it makes it so. Rejects when a worker does not know it, or does not hold.
+   */
+  expect(shard: string, epoch: number, successor: Successor): Promise<void>;
   /** With a successor, that replica is primary from now on; rejects when a worker does not know it. */
   release(shard: string, epoch: number, successor: Successor | null): Promise<void>;
   /** Never goes back while anybody of supervisor, workers and control lives to remember. */

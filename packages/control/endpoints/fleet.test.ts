@@ -179,6 +179,16 @@ test('a worker refuses an older epoch and says which one it runs; and another pr
     peer.request({ ...release, epoch: 5, successor: stranger } as { type: string }, MS),
     /db\/0 has no replica nobody here/,
   );
+  const expect = { type: 'expect', shard: 'db/0', epoch: 5, successor: stranger };
+  await assert.rejects(peer.request(expect as { type: string }, MS), (error) => {
+    assert.ok(error instanceof PeerRefusal);
+    assert.equal(error.code, 'not-held');
+    return true;
+  });
+  await assert.rejects(
+    peer.request({ ...expect, epoch: 6 } as { type: string }, MS),
+    /runs epoch 5/,
+  );
   peer.close();
   const said = Promise.withResolvers<unknown>();
   const misfit = await Peer.open({

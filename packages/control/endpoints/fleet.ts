@@ -156,34 +156,35 @@ export class LocalFleet implements EndpointFleet {
     return onceEach([...this.#links.problems(), ...failed]);
   }
 
+  async prepare(shard: string): Promise<void> {
+    await this.#ask({ type: 'prepare', shard }, ANSWER_WAIT_MS);
+  }
+
   async hold(shard: string, deadlineMs: number): Promise<void> {
     this.#holds.set(shard, Date.now() + deadlineMs);
     const word = { type: 'hold', shard, deadlineMs };
-    const answers = await this.#ask(word, deadlineMs + ANSWER_GRACE_MS);
-    const problem = [...answers].find(([pid, answer]) => !heldBy(pid, answer));
-    if (problem === undefined) return;
+    const problem = await this.#tell(word, deadlineMs + ANSWER_GRACE_MS);
+    if (problem === null) return;
     await this.release(shard, 0, null).catch(() => {}); // each releases itself at the deadline anyway
-    throw new ControlError(
-      'HoldExpired',
-      504,
-      `shard ${shard} was not quiet within ${deadlineMs} ms: ${String(problem[1])}`,
-    );
+    const why = `shard ${shard} was not quiet within ${deadlineMs} ms: ${problem}`;
+    throw new ControlError('HoldExpired', 504, why);
+  }
+
+  async expect(shard: string, epoch: number, successor: Successor): Promise<void> {
+    const problem = await this.#tell({ type: 'expect', shard, epoch, successor });
+    if (problem !== null) throw new ControlError('NotExpected', 500, problem);
   }
 
   async release(shard: string, epoch: number, successor: Successor | null): Promise<void> {
     this.#holds.delete(shard);
-    const word = { type: 'release', shard, epoch, successor };
-    const answers = await this.#ask(word, ANSWER_WAIT_MS);
-    const problem = [...answers].find(([pid, answer]) => !heldBy(pid, answer));
-    if (problem === undefined) return;
-    throw new ControlError('ReleaseFailed', 500, `worker ${problem[0]}: ${String(problem[1])}`);
+    const problem = await this.#tell({ type: 'release', shard, epoch, successor });
+    if (problem !== null) throw new ControlError('ReleaseFailed', 500, problem);
   }
 
   async counters(): Promise<Counters> {
-    const kept = this.#retired ?? this.#base;
-    const parts = [...(await this.#links.counters()), ...(kept === null ? [] : [kept])];
+    const parts = (await this.#links.counters()).concat(this.#retired ?? this.#base ?? []);
     if (parts.length === 0) return { since: Date.now(), epoch: 0, databases: [] };
-    return { ...mergeCounters(parts), epoch: this.#lowestEpoch() };
+    return { ...mergeCounters(parts), epoch: this.#links.lowestEpoch() };
   }
 
   async clients(database: string, most: number): Promise<ClientView[]> {
@@ -257,6 +258,14 @@ export class LocalFleet implements EndpointFleet {
     this.#orphans.close();
   }
 
+  /** About a shard. Answers which worker has clients there and could not do it, and why. */
+  async #tell(word: WorkerRequest, ms = ANSWER_WAIT_MS): Promise<string | null> {
+    for (const [pid, answer] of await this.#ask(word, ms)) {
+      if (!heldBy(pid, answer)) return `worker ${pid}: ${String(answer)}`;
+    }
+    return null;
+  }
+
   /** Everybody who has clients, orphans included. By pid. */
   async #ask(word: WorkerRequest, ms: number): Promise<Map<number, unknown>> {
     // Nobody that has clients may be missed because it is just changing hands.
@@ -270,17 +279,9 @@ export class LocalFleet implements EndpointFleet {
    * only now starting is not waited for: it begins with this snapshot or a newer one.
    */
   #applied(epoch: number): boolean {
-    const workers = this.#links.status().filter((worker) => worker.state !== 'draining');
-    const ready = workers.filter((worker) => worker.state === 'serving' && worker.epoch >= epoch);
-    const serving = workers.filter((worker) => worker.state !== 'starting');
-    if (ready.length < serving.length || ready.length === 0) return false;
-    if (ready.length >= this.#options.workers) this.#complete = true;
-    return this.#complete;
-  }
-
-  #lowestEpoch(): number {
-    const epochs = this.#links.status().map((worker) => worker.epoch);
-    return epochs.length === 0 ? 0 : Math.max(0, Math.min(...epochs));
+    const ready = this.#links.applied(epoch);
+    if (ready >= this.#options.workers) this.#complete = true;
+    return ready > 0 && this.#complete;
   }
 
   async #connected(): Promise<Peer> {

@@ -100,6 +100,19 @@ export class WorkerLinks {
     }));
   }
 
+  /** How many serve by this epoch, or a newer one; 0 while one that serves does not. */
+  applied(epoch: number): number {
+    const workers = this.status().filter(({ state }) => state !== 'draining');
+    const ready = workers.filter((worker) => worker.state === 'serving' && worker.epoch >= epoch);
+    const serving = workers.filter(({ state }) => state !== 'starting');
+    return ready.length < serving.length ? 0 : ready.length;
+  }
+
+  lowestEpoch(): number {
+    const epochs = this.status().map(({ epoch }) => epoch);
+    return epochs.length === 0 ? 0 : Math.max(0, Math.min(...epochs));
+  }
+
   /** Workers that speak another protocol: to be replaced by draining. */
   misfits(): number[] {
     return [...this.#links.values()].filter((link) => link.misfit).map((link) => link.info.pid);

@@ -278,6 +278,9 @@ class Run {
         },
         hold: (shard, deadlineMs) =>
           node.call('hold', deadlineMs, () => this.#scenario.hold(shard, deadlineMs)),
+        prepare: async () => undefined,
+        // Undone by any end of the hold but the release that says the same.
+        expect: async () => undefined,
         answerConfig: async () => undefined,
         release: (shard, _epoch, successor) =>
           node.call('release', 500, () => {

@@ -118,10 +118,13 @@ test('a planned switch under load: no error, nothing lost, nothing twice', async
   let [from, to] = [shard.primary, shard.replica];
   for (let round = 0; round < 6; round++) {
     await inSync(to);
+    const expected = round % 4 === 0;
+    if (expected) await running.prepare('test/0');
     await running.hold('test/0', Date.now() + 4000);
     await switchPrimary(from, to);
+    if (expected) running.expect('test/0', { node: instance(to).node, reason: SWITCHING });
     const snapshot = { ...shard.view, primary: instance(to), replicas: [instance(from)] };
-    // By one word, which a snapshot follows; or by the snapshot.
+    // By one word, which a snapshot follows, and which was expected or not; or by the snapshot.
     const byWord = round % 2 === 0;
     if (!byWord) running.apply({ shards: [snapshot] });
     running.release('test/0', byWord ? { node: instance(to).node, reason: SWITCHING } : undefined);

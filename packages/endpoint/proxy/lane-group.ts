@@ -17,6 +17,19 @@ export interface LaneGroup {
   failedAt: number;
 }
 
+/** Resolves when it is logged in, or never will be: the lane has a deadline for that. */
+export function connected(lane: Lane): Promise<void> {
+  if (lane.state !== 'connecting') return Promise.resolve();
+  return new Promise((resolve) => {
+    const { onReady } = lane;
+    lane.onReady = () => {
+      onReady?.();
+      resolve();
+    };
+    lane.onClosed = () => resolve();
+  });
+}
+
 export function newGroup(key: string, login: LaneLogin): LaneGroup {
   return {
     key,

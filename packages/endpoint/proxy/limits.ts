@@ -199,6 +199,8 @@ export const OVERLAP_BYTES = 4 * 1024 * 1024;
  * gets more of them gets them without delay: then the kernel has full packets to send. */
 export const RECENT_MESSAGES = 1024;
 export const RECENT_BYTES = 1024 * 1024;
+/** The hold of a shard that nobody uses; ended at once. */
+export const REHEARSAL_MS = 1000;
 /** How long a new primary's clients wait until what is listened to there is subscribed: after a crash... */
 export const SUBSCRIBE_FIRST_MS = 50;
 /** ...and after a planned switch, in every worker: as long as one waits for another's answer. */

@@ -123,7 +123,9 @@ for (const workers of WORKER_COUNTS) {
       await switchPrimary(from, to);
       const view = { ...shard.view, primary: instance(to), replicas: [instance(from)] };
       if (round % 2 === 0) {
-        running.release('test/0', { node: instance(to).node, reason: SWITCHING });
+        const successor = { node: instance(to).node, reason: SWITCHING };
+        if (round % 4 === 0) running.expect('test/0', successor);
+        running.release('test/0', successor);
       } else {
         running.apply({ shards: [{ ...view, state: 'held', reason: SWITCHING }, other.view] });
         running.release('test/0');
@@ -186,6 +188,26 @@ test('nobody publishes on a new primary before all who listen are there', async 
     await eventually('heard', () => listener.heard[0]?.length === 1);
     assert.equal(publisher.received.toString(), ':1\r\n');
   });
+
+  await t.test(
+    'all who listen are there when it is expected: the release waits for nobody',
+    async () => {
+      running.apply({
+        shards: [{ ...shard.view, primary: instance(from), replicas: [instance(to)] }],
+      });
+      const successor = await change();
+      for (const each of [near, far]) each.expect('test/0', successor);
+      await eventually('the listener is there', async () => {
+        const reply = await from.link.command(['PUBSUB', 'SHARDNUMSUB', 'c'], MS);
+        return Array.isArray(reply) && reply[1] === 1;
+      });
+      assert.equal(answered(), false);
+      near.release('test/0', 2, successor);
+      await eventually('published', answered);
+      await eventually('heard', () => listener.heard[0]?.length === 2);
+      far.release('test/0', 2, successor);
+    },
+  );
 
   await t.test('the other worker never answers', async () => {
     const view = { ...shard.view, primary: instance(from), replicas: [instance(to)] };

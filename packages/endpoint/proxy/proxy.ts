@@ -11,18 +11,19 @@ import { AcrossWorkers } from './across-workers.ts';
 import { type EngineGreeting, readGreeting } from './greeting.ts';
 import { GuardBook } from './guard-book.ts';
 import { knownTable, tableFrom } from './known-tables.ts';
-import { DRAIN_FRESH_MS, LANE_RETRY_MS, WAIT_SWEEP_MS } from './limits.ts';
+import { DRAIN_FRESH_MS, LANE_RETRY_MS, LISTENERS_FIRST_MS, WAIT_SWEEP_MS } from './limits.ts';
 import { ListenersFirst } from './listeners-first.ts';
 import { Logins } from './logins.ts';
 import { Monitors } from './monitor.ts';
 import { NewerWords } from './newer.ts';
+import { rehearse } from './rehearsal.ts';
 import { Retries } from './retries.ts';
 import type { Scripts } from './scripts.ts';
 import { Session } from './session.ts';
 import { SettingRequests } from './setting-requests.ts';
 import type { Shard } from './shard.ts';
 import { Subscriptions } from './subscriptions.ts';
-import { succeed } from './succession.ts';
+import { expect, succeed, takeBack } from './succession.ts';
 import { Topology } from './topology.ts';
 import { unread } from './unread.ts';
 import { World } from './world.ts';
@@ -54,6 +55,8 @@ export class ProxyPath implements DataPath {
   readonly subscriptions: Subscriptions;
   readonly listenersFirst: ListenersFirst;
   readonly #releasing = new Set<Shard>();
+  /** Who is expected to be primary, and when all who listen are there. */
+  readonly #expected = new Map<Shard, { readonly node: string; readonly listens: Promise<void> }>();
   readonly monitors: Monitors;
   readonly guard: GuardBook;
   readonly newer = new NewerWords();
@@ -202,21 +205,43 @@ export class ProxyPath implements DataPath {
     }
   }
 
+  async prepare(shard: string): Promise<void> {
+    rehearse(this);
+    await this.world.topology.shards.find((candidate) => candidate.id === shard)?.prepare();
+  }
+
   hold(shard: string, deadlineAt: number): Promise<void> {
     const found = this.world.topology.shards.find((candidate) => candidate.id === shard);
     if (found === undefined) return Promise.resolve();
     this.#releasing.delete(found);
+    this.#expected.delete(found);
     return found.hold(deadlineAt);
+  }
+
+  expect(shard: string, successor: Successor): void {
+    const found = this.world.topology.shards.find((candidate) => candidate.id === shard);
+    if (found === undefined) return;
+    expect(found, successor, () => {
+      this.#expected.delete(found);
+      void this.subscriptions.follow(found, LISTENERS_FIRST_MS);
+    });
+    const listens = this.listenersFirst.subscribed(found);
+    this.#expected.set(found, { node: successor.node, listens });
   }
 
   release(shard: string, _epoch: number, successor: Successor | null): void {
     const found = this.world.topology.shards.find((candidate) => candidate.id === shard);
     if (found === undefined) return;
+    if (successor === null) takeBack(found);
     if (successor === null && found.view.state !== 'held') return found.release();
     if (successor !== null) succeed(found, successor);
+    const expected = this.#expected.get(found);
+    this.#expected.delete(found);
+    const ready = expected !== undefined && expected.node === found.view.primary?.node;
     // A hold that comes meanwhile has its own release.
     this.#releasing.add(found);
-    void this.listenersFirst.subscribed(found).then(() => {
+    const listens = ready ? expected.listens : this.listenersFirst.subscribed(found);
+    void listens.then(() => {
       if (this.#releasing.delete(found)) found.release();
     });
   }

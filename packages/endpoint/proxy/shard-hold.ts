@@ -1,6 +1,7 @@
 /** The hold of a shard: nothing new is sent until it ends, and who asked is told when all is quiet. */
 import { HoldExpired } from '../data-path.ts';
 import type { Shard } from './shard.ts';
+import { takeBack } from './succession.ts';
 
 interface Hold {
   readonly resolve: (() => void)[];
@@ -70,6 +71,7 @@ export class ShardHold {
       limit: 'hold-expired',
       detail: `shard ${id} was held until its deadline and goes on`,
     });
+    takeBack(this.#shard);
     this.#shard.wakeAll();
   }
 }

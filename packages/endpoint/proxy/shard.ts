@@ -13,7 +13,7 @@ import { sendElsewhere } from './elsewhere.ts';
 import { handOver } from './handed-over.ts';
 import { Lane, type LaneKind, type LaneState } from './lane.ts';
 import { BulkTurns } from './lane-flow.ts';
-import { type LaneGroup, newGroup } from './lane-group.ts';
+import { connected, type LaneGroup, newGroup } from './lane-group.ts';
 import type { LaneLogin } from './lane-login.ts';
 import {
   BULK_LANES_MOST,
@@ -327,11 +327,21 @@ export class Shard {
     return total;
   }
 
-  /** Resolves when nothing is in flight; rejects at the deadline, having released itself. */
-  hold(deadlineAt: number): Promise<void> {
+  #warmAll(): void {
     for (const group of this.groups.values()) {
       if (group.small !== null && group.login.tracking === null) this.#warm(group);
     }
+  }
+
+  /** Clients are about to be held. Resolves when there are lanes to the replicas. */
+  async prepare(): Promise<void> {
+    this.#warmAll();
+    await Promise.all([...this.groups.values()].flatMap(({ warm }) => warm.map(connected)));
+  }
+
+  /** Resolves when nothing is in flight; rejects at the deadline, having released itself. */
+  hold(deadlineAt: number): Promise<void> {
+    this.#warmAll();
     return this.#hold.begin(deadlineAt);
   }
 

@@ -48,7 +48,9 @@ export interface RunningProxy {
   view: DatabaseView;
   /** Applies a changed view with the next epoch. */
   apply(change: Partial<DatabaseView>): void;
+  prepare(shard: string): Promise<void>;
   hold(shard: string, deadlineAt: number): Promise<void>;
+  expect(shard: string, successor: Successor): void;
   /** `successor`: a replica that is its primary from now on. */
   release(shard: string, successor?: Successor): void;
   clients(): ClientView[];
@@ -153,6 +155,12 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       running.view = { ...running.view, ...change };
       epoch++;
       for (const each of proxies) each.apply(running.view, epoch);
+    },
+    async prepare(shard) {
+      await Promise.all(proxies.map((each) => each.prepare(shard)));
+    },
+    expect(shard, successor) {
+      for (const each of proxies) each.expect(shard, successor);
     },
     async hold(shard, deadlineAt) {
       await Promise.all(proxies.map((each) => each.hold(shard, deadlineAt)));

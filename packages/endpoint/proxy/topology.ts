@@ -11,6 +11,7 @@ import type { Lane } from './lane.ts';
 import { SLOT_MAP_RETRY_MS } from './limits.ts';
 import { Shard } from './shard.ts';
 import { owes } from './spare-lanes.ts';
+import { decided } from './succession.ts';
 import type { World } from './world.ts';
 
 export class Topology {
@@ -80,6 +81,7 @@ export class Topology {
     if (this.only !== null) this.home = Math.max(0, this.nextSlot(0));
     this.#compare(owners);
     for (const shard of this.shards) {
+      decided(shard, views.get(shard.id)?.primary?.node);
       shard.apply(
         views.get(shard.id) ?? {
           ...shard.view,

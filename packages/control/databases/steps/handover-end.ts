@@ -7,7 +7,7 @@ import type { EngineLink, StreamFacts } from '../../../engine/contract.ts';
 import { nextTryMs } from '../../plan/handover.ts';
 import type { ShardRecord, StateReason } from '../../store/records.ts';
 import { reach } from '../failpoints.ts';
-import { LINK_DEADLINE_MS, SWITCH_PUBLISH_MS, SWITCH_VERB_MS } from '../limits.ts';
+import { GOING_ON_MS, LINK_DEADLINE_MS, SWITCH_PUBLISH_MS, SWITCH_VERB_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { failOperation } from '../progress.ts';
 import { noteArranged } from './arrange.ts';
@@ -62,6 +62,7 @@ export async function finish(
     await reach('release:after');
   };
   await Promise.all([letGo(), agreed.oldLink === null ? null : endOldPause(agreed.oldLink)]);
+  await loop.deps.clock.sleep(GOING_ON_MS);
   loop.deps.publish(loop.id);
   await Promise.all([before.primary, successor].map((id) => loop.watch(id).refresh()));
 }
