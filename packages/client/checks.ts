@@ -122,7 +122,8 @@ export function either(...checks: readonly Check[]): Check {
   };
 }
 
-function kindOf(value: unknown): string {
+/** For messages: a number as it is, of what may be long or a secret its kind only. */
+export function kindOf(value: unknown): string {
   if (value === null || typeof value === 'number' || typeof value === 'boolean') {
     return String(value);
   }

@@ -295,7 +295,7 @@ describe('with a server', () => {
           callback({ observe: (value) => void sums.set(name, (sums.get(name) ?? 0) + value) }),
       });
       const stop = recordMetrics(
-        { createHistogram: add, createCounter: add, createObservableGauge: add },
+        { createHistogram: add, createCounter: add, createObservableUpDownCounter: add },
         [redis],
       );
       await redis.set('big', 'x'.repeat(300_000));

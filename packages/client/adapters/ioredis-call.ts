@@ -9,6 +9,7 @@ import { UnknownOutcomeError } from '../errors.ts';
 import { Call, type Calling } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import { shown } from '../telemetry/explain.ts';
+import { tellFailed } from '../telemetry/tell.ts';
 import { kCall, type Tagged } from './ioredis-link.ts';
 import type { IoCommand, IoCommandClass, IoRedis } from './ioredis-shape.ts';
 
@@ -94,9 +95,9 @@ export class IoCall extends Call {
   lostAfterwards(written: boolean, cause: unknown): void {
     const { command, name, key } = this;
     const unknown = written && !this.read;
-    command.reject(
-      unknown ? new UnknownOutcomeError(name.toUpperCase(), shown(key), cause) : cause,
-    );
+    const error = unknown ? new UnknownOutcomeError(name.toUpperCase(), shown(key), cause) : cause;
+    tellFailed(this, error);
+    command.reject(error);
   }
 
   override succeed(reply: unknown): void {
@@ -109,6 +110,7 @@ export class IoCall extends Call {
     if (this.settled) return;
     this.settled = true;
     this.unheed();
+    tellFailed(this, error);
     this.#reject.call(this.command, error);
   }
 

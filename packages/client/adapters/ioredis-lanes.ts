@@ -11,7 +11,7 @@ import { closedError, messageOf } from '../errors.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
-import { reconnectDelay } from '../retries/backoff.ts';
+import { tellFailed } from '../telemetry/tell.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import { connectedInTime } from './connect.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
@@ -47,7 +47,7 @@ export class IoDriver implements Driver {
     this.#first = undefined;
     const pool = this.pool as Pool;
     lane.raw = redis;
-    this.#settle(redis);
+    this.#settle(redis, lane, pool);
     pool.prepare(redis);
     const events: LinkEvents = {
       // A cluster client goes on without one of its connections.
@@ -111,6 +111,15 @@ export class IoDriver implements Driver {
       },
       destroy: () => redis.disconnect(),
       cut: (wire, reason) => wires.get(wire)?.stream?.destroy(new Error(reason)),
+      connectNow: () => {
+        if (redis.status !== 'reconnecting' || redis.isCluster) return;
+        clearTimeout(redis.reconnectTimeout ?? undefined);
+        redis.connect().catch(() => {});
+      },
+      ping: (wire) => {
+        const node = wires.get(wire);
+        return node?.status === 'ready' ? node.call('ping') : undefined;
+      },
       command: (args) => replay(redis, args),
     };
     this.#listen(redis, lane, pool);
@@ -119,7 +128,7 @@ export class IoDriver implements Driver {
   }
 
   /** Settings of the library that the kit takes over. */
-  #settle(redis: IoRedis): void {
+  #settle(redis: IoRedis, lane: Lane, pool: Pool): void {
     for (const options of [redis.options, redis.options.redisOptions]) {
       if (options === undefined) continue;
       options.commandTimeout = undefined;
@@ -128,7 +137,7 @@ export class IoDriver implements Driver {
       options.enableAutoPipelining = false;
     }
     if (this.#staggered && !redis.isCluster && typeof redis.options.retryStrategy === 'function') {
-      redis.options.retryStrategy = reconnectDelay;
+      redis.options.retryStrategy = (attempt) => lane.reconnectIn(attempt, pool.offline.size > 0);
     }
   }
 
@@ -315,7 +324,10 @@ function watchCluster(cluster: IoRedis, pool: Pool): void {
         call.settled = true;
         pool.release(call, lane);
       };
-      command.promise.then(over, over);
+      command.promise.then(over, (error: unknown) => {
+        if (call.listed && !call.settled) tellFailed(call, error);
+        over();
+      });
     }
     return result;
   };

@@ -115,9 +115,16 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
       // A cluster client sends it again elsewhere: this reply is not the call's, and its end is its promise's.
       wire.disown(call, anonymous(item.command));
       const over = (): void => events.answered(call, performance.now());
-      item.command.promise.then(over, over);
+      item.command.promise.then(over, (failure: unknown) => {
+        call.failure = failure;
+        over();
+      });
+      return refuse.call(redis, error, item);
     }
-    refuse.call(redis, call === undefined ? error : (asKnown(error, call) as Error), item);
+    if (call === undefined) return refuse.call(redis, error, item);
+    const known = asKnown(error, call) as Error;
+    call.failure = known;
+    refuse.call(redis, known, item);
   };
 
   /**

@@ -65,6 +65,7 @@ export interface IoRedis extends EventEmitter {
   stream: Socket | undefined;
   commandQueue: IoQueue;
   offlineQueue: IoQueue;
+  reconnectTimeout?: NodeJS.Timeout | null;
   condition?: { protocol?: number; select?: number; subscriber?: unknown };
   sendCommand(command: IoCommand, stream?: unknown, node?: unknown): unknown;
   resetCommandQueue(): void;

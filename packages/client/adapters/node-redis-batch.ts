@@ -7,6 +7,8 @@ import type { Lane } from '../lanes/lane.ts';
 import { firstDeadline, type Placeable } from '../lanes/placeable.ts';
 import type { Pool } from '../lanes/pool.ts';
 import { asKnown } from '../lanes/unknown.ts';
+import { commandChannel } from '../telemetry/channels.ts';
+import { tellFailed, tellOver } from '../telemetry/tell.ts';
 import { kChain } from './face.ts';
 import type { NodeLaneParts } from './node-redis-call.ts';
 import type { Outgoing, OutgoingBatch } from './node-redis-outgoing.ts';
@@ -78,6 +80,7 @@ export abstract class NodeBatch implements Placeable {
     for (const call of this.calls) {
       call.settled = true;
       call.unheed();
+      tellFailed(call, error);
     }
     this.#reject(error);
   }
@@ -119,7 +122,12 @@ export class LibraryBatch extends NodeBatch {
     const now = performance.now();
     for (const call of this.calls) call.writtenAt = now;
     this.#run(lane).then(
-      (reply) => this.succeed(reply),
+      (reply) => {
+        if (commandChannel.hasSubscribers) {
+          for (const call of this.calls) tellOver(call, performance.now());
+        }
+        this.succeed(reply);
+      },
       (error: unknown) => this.fail(error),
     );
   }
@@ -156,7 +164,10 @@ export class LinkBatch extends NodeBatch implements OutgoingBatch {
   override send(lane: Lane): void {
     this.#lane = lane;
     this.#replies = [];
-    for (const call of this.calls) call.writtenAt = 0;
+    for (const call of this.parts) {
+      call.writtenAt = 0;
+      call.unreadError = false;
+    }
     if (this.parts.length === 0) this.#over(lane);
     else (lane.raw as NodeLaneParts).link.enqueue(this);
   }
@@ -210,6 +221,7 @@ export class PartCall extends Call implements Outgoing {
     this.batch.answered(reply);
   }
   errorReply(error: Error): void {
+    tellFailed(this, error);
     this.batch.fail(batchAsKnown(error, this.batch));
     this.batch.answered(error);
   }

@@ -1,10 +1,11 @@
-/** A call over a node-redis connection: the promise is the kit's own, so that it may outlive the connection. */
-import { Call, type Calling } from '../lanes/call.ts';
+/** A call over a node-redis connection. */
+import type { Call, Calling } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import { asKnown } from '../lanes/unknown.ts';
 import type { NodeLink } from './node-redis-link.ts';
 import type { Outgoing } from './node-redis-outgoing.ts';
+import { PromisedCall } from './node-redis-promised.ts';
 import type { NodeClient, RedisArgument, TransformReply } from './node-redis-shape.ts';
 
 /** What the adapter keeps of a lane's client. */
@@ -13,14 +14,11 @@ export interface NodeLaneParts {
   readonly link: NodeLink;
 }
 
-export class NodeCall extends Call implements Outgoing {
-  readonly promise: Promise<unknown>;
+export class NodeCall extends PromisedCall implements Outgoing {
   readonly typeMapping: unknown;
   transform: TransformReply | undefined;
   preserve: unknown;
   readonly #pool: Pool;
-  #resolve: (reply: unknown) => void = noop;
-  #reject: (error: unknown) => void = noop;
 
   constructor(
     args: readonly RedisArgument[],
@@ -28,14 +26,9 @@ export class NodeCall extends Call implements Outgoing {
     calling: Calling | undefined,
     pool: Pool,
   ) {
-    const name = args[0];
-    super(typeof name === 'string' ? name : String(name), args, 1, calling);
+    super(args, calling);
     this.typeMapping = typeMapping;
     this.#pool = pool;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
   }
 
   override send(lane: Lane): void {
@@ -44,6 +37,7 @@ export class NodeCall extends Call implements Outgoing {
     this.headAt = 0;
     this.firstByteAt = 0;
     this.announced = 0;
+    this.unreadError = false;
     if (this.name === 'select') this.#select(client, lane);
     else link.enqueue(this);
   }
@@ -95,24 +89,6 @@ export class NodeCall extends Call implements Outgoing {
     const { lane } = this;
     if (lane !== undefined && this.#pool.refused(this, lane, error)) return;
     this.fail(asKnown(error, this));
-  }
-
-  override combine(rest: (reply: unknown) => Promise<unknown>): void {
-    const resolve = this.#resolve;
-    this.#resolve = (reply) => resolve(rest(reply));
-  }
-
-  override succeed(reply: unknown): void {
-    if (this.settled) return;
-    this.settled = true;
-    this.#resolve(reply);
-  }
-
-  override fail(error: unknown): void {
-    if (this.settled) return;
-    this.settled = true;
-    this.unheed();
-    this.#reject(error);
   }
 }
 

@@ -1,12 +1,13 @@
 /** A call over a node-redis cluster client, and what it puts on the connections of its nodes. */
 import { performance } from 'node:perf_hooks';
-import { Call, type Calling, type Chain } from '../lanes/call.ts';
+import type { Call, Calling, Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import { asKnown } from '../lanes/unknown.ts';
 import type { Sent } from '../wire/wire.ts';
 import { kCalling, kChain } from './face.ts';
 import type { NodeLink } from './node-redis-link.ts';
+import { PromisedCall } from './node-redis-promised.ts';
 import { isConnectionError } from './node-redis-run.ts';
 import {
   type CommandOptions,
@@ -15,7 +16,6 @@ import {
   type NodeClient,
   type NodeCluster,
   type NodeParser,
-  type RedisArgument,
 } from './node-redis-shape.ts';
 import { Watched } from './node-redis-watched.ts';
 
@@ -32,34 +32,22 @@ type Start = (
   make: (makeRun: MakeRun) => MakeRun,
 ) => Promise<unknown>;
 
-export class ClusterCall extends Call {
-  readonly promise: Promise<unknown>;
+export class ClusterCall extends PromisedCall {
   readonly #parser: NodeParser;
   readonly #options: CommandOptions | undefined;
   readonly #pool: Pool;
   readonly #start: Start;
-  #resolve: (reply: unknown) => void = noop;
-  #reject: (error: unknown) => void = noop;
   #parts: Watched[] = [];
 
   constructor(parser: NodeParser, options: CommandOptions | undefined, pool: Pool, start: Start) {
     const signal = options?.abortSignal;
     const calling = options?.[kCalling] as Calling | undefined;
-    super(
-      String(parser.redisArgs[0]),
-      parser.redisArgs as readonly RedisArgument[],
-      1,
-      signal instanceof AbortSignal ? { ...calling, signal } : calling,
-    );
+    super(parser.redisArgs, signal instanceof AbortSignal ? { ...calling, signal } : calling);
     this.chain = options?.[kChain] as Chain | undefined;
     this.#parser = parser;
     this.#options = options;
     this.#pool = pool;
     this.#start = start;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
   }
 
   override send(lane: Lane): void {
@@ -119,17 +107,9 @@ export class ClusterCall extends Call {
     return twin;
   }
 
-  override succeed(reply: unknown): void {
-    if (this.settled) return;
-    this.settled = true;
-    this.#resolve(reply);
-  }
-
   override fail(error: unknown): void {
     if (this.settled) return;
-    this.settled = true;
-    this.unheed();
-    this.#reject(error);
+    super.fail(error);
     for (const part of this.#parts) part.drop();
   }
 }

@@ -11,6 +11,7 @@
  * very object that the application gave it, which may serve for all lanes, and other clients. So before it connects,
  * the tables are made once more, by the library's own class, with options of their own.
  */
+import { nodeReconnect } from '../retries/backoff.ts';
 import type { NodeClient, NodeCluster } from './node-redis-shape.ts';
 
 interface NodeOfTable {
@@ -30,8 +31,13 @@ interface Tables {
 type Emit = (event: string, ...args: unknown[]) => boolean;
 type TablesClass = new (options: ClusterOptions, emit: Emit, id?: unknown) => Tables;
 
+interface SocketOptions {
+  reconnectStrategy?: unknown;
+  signal?: AbortSignal;
+}
+
 interface ClusterOptions {
-  readonly defaults?: { readonly socket?: { readonly reconnectStrategy?: unknown } };
+  readonly defaults?: { readonly socket?: SocketOptions };
 }
 
 interface ClusterInside {
@@ -43,10 +49,13 @@ interface ClusterInside {
 export class ClusterEnd {
   readonly #cluster: NodeCluster & ClusterInside;
   readonly #sockets = new AbortController();
+  readonly #staggered: boolean;
   #over = false;
 
-  constructor(cluster: NodeCluster) {
+  /** `staggered`: its nodes' connections come back with full jitter, unless the application says how. */
+  constructor(cluster: NodeCluster, staggered: boolean) {
     this.#cluster = cluster as NodeCluster & ClusterInside;
+    this.#staggered = staggered;
     // One that its owner has connected keeps its tables; its end is the library's then.
     if (!this.#cluster._slots.isOpen) this.#giveOptions();
   }
@@ -56,6 +65,7 @@ export class ClusterEnd {
     const { _options: given, _slots: tables } = cluster;
     const over = (): boolean => this.#over;
     const { signal } = this.#sockets;
+    const ours = this.#staggered ? { reconnectStrategy: nodeReconnect } : {};
     const options = {
       ...given,
       himportRegistry: tables.himportRegistry,
@@ -64,7 +74,7 @@ export class ClusterEnd {
       // Asked for each time, because a new login is put there, too.
       get defaults() {
         const { defaults } = given;
-        const socket = { ...defaults?.socket, signal };
+        const socket: SocketOptions = { ...ours, ...defaults?.socket, signal };
         if (over()) socket.reconnectStrategy = false;
         return { ...defaults, socket };
       },

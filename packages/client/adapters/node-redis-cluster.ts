@@ -37,12 +37,14 @@ type AnyMethod = (...args: unknown[]) => Promise<unknown>;
 export class NodeClusterDriver implements Driver {
   readonly #factory: () => unknown;
   readonly #first: NodeCluster;
+  readonly #staggered: boolean;
   #used = false;
   pool: Pool | undefined;
 
-  constructor(first: NodeCluster, factory: () => unknown) {
+  constructor(first: NodeCluster, factory: () => unknown, staggered: boolean) {
     this.#first = first;
     this.#factory = factory;
+    this.#staggered = staggered;
   }
 
   open(lane: Lane): void {
@@ -52,7 +54,7 @@ export class NodeClusterDriver implements Driver {
     this.#used = true;
     pool.prepare(cluster);
     const proto: NodeCluster = Object.getPrototypeOf(cluster);
-    const end = new ClusterEnd(cluster);
+    const end = new ClusterEnd(cluster, this.#staggered);
     const links = new Map<NodeClient, NodeLink>();
     const parts: ClusterParts = {
       cluster,
@@ -94,6 +96,13 @@ export class NodeClusterDriver implements Driver {
           client.destroy();
           client.connect().catch(() => {});
         }
+      },
+      connectNow: () => {},
+      ping: (wire) => {
+        for (const [client, link] of links) {
+          if (link.wire === wire && client.isReady) return client.sendCommand(['PING']);
+        }
+        return undefined;
       },
       command: () => Promise.resolve(),
     };

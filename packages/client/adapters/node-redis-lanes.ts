@@ -1,5 +1,5 @@
 import { closedError, KitError, messageOf, refusedHere } from '../errors.ts';
-import type { Chain } from '../lanes/call.ts';
+import { Call, type Chain } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
@@ -7,8 +7,9 @@ import type { Sent } from '../wire/wire.ts';
 import { connectedInTime } from './connect.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
-import { batchOf } from './node-redis-batch.ts';
+import { batchOf, PartCall } from './node-redis-batch.ts';
 import { NodeCall, type NodeLaneParts } from './node-redis-call.ts';
+import { socketOf } from './node-redis-hold.ts';
 import { NodeLink } from './node-redis-link.ts';
 import { callingOf, runInLibrary, runOnLink, watchError } from './node-redis-run.ts';
 import {
@@ -17,7 +18,6 @@ import {
   type MultiPart,
   type NodeClient,
   type NodeParser,
-  type NodeSocket,
   type RedisArgument,
   type TransformReply,
 } from './node-redis-shape.ts';
@@ -28,12 +28,14 @@ type Guard = (name: string, args: readonly unknown[], from: number) => void;
 export class NodeDriver implements Driver {
   readonly #factory: () => unknown;
   readonly #first: NodeClient;
+  readonly #staggered: boolean;
   #used = false;
   pool: Pool | undefined;
 
-  constructor(first: NodeClient, factory: () => unknown) {
+  constructor(first: NodeClient, factory: () => unknown, staggered: boolean) {
     this.#first = first;
     this.#factory = factory;
+    this.#staggered = staggered;
   }
 
   open(lane: Lane): void {
@@ -46,16 +48,19 @@ export class NodeDriver implements Driver {
     const link = new NodeLink(client, {
       // The library tells of it later, when what stood behind it may have been answered too.
       refused: (sent) => {
+        if (sent instanceof Call) sent.unreadError = true;
         if (sent instanceof NodeCall) pool.overtaken.judge(sent, pool.lanes);
       },
       answered: (sent, now) => {
         if (sent instanceof NodeCall) pool.answered(sent, now);
+        else if (sent instanceof PartCall) pool.recorder?.answered(sent, lane, now);
       },
       large: (sent: Sent, wire) => pool.becameLarge(sent, wire, lane),
       largeBytes: pool.settings.largeBytes,
       down: (cause) => {
         if (lane.state === 'ready') pool.down(lane, messageOf(cause));
       },
+      ...(this.#staggered ? { reconnectIn: () => lane.reconnectIn(1, pool.offline.size > 0) } : {}),
       lost: (item, written, cause) => {
         if (item instanceof NodeCall) {
           if (item.lane === lane) pool.lost(item, lane, written, cause);
@@ -72,10 +77,12 @@ export class NodeDriver implements Driver {
       alone: true,
       close: () => {
         over = true;
+        link.hold.stay();
         return isOpen(client) ? proto.close.call(client) : Promise.resolve();
       },
       destroy: () => {
         over = true;
+        link.hold.stay();
         if (isOpen(client)) proto.destroy.call(client);
         // Closing already, and not to be waited for any more.
         else socketOf(client).destroySocket();
@@ -85,6 +92,11 @@ export class NodeDriver implements Driver {
         proto.destroy.call(client);
         link.connect().catch(() => {});
       },
+      connectNow: () => link.hold.end(),
+      ping: () =>
+        Reflect.get(proto, 'isReady', client) === true
+          ? proto.sendCommand.call(client, ['PING'])
+          : undefined,
       command: (args) =>
         args[0] === 'select'
           ? client.SELECT(Number(args[1]))
@@ -107,7 +119,7 @@ export class NodeDriver implements Driver {
       pool.connectFailed(error);
       if (!own && this.#first.listenerCount('error') > 0) this.#first.emit('error', error);
       // Before 6.3 the library does not say that it gives up, but it is not open any more then.
-      if (!givenUp && !isOpen(client)) gone();
+      if (!givenUp && !isOpen(client) && !link.hold.on) gone();
       // As the library would: where nobody listens, connect() fails with it.
       if (own && link.connecting && client.listenerCount('error') === 1) throw error;
     });
@@ -168,7 +180,10 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
       options?: CommandOptions,
     ) {
       // The library's own PING timer, AUTH and WATCH come on the instance itself and without options.
-      if (this === raw && options === undefined) return proto.sendCommand.call(raw, args, options);
+      if (this === raw && options === undefined) {
+        connectNow(raw, pool);
+        return proto.sendCommand.call(raw, args, options);
+      }
       if (closed()) return proto.sendCommand.call(raw, args, options);
       const own = this._commandOptions;
       const all = options === undefined || options === own ? own : { ...own, ...options };
@@ -206,6 +221,7 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
         const library = (client: NodeClient): Promise<unknown> =>
           proto[method].call(client, commands, ...rest);
         if (method === '_executeMulti' && raw.isWatching) {
+          connectNow(raw, pool);
           // Nothing of it has run, and what it watched is not watched any more.
           const lost = (): Promise<unknown> => watchError(raw, 'Client reconnected after WATCH');
           return linkOf(raw, pool).bound.run(() => library(this), lost);
@@ -223,7 +239,8 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
     proto,
     (method, ...args) => {
       if (pool.closed) throw closedError('SUBSCRIBE');
-      const { client } = pool.roster.only('subscriber').raw as NodeLaneParts;
+      const { client, link } = pool.roster.only('subscriber').raw as NodeLaneParts;
+      link.hold.end();
       return pool.unlessClosed('SUBSCRIBE', method.apply(client, args));
     },
     (name, method) => own(raw, name, method),
@@ -268,6 +285,14 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
   }
 }
 
+/** The library is about to put something into its queue for the application's own client, which must be open for it. */
+function connectNow(raw: NodeClient, pool: Pool): void {
+  for (const lane of pool.lanes) {
+    const { client, link } = lane.raw as NodeLaneParts;
+    if (client === raw) link.hold.end();
+  }
+}
+
 /** Of the lane whose client the application holds. */
 function linkOf(raw: NodeClient, pool: Pool): NodeLink {
   for (const lane of pool.lanes) {
@@ -280,13 +305,6 @@ function linkOf(raw: NodeClient, pool: Pool): NodeLink {
 /** Of its own connection, whatever the object says for all of them. */
 function isOpen(client: NodeClient): boolean {
   return Reflect.get(Object.getPrototypeOf(client), 'isOpen', client) === true;
-}
-
-/** The library's own part that has the connection: taken out, and put back. */
-function socketOf(client: NodeClient): NodeSocket {
-  const socket = client._ejectSocket();
-  client._insertSocket(socket);
-  return socket;
 }
 
 function readable(target: object, name: string, get: () => boolean): void {

@@ -19,6 +19,7 @@ import { copyOf, readInto } from '../wire/intake.ts';
 import { Pace } from '../wire/pace.ts';
 import { type Sent, Wire } from '../wire/wire.ts';
 import { anonymous } from './node-redis-encode.ts';
+import { Hold } from './node-redis-hold.ts';
 import {
   encodedOf,
   type NodeLinkEvents,
@@ -58,6 +59,7 @@ export class NodeLink {
   #paused = false;
   /** What goes through the library's queue and must not go to its next connection. */
   readonly bound = new Bound(this);
+  readonly hold: Hold;
   readonly #socket = new OwnSocket();
   /** The one that it writes to, where it is known. */
   #own: Socket | undefined;
@@ -81,6 +83,7 @@ export class NodeLink {
       events.largeBytes,
     );
     this.#queue = client._getQueue();
+    this.hold = new Hold(client, events.reconnectIn);
     this.#standInWriting();
     this.#standInReading();
     this.#standInEnding();
@@ -383,6 +386,7 @@ export class NodeLink {
       const dropped = this.bound.drop(error);
       flushWaitingForReply.call(queue, error);
       ended(error, true, dropped);
+      this.hold.begin();
     };
     queue.flushAll = (error) => {
       flushAll.call(queue, error);

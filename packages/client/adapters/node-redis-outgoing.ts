@@ -26,6 +26,8 @@ export interface NodeLinkEvents {
   readonly largeBytes: number;
   /** The connection is gone; called before `lost`. */
   down(cause: unknown): void;
+  /** When to connect again after that, in ms; undefined: as the library does. */
+  reconnectIn?(): number | undefined;
   /** Of a batch that was written, once for each of its parts that has no reply. */
   lost(item: Outgoing | OutgoingBatch, written: boolean, cause: unknown): void;
 }

@@ -39,7 +39,11 @@ export interface NodeQueue {
   readonly isPubSubActive: boolean;
 }
 
-export interface NodeSocket {
+export interface NodeSocket extends EventEmitter {
+  readonly isOpen: boolean;
+  connect(): Promise<void>;
+  /** It is not to be open any more: nothing is ended, and nothing said. */
+  close(): void;
   destroySocket(): void;
 }
 
@@ -47,7 +51,10 @@ export interface NodeClient extends EventEmitter {
   readonly _self: NodeClient;
   _commandOptions: CommandOptions | undefined;
   readonly options:
-    | { socket?: { host?: string; port?: number; path?: string }; clientSideCache?: unknown }
+    | {
+        socket?: { host?: string; port?: number; path?: string; reconnectStrategy?: unknown };
+        clientSideCache?: unknown;
+      }
     | undefined;
   readonly isOpen: boolean;
   readonly isReady: boolean;

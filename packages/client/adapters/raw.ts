@@ -3,6 +3,7 @@ import { factsOf, firstKey } from '../commands/keys.ts';
 import { KitError } from '../errors.ts';
 import { isIoredis } from './ioredis-shape.ts';
 import { isNodeRedis, isNodeRedisCluster } from './node-redis-shape.ts';
+import { unsupported } from './unsupported.ts';
 
 export type RawArgument = string | Buffer;
 export type RawCall = (...args: RawArgument[]) => Promise<unknown>;
@@ -39,5 +40,8 @@ export function rawOf(redis: object): RawCall {
     const client = redis as unknown as NodeRaw;
     return (...args) => client.sendCommand(args, { typeMapping: asBytes });
   }
-  throw new KitError('ERR_CLIENT_UNSUPPORTED', 'not a client of ioredis, iovalkey or redis');
+  throw (
+    unsupported('the kit', redis) ??
+    new KitError('ERR_CLIENT_UNSUPPORTED', 'not a client of ioredis, iovalkey or redis')
+  );
 }

@@ -11,13 +11,6 @@ export function isSource(value: unknown): value is ChunkSource {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }
 
-export function kindOf(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  return typeof value === 'object'
-    ? `an object (${value.constructor?.name ?? 'no class'})`
-    : `a ${typeof value}`;
-}
-
 /** Cuts any source into pieces of exactly `bytes`, but the last. Throws what `stopped` makes of an aborted signal. */
 export async function* pieces(
   source: ChunkSource,

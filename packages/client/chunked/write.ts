@@ -1,5 +1,6 @@
 /** Writing, replacing, deleting. The order of the steps is what chunked.ts explains. */
 import type { RawCall } from '../adapters/raw.ts';
+import { kindOf } from '../checks.ts';
 import { aborted, KitError, messageOf } from '../errors.ts';
 import { CHUNK_READ_ATTEMPTS } from '../limits.ts';
 import type { ChunkedContext, ChunkedValue } from './chunked.ts';
@@ -12,7 +13,7 @@ import {
   newId,
   type Version,
 } from './manifest.ts';
-import { type ChunkSource, isSource, kindOf, pieces } from './source.ts';
+import { type ChunkSource, isSource, pieces } from './source.ts';
 import { windowed } from './window.ts';
 import { Writer } from './writer.ts';
 

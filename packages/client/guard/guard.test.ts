@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Redis } from 'ioredis';
+import { createClient, REDIS_FLUSH_MODES } from 'redis';
 import { GuardError, type GuardFinding, guarded, lanes } from '../index.ts';
 import { plainKinds } from '../testing/clients.ts';
 import { startServer } from '../testing/server.ts';
@@ -102,6 +103,15 @@ test('types: expensive methods cannot be called through Guarded', () => {
     redis.keys('*');
     // @ts-expect-error the type of flushall says what to use instead
     redis.flushall();
+    // @ts-expect-error
+    redis.flushdb('SYNC');
+    const flushed: Promise<'OK'> = redis.flushall('ASYNC');
+    void flushed;
+    const node = guarded(createClient());
+    // @ts-expect-error
+    node.flushAll();
+    void node.flushAll(REDIS_FLUSH_MODES.ASYNC);
+    void node.flushDb('ASYNC');
     const value: Promise<string | null> = redis.get('k');
     void value;
   };

@@ -1,40 +1,35 @@
 /**
  * The guard before anything runs: a type in which the methods that hurt cannot be called. What the
- * compiler then says contains the advice, because the advice is the type's name.
+ * compiler then says contains the advice, because the advice is in the type that it names: written out
+ * where it stands, since of an interface or an alias only the name would be shown.
  */
 
-export interface UseScan {
-  readonly 'use scanStream() or scanIterator() instead of KEYS': never;
-}
-export interface UseFlushAsync {
-  readonly 'use call("FLUSHALL", "ASYNC") instead': never;
-}
-export interface UseBgsave {
-  readonly 'use BGSAVE instead of SAVE': never;
-}
-export interface UseEvents {
-  readonly 'use SLOWLOG, COMMANDLOG or report() instead of MONITOR': never;
-}
+type Scan = 'keys' | 'keysBuffer' | 'KEYS';
+type Flush = 'flushall' | 'flushAll' | 'FLUSHALL' | 'flushdb' | 'flushDb' | 'FLUSHDB';
+type Save = 'save' | 'SAVE';
+type Monitor = 'monitor' | 'MONITOR';
 
-interface Advice {
-  keys: UseScan;
-  keysBuffer: UseScan;
-  KEYS: UseScan;
-  flushall: UseFlushAsync;
-  flushAll: UseFlushAsync;
-  FLUSHALL: UseFlushAsync;
-  flushdb: UseFlushAsync;
-  flushDb: UseFlushAsync;
-  FLUSHDB: UseFlushAsync;
-  save: UseBgsave;
-  SAVE: UseBgsave;
-  monitor: UseEvents;
-  MONITOR: UseEvents;
-}
-
-/** `T` without its expensive methods; a value of type `T` may be given wherever this is asked for. */
-export type Guarded<T> = Omit<T, keyof Advice> & {
-  readonly [K in keyof Advice & keyof T]: Advice[K];
+/** `T` without its expensive methods; FLUSHALL and FLUSHDB with ASYNC are none, as to `guard` of lanes(). */
+export type Guarded<T> = Omit<T, Scan | Flush | Save | Monitor> & {
+  readonly [K in Scan & keyof T]: {
+    readonly 'use scanStream() or scanIterator() instead of KEYS': never;
+  };
+} & {
+  readonly [K in Flush & keyof T]: T[K] extends (...args: never[]) => infer Reply
+    ? {
+        (mode: 'ASYNC'): Reply;
+        (
+          this: { readonly "use it with 'ASYNC', which frees in the background": never },
+          mode?: string,
+        ): never;
+      }
+    : T[K];
+} & {
+  readonly [K in Save & keyof T]: { readonly 'use BGSAVE instead of SAVE': never };
+} & {
+  readonly [K in Monitor & keyof T]: {
+    readonly 'use SLOWLOG, COMMANDLOG or report() instead of MONITOR': never;
+  };
 };
 
 /** The same client, seen through `Guarded`. Nothing happens at run time; see `guard` of lanes() for that. */

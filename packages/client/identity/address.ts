@@ -1,11 +1,16 @@
 /** What can be said of a connection before it is made: is it safe, can its certificate be checked? */
 import { isIP } from 'node:net';
 import { KitError } from '../errors.ts';
+import { FAR_SERVER_MS } from '../limits.ts';
 
-export interface Address {
+/** Where a connection leads, and whether it is safe on the way. */
+export interface Place {
   readonly host: string;
-  readonly port: number;
   readonly tls: boolean;
+}
+
+export interface Address extends Place {
+  readonly port: number;
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly database: number;
@@ -15,10 +20,13 @@ export interface Advice {
   readonly code:
     | 'plaintext'
     | 'ip-address'
+    | 'host-name'
     | 'no-password'
     | 'far-server'
     | 'old-tls'
     | 'database-in-cluster'
+    | 'no-such-database'
+    | 'nodes-by-address'
     | 'slow-link'
     | 'certificate';
   readonly message: string;
@@ -52,8 +60,17 @@ export function parseAddress(url: string): Address {
     tls,
     username: parsed.username === '' ? undefined : decoded(parsed.username),
     password: parsed.password === '' ? undefined : decoded(parsed.password),
-    database: parsed.pathname.length > 1 ? Number(parsed.pathname.slice(1)) : 0,
+    database: databaseOf(parsed.pathname.slice(1)),
   };
+}
+
+function databaseOf(path: string): number {
+  const database = Number(path);
+  if (Number.isSafeInteger(database) && database >= 0) return database;
+  throw new KitError(
+    'ERR_CLIENT_OPTION',
+    "what follows the address's / is the number of a database, and mostly nothing",
+  );
 }
 
 function decoded(text: string): string {
@@ -75,25 +92,47 @@ export function isLocal(host: string): boolean {
 }
 
 export function adviceFor(address: Address): Advice[] {
-  const advice: Advice[] = [];
-  const { host, tls } = address;
-  if (!tls && !isLocal(host)) {
+  const advice = placeAdvice(address);
+  if (address.password === undefined) {
     advice.push({
-      code: 'plaintext',
-      message: `${host}: without TLS, keys and data can be read and changed on the way; use rediss://`,
+      code: 'no-password',
+      message: `${address.host}: the address carries no access key; a token must be given otherwise`,
     });
   }
-  if (tls && isIP(host) !== 0 && !isLocal(host)) {
+  return advice;
+}
+
+/** What can be said without knowing who logs in. */
+export function placeAdvice({ host, tls }: Place): Advice[] {
+  const advice: Advice[] = [];
+  if (isLocal(host)) return advice;
+  if (!tls) {
+    advice.push({
+      code: 'plaintext',
+      message: `${host}: without TLS, keys and data can be read and changed on the way; use rediss:// (TLS)`,
+    });
+  }
+  if (isIP(host) !== 0) {
     advice.push({
       code: 'ip-address',
       message: `${host}: certificates name hosts, not addresses, and addresses change; use the host name`,
     });
   }
-  if (address.password === undefined) {
+  const own = host.replace(/\.privatelink\./i, '.');
+  if (own !== host) {
     advice.push({
-      code: 'no-password',
-      message: `${host}: the address carries no access key; a token must be given otherwise`,
+      code: 'host-name',
+      message: `${host}: the certificate is for the cache's own name; connect to ${own}, which resolves to the private address by itself`,
     });
   }
   return advice;
+}
+
+/** `leastMs`: the shortest of many round trips. */
+export function sayFar({ host }: Place, leastMs: number): Advice | undefined {
+  if (isLocal(host) || leastMs <= FAR_SERVER_MS) return undefined;
+  return {
+    code: 'far-server',
+    message: `${host}: a round trip takes at least ${leastMs.toFixed(1)} ms: client and cache should be in the same region and zone`,
+  };
 }

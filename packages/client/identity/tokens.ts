@@ -19,6 +19,7 @@ import { poolOf } from '../lanes/lanes.ts';
 import {
   LOGIN_AGAIN_MS,
   LOGIN_ATTEMPTS,
+  TIMER_MS_MAX,
   TOKEN_MARGIN_MS,
   TOKEN_RENEW_JITTER,
   TOKEN_RENEW_RATIO,
@@ -129,7 +130,7 @@ export class TokenKeeper {
   #later(ms: number): void {
     clearTimeout(this.#timer);
     if (this.#stopped) return;
-    this.#timer = setTimeout(() => void this.#due(), Math.min(ms, MAX_TIMER_MS));
+    this.#timer = setTimeout(() => void this.#due(), Math.min(ms, TIMER_MS_MAX));
     this.#timer.unref();
   }
 
@@ -181,9 +182,6 @@ function wrongOf(token: Partial<Token> | undefined, now: number): string | undef
     ? `expiresAt is in milliseconds since 1970, and ${expiresAt} looks like seconds`
     : `the issuer gave a token that is over already (expiresAt ${expiresAt})`;
 }
-
-/** Node's timers fire at once when they are set for longer than this. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** From now on the connections of this client are made with this login. */
 function adopt(redis: object, login: Login): void {

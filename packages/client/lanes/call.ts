@@ -88,6 +88,11 @@ export abstract class Call implements Sent, Placeable {
   calling: Calling | undefined;
   chain: Chain | undefined;
   onAbort: (() => void) | undefined;
+  /** The server's answer is an error; its text may be known later. */
+  unreadError = false;
+  failure: unknown;
+  /** Those who listen were told of its end. */
+  told = false;
   /** Its caller no longer waits, and its connection ends: this is its error if no reply comes before. */
   givenUp: unknown;
   readonly into = upcoming;

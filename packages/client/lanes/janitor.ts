@@ -1,28 +1,33 @@
 /**
  * One timer for everything that is a matter of time: deadlines, stalled sockets, calls that waited
- * too long for a connection, idle lanes. A timer a command costs more than the command's own
+ * too long for a connection, idle lanes, dead ones among them. A timer a command costs more than the command's own
  * bookkeeping; looking at what is pending fifty times a second costs nothing, and with nothing
  * pending the timer rests. It never keeps a process alive.
  */
 import { performance } from 'node:perf_hooks';
 import { DeadlineError, messageOf } from '../errors.ts';
-import { JANITOR_MS } from '../limits.ts';
+import { adviseOnDistance } from '../identity/advise.ts';
+import { JANITOR_MS, TIMER_MS_MAX } from '../limits.ts';
 import { lateChannel } from '../telemetry/channels.ts';
 import { lateness, sayLate } from '../telemetry/explain.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import { Call } from './call.ts';
 import { asksForConfirmation } from './confirm.ts';
+import { IdleLanes } from './idle.ts';
 import type { Lane } from './lane.ts';
 import type { Pool } from './pool.ts';
 
 export class Janitor {
   readonly #pool: Pool;
+  readonly #idle: IdleLanes;
   #timer: NodeJS.Timeout | undefined;
   #slow = false;
   #stopped = false;
+  #distanceKnown = false;
 
   constructor(pool: Pool) {
     this.#pool = pool;
+    this.#idle = new IdleLanes(pool.settings);
   }
 
   /** Something may be pending. */
@@ -60,12 +65,25 @@ export class Janitor {
       item.fail(error);
     }
     pool.shrink(now);
+    if (!this.#distanceKnown) this.#distanceKnown = this.#lookAtDistance();
+    const { smallMin, idleMs } = pool.settings;
+    const shrinkMs = pool.lanes.size > smallMin ? idleMs : Number.POSITIVE_INFINITY;
+    const idleForMs = Math.min(this.#idle.look(pool.lanes, pool.placement.session, now), shrinkMs);
     this.#slow = pending === 0;
     this.#timer = undefined;
     if (this.#stopped) return;
-    if (pending === 0 && pool.lanes.size <= pool.settings.smallMin) return;
-    this.#timer = setTimeout(() => this.#round(), pending > 0 ? JANITOR_MS : pool.settings.idleMs);
+    const waitMs = pending > 0 ? JANITOR_MS : Math.max(idleForMs, JANITOR_MS);
+    if (waitMs === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(() => this.#round(), Math.min(waitMs, TIMER_MS_MAX));
     this.#timer.unref();
+  }
+
+  #lookAtDistance(): boolean {
+    const { recorder, lanes } = this.#pool;
+    const [first] = lanes;
+    const library = first?.client?.library;
+    if (recorder === undefined) return true;
+    return library !== undefined && adviseOnDistance(library, recorder);
   }
 
   #deadlines(lane: Lane, now: number): void {

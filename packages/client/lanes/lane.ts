@@ -1,5 +1,6 @@
 /** One client of the pool: for a plain server a connection, for a cluster one to each node. */
 import { QUIT_LOOK_MS, QUIT_MS } from '../limits.ts';
+import { leisurely, reconnectDelay } from '../retries/backoff.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import type { Call } from './call.ts';
 import type { Placeable } from './placeable.ts';
@@ -24,7 +25,11 @@ export interface LaneClient {
   cut(wire: Wire<Sent>, reason: string): void;
   /** One connection: what `command` sends goes where the calls go. Else one to each node. */
   readonly alone: boolean;
-  /** Sends a command of the kit's own (SELECT on a new lane, PING). */
+  /** Ends the wait before the next attempt to connect. */
+  connectNow(): void;
+  /** Asks this connection whether it lives; undefined: it is not there. */
+  ping(wire: Wire<Sent>): Promise<unknown> | undefined;
+  /** Sends a command of the kit's own (SELECT on a new lane). */
   command(args: readonly (string | Buffer)[]): Promise<unknown>;
 }
 
@@ -89,6 +94,10 @@ export class Lane {
   /** When it last became ready, and how often it was lost. */
   readyAt = 0;
   losses = 0;
+  /** Calls were on it when it was lost, or it has never been there: somebody waits for it. */
+  wanted = true;
+  /** Nobody did, and its client takes its time to connect again. */
+  leisure = false;
 
   constructor(id: number, kind: LaneKind, now: number) {
     this.id = id;
@@ -101,6 +110,27 @@ export class Lane {
     const { wires } = this;
     for (let i = 0; i < wires.length; i += 1) if (wires[i]?.largeAtHead === true) return true;
     return false;
+  }
+
+  /** Its connection is gone; its calls are still on it. */
+  lost(): void {
+    this.state = 'down';
+    this.losses += 1;
+    // What is published while a listener is away is lost.
+    this.wanted = this.pending.size > 0 || this.kind === 'subscriber';
+  }
+
+  /** When to connect again, in ms; `attempt` counts from 1, `waiting`: calls wait for a connection. */
+  reconnectIn(attempt: number, waiting: boolean): number {
+    this.leisure = attempt === 1 && !this.wanted && !waiting;
+    return this.leisure ? leisurely() : reconnectDelay(attempt);
+  }
+
+  /** Somebody has come who waits for a connection. */
+  hurry(): void {
+    if (!this.leisure) return;
+    this.leisure = false;
+    setTimeout(() => this.client?.connectNow(), reconnectDelay(1));
   }
 
   detach(wire: Wire<Sent>): void {

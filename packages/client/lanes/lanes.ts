@@ -6,10 +6,12 @@ import { type IoCommand, isIoredis } from '../adapters/ioredis-shape.ts';
 import { NodeClusterDriver, takeOverCluster } from '../adapters/node-redis-cluster.ts';
 import { NodeDriver, takeOver } from '../adapters/node-redis-lanes.ts';
 import { isNodeRedis, isNodeRedisCluster } from '../adapters/node-redis-shape.ts';
+import { unsupported } from '../adapters/unsupported.ts';
 import { type Check, check, duration, shape, signal, yesOrNo } from '../checks.ts';
 import type { DeadlineOptions } from '../deadlines/classes.ts';
 import { FactoryError, KitError } from '../errors.ts';
 import { guardOf } from '../guard/guard.ts';
+import { adviseOn } from '../identity/advise.ts';
 import { type LargeKey, Recorder } from '../telemetry/recorder.ts';
 import type { Calling } from './call.ts';
 import { type LanesOptions, lanesShape, settingsOf } from './options.ts';
@@ -31,13 +33,14 @@ export function lanes<T extends object>(factory: () => T, options: LanesOptions 
       `gave ${got} instead of a client; make the client there and connect afterwards`,
     );
   }
-  return wrap(first as T, factory, options, false);
+  return wrap('lanes()', first as T, factory, options, false);
 }
 
-/** The same machinery around one connection; see harden() and observe(). */
-export function wrapOne<T extends object>(redis: T, options: LanesOptions): T {
+/** The same machinery around one connection; `where`: harden() or observe(). */
+export function wrapOne<T extends object>(where: string, redis: T, options: LanesOptions): T {
   const again = redis as unknown as { duplicate(): T };
   return wrap(
+    where,
     redis,
     () => again.duplicate(),
     { ...options, small: { min: 1, max: 1 }, bulk: { max: 0 } },
@@ -46,6 +49,7 @@ export function wrapOne<T extends object>(redis: T, options: LanesOptions): T {
 }
 
 function wrap<T extends object>(
+  where: string,
   first: T,
   factory: () => T,
   options: LanesOptions,
@@ -54,14 +58,21 @@ function wrap<T extends object>(
   if (poolOf(first) !== undefined) {
     throw new KitError('ERR_CLIENT_OPTION', 'this client is wrapped already');
   }
+  const refused = unsupported(where, first);
+  if (refused !== undefined) {
+    // The factory made it for the kit: nobody else would end it.
+    if (!single && isIoredis(first)) first.disconnect();
+    throw refused;
+  }
+  adviseOn(first);
   const guard = guardOf(options.guard);
   const settings = {
     ...settingsOf({ ...options, deadlines: deadlinesFor(first, options) }),
     single,
   };
   const recorder = new Recorder();
+  const staggered = settings.retries === false || settings.retries?.reconnect !== 'client';
   if (isIoredis(first)) {
-    const staggered = settings.retries === false || settings.retries?.reconnect !== 'client';
     const driver = new IoDriver(first, factory, staggered);
     const pool = new Pool(driver, settings, recorder);
     const looked =
@@ -75,7 +86,7 @@ function wrap<T extends object>(
     return face as unknown as T;
   }
   if (isNodeRedisCluster(first)) {
-    const driver = new NodeClusterDriver(first._self, factory);
+    const driver = new NodeClusterDriver(first._self, factory, staggered);
     const pool = new Pool(driver, settings, recorder);
     driver.pool = pool;
     takeOverCluster(first._self, pool, guard);
@@ -83,7 +94,7 @@ function wrap<T extends object>(
     return first;
   }
   if (isNodeRedis(first)) {
-    const driver = new NodeDriver(first._self, factory);
+    const driver = new NodeDriver(first._self, factory, staggered);
     const pool = new Pool(driver, settings, recorder);
     driver.pool = pool;
     takeOver(first._self, pool, guard);
@@ -92,7 +103,7 @@ function wrap<T extends object>(
   }
   throw new KitError(
     'ERR_CLIENT_UNSUPPORTED',
-    'the kit knows clients of ioredis (5.3 to 6), iovalkey (0.3, 0.4) and redis (node-redis 5.12 to 6, clusters from 6.2); this is something else',
+    `${where}: the kit knows clients of ioredis (5.3 to 6), iovalkey (0.3, 0.4) and redis (node-redis 5.12 to 6, clusters from 6.2); this is something else`,
   );
 }
 

@@ -18,6 +18,7 @@ import {
   BLOCKING_LANES_MAX,
   BULK_LANES_MAX,
   DEADLINE_CONNECT_MS,
+  IDLE_PING_MS,
   LANE_IDLE_MS,
   LARGE_BYTES,
   OFFLINE_AGE_MS,
@@ -47,6 +48,8 @@ export interface LanesOptions {
   readonly deadlines?: DeadlineOptions | false;
   /** A connection with work pending that brings no byte for so long is destroyed; false: never. */
   readonly stallMs?: number | false;
+  /** A connection that brought nothing for so long is sent a PING, and ends if it does not answer; false: never. */
+  readonly pingMs?: number | false;
   readonly retries?: RetryOptions | false;
   /** true: throw in development, warn when NODE_ENV is production. */
   readonly guard?: GuardOptions | boolean;
@@ -68,6 +71,7 @@ export interface LanesSettings {
   /** How long connect() may take, and a server to say anything to a connection that is being made. */
   readonly connectMs: number;
   readonly stallMs: number;
+  readonly pingMs: number;
   readonly retries: RetryOptions | false | undefined;
 }
 
@@ -87,6 +91,7 @@ const tuning: Readonly<Record<string, Check>> = {
     false,
   ),
   stallMs: orSwitch(duration, false),
+  pingMs: orSwitch(duration, false),
   retries: orSwitch(retryShape, false),
   guard: orSwitch(guardShape, false, true),
 };
@@ -137,6 +142,7 @@ export function settingsOf(options: LanesOptions): LanesSettings {
         ? Number.POSITIVE_INFINITY
         : (options.deadlines?.connectMs ?? DEADLINE_CONNECT_MS),
     stallMs: options.stallMs === false ? Number.POSITIVE_INFINITY : (options.stallMs ?? STALL_MS),
+    pingMs: options.pingMs === false ? Number.POSITIVE_INFINITY : (options.pingMs ?? IDLE_PING_MS),
     retries: options.retries,
   };
 }

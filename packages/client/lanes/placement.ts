@@ -219,7 +219,7 @@ export class Placement {
 
   #toLane(item: Placeable, lane: Lane): void {
     if (lane.state === 'ready') return this.#send(item, lane);
-    if (!isData(lane) || this.#session !== undefined) return this.#offline.add(item);
+    if (!isData(lane) || this.#session !== undefined) return this.#waitForOne(item);
     let other = this.#roster.readyLane(lane.kind);
     if (other === undefined) {
       other = this.#roster.readyLane();
@@ -228,8 +228,14 @@ export class Placement {
       const worse = lane.kind === 'bulk' || other?.congested === true;
       if (lane.state === 'opening' && worse && other !== undefined) return this.#waitOn(item, lane);
     }
-    if (other === undefined) this.#offline.add(item);
+    if (other === undefined) this.#waitForOne(item);
     else this.#send(item, other);
+  }
+
+  /** For a connection: those that take their time to come back have it no longer. */
+  #waitForOne(item: Placeable): void {
+    this.#offline.add(item);
+    for (const lane of this.#roster.lanes) lane.hurry();
   }
 
   #send(item: Placeable, lane: Lane): void {

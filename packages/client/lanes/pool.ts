@@ -200,6 +200,7 @@ export class Pool {
     lane.losses = 0;
     if (isData(lane)) this.breaker?.connected(lane.readyAt);
     this.roster.announce(lane, 'ready', 'connected');
+    this.#janitor.wake();
     identify(lane);
     this.placement.ready(lane);
     if (lane.kind === 'blocking') return;
@@ -297,8 +298,7 @@ export class Pool {
 
   down(lane: Lane, reason: string): void {
     if (lane.state === 'ended') return;
-    lane.state = 'down';
-    lane.losses += 1;
+    lane.lost();
     this.roster.announce(lane, 'lost', reason);
     this.#perhapsAway();
     this.placement.gone(lane);

@@ -7,6 +7,7 @@ import {
   RECONNECT_BASE_MS,
   RECONNECT_CAP_MS,
   RECONNECT_GROWTH,
+  RECONNECT_LEISURE_MS,
   RECONNECT_STEPS_MAX,
 } from '../limits.ts';
 
@@ -32,4 +33,14 @@ export function fullJitter(
 export function reconnectDelay(attempt: number, random: () => number = Math.random): number {
   const grown = RECONNECT_GROWTH ** Math.min(Math.max(1, attempt) - 1, RECONNECT_STEPS_MAX);
   return Math.max(1, Math.round(random() * Math.min(RECONNECT_CAP_MS, RECONNECT_BASE_MS * grown)));
+}
+
+/** The first attempt of a connection that nobody waits for: it gives way to those that somebody does. */
+export function leisurely(random: () => number = Math.random): number {
+  return Math.max(1, Math.round(random() * RECONNECT_LEISURE_MS));
+}
+
+/** `reconnectStrategy` of node-redis, which counts from 0. The library makes its first attempt at once, whatever it says. */
+export function nodeReconnect(retries: number): number {
+  return reconnectDelay(retries + 1);
 }

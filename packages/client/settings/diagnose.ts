@@ -2,13 +2,23 @@
  * diagnose(url): connects, measures, and says what is wrong and what to do. It writes one key of its
  * own (with an expiry) to measure bandwidth, and removes it.
  */
-import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
+import { checkServerIdentity } from 'node:tls';
 import { check, shape, text } from '../checks.ts';
 import { messageOf } from '../errors.ts';
-import { type Advice, adviceFor, isLocal, parseAddress } from '../identity/address.ts';
-import { DIAGNOSE_BYTES, DIAGNOSE_MS, DIAGNOSE_PINGS, FAR_SERVER_MS } from '../limits.ts';
+import {
+  type Address,
+  type Advice,
+  adviceFor,
+  isLocal,
+  parseAddress,
+  sayFar,
+} from '../identity/address.ts';
+import { DIAGNOSE_MS, DIAGNOSE_PINGS, DIAGNOSE_WARM_PINGS } from '../limits.ts';
+import { measureBytes } from './bandwidth.ts';
+import { certificate } from './certificate.ts';
 import { Probe } from './probe.ts';
+import { isCertificate, remedyOf } from './remedy.ts';
 
 export interface Diagnosis {
   readonly reachable: boolean;
@@ -41,7 +51,7 @@ export async function diagnose(
   options: { readonly ca?: string } = {},
 ): Promise<Diagnosis> {
   check('diagnose()', url, text, 'the address');
-  check('diagnose()', options, shape({ ca: text }));
+  check('diagnose()', options, shape({ ca: certificate }));
   const address = parseAddress(url);
   const found: Mutable = {
     reachable: false,
@@ -69,14 +79,15 @@ export async function diagnose(
       await (username === undefined
         ? probe.ask('AUTH', password)
         : probe.ask('AUTH', username, password));
-    await measureTime(probe, found, isLocal(address.host));
+    await measureTime(probe, found, address);
     found.reachable = true;
-    await identify(probe, found, address.database);
-    await measureBytes(probe, found);
+    if (password === undefined) noPassword(found, address);
+    await identify(probe, found, address);
+    await measureBandwidth(probe, found);
   } catch (error) {
     found.error = signal.aborted
       ? `nothing after ${DIAGNOSE_MS} ms: a firewall that drops packets, or a wrong port`
-      : explain(messageOf(error), address.tls);
+      : await remedyOf(error, address);
   } finally {
     signal.removeEventListener('abort', stop);
     probe?.close();
@@ -85,7 +96,7 @@ export async function diagnose(
 }
 
 async function connect(
-  address: ReturnType<typeof parseAddress>,
+  address: Address,
   ca: string | undefined,
   signal: AbortSignal,
   found: Mutable,
@@ -97,10 +108,10 @@ async function connect(
     return probe;
   } catch (error) {
     const message = messageOf(error);
-    if (!address.tls || !/certificate|altname|CERT|self-signed|issuer/i.test(message)) throw error;
+    if (!address.tls || !isCertificate.test(message)) throw error;
     found.problems.push({
       code: 'certificate',
-      message: `its certificate does not check out: ${message}. Give the CA (ca), or the name that it is for`,
+      message: `its certificate does not check out: ${await remedyOf(error, address)}`,
     });
     const probe = await Probe.open(address, { ...trust, verify: false, signal });
     noteTls(probe, found, false);
@@ -111,6 +122,13 @@ async function connect(
     }
     return probe;
   }
+}
+
+/** It was not asked for one: which is no wonder on this machine. */
+function noPassword(found: Mutable, { host }: Address): void {
+  const rest = found.problems.filter(({ code }) => code !== 'no-password');
+  const message = `${host}: whoever reaches it is let in, no access key is asked for`;
+  found.problems = isLocal(host) ? rest : [...rest, { code: 'no-password', message }];
 }
 
 function noteTls(probe: Probe, found: Mutable, trusted: boolean): void {
@@ -133,7 +151,8 @@ function noteTls(probe: Probe, found: Mutable, trusted: boolean): void {
   }
 }
 
-async function measureTime(probe: Probe, found: Mutable, local: boolean): Promise<void> {
+async function measureTime(probe: Probe, found: Mutable, address: Address): Promise<void> {
+  for (let i = 0; i < DIAGNOSE_WARM_PINGS; i += 1) await probe.ask('PING');
   const times: number[] = [];
   for (let i = 0; i < DIAGNOSE_PINGS; i += 1) {
     const started = performance.now();
@@ -144,15 +163,11 @@ async function measureTime(probe: Probe, found: Mutable, local: boolean): Promis
   const at = (share: number): number =>
     times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
   found.rttMs = { least: at(0), median: at(0.5), most: at(1) };
-  if (!local && at(0) > FAR_SERVER_MS) {
-    found.problems.push({
-      code: 'far-server',
-      message: `a round trip takes at least ${at(0).toFixed(1)} ms: client and cache should be in the same region and zone`,
-    });
-  }
+  const far = sayFar(address, at(0));
+  if (far !== undefined) found.problems.push(far);
 }
 
-async function identify(probe: Probe, found: Mutable, database: number): Promise<void> {
+async function identify(probe: Probe, found: Mutable, address: Address): Promise<void> {
   // A user may not be allowed INFO; what can be told without is told.
   const info = await probe.ask('INFO', 'server').then(String, () => '');
   const valkey = /valkey_version:(\S+)/.exec(info)?.[1];
@@ -164,63 +179,55 @@ async function identify(probe: Probe, found: Mutable, database: number): Promise
     slots.startsWith('*') && !slots.startsWith('*0')
       ? 'OSSCluster'
       : 'EnterpriseCluster or NoCluster';
-  if (found.policy === 'OSSCluster' && database !== 0) {
+  if (found.policy === 'OSSCluster') checkNodes(slots, probe, found);
+  if (address.database !== 0) await checkDatabase(probe, found, address.database);
+}
+
+async function checkDatabase(probe: Probe, found: Mutable, database: number): Promise<void> {
+  if (found.policy === 'OSSCluster') {
     found.problems.push({
       code: 'database-in-cluster',
       message: `a cluster has database 0 only; the address names ${database}`,
     });
+    return;
+  }
+  try {
+    await probe.ask('SELECT', String(database));
+  } catch (error) {
+    found.problems.push({
+      code: 'no-such-database',
+      message: `the address names database ${database}, which cannot be had here (${messageOf(error)}): leave it out, or use 0`,
+    });
   }
 }
 
-async function measureBytes(probe: Probe, found: Mutable): Promise<void> {
-  // In a cluster only a third of all names belong to this node: the first that does is used.
-  for (let attempt = 0; attempt < 64; attempt += 1) {
-    const key = `cinnabar:diagnose:${randomBytes(6).toString('hex')}`;
-    const value = randomBytes(DIAGNOSE_BYTES);
-    try {
-      const up = performance.now();
-      await probe.ask('SET', key, value, 'EX', '60');
-      const down = performance.now();
-      await probe.ask('GET', key);
-      const end = performance.now();
-      await probe.ask('DEL', key);
-      found.upBytesPerSecond = (DIAGNOSE_BYTES * 1_000) / (down - up);
-      found.downBytesPerSecond = (DIAGNOSE_BYTES * 1_000) / (end - down);
-      break;
-    } catch (error) {
-      const message = messageOf(error);
-      if (message.startsWith('MOVED')) continue;
-      // Not allowed to write, or no memory left: bandwidth stays unknown, which is no fault of the link.
-      if (/^(NOPERM|OOM|READONLY|MISCONF)/.test(message)) return;
-      throw error;
-    }
-  }
-  const least = Math.min(
-    found.upBytesPerSecond ?? Number.POSITIVE_INFINITY,
-    found.downBytesPerSecond ?? Number.POSITIVE_INFINITY,
+/** A client of a cluster connects to what the nodes call themselves, whatever name it was given. */
+function checkNodes(slots: string, probe: Probe, found: Mutable): void {
+  const { tls } = probe;
+  if (tls === undefined) return;
+  const names = new Set(
+    [...slots.matchAll(/\$\d+\r\n([^\r\n]+)\r\n:\d+\r\n/g)].map(([, name = '']) => name),
   );
+  const peer = tls.getPeerCertificate();
+  const uncovered = [...names].filter((name) => checkServerIdentity(name, peer) !== undefined);
+  if (uncovered.length === 0) return;
+  found.problems.push({
+    code: 'nodes-by-address',
+    message: `the nodes call themselves ${uncovered.slice(0, 3).join(', ')}, which the certificate is not for: map them to the host name, as recommended('azure', ...) does (natMap, nodeAddressMap)`,
+  });
+}
+
+async function measureBandwidth(probe: Probe, found: Mutable): Promise<void> {
+  const bandwidth = await measureBytes(probe);
+  if (bandwidth === undefined) return;
+  const { up, down } = bandwidth;
+  found.upBytesPerSecond = up;
+  found.downBytesPerSecond = down;
+  const least = Math.min(up, down);
   if (least < SLOW_LINK_BYTES_PER_SECOND) {
     found.problems.push({
       code: 'slow-link',
       message: `${(least / 1e6).toFixed(1)} MB/s on one connection: large values hold up small ones for long; use chunked() and lanes()`,
     });
   }
-}
-
-function explain(message: string, tls: boolean): string {
-  if (/ECONNREFUSED/.test(message))
-    return `${message}: nothing listens there; is the port right (10000; 6379 or 6380 elsewhere)?`;
-  if (/ENOTFOUND|EAI_AGAIN/.test(message)) return `${message}: the name does not resolve from here`;
-  if (/WRONGPASS|NOAUTH|invalid password/i.test(message))
-    return `${message}: fetch the access key again; was it rotated?`;
-  if (/^no connection within/.test(message)) {
-    return tls
-      ? `${message}: a firewall that drops packets, or a port that does not speak TLS (then use redis://, or the TLS port)`
-      : `${message}: a firewall that drops packets, or a wrong address`;
-  }
-  if (tls && /wrong version number|packet length|RESP/i.test(message))
-    return `${message}: the other end does not speak TLS on this port; use redis://, or the TLS port`;
-  if (!tls && /closed|ECONNRESET|RESP/.test(message))
-    return `${message}: the other end may want TLS; use rediss://`;
-  return message;
 }

@@ -72,12 +72,13 @@ export class Probe {
 
   /** The raw reply. An error reply is a rejection with its text. */
   async ask(...args: (string | Buffer)[]): Promise<Buffer> {
-    const reply = await this.#exchange(args);
+    const reply = await this.exchange(args);
     if (reply[0] === 45) throw new KitError('ERR_CLIENT_OPTION', reply.toString('utf8', 1).trim());
     return reply;
   }
 
-  #exchange(args: readonly (string | Buffer)[]): Promise<Buffer> {
+  /** The raw reply, whatever it is. */
+  exchange(args: readonly (string | Buffer)[]): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) {
         reject(this.#ended);

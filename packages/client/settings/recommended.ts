@@ -9,8 +9,17 @@
 import { isIP } from 'node:net';
 import { check, oneOf, shape, text, whole, yesOrNo } from '../checks.ts';
 import { KitError } from '../errors.ts';
-import { DEADLINE_CONNECT_MS } from '../limits.ts';
-import { reconnectDelay } from '../retries/backoff.ts';
+import { placeAdvice } from '../identity/address.ts';
+import { advise } from '../identity/advise.ts';
+import {
+  DEADLINE_BULK_MS,
+  DEADLINE_CONNECT_MS,
+  DEADLINE_FAST_MS,
+  DEADLINE_SLOW_MS,
+  IDLE_PING_MS,
+} from '../limits.ts';
+import { nodeReconnect, reconnectDelay } from '../retries/backoff.ts';
+import { certificate } from './certificate.ts';
 import type {
   ClusterPolicy,
   IoConnection,
@@ -27,7 +36,8 @@ import type {
 } from './shapes.ts';
 
 const DEFAULT_PORT = 10_000;
-const PING_MS = 60_000;
+/** Of any command: "less than five seconds" is where Azure's guidance begins. */
+const COMMAND_TIMEOUT_MS = 4_000;
 const KEEP_ALIVE_MS = 30_000;
 const SLOTS_REFRESH_MS = 5_000;
 
@@ -40,7 +50,7 @@ const inputShape = shape(
     username: text,
     password: text,
     tls: yesOrNo,
-    ca: text,
+    ca: certificate,
   },
   ['library', 'policy', 'host'],
 );
@@ -64,12 +74,15 @@ export function recommended<L extends Library, P extends ClusterPolicy>(
   check('recommended()', input, inputShape, 'input');
   const cluster = input.policy === 'OSSCluster';
   const port = input.port ?? DEFAULT_PORT;
+  const problems = placeAdvice({ host: input.host, tls: input.tls !== false });
+  advise(input.host, problems);
   const made =
     input.library === 'redis'
       ? nodeRedis(service, input, port, cluster)
       : ioredis(service, input, port, cluster);
+  const reasons = { ...made.reasons, ...lanesReasons(input.library) };
   // The branches above are those of the type.
-  return made as Recommended<L, P>;
+  return { ...made, reasons, problems, lanes: forLanes } as unknown as Recommended<L, P>;
 }
 
 function tlsOf(input: RecommendedInput): TlsSettings | undefined {
@@ -82,6 +95,27 @@ function tlsOf(input: RecommendedInput): TlsSettings | undefined {
   };
 }
 
+const forLanes = {
+  pingMs: IDLE_PING_MS,
+  deadlines: {
+    connectMs: DEADLINE_CONNECT_MS,
+    fastMs: DEADLINE_FAST_MS,
+    slowMs: DEADLINE_SLOW_MS,
+    bulkMs: DEADLINE_BULK_MS,
+  },
+};
+
+function lanesReasons(library: Library): Record<string, string> {
+  return {
+    'lanes.pingMs':
+      library === 'redis'
+        ? 'pingInterval does not mind whether it is answered: this one ends a connection that says nothing, and it is made anew'
+        : 'the library has no option for it: an idle connection is dropped after ten minutes on Azure, and one whose other end is gone is found by the next caller',
+    'lanes.deadlines':
+      "one time for all is too long for a GET and too short for megabytes: small values, slow kinds, large values; a blocking command's own argument and a second",
+  };
+}
+
 const common = {
   tls: 'keys and data are readable on the way otherwise; servername makes the check of nodes that are reached by address possible',
   connectTimeout:
@@ -89,18 +123,22 @@ const common = {
   reconnect: 'full jitter: a fleet that was thrown off together must not come back together',
 };
 
+/** Before what holds for all is added. */
+type Bare<Made> = Omit<Made, 'lanes' | 'problems'>;
+
 function ioredis(
   service: Service,
   input: RecommendedInput,
   port: number,
   cluster: boolean,
-): RecommendedIo | RecommendedIoCluster {
+): Bare<RecommendedIo> | Bare<RecommendedIoCluster> {
   const tls = tlsOf(input);
   const connection: IoConnection = {
     ...(input.username === undefined ? {} : { username: input.username }),
     ...(input.password === undefined ? {} : { password: input.password }),
     ...(tls === undefined ? {} : { tls }),
     connectTimeout: DEADLINE_CONNECT_MS,
+    commandTimeout: COMMAND_TIMEOUT_MS,
     keepAlive: KEEP_ALIVE_MS,
     noDelay: true,
     autoResendUnfulfilledCommands: false,
@@ -109,6 +147,8 @@ function ioredis(
   const reasons: Record<string, string> = {
     tls: common.tls,
     connectTimeout: common.connectTimeout,
+    commandTimeout:
+      'by default a call waits for ever for a server that says nothing; under 5 s is where Azure begins, longer where values are large. It holds for blocking commands too: give those, and large values, to lanes() or to a client of their own',
     keepAlive:
       'finds a peer that is gone without a word, and keeps what is between from forgetting the connection',
     noDelay: 'small commands must not wait for more to be sent with them',
@@ -158,14 +198,14 @@ function nodeRedis(
   input: RecommendedInput,
   port: number,
   cluster: boolean,
-): RecommendedNode | RecommendedNodeCluster {
+): Bare<RecommendedNode> | Bare<RecommendedNodeCluster> {
   const tls = tlsOf(input);
   const plain = {
     connectTimeout: DEADLINE_CONNECT_MS,
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
     noDelay: true,
-    reconnectStrategy: (retries: number): number => reconnectDelay(retries + 1),
+    reconnectStrategy: nodeReconnect,
   };
   const socket: NodeSocket = tls === undefined ? plain : { tls: true, ...tls, ...plain };
   const login = {
@@ -175,17 +215,24 @@ function nodeRedis(
   const reasons: Record<string, string> = {
     'socket.tls': common.tls,
     'socket.connectTimeout': common.connectTimeout,
-    'socket.reconnectStrategy': common.reconnect,
+    'socket.reconnectStrategy': `${common.reconnect}. The library's first attempt comes at once, whatever this says: lanes() makes it wait`,
     'socket.keepAlive': 'finds a peer that is gone without a word',
     pingInterval:
       service === 'azure'
         ? 'connections that were idle for ten minutes are dropped by the service'
         : 'a dead connection is noticed before the next command needs it',
+    commandOptions:
+      'under 5 s is where Azure begins; it ends with the moment in which the command is written. The library has no time-out of a reply: lanes() and observe(client, { timeoutMs }) have',
     disableOfflineQueue: 'left off: lanes() bounds what waits, by count, bytes and age',
   };
   if (!cluster) {
     return {
-      options: { ...login, socket: { host: input.host, port, ...socket }, pingInterval: PING_MS },
+      options: {
+        ...login,
+        socket: { host: input.host, port, ...socket },
+        pingInterval: IDLE_PING_MS,
+        commandOptions: { timeout: COMMAND_TIMEOUT_MS },
+      },
       reasons,
     };
   }
@@ -193,7 +240,8 @@ function nodeRedis(
   return {
     options: {
       rootNodes: [{ url: `${scheme}://${input.host}:${port}` }],
-      defaults: { ...login, socket, pingInterval: PING_MS },
+      defaults: { ...login, socket, pingInterval: IDLE_PING_MS },
+      commandOptions: { timeout: COMMAND_TIMEOUT_MS },
       ...(service === 'azure' ? { nodeAddressMap: mapAddress(input.host) } : {}),
     },
     reasons: {

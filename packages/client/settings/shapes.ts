@@ -1,5 +1,8 @@
 /** What `recommended()` is asked and answers: for each library the shape that its own constructor takes. */
 
+import type { Advice } from '../identity/address.ts';
+import type { LanesOptions } from '../lanes/options.ts';
+
 export type Library = 'ioredis' | 'iovalkey' | 'redis';
 export type Service = 'azure' | 'cinnabar';
 /** OSSCluster: a cluster client; the other policies: a plain one. */
@@ -39,6 +42,7 @@ interface LoginSettings {
 export interface IoConnection extends LoginSettings {
   tls?: TlsSettings;
   connectTimeout: number;
+  commandTimeout: number;
   keepAlive: number;
   noDelay: boolean;
   autoResendUnfulfilledCommands: boolean;
@@ -74,19 +78,25 @@ export type NodeSocket = NodeSocketBase & (({ tls: true } & TlsSettings) | { tls
 export interface NodeOptions extends LoginSettings {
   socket: NodeSocket & Place;
   pingInterval: number;
+  commandOptions: { timeout: number };
 }
 
 /** For `createCluster(options)`. */
 export interface NodeClusterOptions {
   rootNodes: { url: string }[];
   defaults: LoginSettings & { socket: NodeSocket; pingInterval: number };
+  commandOptions: { timeout: number };
   nodeAddressMap?: (address: string) => Place;
 }
 
 interface Made<Options> {
   readonly options: Options;
+  /** For `lanes(factory, lanes)`: what the library has no option for. */
+  readonly lanes: Pick<LanesOptions, 'pingMs' | 'deadlines'>;
   /** By option: why it is so. */
   readonly reasons: Readonly<Record<string, string>>;
+  /** What is wrong with the address itself; said as a warning, too. */
+  readonly problems: readonly Advice[];
 }
 
 export type RecommendedIo = Made<IoOptions>;

@@ -13,7 +13,7 @@ export type HardenOptions = Omit<LanesOptions, 'small' | 'bulk' | 'blocking' | '
 /** The client itself (node-redis) or an object of its very type in its place (ioredis, iovalkey). */
 export function harden<T extends object>(redis: T, options: HardenOptions = {}): T {
   check('harden()', options, hardenShape);
-  return wrapOne(redis, options);
+  return wrapOne('harden()', redis, options);
 }
 
 /** `timeoutMs`: how long a command may take; by default as the client's own `commandTimeout` says, else for ever. */
@@ -32,10 +32,11 @@ export function observe<T extends object>(
           slowMs: timeoutMs,
           bulkMs: timeoutMs,
         };
-  return wrapOne(redis, {
+  return wrapOne('observe()', redis, {
     deadlines,
     retries: { attempts: 1, breaker: false, reconnect: 'client' },
     stallMs: false,
+    pingMs: false,
   });
 }
 

@@ -6,8 +6,9 @@ import type { Lateness } from '../errors.ts';
 import type { Call } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
 import { COMMAND_NAMES_MAX, LARGE_BYTES, TOP_KEYS } from '../limits.ts';
-import { type CommandEvent, commandChannel } from './channels.ts';
+import { commandChannel } from './channels.ts';
 import { shown, size } from './explain.ts';
+import { tellOver } from './tell.ts';
 
 export interface CommandCounts {
   calls: number;
@@ -31,6 +32,9 @@ const OTHERS = 'others';
 
 export class Recorder {
   readonly commands = new Map<string, CommandCounts>();
+  /** Commands that were alone on their connection, and the shortest time that one took there and back. */
+  lone = 0;
+  leastMs = Number.POSITIVE_INFINITY;
   #large: LargeKey[] = [];
   #lastLate: Lateness | undefined;
 
@@ -47,22 +51,14 @@ export class Recorder {
     counts.serverMs += serverMs;
     counts.wireMs += now - call.firstByteAt;
     if (totalMs > counts.slowestMs) counts.slowestMs = totalMs;
+    if (lane.pending.size === 1) {
+      this.lone += 1;
+      if (serverMs < this.leastMs) this.leastMs = serverMs;
+    }
     if (call.bytesIn >= LARGE_BYTES || call.bytesOut >= LARGE_BYTES) this.#sawLarge(call);
-    if (!commandChannel.hasSubscribers) return;
-    const event: CommandEvent = {
-      command: call.name,
-      key: call.key,
-      endpoint: call.endpoint,
-      lane: lane.label,
-      bytesOut: call.bytesOut,
-      bytesIn: call.bytesIn,
-      queueMs: call.writtenAt - call.queuedAt,
-      behindMs,
-      serverMs,
-      wireMs: now - call.firstByteAt,
-      totalMs,
-    };
-    commandChannel.publish(event);
+    // An error reply whose text nobody has read yet is told when the call fails with it.
+    if (!commandChannel.hasSubscribers || (call.unreadError && call.failure === undefined)) return;
+    tellOver(call, now, call.failure);
   }
 
   late(late: Lateness): void {
