@@ -47,9 +47,11 @@ export interface LinkEvents {
   refused(call: Call, error: Error): boolean;
   /**
    * The library would reject the call at once: the connection has just ended, and its event comes later.
-   * Undefined: it deals with that itself (the nodes of a cluster client).
+   * True: taken care of.
    */
-  readonly untaken?: ((call: Call) => void) | undefined;
+  untaken(call: Call, inPipeline: boolean): boolean;
+  /** The server says that it belongs elsewhere, and the library sends it there. */
+  redirected?(call: Call): void;
 }
 
 const redirects = /^(?:MOVED|ASK) /;
@@ -70,7 +72,6 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
 
   let stream = redis.stream;
   const send = redis.sendCommand;
-  const { untaken } = events;
   const direct = new DirectWay(redis);
   redis.sendCommand = function (this: IoRedis, command, over, node) {
     const call = (command as Tagged)[kCall];
@@ -87,8 +88,7 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
       );
       return command.promise;
     }
-    if (call !== undefined && untaken !== undefined && !takes(redis)) {
-      untaken(call);
+    if (call !== undefined && !takes(redis) && events.untaken(call, over !== undefined)) {
       return command.promise;
     }
     const result = short
@@ -114,6 +114,7 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
     if (call !== undefined && redirects.test(error.message)) {
       // A cluster client sends it again elsewhere: this reply is not the call's, and its end is its promise's.
       wire.disown(call, anonymous(item.command));
+      events.redirected?.(call);
       const over = (): void => events.answered(call, performance.now());
       item.command.promise.then(over, (failure: unknown) => {
         call.failure = failure;

@@ -88,6 +88,7 @@ export class NodeClusterDriver implements Driver {
     lane.client = {
       library: cluster,
       alone: false,
+      keepsUnsent: true,
       close: () => end.close(),
       destroy: () => end.destroy(),
       cut: (wire) => {

@@ -75,6 +75,7 @@ export class NodeDriver implements Driver {
     lane.client = {
       library: client,
       alone: true,
+      keepsUnsent: false,
       close: () => {
         over = true;
         link.hold.stay();
@@ -223,7 +224,10 @@ export function takeOver(raw: NodeClient, pool: Pool, guard: Guard | undefined):
         if (method === '_executeMulti' && raw.isWatching) {
           connectNow(raw, pool);
           // Nothing of it has run, and what it watched is not watched any more.
-          const lost = (): Promise<unknown> => watchError(raw, 'Client reconnected after WATCH');
+          const lost = (): Promise<unknown> => {
+            connectNow(raw, pool);
+            return watchError(raw, 'Client reconnected after WATCH');
+          };
           return linkOf(raw, pool).bound.run(() => library(this), lost);
         }
         // SELECT changes what the library remembers for its next connection.

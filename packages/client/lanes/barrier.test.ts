@@ -92,3 +92,26 @@ test('what waits for a batch goes when all of it is answered, EXEC too, which jo
   }
   assert.deepEqual(placed, [later]);
 });
+
+test('who is made again takes its place among those that wait for its end', () => {
+  const lane = new Lane(0, 'small', 0);
+  const placed: unknown[] = [];
+  const barrier = new Barrier(
+    () => true,
+    () => lane,
+    (item) => {
+      for (const call of item.calls) lane.pending.add(call as Call);
+    },
+    (item) => placed.push(item),
+  );
+  const item = new OneCall(1);
+  barrier.begin(item);
+  barrier.step();
+  const [earlier, later] = [new OneCall(2), new OneCall(3)];
+  barrier.hold(later);
+  // It was on a lane that was lost meanwhile.
+  barrier.hold(earlier);
+  lane.pending.delete(item);
+  barrier.released(item);
+  assert.deepEqual(placed, [earlier, later]);
+});

@@ -48,12 +48,20 @@ export class Barrier {
   begin(item: Placeable): void {
     const present = this.#item;
     if (present !== undefined) {
-      this.held.unshift(this.#sent ? item : present);
+      this.hold(this.#sent ? item : present);
       if (this.#sent) return;
     }
     this.#item = item;
     this.#sent = false;
     this.#left = undefined;
+  }
+
+  /** Among those that wait for its end, in the order in which they were asked for: one may be made again. */
+  hold(item: Placeable): void {
+    const { held } = this;
+    let at = held.length;
+    while (at > 0 && (held[at - 1] as Placeable).asked > item.asked) at -= 1;
+    held.splice(at, 0, item);
   }
 
   /** Sends it if it may go. */

@@ -135,8 +135,8 @@ export function callRefused(pool: Pool, call: Call, lane: Lane, error: unknown):
 /**
  * Makes the call once more; else why not. What was never sent repeats nothing: it costs no budget.
  *
- * Where it can be it is made in its place, before all that was asked for later: at once, on another lane; or
- * where there is none, as the next that goes when there is. Else it has to wait while others do not: a write
+ * Where it can be it is made in its place, before all that was asked for later: at once, on another lane (unless what
+ * was asked for later is still in a library's queue for the first); or where there is none, as the next that goes when there is. Else it has to wait while others do not: a write
  * that something was asked for after meanwhile would end up on top of it, so then it fails: as `overtaken` says.
  */
 function again(
@@ -154,7 +154,7 @@ function again(
   const inPlace =
     other === undefined
       ? pool.settings.offline.calls > 0
-      : call.attempts === 1 && other !== call.lane;
+      : call.attempts === 1 && other !== call.lane && call.lane?.client?.keepsUnsent !== true;
   if (neverSent || (inPlace && !saysNotRun(cause))) pool.place(call);
   else placeLater(pool, call, delayMs, overtaken);
   return 'again';

@@ -25,6 +25,8 @@ export interface LaneClient {
   cut(wire: Wire<Sent>, reason: string): void;
   /** One connection: what `command` sends goes where the calls go. Else one to each node. */
   readonly alone: boolean;
+  /** What its library had not written when a connection ended goes to the next one, and nobody is told. */
+  readonly keepsUnsent: boolean;
   /** Ends the wait before the next attempt to connect. */
   connectNow(): void;
   /** Asks this connection whether it lives; undefined: it is not there. */

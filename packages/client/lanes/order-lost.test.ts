@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Call } from './call.ts';
+import { UnknownOutcomeError } from '../errors.ts';
+import { Call, type Calling } from './call.ts';
 import { batchLost } from './fate.ts';
-import type { Lane } from './lane.ts';
+import type { Lane, LaneClient } from './lane.ts';
 import { settingsOf } from './options.ts';
 import type { Placeable } from './placeable.ts';
 import { Pool } from './pool.ts';
@@ -13,12 +14,14 @@ import { Pool } from './pool.ts';
 class Queued extends Call {
   readonly #sent: Item[];
 
-  constructor(keys: readonly string[], sent: Item[]) {
+  failed: unknown;
+
+  constructor(keys: readonly string[], sent: Item[], calling?: Calling) {
     super(
       'mset',
       keys.flatMap((key) => [key, 'v']),
       0,
-      undefined,
+      calling,
     );
     this.#sent = sent;
   }
@@ -28,7 +31,8 @@ class Queued extends Call {
   }
   override succeed(): void {}
   override fail(error: unknown): void {
-    throw error;
+    if (this.calling === undefined) throw error;
+    this.failed = error;
   }
   override twin(): Call {
     return this;
@@ -129,3 +133,41 @@ for (const others of [1, 0]) {
     );
   });
 }
+
+test('what may be made again does not go behind what its library keeps for the next connection', () => {
+  const { pool, lanes } = open();
+  const [first, second] = lanes as [Lane, Lane];
+  first.client = { keepsUnsent: true } as LaneClient;
+  pool.ready(first);
+  const sent: Item[] = [];
+  const older = new Queued(['a'], sent, { idempotent: true });
+  const newer = new Queued(['a'], sent);
+  pool.submit(older);
+  pool.submit(newer);
+  pool.ready(second);
+  sent.length = 0;
+  // Of this connection the older one was written, and of the other nobody says anything.
+  pool.lost(older, first, true, new Error('lost'));
+  assert.deepEqual(sent, []);
+  assert.ok(older.failed instanceof UnknownOutcomeError);
+  first.client = undefined;
+  pool.release(newer, first);
+  pool.destroy('the test is over');
+});
+
+test('two calls of one pipeline that are made again keep their order on their key', () => {
+  const { pool, lanes } = open();
+  const [first, second] = lanes as [Lane, Lane];
+  pool.ready(first);
+  const sent: Item[] = [];
+  const batch = new QueuedBatch(['a', 'a'], []);
+  const parts = [new Queued(['a'], sent), new Queued(['a'], sent)];
+  Object.assign(batch, { calls: parts });
+  pool.submitBatch(batch);
+  pool.ready(second);
+  pool.down(first, 'lost');
+  for (const part of parts) pool.lost(part, first, false, new Error('lost'));
+  assert.deepEqual(sent, parts);
+  for (const part of parts) pool.answered(part, performance.now());
+  pool.destroy('the test is over');
+});

@@ -91,7 +91,11 @@ export class Placement {
     if (this.#pool.closed) {
       return item.fail(closedError(item.label));
     }
-    if (this.#barrier.holds(item)) return this.#wait(this.#barrier.held, item);
+    if (this.#barrier.holds(item)) {
+      const { held } = this.#barrier;
+      if (held.length < WAITING_CALLS_MAX) return this.#barrier.hold(item);
+      return item.fail(tooManyWait(item.label, held.length));
+    }
     try {
       this.#decide(item);
     } catch (error) {
