@@ -99,6 +99,18 @@ test('WATCH and tracking over moves of slots and changes of primaries', async (t
     assert.equal(await foreign.ask('SET', KEY_MOVED, word), '+OK\r\n');
   };
 
+  // Behind the address of one shard, as at its engine.
+  const listeners = await Promise.all(
+    ([2, 3] as const).map((protocol) => open(own[0] ?? 0, protocol)),
+  );
+  const confirmed = (word: string, protocol: number): string =>
+    `${protocol === 3 ? '>' : '*'}3\r\n$${word.length}\r\n${word}\r\n$3\r\nbar\r\n:${word[1] === 's' ? 1 : 0}\r\n`;
+  for (const [i, each] of listeners.entries()) {
+    each.send(['SSUBSCRIBE', KEY_MOVED]);
+    await eventually('it listens', () => each.received.length > 0);
+    assert.equal(each.received.toString(), confirmed('ssubscribe', i + 2));
+    each.received = Buffer.alloc(0);
+  }
   await watching('a slot that went and changed', () =>
     told('a slot that went and changed', async () => {
       await moveSlots(a.primary, b.primary, SLOT, SLOT);
@@ -107,6 +119,15 @@ test('WATCH and tracking over moves of slots and changes of primaries', async (t
       await write('foreign 1');
     }),
   );
+  for (const [i, each] of listeners.entries()) {
+    await eventually('it is told', () => each.received.length > 0);
+    assert.equal(each.received.toString(), confirmed('sunsubscribe', i + 2));
+    each.received = Buffer.alloc(0);
+    each.send(['SSUBSCRIBE', KEY_MOVED]);
+    await eventually('it is answered', () => each.received.length > 0);
+    assert.equal(each.received.toString(), `-MOVED ${SLOT} localhost:${own[1]}\r\n`);
+    each.close();
+  }
   await moveSlots(b.primary, a.primary, SLOT, SLOT);
   await agreed(engines);
   await publish(said);

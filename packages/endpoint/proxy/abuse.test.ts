@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
 import { ReplyScanner } from '../../resp/scan-reply.ts';
 import { FULL_BOUNDS, RequestScanner, SCAN_EMPTY, SCAN_MORE } from '../../resp/scan-request.ts';
+import { globMatches } from './glob.ts';
 import { UNAUTHENTICATED_BYTES } from './limits.ts';
-import { globMatches } from './subscriptions.ts';
 import { startProxy } from './testing.ts';
 import { KEY, RawClient, startShards } from './testing-engines.ts';
 

@@ -9,8 +9,9 @@
  */
 import { type Choice, chosenBy, describe } from './client-choice.ts';
 import { unblockHere } from './client-unblock.ts';
+import { globMatches } from './glob.ts';
 import type { ProxyPath } from './proxy.ts';
-import { globMatches, type Kind } from './subscriptions.ts';
+import type { Kind } from './subscriptions.ts';
 
 type Question =
   | { readonly kind: 'clients' | 'kill'; readonly choice: Choice }
@@ -19,12 +20,15 @@ type Question =
   | { readonly kind: 'counts'; readonly of: Kind; readonly names: readonly string[] }
   | { readonly kind: 'names'; readonly of: Kind; readonly pattern: string }
   | { readonly kind: 'listens'; readonly shard: string; readonly node: string }
+  | { readonly kind: 'hears'; readonly slot: number; readonly node: string }
   | { readonly kind: 'connected' };
 
 type Notice =
   | { readonly kind: 'login-failed' | 'login-succeeded'; readonly host: string }
   | { readonly kind: 'script'; readonly body: string }
   | { readonly kind: 'scripts-flushed' }
+  /** An engine's answer to CLUSTER SLOTS. */
+  | { readonly kind: 'slots'; readonly slots: string }
   | { readonly kind: 'monitors'; readonly count: number }
   | { readonly kind: 'monitored'; readonly lines: string };
 
@@ -35,6 +39,7 @@ const WIDE: ReadonlySet<Question['kind']> = new Set([
   'unblock',
   'connected',
   'listens',
+  'hears',
 ]);
 
 export class AcrossWorkers {
@@ -125,6 +130,8 @@ export class AcrossWorkers {
         return this.#names(question.of, question.pattern);
       case 'listens':
         return proxy.listenersFirst.answer(question.shard, question.node);
+      case 'hears':
+        return proxy.shardedFirst.answer(question.slot, question.node);
       case 'connected':
         return proxy.sessions.size;
     }
@@ -145,6 +152,9 @@ export class AcrossWorkers {
         break;
       case 'scripts-flushed':
         scripts.flush();
+        break;
+      case 'slots':
+        this.#proxy.world.topology.learn(Buffer.from(notice.slots, 'base64'));
         break;
       case 'monitors':
         monitors.elsewhere(from, notice.count);

@@ -8,12 +8,12 @@
  */
 import { AZURE_SETTINGS, readSettings } from '../../resp/table/index.ts';
 import { type Call, fail, type Handler, refuse } from './dispatch.ts';
+import { globMatches } from './glob.ts';
 import type { Lane } from './lane.ts';
 import { array, bulk } from './raw-reply.ts';
 import { textOf } from './route.ts';
 import { serviceGroup } from './service-group.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
-import { globMatches } from './subscriptions.ts';
 
 /** Readable besides: what clients ask for to learn how the server behaves. */
 const READABLE = [

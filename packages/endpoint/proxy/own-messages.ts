@@ -5,10 +5,10 @@
  * the connection that listens has passed the place where the message is: it answers a PING behind it.
  */
 import { keySlot } from '../../resp/index.ts';
+import { globMatches } from './glob.ts';
 import type { Session } from './session.ts';
 import type { Shard } from './shard.ts';
 import type { Message } from './subscribe-command.ts';
-import { globMatches } from './subscriptions.ts';
 
 export function hears({ state }: Session, { channel, sharded }: Message): boolean {
   if (state.subscriber === null) return false;

@@ -22,6 +22,7 @@ import type { Scripts } from './scripts.ts';
 import { Session } from './session.ts';
 import { SettingRequests } from './setting-requests.ts';
 import type { Shard } from './shard.ts';
+import { ShardedFirst } from './sharded-first.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { expect, succeed, takeBack } from './succession.ts';
 import { Topology } from './topology.ts';
@@ -54,6 +55,7 @@ export class ProxyPath implements DataPath {
   readonly across: AcrossWorkers;
   readonly subscriptions: Subscriptions;
   readonly listenersFirst: ListenersFirst;
+  readonly shardedFirst: ShardedFirst;
   readonly #releasing = new Set<Shard>();
   /** Who is expected to be primary, and when all who listen are there. */
   readonly #expected = new Map<Shard, { readonly node: string; readonly listens: Promise<void> }>();
@@ -90,6 +92,12 @@ export class ProxyPath implements DataPath {
       this.across.tell({ kind: 'script', body: body.toString('base64') });
     this.subscriptions = new Subscriptions(this);
     this.listenersFirst = new ListenersFirst(this);
+    this.shardedFirst = new ShardedFirst(this);
+    this.world.learned = (slots) => {
+      this.subscriptions.topologyChanged();
+      if (slots === null || this.across.alone) return;
+      this.across.tell({ kind: 'slots', slots: slots.toString('base64') });
+    };
     this.#sweep = setInterval(() => this.#onSweep(), WAIT_SWEEP_MS);
     this.#sweep.unref();
   }

@@ -95,7 +95,7 @@ export class Retries {
         this.#fail(pending);
         continue;
       }
-      const lane = held.has(session) ? null : laneForSlot(session, pending.slot);
+      const lane = held.has(session) ? null : laneFor(session, pending);
       if (lane === null) {
         held.add(session);
         this.#queue.push(pending);
@@ -166,7 +166,9 @@ function overtaken(shard: string): Buffer {
   );
 }
 
-function laneForSlot(session: Session, slot: number): Lane | null {
-  const shard = session.proxy.world.topology.ofSlot(slot);
+function laneFor(session: Session, { slot, command }: Pending): Lane | null {
+  const { world, shardedFirst } = session.proxy;
+  if (command?.name === 'spublish' && !shardedFirst.open(slot)) return null;
+  const shard = world.topology.ofSlot(slot);
   return shard === null ? null : session.lanes.take(shard, false);
 }

@@ -8,11 +8,13 @@
  * the others only such events are passed on. A sharded channel on the owner of its slot.
  */
 import { keySlot } from '../../resp/index.ts';
+import { globMatches } from './glob.ts';
 import type { LaneLogin } from './lane-login.ts';
-import { SUBSCRIPTIONS } from './limits.ts';
+import { SHARD_WAIT_MS, SLOT_MAP_RETRY_MS, SUBSCRIPTIONS } from './limits.ts';
+import { ownEvent } from './moved-keys.ts';
 import type { Message } from './overlap.ts';
 import type { ProxyPath } from './proxy.ts';
-import { bulk } from './raw-reply.ts';
+import { array, bulk } from './raw-reply.ts';
 import type { Session } from './session.ts';
 import type { Shard } from './shard.ts';
 import { Upstream } from './upstream.ts';
@@ -57,6 +59,23 @@ export class SubscriberState {
     return this.total >= SUBSCRIPTIONS;
   }
 
+  /** Its channel is another node's now: an engine says so to whoever listened, and ends it. */
+  ended(name: string): void {
+    const session = this.#session;
+    const { state, proxy } = session;
+    if (!this.names.ssubscribe.delete(name)) return;
+    proxy.subscriptions.remove(session, 'ssubscribe', name);
+    const words = [
+      bulk('sunsubscribe'),
+      latin(name),
+      Buffer.from(`:${this.count('ssubscribe')}\r\n`),
+    ];
+    session.message(array(words, state.protocol === 3 ? '>' : '*'));
+    if (this.total > 0) return;
+    state.subscriber = null;
+    state.refresh();
+  }
+
   leave(): void {
     const { subscriptions } = this.#session.proxy;
     for (const kind of KINDS) {
@@ -69,6 +88,10 @@ export class SubscriberState {
 export class Subscriptions {
   readonly #proxy: ProxyPath;
   readonly #upstreams = new Map<string, Upstream>();
+  /** Asked for and not confirmed yet, by kind and name: how often. */
+  readonly #coming = new Map<string, number>();
+  /** Sharded channels that somebody listens to, by slot. */
+  readonly #slots = new Map<number, number>();
   readonly #listeners: Readonly<Record<Kind, Map<string, Set<Session>>>> = {
     subscribe: new Map(),
     psubscribe: new Map(),
@@ -79,31 +102,116 @@ export class Subscriptions {
     this.#proxy = proxy;
   }
 
-  /** `confirmed` is called when the engine has it, or with the engine's error. */
+  /**
+   * `confirmed` is called once: when the engine has it, or with the error for the client. Where the engine
+   * says that another has it now, or nobody yet, it is asked for again within the usual bounds.
+   */
   add(session: Session, kind: Kind, name: string, confirmed: (error: string | null) => void): void {
-    const upstreams = this.#upstreamsFor(session.state.login, kind, name);
-    let left = upstreams.length;
-    let failed: string | null = left === 0 ? 'CLUSTERDOWN no shard to subscribe on' : null;
-    const done = (error: string | null): void => {
-      failed ??= error;
-      if (--left > 0) return;
-      if (failed === null && !session.gone) {
-        const listeners = this.#listeners[kind].get(name);
-        if (listeners === undefined) this.#listeners[kind].set(name, new Set([session]));
-        else listeners.add(session);
-      }
-      confirmed(failed);
+    const key = `${kind} ${name}`;
+    this.#coming.set(key, (this.#coming.get(key) ?? 0) + 1);
+    let trouble = 'shard-down';
+    let over = false;
+    const end = (error: string | null): void => {
+      if (over) return;
+      over = true;
+      clearTimeout(timer);
+      const left = (this.#coming.get(key) ?? 1) - 1;
+      if (left > 0) this.#coming.set(key, left);
+      else this.#coming.delete(key);
+      if (error === null && !session.gone) this.#listen(session, kind, name);
+      else this.#dropUnheard(kind, name);
+      confirmed(error);
     };
-    if (left === 0) confirmed(failed);
-    for (const upstream of upstreams) upstream.want(kind, name, done);
+    const late = (): void => end(`CLUSTERDOWN ${trouble}: not subscribed within ${WAIT_S} s`);
+    const timer = setTimeout(late, SHARD_WAIT_MS);
+    const ask = (): void => {
+      if (over || session.gone) return end(null);
+      const moved = kind === 'ssubscribe' ? this.#movedFrom(name) : null;
+      if (moved !== null) return end(moved);
+      const upstreams = this.#upstreamsFor(session.state.login, kind, name);
+      let left = upstreams.length;
+      if (left === 0) return end('CLUSTERDOWN no shard to subscribe on');
+      let failed: string | null = null;
+      const done = (error: string | null): void => {
+        failed ??= error;
+        if (--left > 0) return;
+        if (failed === null || !NOT_HERE.test(failed)) return end(failed);
+        trouble = failed.slice(0, failed.indexOf(' '));
+        setTimeout(ask, SLOT_MAP_RETRY_MS);
+      };
+      for (const upstream of upstreams) upstream.want(kind, name, done);
+    };
+    ask();
+  }
+
+  #listen(session: Session, kind: Kind, name: string): void {
+    const listeners = this.#listeners[kind].get(name);
+    if (listeners !== undefined) {
+      listeners.add(session);
+      return;
+    }
+    this.#listeners[kind].set(name, new Set([session]));
+    if (kind === 'ssubscribe') this.#inSlot(slotOfName(name), 1);
   }
 
   remove(session: Session, kind: Kind, name: string): void {
     const listeners = this.#listeners[kind].get(name);
     listeners?.delete(session);
-    if (listeners === undefined || listeners.size > 0) return;
-    this.#listeners[kind].delete(name);
+    if (listeners?.size === 0) {
+      this.#listeners[kind].delete(name);
+      if (kind === 'ssubscribe') this.#inSlot(slotOfName(name), -1);
+    }
+    this.#dropUnheard(kind, name);
+  }
+
+  /** Nobody listens to it, nor is about to. */
+  #dropUnheard(kind: Kind, name: string): void {
+    if (this.#listeners[kind].has(name) || this.#coming.has(`${kind} ${name}`)) return;
     for (const upstream of this.#upstreams.values()) upstream.drop(kind, name);
+  }
+
+  #inSlot(slot: number, change: 1 | -1): void {
+    const count = (this.#slots.get(slot) ?? 0) + change;
+    if (count > 0) this.#slots.set(slot, count);
+    else this.#slots.delete(slot);
+  }
+
+  /** Somebody listens to a sharded channel of this slot. */
+  listensIn(slot: number): boolean {
+    return this.#slots.has(slot);
+  }
+
+  /**
+   * Resolves when all who listen in this slot do so at its owner and have been passed what others had
+   * brought before, or that takes too long.
+   */
+  async heard(slot: number, withinMs: number): Promise<void> {
+    const owner = this.#proxy.world.topology.ofSlot(slot);
+    if (owner === null || !this.listensIn(slot)) return;
+    const others = [...this.#upstreams.values()].filter(({ shard }) => shard !== owner);
+    const passed = others.map((each) => new Promise<void>((done) => each.whenPassed(done)));
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, withinMs);
+    await Promise.race([late, Promise.all([this.follow(owner, withinMs), ...passed])]);
+    clearTimeout(timer);
+  }
+
+  /** It has not what it is believed to have: the engine is asked who does. */
+  lookFor(slot: number): void {
+    const { topology } = this.#proxy.world;
+    const owner = topology.ofSlot(slot);
+    const [upstream] = [...this.#upstreams.values()].filter(({ shard }) => shard === owner);
+    if (upstream !== undefined) this.#askSlots(upstream.shard, upstream.login);
+  }
+
+  #askSlots(shard: Shard, login: LaneLogin): void {
+    const lane = shard.smallLane(shard.group({ ...login, protocol: 2 }));
+    if (lane !== null) this.#proxy.world.topology.askSlots(lane);
+  }
+
+  /** Behind the address of one shard: the error that leads to the one that has this channel. */
+  #movedFrom(name: string): string | null {
+    return this.#proxy.world.topology.moved(slotOfName(name))?.slice(1, -2) ?? null;
   }
 
   #upstreamsFor(login: LaneLogin, kind: Kind, name: string): Upstream[] {
@@ -120,14 +228,22 @@ export class Subscriptions {
     const key = keyOf(login, shard);
     const known = this.#upstreams.get(key);
     if (known !== undefined) return known;
-    const upstream = new Upstream(shard, login, (message) => this.#deliver(shard, login, message));
+    const upstream = new Upstream(
+      shard,
+      login,
+      (message) => this.#deliver(upstream, message),
+      () => this.#askSlots(shard, upstream.login),
+    );
     this.#upstreams.set(key, upstream);
     return upstream;
   }
 
-  #deliver(shard: Shard, login: LaneLogin, { kind, name, channel, payload }: Message): void {
-    const first = this.#proxy.world.topology.first();
-    if (kind !== 'ssubscribe' && shard !== first && !isKeyspace(channel)) return;
+  #deliver({ shard, login, passed }: Upstream, message: Message): void {
+    const { kind, name, channel, payload } = message;
+    if (kind !== 'ssubscribe') {
+      const first = this.#proxy.world.topology.first();
+      if (isKeyspace(channel) ? !ownEvent(shard, message, passed) : shard !== first) return;
+    }
     const listeners = this.#listeners[kind].get(name);
     if (listeners === undefined) return;
     const words =
@@ -185,9 +301,25 @@ export class Subscriptions {
 
   /** Slots or primaries changed: what is listened to elsewhere now is subscribed there first. */
   topologyChanged(): void {
-    for (const upstream of this.#upstreams.values()) upstream.follow();
+    for (const [key, upstream] of this.#upstreams) {
+      if (upstream.shard.view.reason === 'removed') {
+        this.#upstreams.delete(key);
+        upstream.close();
+      } else upstream.follow();
+    }
     const { topology } = this.#proxy.world;
+    const { version } = topology;
+    for (const upstream of this.#upstreams.values()) {
+      if (upstream.passed >= version) continue;
+      upstream.whenPassed(() => {
+        upstream.passed = Math.max(upstream.passed, version);
+      });
+    }
     for (const [name, sessions] of this.#listeners.ssubscribe) {
+      if (this.#movedFrom(name) !== null) {
+        for (const session of [...sessions]) session.state.subscriber?.ended(name);
+        continue;
+      }
       const owner = topology.ofSlot(slotOfName(name));
       for (const session of sessions) {
         if (owner !== null)
@@ -225,6 +357,10 @@ export class Subscriptions {
 
 function ignore(): void {}
 
+/** The engine has not subscribed, and another, or the same one later, will. */
+const NOT_HERE = /^(MOVED|CLUSTERDOWN|LOADING|MASTERDOWN) /;
+const WAIT_S = SHARD_WAIT_MS / 1000;
+
 function keyOf({ twin }: LaneLogin, { index }: Shard): string {
   return `${index} ${twin}`;
 }
@@ -247,58 +383,4 @@ function maySeeKeyspace(kind: Kind, name: string): boolean {
   if (kind === 'subscribe') return isKeyspace(name);
   const plain = /^[^*?[\\]*/.exec(name)?.[0] ?? '';
   return KEYSPACE.some((prefix) => prefix.startsWith(plain) || plain.startsWith(prefix));
-}
-
-/**
- * The engine's glob: * ? [a-z] [^x] and backslash. Without recursion, and going back to the last star
- * only: patterns are clients' words, and one with many stars must not cost exponential time.
- */
-export function globMatches(pattern: string, text: string): boolean {
-  let p = 0;
-  let t = 0;
-  let star = -1;
-  let mark = 0;
-  while (t < text.length) {
-    if (pattern[p] === '*') {
-      star = ++p;
-      mark = t;
-      continue;
-    }
-    const next = p < pattern.length ? matchOne(pattern, p, text[t] ?? '') : -1;
-    if (next > 0) {
-      p = next;
-      t++;
-    } else if (star >= 0) {
-      p = star;
-      t = ++mark;
-    } else return false;
-  }
-  while (pattern[p] === '*') p++;
-  return p >= pattern.length;
-}
-
-/** Behind the element at `p` when it matches this character; else -1. */
-function matchOne(pattern: string, p: number, character: string): number {
-  const c = pattern[p];
-  if (c === '[') {
-    const end = pattern.indexOf(']', p + 2);
-    const close = end < 0 ? pattern.length : end;
-    return inClass(pattern.slice(p + 1, close), character) ? close + 1 : -1;
-  }
-  if (c === '\\' && p + 1 < pattern.length) return pattern[p + 1] === character ? p + 2 : -1;
-  return c === '?' || c === character ? p + 1 : -1;
-}
-
-function inClass(members: string, character: string): boolean {
-  const not = members.startsWith('^');
-  const list = not ? members.slice(1) : members;
-  let found = false;
-  for (let i = 0; i < list.length; i++) {
-    if (list[i + 1] === '-' && i + 2 < list.length) {
-      const [low = '', high = ''] = [list[i], list[i + 2]].sort();
-      if (character >= low && character <= high) found = true;
-      i += 2;
-    } else if (list[i] === character) found = true;
-  }
-  return found !== not;
 }

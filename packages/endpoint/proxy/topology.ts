@@ -22,8 +22,10 @@ export class Topology {
   readonly slots = new Int16Array(SLOTS).fill(-1);
   /** Counts the times that a slot changed hands: see `Session`. */
   version = 0;
-  /** The version that began when this slot changed hands the last time. */
+  /** The version that began when this slot changed hands the last time... */
   readonly changedAt = new Int32Array(SLOTS);
+  /** ...and the shard that had it before. */
+  readonly formerly = new Int16Array(SLOTS).fill(-1);
   epoch = 0;
   /** Stands for the slot of commands that have no key: one that is served here. */
   home = 0;
@@ -144,11 +146,12 @@ export class Topology {
 
   /** What an engine says of who owns what: its answer to CLUSTER SLOTS. */
   learn(bytes: Buffer): void {
-    new ReplyParser({ onReply: (reply) => this.#learn(reply) }).push(bytes);
+    new ReplyParser({ onReply: (reply) => this.#learn(reply, bytes) }).push(bytes);
   }
 
-  #learn(reply: Reply): void {
+  #learn(reply: Reply, bytes: Buffer): void {
     if (!Array.isArray(reply)) return;
+    const { version } = this;
     const owners = Int16Array.from(this.slots);
     const owner = new Map<string, Shard>();
     for (const shard of this.shards) {
@@ -179,6 +182,8 @@ export class Topology {
       }
     }
     this.#compare(owners);
+    // Before anything goes to the new owner.
+    this.world.learned(this.version === version ? null : bytes);
     this.world.retries.run();
   }
 
@@ -198,7 +203,9 @@ export class Topology {
     if (!before.some((shard, slot) => shard !== this.slots[slot])) return;
     this.version++;
     for (const [slot, shard] of before.entries()) {
-      if (shard !== this.slots[slot]) this.changedAt[slot] = this.version;
+      if (shard === this.slots[slot]) continue;
+      this.changedAt[slot] = this.version;
+      this.formerly[slot] = shard;
     }
     for (const tracking of this.world.tracking) tracking.slotsMoved();
   }

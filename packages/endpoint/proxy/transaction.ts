@@ -130,6 +130,11 @@ export class Transaction {
       state.open();
       return fail(session, shard);
     }
+    const shards = this.#items.some(({ message }) => message?.sharded === true);
+    if (shards && topology.cluster && !proxy.shardedFirst.open(this.#slot)) {
+      proxy.shardedFirst.wait(session);
+      return STALLED;
+    }
     const lane =
       watch !== null ? watch.lane : shard === null ? null : session.laneFor(shard, false);
     if (lane === null) return STALLED;

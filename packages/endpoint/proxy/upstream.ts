@@ -37,8 +37,11 @@ interface Connection {
 
 export class Upstream {
   readonly shard: Shard;
-  readonly #login: LaneLogin;
+  readonly login: LaneLogin;
   readonly #listener: Listener;
+  readonly #moved: () => void;
+  /** Version of the slot map: all that was published before has been passed on. */
+  passed = 0;
   readonly #wishes = new Map<string, Wish>();
   #current: Connection | null = null;
   #next: Connection | null = null;
@@ -51,10 +54,12 @@ export class Upstream {
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
-  constructor(shard: Shard, login: LaneLogin, listener: Listener) {
+  /** `moved`: a sharded channel is another shard's now. */
+  constructor(shard: Shard, login: LaneLogin, listener: Listener, moved: () => void) {
     this.shard = shard;
-    this.#login = { ...login, protocol: 3, database: 0, tracking: null };
+    this.login = { ...login, protocol: 3, database: 0, tracking: null, noTouch: false };
     this.#listener = listener;
+    this.#moved = moved;
   }
 
   want(kind: Kind, name: string, confirmed: (error: string | null) => void): void {
@@ -73,7 +78,10 @@ export class Upstream {
   }
 
   drop(kind: Kind, name: string): void {
-    if (!this.#wishes.delete(`${kind} ${name}`)) return;
+    const key = `${kind} ${name}`;
+    const wish = this.#wishes.get(key);
+    if (wish === undefined) return;
+    this.#wishes.delete(key);
     const undo =
       kind === 'subscribe'
         ? 'UNSUBSCRIBE'
@@ -86,6 +94,7 @@ export class Upstream {
       at.socket.write(encodeCommand([undo, Buffer.from(name, 'latin1')]));
     }
     if (this.#wishes.size === 0) this.#end();
+    refuse(wish);
   }
 
   *active(): Generator<readonly [Kind, string]> {
@@ -138,7 +147,7 @@ export class Upstream {
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#lost(next));
     socket.on('connect', () => {
-      introduce(socket, this.#login, 'primary', (result) => {
+      introduce(socket, this.login, 'primary', (result) => {
         if (typeof result === 'string') return socket.destroy();
         const parser = new ReplyParser({
           onReply: (reply) => this.#replied(next, reply),
@@ -177,13 +186,17 @@ export class Upstream {
     }
   }
 
-  /** An engine ends sharded subscriptions when it takes over their slots, from whoever: asked again. */
+  /**
+   * An engine ends sharded subscriptions when it takes over their slots, from whoever, and when it loses
+   * them: asked again, and in the second case told that they are another's.
+   */
   #ended(at: Connection, name: Reply | undefined): void {
     if (at.asked[0] === null || !Buffer.isBuffer(name)) return this.#answered(at, null);
     if (at !== (this.#next ?? this.#current)) return;
-    if (!this.#wishes.has(`ssubscribe ${name.toString('latin1')}`)) return;
-    at.asked.push(null);
-    at.socket.write(encodeCommand(['SSUBSCRIBE', name]));
+    const wish = this.#wishes.get(`ssubscribe ${name.toString('latin1')}`);
+    if (wish === undefined) return;
+    wish.confirmed = false;
+    this.#ask(at, wish);
   }
 
   #message(at: Connection, kind: Kind, name?: Reply, channel?: Reply, payload?: Reply): void {
@@ -216,7 +229,9 @@ export class Upstream {
     if (wish !== null && wish !== undefined && 'passed' in wish) wish.passed();
     else if (wish !== null && wish !== undefined) {
       wish.confirmed = error === null;
-      if (error !== null) this.#wishes.delete(`${wish.kind} ${wish.name}`);
+      const key = `${wish.kind} ${wish.name}`;
+      if (error !== null && this.#wishes.get(key) === wish) this.#wishes.delete(key);
+      if (error?.startsWith('MOVED ') === true) this.#moved();
       for (const confirmed of wish.waiting.splice(0)) confirmed(error);
     }
     if (at.asked.length > 0) return;
@@ -305,7 +320,14 @@ export class Upstream {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#end();
+    for (const wish of this.#wishes.values()) refuse(wish);
+    this.#wishes.clear();
   }
+}
+
+/** Who waits for it asks again, at whoever has it then. */
+function refuse({ waiting }: Wish): void {
+  for (const confirmed of waiting.splice(0)) confirmed("CLUSTERDOWN not this shard's any more");
 }
 
 const PING = encodeCommand(['PING']);

@@ -1,0 +1,198 @@
+/**
+ * Slots change hands while clients listen: sharded messages come once and in order, and whoever subscribes
+ * meanwhile is subscribed; keyspace events are those of clients' writes and no others.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { eventually } from '../../engine/testing.ts';
+import { keySlot } from '../../resp/index.ts';
+import type { ShardView } from '../control-protocol.ts';
+import { type RunningProxy, startProxy, WORKER_COUNTS } from './testing.ts';
+import { KEY, moveSlots, RawClient, startShards, type TestShards } from './testing-engines.ts';
+
+const MS = 3000;
+const ROUNDS = 4;
+const CHANNEL = 'c';
+const SLOT = keySlot(Buffer.from(CHANNEL));
+const SOME = 50;
+const STILL = 20;
+const EVENTS = '__keyspace@0__:*';
+
+/** Sends the next command when the last one was answered; what it sends is up to its number. */
+class Loop {
+  sent = 0;
+  readonly answers = new Set<string>();
+  #stop = false;
+  readonly #done: Promise<void>;
+  readonly #client: RawClient;
+
+  constructor(client: RawClient, command: (n: number) => readonly string[]) {
+    this.#client = client;
+    this.#done = (async () => {
+      while (!this.#stop) {
+        client.received = Buffer.alloc(0);
+        client.send(command(this.sent + 1));
+        await once(client.socket, 'data');
+        this.answers.add(client.received.toString());
+        this.sent++;
+      }
+    })();
+  }
+
+  async end(): Promise<void> {
+    this.#stop = true;
+    await this.#done;
+    this.#client.close();
+  }
+}
+
+/** The slot goes from its first shard to the other, or back; the snapshot follows when all has gone on. */
+async function moves({ shards, views }: TestShards, running: RunningProxy, loops: Loop[]) {
+  const goOn = async (): Promise<void> => {
+    const before = loops.map(({ sent }) => sent);
+    const all = (): boolean => loops.every(({ sent }, i) => sent > (before[i] ?? 0) + SOME);
+    await eventually('all go on', all, 15_000);
+  };
+  const [home, other] = shards;
+  const [first, second] = views;
+  assert.ok(home && other && first && second);
+  const [[from, to] = [0, 0]] = first.slots;
+  assert.ok(from < SLOT && SLOT < to);
+  const away: ShardView[] = [
+    {
+      ...first,
+      slots: [
+        [from, SLOT - 1],
+        [SLOT + 1, to],
+      ],
+    },
+    { ...second, slots: [...second.slots, [SLOT, SLOT]] },
+  ];
+  for (let round = 0; round < ROUNDS; round++) {
+    const back = round % 2 === 1;
+    await goOn();
+    const [a, b] = back ? [other, home] : [home, other];
+    await moveSlots(a.primary, b.primary, SLOT, SLOT);
+    await goOn();
+    running.apply({ shards: back ? views : away });
+  }
+  await goOn();
+}
+
+for (const workers of WORKER_COUNTS) {
+  test(`sharded channels whose slot moves, ${workers} worker(s)`, async (t) => {
+    const cluster = await startShards(t, 2);
+    const running = await startProxy({ shards: cluster.views, keys: { default: KEY }, workers });
+    t.after(() => running.close());
+    const listeners: RawClient[] = [];
+    for (const protocol of [2, 3, 2, 3] as const) {
+      const client = await RawClient.open(running.port, protocol);
+      client.send(['SSUBSCRIBE', CHANNEL]);
+      await eventually('it listens', () => client.received.includes(':1\r\n'));
+      client.received = Buffer.alloc(0);
+      listeners.push(client);
+    }
+    const loops: Loop[] = [];
+    for (let i = 0; i < workers; i++) {
+      const client = await RawClient.open(running.port);
+      loops.push(new Loop(client, (n) => ['SPUBLISH', CHANNEL, `<${i} ${n}>`]));
+    }
+    const names = (n: number): readonly string[] =>
+      n % 2 === 0 ? ['SUNSUBSCRIBE'] : ['SSUBSCRIBE', `{${CHANNEL}}${n % 9}`];
+    const subscriber = new Loop(await RawClient.open(running.port), names);
+    await moves(cluster, running, [...loops, subscriber]);
+    for (const loop of [...loops, subscriber]) await loop.end();
+    for (const [i, client] of listeners.entries()) {
+      for (const [j, { sent, answers }] of loops.entries()) {
+        const heard = (): number[] =>
+          [...client.received.toString().matchAll(new RegExp(`<${j} (\\d+)>`, 'g'))].map(([, n]) =>
+            Number(n),
+          );
+        await eventually('the last one came', () => heard().includes(sent));
+        const all = Array.from({ length: sent }, (_, n) => n + 1);
+        assert.deepEqual(heard(), all, `listener ${i}, publisher ${j}`);
+        assert.deepEqual([...answers], [':4\r\n']);
+      }
+      client.close();
+    }
+    for (const answer of subscriber.answers) assert.match(answer, /^\*3\r\n\$\d+\r\ns(un)?sub/);
+  });
+
+  test(`keyspace events while keys move, ${workers} worker(s)`, async (t) => {
+    const cluster = await startShards(t, 2);
+    for (const { primary } of cluster.shards) {
+      await primary.link.command(['CONFIG', 'SET', 'notify-keyspace-events', 'KEA'], MS);
+    }
+    const running = await startProxy({ shards: cluster.views, keys: { default: KEY }, workers });
+    t.after(() => running.close());
+    const open = (): Promise<RawClient> => RawClient.open(running.port);
+    const setup = await open();
+    for (let i = 0; i < STILL; i++) await setup.ask('SET', `{${CHANNEL}}still${i}`, 'x');
+    const listeners: RawClient[] = [];
+    for (const words of [
+      ['PSUBSCRIBE', EVENTS],
+      ['SUBSCRIBE', '__keyevent@0__:set'],
+    ]) {
+      // At each worker in turn.
+      for (let i = 0; i < workers; i++) {
+        const client = await open();
+        client.send(words);
+        await eventually('it listens', () => client.received.includes(':1\r\n'));
+        client.received = Buffer.alloc(0);
+        listeners.push(client);
+      }
+    }
+    const loops: Loop[] = [];
+    for (let i = 0; i < workers; i++) {
+      loops.push(new Loop(await open(), (n) => ['SET', `{${CHANNEL}}w${i}`, `${n}`]));
+    }
+    await moves(cluster, running, loops);
+    for (const loop of loops) await loop.end();
+    await setup.ask('SET', `{${CHANNEL}}end`, 'x');
+    for (const client of listeners) {
+      await eventually('the last one came', () => client.received.includes(`{${CHANNEL}}end`));
+      const text = client.received.toString();
+      for (const [i, { sent }] of loops.entries()) {
+        assert.equal(text.split(`{${CHANNEL}}w${i}\r\n`).length - 1, sent, 'each write once');
+      }
+      assert.doesNotMatch(text, /still/);
+      client.close();
+    }
+    setup.close();
+  });
+}
+
+test('who is gone before it is confirmed leaves nothing in the engine', async (t) => {
+  const { shards, views } = await startShards(t, 1);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const [shard] = shards;
+  assert.ok(shard !== undefined);
+  // Otherwise the last name to go closes the connection.
+  const stays = await RawClient.open(running.port);
+  stays.send(['SUBSCRIBE', 'stays']);
+  await eventually('it listens', () => stays.received.includes(':1\r\n'));
+  const { pid } = shard.primary.process;
+  process.kill(pid, 'SIGSTOP');
+  try {
+    for (const word of ['SUBSCRIBE', 'SSUBSCRIBE', 'PSUBSCRIBE']) {
+      const client = await RawClient.connect(running.port);
+      client.send(['AUTH', KEY], [word, 'goes']);
+      const asked = (): boolean =>
+        running.clients().some(({ lastCommand }) => lastCommand === word.toLowerCase());
+      await eventually('it is asked for', asked);
+      client.socket.resetAndDestroy();
+      await eventually('it is gone', () => running.proxy.sessions.size === 1);
+    }
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+  await eventually('only the other is there', async () => {
+    const ask = (...words: string[]): Promise<unknown> =>
+      shard.primary.link.command(['PUBSUB', ...words], MS);
+    const lists = await Promise.all([ask('CHANNELS'), ask('SHARDCHANNELS'), ask('NUMPAT')]);
+    return String(lists) === 'stays,,0';
+  });
+  stays.close();
+});

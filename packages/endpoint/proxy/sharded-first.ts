@@ -1,0 +1,84 @@
+/**
+ * Nobody publishes to a sharded channel at the new owner of its slot before who listens is subscribed there.
+ *
+ * An engine gives such a message to those who are subscribed at itself, and to nobody else. When a slot
+ * changes hands, its former owner refuses publishers and ends subscriptions in the same moment. Who publishes
+ * is sent on within a millisecond; who listens has to find out where to, connect and subscribe. So the first
+ * message in a slot that has changed hands waits until those who listen behind this path are subscribed at the
+ * owner, and those of the other paths, which are asked: the same word to the other workers as after a
+ * planned switch (listeners-first.ts), for one slot. Who does not answer is not waited for longer than
+ * LISTENERS_FIRST_MS. What a script publishes, or a transaction that a shard has refused, does not wait.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LISTENERS_FIRST_MS, SLOT_MAP_RETRY_MS } from './limits.ts';
+import type { ProxyPath } from './proxy.ts';
+import type { Session } from './session.ts';
+
+export class ShardedFirst {
+  readonly #proxy: ProxyPath;
+  /** By slot: the version of the map since which who listens is known to be there. */
+  readonly #heard = new Map<number, number>();
+  readonly #asking = new Set<number>();
+  readonly #waiting = new Set<Session>();
+
+  constructor(proxy: ProxyPath) {
+    this.#proxy = proxy;
+  }
+
+  /** A message in this slot may go out; if not, it will be so soon, and `retries` and who waits are told. */
+  open(slot: number): boolean {
+    const { topology } = this.#proxy.world;
+    const version = topology.changedAt[slot] ?? 0;
+    if (version <= FIRST_MAP || (this.#heard.get(slot) ?? 0) >= version) return true;
+    if (!this.#asking.has(slot)) {
+      this.#asking.add(slot);
+      void this.#gather(slot).then(() => this.#gathered(slot, version));
+    }
+    return false;
+  }
+
+  /** Woken when one more slot is open. */
+  wait(session: Session): void {
+    this.#waiting.add(session);
+    session.stall('listeners-first');
+  }
+
+  async #gather(slot: number): Promise<void> {
+    const { subscriptions, across, world } = this.#proxy;
+    const node = world.topology.ofSlot(slot)?.view.primary?.node;
+    const own = subscriptions.heard(slot, LISTENERS_FIRST_MS);
+    if (!across.single && node !== undefined) await across.ask({ kind: 'hears', slot, node });
+    await own;
+  }
+
+  #gathered(slot: number, version: number): void {
+    const { world } = this.#proxy;
+    this.#asking.delete(slot);
+    this.#heard.set(slot, version);
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const session of waiting) world.wake(session);
+    world.retries.run();
+  }
+
+  /** Another path is about to publish in this slot, which this node owns now. */
+  async answer(slot: number, node: string): Promise<number> {
+    const { subscriptions, world } = this.#proxy;
+    const until = performance.now() + LISTENERS_FIRST_MS;
+    while (subscriptions.listensIn(slot)) {
+      const owner = world.topology.ofSlot(slot);
+      if (owner?.view.primary?.node === node) {
+        await subscriptions.heard(slot, LISTENERS_FIRST_MS);
+        return 1;
+      }
+      // Behind the address of one shard whoever listens is sent to the next owner.
+      if (owner === null || performance.now() > until) return 0;
+      subscriptions.lookFor(slot);
+      await sleep(SLOT_MAP_RETRY_MS);
+    }
+    return 1;
+  }
+}
+
+/** Of the version that names owners for the first time: until then nobody could subscribe. */
+const FIRST_MAP = 1;
