@@ -116,10 +116,12 @@ class Blocked {
     this.#attempts++;
     setTimeout(() => {
       if (session.gone) return;
-      const left = this.#endsAt - performance.now();
-      if (this.#endsAt > 0 && left > 0) {
+      if (this.#endsAt > 0) {
+        // Never 0, which would be for ever.
+        const leftMs = Math.ceil(this.#endsAt - performance.now());
+        if (leftMs <= 0) return this.#finish(timedOut(session), false);
         this.#args[this.#timeoutAt] = Buffer.from(
-          this.#unitMs === 1 ? String(Math.ceil(left)) : (left / 1000).toFixed(3),
+          this.#unitMs === 1 ? String(leftMs) : (leftMs / 1000).toFixed(3),
         );
       }
       const { topology } = session.proxy.world;
@@ -131,7 +133,6 @@ class Blocked {
       const shard = topology.ofSlot(this.#slot < 0 ? topology.home : this.#slot);
       const lane = shard === null ? null : session.lanes.takeOwn(shard, true);
       if (lane !== null) this.issue(lane);
-      else if (this.#endsAt > 0 && left <= 0) this.#finish(timedOut(session), false);
       else this.#again();
     }, SLOT_MAP_RETRY_MS);
   }
