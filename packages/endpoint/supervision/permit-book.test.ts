@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
+import { PERMIT_WAIT_MS } from '../limits.ts';
 import { PermitPurse } from '../worker/permits.ts';
 import { PermitBook } from './permit-book.ts';
 
@@ -131,4 +132,38 @@ test('permits of a dead worker and of a raised limit are free at once', () => {
   world.settle();
   assert.equal(world.connected(), 2);
   world.close();
+});
+
+test('the end of an earlier wait does not end a later one', () => {
+  const granted: number[] = [];
+  const book = new PermitBook({
+    grant: (worker, _, count) => void (worker === 1 && granted.push(count)),
+    recall: () => undefined,
+  });
+  book.limits(new Map([['db', 2]]));
+  book.want(2, 'db', 1, [1, 2]);
+  const first = book.want(1, 'db', 1, [1, 2]);
+  book.want(1, 'db', 1, [1, 2]);
+  // Half a second after the first, which was answered at once.
+  book.stopWaiting('db', first);
+  assert.deepEqual(granted, [1], 'the second waits for what the other worker has free');
+  book.giveBack(2, 'db', 1, true);
+  assert.deepEqual(granted, [1, 1]);
+});
+
+test('while nobody answers, each connection waits its time and is refused', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const purse = new PermitPurse('db', { want: () => true, giveBack: () => undefined });
+  purse.setLimit(10, 2);
+  const verdicts: (string | null)[] = [];
+  for (let i = 1; i <= 3; i++) {
+    purse.take((refusal) => verdicts.push(refusal));
+    assert.equal(verdicts.length, i - 1);
+    t.mock.timers.tick(PERMIT_WAIT_MS);
+    assert.deepEqual(verdicts, new Array(i).fill('permit-timeout'));
+  }
+  // The answer comes in the end.
+  purse.granted(2);
+  purse.take((refusal) => verdicts.push(refusal));
+  assert.equal(verdicts.at(-1), null);
 });

@@ -16,6 +16,7 @@ export interface PermitPort {
 }
 
 interface Wish {
+  readonly number: number;
   readonly worker: number;
   count: number;
   /** Workers that have not answered the recall made for this wish. */
@@ -31,6 +32,7 @@ interface Account {
 export class PermitBook {
   readonly #port: PermitPort;
   readonly #accounts = new Map<string, Account>();
+  #wishes = 0;
 
   constructor(port: PermitPort) {
     this.#port = port;
@@ -55,14 +57,15 @@ export class PermitBook {
     }
   }
 
-  /** Answered by exactly one grant, perhaps of zero. */
-  want(worker: number, database: string, count: number, others: Iterable<number>): void {
+  /** Answered by exactly one grant, perhaps of zero. Answers the number of the wish, for `stopWaiting`. */
+  want(worker: number, database: string, count: number, others: Iterable<number>): number {
+    const number = ++this.#wishes;
     const account = this.#accounts.get(database);
     if (account === undefined) {
       this.#port.grant(worker, database, 0);
-      return;
+      return number;
     }
-    const wish: Wish = { worker, count, waitingFor: new Set() };
+    const wish: Wish = { number, worker, count, waitingFor: new Set() };
     account.wishes.push(wish);
     if (this.#free(account) <= 0) {
       for (const other of others) {
@@ -71,6 +74,7 @@ export class PermitBook {
       for (const other of wish.waitingFor) this.#port.recall(other, database);
     }
     this.#settle(database, account);
+    return number;
   }
 
   giveBack(worker: number, database: string, count: number, answer: boolean): void {
@@ -92,11 +96,11 @@ export class PermitBook {
     }
   }
 
-  /** A recall took too long: the wish gets what there is. */
-  stopWaiting(worker: number, database: string): void {
+  /** A recall took too long: this wish gets what there is. A later one of the same worker waits for its own. */
+  stopWaiting(database: string, number: number): void {
     const account = this.#accounts.get(database);
     if (account === undefined) return;
-    for (const wish of account.wishes) if (wish.worker === worker) wish.waitingFor.clear();
+    for (const wish of account.wishes) if (wish.number === number) wish.waitingFor.clear();
     this.#settle(database, account);
   }
 

@@ -264,8 +264,8 @@ export class Supervisor {
     if (message.type === 'want') {
       const { database, count } = message;
       const others = this.#pool.workers().map((other) => other.pid);
-      this.#permits.want(worker.pid, database, count, others);
-      setTimeout(() => this.#permits.stopWaiting(worker.pid, database), PERMIT_RECALL_MS);
+      const wish = this.#permits.want(worker.pid, database, count, others);
+      setTimeout(() => this.#permits.stopWaiting(database, wish), PERMIT_RECALL_MS);
     } else if (message.type === 'return') {
       this.#permits.giveBack(worker.pid, message.database, message.count, message.answer);
     } else if (message.type === 'want-numbers') this.#giveNumbers(worker);

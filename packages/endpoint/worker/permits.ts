@@ -110,14 +110,22 @@ export class PermitPurse {
   }
 
   #ask(): void {
-    if (this.#asked) return;
+    // Who comes while an answer is overdue waits no longer than who came before.
+    if (this.#asked) return this.#limitWait();
     const count = Math.max(this.#waiting.length, this.#batch);
     if (!this.#supplier.want(this.#database, count)) {
       this.#refuseAll('max-clients');
       return;
     }
     this.#asked = true;
-    this.#timer = setTimeout(() => this.#refuseAll('permit-timeout'), PERMIT_WAIT_MS);
+    this.#limitWait();
+  }
+
+  #limitWait(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#refuseAll('permit-timeout');
+    }, PERMIT_WAIT_MS);
   }
 
   #refuseAll(reason: string): void {
