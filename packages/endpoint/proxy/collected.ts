@@ -59,12 +59,12 @@ export function give(sink: ReplySink, pieces: Pieces | null): void {
 
 /** Messages that wait for the end of a reply that is half written. */
 export class HeldMessages {
-  readonly #take: (message: Buffer) => void;
+  readonly #session: Session;
   #messages: Buffer[] = [];
   bytes = 0;
 
-  constructor(take: (message: Buffer) => void) {
-    this.#take = take;
+  constructor(session: Session) {
+    this.#session = session;
   }
 
   get empty(): boolean {
@@ -74,6 +74,7 @@ export class HeldMessages {
   push(message: Buffer): void {
     this.#messages.push(message);
     this.bytes += message.length;
+    this.#session.output.before(message.length);
   }
 
   /** Those that must wait on are offered again by whoever takes them. */
@@ -81,7 +82,8 @@ export class HeldMessages {
     if (this.empty) return;
     const messages = this.#messages;
     this.#messages = [];
+    this.#session.output.before(-this.bytes);
     this.bytes = 0;
-    for (const message of messages) this.#take(message);
+    for (const message of messages) this.#session.message(message);
   }
 }

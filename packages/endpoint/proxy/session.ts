@@ -80,7 +80,7 @@ export class Session {
   #partial: PartialCommand | null = null;
   #touched = false;
   /** Came while a reply was half written. */
-  readonly held = new HeldMessages((message) => this.message(message));
+  readonly held = new HeldMessages(this);
 
   constructor(proxy: ProxyPath, client: AdmittedClient) {
     this.proxy = proxy;

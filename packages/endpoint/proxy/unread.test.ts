@@ -124,3 +124,26 @@ test('a transaction with a large answer: as it came, and nobody waits for it', a
   await eventually('nothing is kept', () => unread.bytes === 0, DEADLINE_MS);
   for (const client of [one, other]) client.close();
 });
+
+test('messages that wait for the end of a reply are counted, and no longer when their client goes', async (t) => {
+  const { views } = await startShards(t, 1);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const [reader, other] = await Promise.all([
+    RawClient.open(running.port, 3),
+    RawClient.open(running.port),
+  ]);
+  await other.ask('SET', 'v', Buffer.alloc(48 * MB, 'v'));
+  reader.send(['SUBSCRIBE', 'c']);
+  await reader.settled();
+  reader.socket.pause();
+  reader.send(['GET', 'v']);
+  await eventually('it is half written', () => unread.bytes > 0, DEADLINE_MS);
+  const before = unread.bytes;
+  const message = Buffer.alloc(MB, 'm');
+  for (let i = 0; i < 20; i++) assert.equal(await other.ask('PUBLISH', 'c', message), ':1\r\n');
+  await eventually('all are counted', () => unread.bytes >= before + 20 * MB, DEADLINE_MS);
+  reader.close();
+  await eventually('nothing is kept', () => unread.bytes === 0, DEADLINE_MS);
+  other.close();
+});
