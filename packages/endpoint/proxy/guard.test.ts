@@ -255,6 +255,24 @@ test('rules on three shards', async (t) => {
     );
   });
 
+  await t.test('a rule that goes while a command is on its way: refused in words', async () => {
+    await a.ask('HSET', 'going', 'a', '1', 'b', '2', 'c', '3');
+    guard(rule('hgetall', 'refuse', 2));
+    const pids = shards.map(({ primary }) => primary.process.pid);
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    try {
+      a.received = Buffer.alloc(0);
+      a.send(['HGETALL', 'going']);
+      const onItsWay = (): boolean =>
+        running.proxy.world.topology.shards.some(({ inFlight }) => inFlight > 0);
+      await eventually('on its way', onItsWay);
+      guard();
+    } finally {
+      for (const pid of pids) process.kill(pid, 'SIGCONT');
+    }
+    assert.match((await a.settled()).toString(), /^-ERR guard-refused: HGETALL .*\(here 3\)/);
+  });
+
   await t.test('rules for one command leave the others on the short way', async () => {
     guard(rule('keys', 'refuse'), rule('hgetall', 'refuse', 1));
     const { table } = running.proxy;

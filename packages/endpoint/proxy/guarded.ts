@@ -72,8 +72,9 @@ export function overLimitOf(
 ): string | null {
   if (!isOver(line)) return null;
   const rule = session.proxy.guard.rule(command.name);
-  if (rule === null) return null;
   const size = integer(line.subarray(OVER.length - 1));
+  // It was taken away while the command was on its way.
+  if (rule === null) return refusal({ command: command.name, action: 'refuse', above: 0 }, size);
   session.proxy.guard.acted(rule, session.id, key, size);
   return refusal(rule, size);
 }

@@ -48,10 +48,16 @@ export class Logins {
       kind: 'login-failed',
       database: this.#proxy.view.id,
       client: session.id,
-      user: user.slice(0, 64),
+      user: this.#isKey(user) ? '(redacted)' : user.slice(0, 64),
       reason: 'wrong-user-or-key',
     });
     return Math.min(LOGIN_DELAY_MAX_MS, LOGIN_DELAY_MS * 2 ** Math.min(10, count - 1));
+  }
+
+  /** Somebody has said name and key in the wrong order: keys are never told. */
+  #isKey(name: string): boolean {
+    const hash = createHash('sha256').update(name).digest('hex');
+    return this.#proxy.view.users.some(({ secretHashes }) => secretHashes.includes(hash));
   }
 
   succeeded(session: Session): void {

@@ -126,7 +126,8 @@ function secretsOf({ command, bytes, args }: Call): readonly number[] {
   if (command.name === 'auth') return all.slice(1);
   const isAuth = (i: number): boolean =>
     isWord('auth', bytes, args.starts[i] ?? 0, args.ends[i] ?? 0);
-  return all.filter((i) => (i > 2 && isAuth(i - 1)) || (i > 3 && isAuth(i - 2)));
+  // Also where the version is missing, and the engine would show them.
+  return all.filter((i) => (i > 1 && isAuth(i - 1)) || (i > 2 && isAuth(i - 2)));
 }
 const NONE: readonly number[] = [];
 
