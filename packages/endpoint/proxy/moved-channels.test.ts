@@ -196,3 +196,46 @@ test('who is gone before it is confirmed leaves nothing in the engine', async (t
   });
   stays.close();
 });
+
+test('a shard that leaves is not listened to any more, and one that comes back is', async (t) => {
+  const { shards, views } = await startShards(t, 2);
+  const [home, other] = shards;
+  const [first] = views;
+  assert.ok(home && other && first);
+  for (const { primary } of shards) {
+    await primary.link.command(['CONFIG', 'SET', 'notify-keyspace-events', 'KEA'], MS);
+  }
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const [client, writer] = await Promise.all([
+    RawClient.open(running.port),
+    RawClient.open(running.port),
+  ]);
+  client.send(['PSUBSCRIBE', EVENTS]);
+  await eventually('it listens', () => client.received.includes(':1\r\n'));
+  const [key, slot] = ['{a}1', keySlot(Buffer.from('a'))];
+  const [[from, last] = [0, 0]] = views[1]?.slots ?? [];
+  // An engine that has no slot left follows another one.
+  const to = last - 1;
+  assert.ok(from < slot && slot < to);
+  await moveSlots(other.primary, home.primary, from, to);
+  running.apply({ shards: [{ ...first, slots: [[0, to]] }] });
+  await eventually('nobody listens there', async () => {
+    const list = await other.primary.link.command(['CLIENT', 'LIST', 'TYPE', 'pubsub'], MS);
+    return String(list) === '';
+  });
+  assert.equal(await writer.ask('SET', key, 'x'), '+OK\r\n');
+  await moveSlots(home.primary, other.primary, from, to);
+  running.apply({ shards: views });
+  assert.equal(await writer.ask('DEL', key), ':1\r\n');
+  const heard = (): string[] =>
+    [...client.received.toString().matchAll(/\$3\r\n(set|del)\r\n/g)].map(([, word = '']) => word);
+  await eventually(`both are heard; got ${heard()}`, () => heard().length >= 2);
+  assert.deepEqual(heard(), ['set', 'del']);
+  assert.deepEqual(
+    running.events.filter((event) => 'limit' in event),
+    [],
+  );
+  client.close();
+  writer.close();
+});
