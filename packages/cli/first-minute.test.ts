@@ -121,6 +121,8 @@ test('the first minute', async (t) => {
       assert.ok(kind.length > 0, args.join(' '));
       const ended = await rig.run('operations', 'show', id);
       assert.equal(ended.code, 0, ended.err);
+      const shown = await rig.run('operations', 'show', id, '--no-wait');
+      assert.match(shown.out, /^STEP +STATE +TOOK +HOW FAR\n\S.* done +[\d.]+ m?s/m);
     }
   });
 

@@ -93,6 +93,9 @@ Exit codes: docs/exit-codes.md`,
   for (const [title, commands] of GROUPS) {
     for (const command of commands()) program.addCommand(command.helpGroup(title));
   }
+  // With the others: it would have a heading of its own.
+  program.commandsGroup(GROUPS.at(-1)?.[0] ?? '');
+  program.helpCommand('help [command]', 'the help of a command');
   configure(program, output);
   return program;
 }

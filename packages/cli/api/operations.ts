@@ -143,8 +143,14 @@ function interrupted(): CliError {
   );
 }
 
+/**
+ * Of what is not done only the first: steps behind it wait for it, and say `running` before they begin. On the one
+ * line that is rewritten they would hide how far the first has come.
+ */
 function showSteps(steps: Steps, record: OperationRecord): void {
+  const current = record.steps.find((step) => step.state === 'running');
   for (const step of record.steps) {
+    if (step.state === 'running' && step !== current) continue;
     steps.show({
       id: `${record.id}/${step.name}`,
       title: sentence(step.name),

@@ -21,6 +21,7 @@ class Place {
   readonly home: string;
   asked = 0;
   status = 'Running';
+  steps: readonly object[] = [];
   #server: Server | null = null;
 
   constructor(t: TestContext) {
@@ -37,7 +38,7 @@ class Place {
   async begin(): Promise<void> {
     const server = createServer((_request, response) => {
       this.asked++;
-      response.end(JSON.stringify({ id: 'o', status: this.status, steps: [] }));
+      response.end(JSON.stringify({ id: 'o', status: this.status, steps: this.steps }));
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -64,8 +65,7 @@ class Place {
     writeFileSync(path.join(this.home, name), JSON.stringify(content));
   }
 
-  waits() {
-    const output = new Output(process.stdout, process.stderr, process.env, true);
+  waits(output = new Output(process.stdout, process.stderr, process.env, true)) {
     const options = { wait: true, timeoutMs: DEADLINE_MS };
     return waitFor(ApiClient.forHome(this.home), output, 'o', options);
   }
@@ -110,3 +110,26 @@ for (const [what, go] of [
     assert.equal((await waiting)?.status, 'Succeeded');
   });
 }
+
+test('of the steps that are not done the first is shown, not one that waits for it', async (t) => {
+  const step = { startedAt: 1, endedAt: null, state: 'running' };
+  const moves = { ...step, name: 'Move slots', detail: 'about 9 s left' };
+  const place = new Place(t);
+  place.steps = [moves, { ...step, name: 'Remove empty shards', startedAt: 0, detail: '0 left' }];
+  await place.begin();
+  let drawn = '';
+  const write = (text: string) => {
+    drawn += text;
+  };
+  const terminal = { isTTY: true, columns: 80, write };
+  const waiting = place.waits(new Output(terminal, terminal, { TERM: 'xterm' }, false));
+  await place.isAsked();
+  await place.isAsked();
+  const ended = { state: 'done', endedAt: 2, detail: '' };
+  place.steps = place.steps.map((each) => ({ ...each, ...ended }));
+  place.status = 'Succeeded';
+  await waiting;
+  assert.match(drawn, /Move slots +about 9 s left/);
+  assert.doesNotMatch(drawn, /0 left/);
+  assert.match(drawn, /Remove empty shards/);
+});

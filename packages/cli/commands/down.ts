@@ -27,7 +27,7 @@ export function downCommand(): Command {
   return new Command('down')
     .summary('stop Cinnabar; the data is kept')
     .description(
-      'Saves every cache and ends everything. A cache that cannot be saved (the disk is full) is not ended:\n' +
+      'Saves every cache and ends everything. A cache that cannot be saved (the disk is full) is not ended: ' +
         'then the stop is refused and everything goes on.',
     )
     .option('--now', 'do not save: data without persistence is lost')

@@ -32,6 +32,24 @@ function took(operation: OperationRecord): string {
   return operation.endedAt === null ? '-' : duration(operation.endedAt - operation.startedAt);
 }
 
+type Step = OperationRecord['steps'][number];
+
+const STEP_COLUMNS: readonly Column<Step>[] = [
+  { title: 'STEP', value: (step) => sentence(step.name) },
+  { title: 'STATE', value: stateOf },
+  { title: 'TOOK', value: stepTook, align: 'right' },
+  { title: 'HOW FAR', value: (step) => step.detail, shrinkTo: 12 },
+];
+
+/** Begun or not: the record says `running` of both. */
+function stateOf({ state, startedAt }: Step): string {
+  return state === 'running' && startedAt === 0 ? 'waiting' : state;
+}
+
+function stepTook({ startedAt, endedAt }: Step): string {
+  return endedAt === null || startedAt === 0 ? '-' : duration(endedAt - startedAt);
+}
+
 const MOST = 1000;
 
 export function operationsCommand(): Command {
@@ -69,8 +87,12 @@ export function operationsCommand(): Command {
         ['Status', record.status],
       ]);
       const wait = waitOptions(flags);
+      if (!wait.wait) {
+        context.output.line();
+        return context.output.rows(record.steps, STEP_COLUMNS, 'No step yet.');
+      }
       // Also when it has ended: waiting shows the steps, and throws what a failed one says.
-      if (wait.wait) await waitFor(api, context.output, id, wait);
+      await waitFor(api, context.output, id, wait);
     }),
   );
   waitFlags(

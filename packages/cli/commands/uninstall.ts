@@ -22,7 +22,7 @@ export function uninstallCommand(): Command {
   return new Command('uninstall')
     .summary('remove every folder that Cinnabar made, with all data')
     .description(
-      'Removes the data folder (caches, certificates, logs), the sockets, the engines that were fetched,\n' +
+      'Removes the data folder (caches, certificates, logs), the sockets, the engines that were fetched, ' +
         'and the service unit. The program itself is removed by: npm uninstall -g cinnabar',
     )
     .option('-y, --yes', 'do not ask')

@@ -15,7 +15,7 @@ export async function found(context: Context): Promise<void> {
     return;
   }
   const names = caches.map((cache) => cache.cluster.name);
-  const more = names.length > NAMES_SHOWN ? ', ...' : '';
+  const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '';
   const shown = names.slice(0, NAMES_SHOWN).join(', ') + more;
   context.output.note(`${plural(caches.length, 'cache')}: ${shown}. See: ${typed(context)} list`);
   tellProblems(context, caches);

@@ -122,7 +122,7 @@ describe('a shard of many keys, before it gives them away', { concurrency: false
     const operation = rescale(w, id, 2);
     const details = () => w.store.operation(operation)?.steps.map(({ detail }) => detail) ?? [];
     const shown = () =>
-      details().some((d) => d.endsWith('a copy of shard 0 in the order of slots'));
+      details().some((d) => d.startsWith('a copy of shard 0 in the order of slots'));
     await eventually('the operation says so', shown, SCALE_MS);
     await scaled(w, id);
     const two = await held(w, id);

@@ -42,12 +42,13 @@ function movedSoFar({ now, database }: View, left: number): string {
   const { scaling } = database;
   if (scaling === null) return '';
   const { movedSlots, movedKeys, startedAt, trouble, arranging } = scaling;
+  // A terminal of 80 columns shows about 40 characters of it: what it waits for and how long come first.
   const parts = [
+    ...(arranging == null ? [] : [`a copy of shard ${arranging.shard} in the order of slots`]),
+    ...(trouble === null ? [] : [trouble.code]),
+    ...(movedSlots > 0 && left > 0 ? [estimate(((now - startedAt) / movedSlots) * left)] : []),
     `${movedSlots} of ${movedSlots + left} slots`,
     `${movedKeys} keys`,
-    ...(movedSlots > 0 && left > 0 ? [estimate(((now - startedAt) / movedSlots) * left)] : []),
-    ...(trouble === null ? [] : [trouble.code]),
-    ...(arranging == null ? [] : [`a copy of shard ${arranging.shard} in the order of slots`]),
   ];
   return parts.join(', ');
 }

@@ -333,7 +333,8 @@ function recordStop(loop: DatabaseLoop, shard: ShardRecord, outcome: Outcome): v
         ? now.reason
         : {
             code: 'stopped',
-            message: 'It was stopped in order; the next start brings it back.',
+            message:
+              'It was stopped in order, and is there again when its engine has read its data.',
           },
     decidedAt: clock.ticks(),
   });

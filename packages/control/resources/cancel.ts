@@ -95,6 +95,7 @@ export function cancelOperation(store: Store, id: string, stamp: Stamp): Operati
   const database = child?.databaseId == null ? null : store.databaseById(child.databaseId);
   const cluster = database === null ? null : store.clusterById(database.clusterId);
   const decision = decideCancel(asked, child, database, cluster, stamp.now);
+  const { shards } = decision.database.sizing;
   store.write(() => {
     store.putCluster(decision.cluster);
     store.putDatabase(decision.database);
@@ -102,7 +103,7 @@ export function cancelOperation(store: Store, id: string, stamp: Stamp): Operati
     store.addEvent({
       reason: 'operation-canceled',
       severity: 'warning',
-      message: `${stamp.actor.name} canceled a change of cluster '${decision.cluster.name}'; it goes back to ${decision.database.sizing.shards} shards.`,
+      message: `Cluster '${decision.cluster.name}': ${stamp.actor.name} canceled its change; it goes back to ${shards === 1 ? '1 shard' : `${shards} shards`}.`,
       clusterId: decision.cluster.id,
       databaseId: decision.database.id,
       shard: null,

@@ -214,11 +214,15 @@ export async function endScaling(loop: DatabaseLoop): Promise<void> {
     loop.event(
       'scaled',
       'info',
-      `${database.sizing.shards} shards: ${movedSlots} slots with about ${movedKeys} keys moved in ${batches} batches; writers of a shard waited at most ${longestPauseMs.toFixed(1)} ms.`,
+      `${counted(database.sizing.shards, 'shard', 'shards')}: ${counted(movedSlots, 'slot', 'slots')} with about ${counted(movedKeys, 'key', 'keys')} moved in ${counted(batches, 'batch', 'batches')}; writers of a shard waited at most ${longestPauseMs.toFixed(1)} ms.`,
       { data: { batches, movedSlots, movedKeys, longestPauseMs, tookMs } },
     );
   });
   loop.reconfigure();
+}
+
+function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
 }
 
 function put(loop: DatabaseLoop, scaling: Scaling): void {

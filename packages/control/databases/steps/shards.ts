@@ -27,8 +27,11 @@ export async function addShards(loop: DatabaseLoop): Promise<void> {
     if (loop.database().sizing.shards !== database.sizing.shards) return;
     for (const shard of shards) store.putShard(shard);
     record(loop, planned);
-    const many = shards.length === 1 ? 'A shard is' : `${shards.length} shards are`;
-    loop.event('shards-added', 'info', `${many} being started; their slots follow.`);
+    const message =
+      shards.length === 1
+        ? 'A shard is being started; its slots follow.'
+        : `${shards.length} shards are being started; their slots follow.`;
+    loop.event('shards-added', 'info', message);
   });
 }
 
