@@ -23,12 +23,15 @@ const COLUMNS: readonly Column<SkuRow>[] = [
   { title: 'HERE', value: here, shrinkTo: 4 },
 ];
 
+/** The cache holds more than they could. */
+const HOLDS_MORE = 'UsedMemoryTooLarge';
+
 /** The server's codes, shorter; `--json` has the whole sentence. */
 const WHY_NOT: Readonly<Record<string, string>> = {
   NotImplemented: 'not built',
   FlashNotBuilt: 'not built',
   InsufficientCapacity: 'no room',
-  UsedMemoryTooLarge: 'holds more',
+  [HOLDS_MORE]: 'holds more',
   EngineCannotMoveSlots: 'old engine',
   SkuNotAllowedForPolicy: 'NoCluster',
 };
@@ -38,18 +41,26 @@ function here(sku: SkuRow): string {
   return sku.fits ? 'yes' : (WHY_NOT[code] ?? code);
 }
 
-/** A line for each word under HERE: how many SKUs it is about, and the sentence about the last of them. */
+/**
+ * A line for each word under HERE: how many SKUs it is about, and the sentence about the one that is nearest to
+ * what can be had: the smallest, or, where the data are too large for them, the largest.
+ */
 export function reasons(rows: readonly SkuRow[]): string[] {
-  const kinds = new Map<string, { count: number; message: string }>();
+  const kinds = new Map<string, { count: number; nearest: SkuRow }>();
   for (const row of rows) {
     if (row.reason === null) continue;
     const word = here(row);
-    const count = (kinds.get(word)?.count ?? 0) + 1;
-    kinds.set(word, { count, message: row.reason.message });
+    const { count, nearest } = kinds.get(word) ?? { count: 0, nearest: row };
+    const larger = row.sizeInGB - nearest.sizeInGB;
+    const nearer = row.reason.code === HOLDS_MORE ? larger > 0 : larger < 0;
+    kinds.set(word, { count: count + 1, nearest: nearer ? row : nearest });
   }
-  return [...kinds].map(([word, { count, message }]) =>
-    count === 1 ? message : `"${word}" (${count} SKUs). The last of them: ${message}`,
-  );
+  return [...kinds].map(([word, { count, nearest }]) => {
+    const { code = '', message = '' } = nearest.reason ?? {};
+    if (count === 1) return message;
+    const which = code === HOLDS_MORE ? 'largest' : 'smallest';
+    return `"${word}" (${count} SKUs). The ${which} of them: ${message}`;
+  });
 }
 
 interface SkuFlags {

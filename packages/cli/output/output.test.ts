@@ -158,9 +158,9 @@ test('steps: in a pipe one that takes long says so before it ends', async () => 
 });
 
 test('each word under HERE is explained once, with how many SKUs it is about', () => {
-  const row = (name: string, code: string | null) => ({
+  const row = (name: string, sizeInGB: number, code: string | null) => ({
     name,
-    sizeInGB: 1,
+    sizeInGB,
     retired: false,
     sizing: null,
     fits: code === null,
@@ -168,12 +168,18 @@ test('each word under HERE is explained once, with how many SKUs it is about', (
   });
   assert.deepEqual(
     reasons([
-      row('A', null),
-      row('B', 'InsufficientCapacity'),
-      row('C', 'InsufficientCapacity'),
-      row('D', 'FlashNotBuilt'),
+      row('A', 3, null),
+      row('B', 1, 'UsedMemoryTooLarge'),
+      row('C', 2, 'UsedMemoryTooLarge'),
+      row('D', 5, 'InsufficientCapacity'),
+      row('E', 4, 'InsufficientCapacity'),
+      row('F', 6, 'FlashNotBuilt'),
     ]),
-    ['"no room" (2 SKUs). The last of them: C is no choice.', 'D is no choice.'],
+    [
+      '"holds more" (2 SKUs). The largest of them: C is no choice.',
+      '"no room" (2 SKUs). The smallest of them: E is no choice.',
+      'F is no choice.',
+    ],
   );
 });
 
