@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { openCalls, refused, until } from './testing-calls.ts';
 
-const { rig, cluster, database, makeCache } = await openCalls();
+const { rig, call, cluster, database, makeCache } = await openCalls();
 after(() => rig.close());
 
 test('status, SKUs, operations, events, connection, shards, without an api-version', async () => {
@@ -45,6 +45,16 @@ test('status, SKUs, operations, events, connection, shards, without an api-versi
     assert.equal((await rig.call('GET', `/cinnabar/${bad}`)).status, 400, bad);
   }
   refused(await rig.call('GET', '/cinnabar/operations?cluster=nobody'), 404, 'ResourceNotFound');
+});
+
+test('events of a cluster that is gone have its name still', async () => {
+  const name = await makeCache();
+  assert.equal((await call('DELETE', cluster(name))).status, 202);
+  await until(async () => (await call('GET', cluster(name))).status === 404);
+  const { value } = (await rig.call('GET', '/cinnabar/events')).body;
+  const of = (reason: string) => value.find((each: { reason: string }) => each.reason === reason);
+  assert.equal(of('cluster-deleted').cluster, name);
+  assert.equal(of('database-creating').cluster, name);
 });
 
 test('a failpoint is armed for a time and disarmed; unknown ones are refused by name', async () => {

@@ -84,13 +84,27 @@ function events(call: Call): Answer {
   }
   const filter = { ...clusterFilter(call), limit: topOf(call) };
   const found = call.service.events(seen === undefined ? filter : { ...filter, since: seen });
-  const names = new Map(call.service.clusters().map(({ id, name }) => [id, name]));
-  // Null where it concerns no cluster, or one that is gone.
+  const names = new Map<string, string | null>(
+    call.service.clusters().map(({ id, name }) => [id, name]),
+  );
+  for (const { clusterId } of found) {
+    if (clusterId !== null && !names.has(clusterId))
+      names.set(clusterId, formerName(call, clusterId));
+  }
+  // Null where it concerns no cluster.
   const value = found.map((each) => ({
     ...each,
     cluster: names.get(each.clusterId ?? '') ?? null,
   }));
   return ok({ value });
+}
+
+/** Of a cluster that is gone; null once its operations are forgotten. */
+function formerName(call: Call, clusterId: string): string | null {
+  const [latest] = call.service.operations({ clusterId, limit: 1 });
+  const parts = latest?.resourceId.split('/') ?? [];
+  const at = parts.findIndex((part) => part.toLowerCase() === 'redisenterprise');
+  return at < 0 ? null : (parts[at + 1] ?? null);
 }
 
 /** `cluster`: its ARM id, or its name where only one cluster has it. */
