@@ -8,6 +8,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { CONTROL_FILE, STOP_FILE, TOKEN_FILE } from '../../control/boot-protocol.ts';
 import { CliError } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
 import { Output } from '../output/output.ts';
 import { Rig, until } from '../testing/rig.ts';
 import { ApiClient } from './client.ts';
@@ -18,27 +19,29 @@ const DEADLINE_MS = 30_000;
 const PID = 9_999_999;
 
 class Place {
-  readonly home: string;
+  readonly rig = new Rig();
+  readonly home = this.rig.home;
   asked = 0;
   status = 'Running';
   steps: readonly object[] = [];
   #server: Server | null = null;
 
   constructor(t: TestContext) {
-    const rig = new Rig();
-    this.home = rig.home;
     mkdirSync(this.home);
     writeFileSync(path.join(this.home, TOKEN_FILE), 'token');
     t.after(async () => {
       await this.end();
-      await rig.clean();
+      await this.rig.clean();
     });
   }
 
   async begin(): Promise<void> {
     const server = createServer((_request, response) => {
       this.asked++;
-      response.end(JSON.stringify({ id: 'o', status: this.status, steps: this.steps }));
+      const { status, steps } = this;
+      const resourceId = '/providers/Microsoft.Cache/redisEnterprise/sessions';
+      const record = { id: 'o', kind: 'UpdateCluster', resourceId, startedAt: 1, status, steps };
+      response.end(JSON.stringify(record));
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -132,4 +135,14 @@ test('of the steps that are not done the first is shown, not one that waits for 
   assert.match(drawn, /Move slots +about 9 s left/);
   assert.doesNotMatch(drawn, /0 left/);
   assert.match(drawn, /Remove empty shards/);
+});
+
+test('what an operation failed of is said by showing it, and not to show it', async (t) => {
+  const place = new Place(t);
+  place.status = 'Failed';
+  await place.begin();
+  const { code, err } = await place.rig.run('operations', 'show', 'o');
+  assert.equal(code, EXIT.operationFailed, err);
+  assert.match(err, /cinnabar events sessions\n$/);
+  assert.doesNotMatch(err, /operations show/);
 });

@@ -92,7 +92,14 @@ export function operationsCommand(): Command {
         return context.output.rows(record.steps, STEP_COLUMNS, 'No step yet.');
       }
       // Also when it has ended: waiting shows the steps, and throws what a failed one says.
-      await waitFor(api, context.output, id, wait);
+      try {
+        await waitFor(api, context.output, id, wait);
+      } catch (error) {
+        if (!(error instanceof CliError) || error.exit !== 'operationFailed') throw error;
+        // Elsewhere its advice is this command.
+        const advice = `What happened around it: cinnabar events ${last(record.resourceId)}`;
+        throw new CliError(error.exit, error.code, error.message, advice);
+      }
     }),
   );
   waitFlags(

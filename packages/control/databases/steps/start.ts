@@ -210,7 +210,7 @@ async function otherFile(
 }
 
 const WORDS: Readonly<Record<FenceReason, string>> = {
-  died: 'ended by itself',
+  died: 'ended by itself, or was killed by somebody else',
   hung: 'did not answer and used no CPU: it was ended',
   busy: 'did not answer for too long although it worked: it was ended',
   script: 'was blocked by a script for too long: it was ended',
