@@ -66,20 +66,14 @@ export class IoDriver implements Driver {
         if (call instanceof IoCall && call.settled) call.lostAfterwards(written, cause);
       },
       refused: (call, error) => call.lane === lane && pool.refused(call, lane, error),
-      untaken: (call, inPipeline) => {
-        const cause = new Error(`connection to ${pool.endpoint} closed`);
-        if (redis.isCluster) {
-          // It sends a single command again when it has another connection, and a pipeline as a whole.
-          if (inPipeline) pool.lost(call, lane, false, cause);
-          else pool.roster.hold(call);
-          return inPipeline;
-        }
-        if (redis.status === 'end') pool.ended(lane, cause.message);
-        else pool.down(lane, cause.message);
-        if (call.lane === lane && !call.settled) pool.lost(call, lane, false, cause);
-        return true;
-      },
-      redirected: (call) => pool.roster.hold(call),
+      untaken: redis.isCluster
+        ? undefined
+        : (call) => {
+            const cause = new Error(`connection to ${pool.endpoint} closed`);
+            if (redis.status === 'end') pool.ended(lane, cause.message);
+            else pool.down(lane, cause.message);
+            if (call.lane === lane && !call.settled) pool.lost(call, lane, false, cause);
+          },
     };
     const link = (one: IoRedis): Wire<Sent> => {
       const wire = linkIoredis(one, events);
@@ -322,7 +316,6 @@ function watchCluster(cluster: IoRedis, pool: Pool): void {
   cluster.sendCommand = function (this: IoRedis, command, stream, node) {
     const result = send.call(cluster, command, stream, node);
     const call = (command as Tagged)[kCall];
-    if (call instanceof IoCall && node === undefined) holdBack(command, call, pool);
     if (call instanceof IoCall && !call.watched) {
       call.watched = true;
       const over = (): void => {
@@ -338,19 +331,6 @@ function watchCluster(cluster: IoRedis, pool: Pool): void {
       });
     }
     return result;
-  };
-}
-
-const kHeldBack = Symbol('cinnabar.held-back');
-
-/** What is rejected with this command is for the cluster client to judge: it may send it again, and later. */
-function holdBack(command: IoCommand & { [kHeldBack]?: true }, call: IoCall, pool: Pool): void {
-  if (command[kHeldBack] === true) return;
-  command[kHeldBack] = true;
-  const { reject } = command;
-  command.reject = (error) => {
-    if (call.listed) pool.roster.hold(call);
-    reject.call(command, error);
   };
 }
 

@@ -47,11 +47,9 @@ export interface LinkEvents {
   refused(call: Call, error: Error): boolean;
   /**
    * The library would reject the call at once: the connection has just ended, and its event comes later.
-   * True: taken care of.
+   * Undefined: it deals with that itself (the nodes of a cluster client).
    */
-  untaken(call: Call, inPipeline: boolean): boolean;
-  /** The server says that it belongs elsewhere, and the library sends it there. */
-  redirected?(call: Call): void;
+  readonly untaken?: ((call: Call) => void) | undefined;
 }
 
 const redirects = /^(?:MOVED|ASK) /;
@@ -72,6 +70,7 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
 
   let stream = redis.stream;
   const send = redis.sendCommand;
+  const { untaken } = events;
   const direct = new DirectWay(redis);
   redis.sendCommand = function (this: IoRedis, command, over, node) {
     const call = (command as Tagged)[kCall];
@@ -88,7 +87,8 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
       );
       return command.promise;
     }
-    if (call !== undefined && !takes(redis) && events.untaken(call, over !== undefined)) {
+    if (call !== undefined && untaken !== undefined && !takes(redis)) {
+      untaken(call);
       return command.promise;
     }
     const result = short
@@ -114,7 +114,6 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
     if (call !== undefined && redirects.test(error.message)) {
       // A cluster client sends it again elsewhere: this reply is not the call's, and its end is its promise's.
       wire.disown(call, anonymous(item.command));
-      events.redirected?.(call);
       const over = (): void => events.answered(call, performance.now());
       item.command.promise.then(over, (failure: unknown) => {
         call.failure = failure;

@@ -74,8 +74,6 @@ export abstract class Call implements Sent, Placeable {
   weight = 0;
   /** Its keys stand in the order table. */
   tracked = false;
-  /** ... and nobody follows it there; see order.ts. */
-  held = false;
   settled = false;
   attempts = 0;
   asked = 0;

@@ -20,8 +20,6 @@ interface Busy {
   lane: Lane | undefined;
   count: number;
   writes: number;
-  /** Calls that a cluster client holds back by itself; see `hold`. */
-  held: number;
   waiting: Placeable[] | undefined;
 }
 
@@ -39,7 +37,7 @@ export class KeyOrder {
     for (const key of keys) {
       const busy = this.#busy.get(key);
       if (busy === undefined) continue;
-      if (busy.waiting !== undefined || busy.held > 0) return 'wait';
+      if (busy.waiting !== undefined) return 'wait';
       if (read && busy.writes === 0) continue;
       if (busy.lane === undefined || (lane !== undefined && lane !== busy.lane)) return 'wait';
       lane = busy.lane;
@@ -53,7 +51,7 @@ export class KeyOrder {
     for (const key of call.keys()) {
       const busy = this.#busy.get(key);
       if (busy === undefined) {
-        this.#busy.set(key, { lane, count: 1, writes: write, held: 0, waiting: undefined });
+        this.#busy.set(key, { lane, count: 1, writes: write, waiting: undefined });
       } else {
         busy.count += 1;
         busy.writes += write;
@@ -62,24 +60,9 @@ export class KeyOrder {
     }
   }
 
-  /**
-   * A cluster client was told that it went to the wrong node, or to none, and sends it again when it thinks right:
-   * what comes now would go before it, though it follows to the same lane. So that waits.
-   */
-  hold(call: Call): void {
-    if (!call.tracked || call.held) return;
-    call.held = true;
-    for (const key of call.keys()) {
-      const busy = this.#busy.get(key);
-      if (busy !== undefined) busy.held += 1;
-    }
-  }
-
   /** Answers those that may be placed now, in their order. */
   leave(call: Call): Placeable[] | undefined {
     call.tracked = false;
-    const held = call.held ? 1 : 0;
-    call.held = false;
     const write = call.facts.read ? 0 : 1;
     let free: Placeable[] | undefined;
     for (const key of call.keys()) {
@@ -87,7 +70,6 @@ export class KeyOrder {
       if (busy === undefined) continue;
       busy.count -= 1;
       busy.writes -= write;
-      busy.held -= held;
       if (busy.count > 0) continue;
       this.#busy.delete(key);
       if (busy.waiting !== undefined) {

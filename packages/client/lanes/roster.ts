@@ -6,7 +6,6 @@ import { performance } from 'node:perf_hooks';
 import { FactoryError, KitError, messageOf } from '../errors.ts';
 import { LANE_FULL_BYTES, RECONNECT_CAP_MS } from '../limits.ts';
 import { type LaneEvent, laneChannel } from '../telemetry/channels.ts';
-import type { Call } from './call.ts';
 import { Lane, type LaneKind } from './lane.ts';
 import type { LanesSettings } from './options.ts';
 import { KeyOrder } from './order.ts';
@@ -145,13 +144,6 @@ export class Roster {
     for (const lane of this.lanes) {
       if (isData(lane)) for (const call of lane.pending) this.order.enter(call, lane);
     }
-  }
-
-  /** See KeyOrder.hold. */
-  hold(call: Call): void {
-    if (call.keys().length === 0) return;
-    this.track();
-    this.order.hold(call);
   }
 
   announce(lane: Lane, what: LaneEvent['what'], reason: string): void {
