@@ -12,6 +12,7 @@ import { unblockHere } from './client-unblock.ts';
 import { globMatches } from './glob.ts';
 import type { ProxyPath } from './proxy.ts';
 import type { Kind } from './subscriptions.ts';
+import type { OwnedSlots } from './topology.ts';
 
 type Question =
   | { readonly kind: 'clients' | 'kill'; readonly choice: Choice }
@@ -27,8 +28,7 @@ type Notice =
   | { readonly kind: 'login-failed' | 'login-succeeded'; readonly host: string }
   | { readonly kind: 'script'; readonly body: string }
   | { readonly kind: 'scripts-flushed' }
-  /** An engine's answer to CLUSTER SLOTS. */
-  | { readonly kind: 'slots'; readonly slots: string }
+  | { readonly kind: 'slots'; readonly owned: readonly OwnedSlots[]; readonly epoch: number }
   | { readonly kind: 'monitors'; readonly count: number }
   | { readonly kind: 'monitored'; readonly lines: string };
 
@@ -154,7 +154,7 @@ export class AcrossWorkers {
         scripts.flush();
         break;
       case 'slots':
-        this.#proxy.world.topology.learn(Buffer.from(notice.slots, 'base64'));
+        this.#proxy.world.topology.told(notice.owned, notice.epoch);
         break;
       case 'monitors':
         monitors.elsewhere(from, notice.count);

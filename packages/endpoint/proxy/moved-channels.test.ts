@@ -47,19 +47,12 @@ class Loop {
   }
 }
 
-/** The slot goes from its first shard to the other, or back; the snapshot follows when all has gone on. */
-async function moves({ shards, views }: TestShards, running: RunningProxy, loops: Loop[]) {
-  const goOn = async (): Promise<void> => {
-    const before = loops.map(({ sent }) => sent);
-    const all = (): boolean => loops.every(({ sent }, i) => sent > (before[i] ?? 0) + SOME);
-    await eventually('all go on', all, 15_000);
-  };
-  const [home, other] = shards;
-  const [first, second] = views;
-  assert.ok(home && other && first && second);
+/** The slot is with the second of two shards. */
+function movedViews([first, second]: readonly ShardView[]): ShardView[] {
+  assert.ok(first && second);
   const [[from, to] = [0, 0]] = first.slots;
   assert.ok(from < SLOT && SLOT < to);
-  const away: ShardView[] = [
+  return [
     {
       ...first,
       slots: [
@@ -69,6 +62,18 @@ async function moves({ shards, views }: TestShards, running: RunningProxy, loops
     },
     { ...second, slots: [...second.slots, [SLOT, SLOT]] },
   ];
+}
+
+/** The slot goes from its first shard to the other, or back; the snapshot follows when all has gone on. */
+async function moves({ shards, views }: TestShards, running: RunningProxy, loops: Loop[]) {
+  const goOn = async (): Promise<void> => {
+    const before = loops.map(({ sent }) => sent);
+    const all = (): boolean => loops.every(({ sent }, i) => sent > (before[i] ?? 0) + SOME);
+    await eventually('all go on', all, 15_000);
+  };
+  const [home, other] = shards;
+  assert.ok(home && other);
+  const away = movedViews(views);
   for (let round = 0; round < ROUNDS; round++) {
     const back = round % 2 === 1;
     await goOn();
@@ -220,13 +225,16 @@ test('a shard that leaves is not listened to any more, and one that comes back i
   assert.ok(from < slot && slot < to);
   await moveSlots(other.primary, home.primary, from, to);
   running.apply({ shards: [{ ...first, slots: [[0, to]] }] });
-  await eventually('nobody listens there', async () => {
+  const listened = async (): Promise<boolean> => {
     const list = await other.primary.link.command(['CLIENT', 'LIST', 'TYPE', 'pubsub'], MS);
-    return String(list) === '';
-  });
+    return String(list).includes(' psub=1 ');
+  };
+  await eventually('nobody listens there', async () => !(await listened()));
   assert.equal(await writer.ask('SET', key, 'x'), '+OK\r\n');
   await moveSlots(home.primary, other.primary, from, to);
   running.apply({ shards: views });
+  // As long before it is given slots as scaling takes to make a shard.
+  await eventually('it is listened to', listened);
   assert.equal(await writer.ask('DEL', key), ':1\r\n');
   const heard = (): string[] =>
     [...client.received.toString().matchAll(/\$3\r\n(set|del)\r\n/g)].map(([, word = '']) => word);
@@ -238,4 +246,27 @@ test('a shard that leaves is not listened to any more, and one that comes back i
   );
   client.close();
   writer.close();
+});
+
+test('one worker has the snapshot before the other', async (t) => {
+  const { shards, views } = await startShards(t, 2);
+  const [home, other] = shards;
+  assert.ok(home && other);
+  await other.primary.link.command(['CONFIG', 'SET', 'notify-keyspace-events', 'KEA'], MS);
+  const running = await startProxy({ shards: views, keys: { default: KEY }, workers: 2 });
+  t.after(() => running.close());
+  const clients = [await RawClient.open(running.port), await RawClient.open(running.port)];
+  const [first, second] = running.proxies;
+  assert.ok(first && second);
+  assert.deepEqual([first.sessions.size, second.sessions.size], [1, 1]);
+  // Clients come to the workers in turn, and the first one to the second.
+  const [writer, listener] = clients;
+  assert.ok(writer && listener);
+  listener.send(['PSUBSCRIBE', EVENTS]);
+  await eventually('it listens', () => listener.received.includes(':1\r\n'));
+  await moveSlots(home.primary, other.primary, SLOT, SLOT);
+  second.apply({ ...running.view, shards: movedViews(views) }, 2);
+  assert.equal(await writer.ask('SET', CHANNEL, 'x'), '+OK\r\n');
+  await eventually('it is heard', () => listener.received.includes('$3\r\nset\r\n'));
+  for (const client of clients) client.close();
 });

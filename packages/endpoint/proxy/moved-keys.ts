@@ -6,8 +6,8 @@
  * listens of every key that moves, and of some writes twice. So an event counts when it comes from the owner
  * of its key's slot, or from the one before it, whose last words may come a moment later: until it has
  * answered a PING that was sent when the slot had changed hands. Who owns a slot is known before the first
- * write goes to the new owner: a worker that is told so by an engine tells the others first. Clients of
- * `OSSCluster` ask nobody here before they write, so there everything is passed on.
+ * write goes to the new owner: a worker that is told so, by an engine or by a snapshot, tells the others
+ * first. Clients of `OSSCluster` ask nobody here before they write, so there everything is passed on.
  */
 import { keySlot } from '../../resp/index.ts';
 import type { Message } from './overlap.ts';

@@ -93,10 +93,11 @@ export class ProxyPath implements DataPath {
     this.subscriptions = new Subscriptions(this);
     this.listenersFirst = new ListenersFirst(this);
     this.shardedFirst = new ShardedFirst(this);
-    this.world.learned = (slots) => {
-      this.subscriptions.topologyChanged();
-      if (slots === null || this.across.alone) return;
-      this.across.tell({ kind: 'slots', slots: slots.toString('base64') });
+    this.world.learned = () => this.subscriptions.topologyChanged();
+    this.world.slotsMoved = () => {
+      const { topology } = this.world;
+      if (this.across.alone || topology.only !== null) return;
+      this.across.tell({ kind: 'slots', owned: topology.owned(), epoch: topology.epoch });
     };
     this.#sweep = setInterval(() => this.#onSweep(), WAIT_SWEEP_MS);
     this.#sweep.unref();

@@ -14,6 +14,9 @@ import { owes } from './spare-lanes.ts';
 import { decided } from './succession.ts';
 import type { World } from './world.ts';
 
+/** Slots, first and last, and the shard that has them. */
+export type OwnedSlots = readonly [first: number, last: number, shard: string];
+
 export class Topology {
   readonly world: World;
   view: DatabaseView;
@@ -146,12 +149,39 @@ export class Topology {
 
   /** What an engine says of who owns what: its answer to CLUSTER SLOTS. */
   learn(bytes: Buffer): void {
-    new ReplyParser({ onReply: (reply) => this.#learn(reply, bytes) }).push(bytes);
+    new ReplyParser({ onReply: (reply) => this.#learn(reply) }).push(bytes);
   }
 
-  #learn(reply: Reply, bytes: Buffer): void {
+  /** What the same path of another worker is told when slots have changed hands. */
+  owned(): OwnedSlots[] {
+    const owned: [number, number, number][] = [];
+    for (const [slot, index] of this.slots.entries()) {
+      const last = owned.at(-1);
+      if (last?.[2] === index) last[1] = slot;
+      else owned.push([slot, slot, index]);
+    }
+    return owned.flatMap(([first, last, index]) => {
+      const id = this.shards[index]?.id;
+      return id === undefined ? [] : [[first, last, id] as const];
+    });
+  }
+
+  /** Told by that path; it counts if it has not an older snapshot than this one. */
+  told(owned: readonly OwnedSlots[], epoch: number): void {
+    if (epoch < this.epoch) return;
+    const before = Int16Array.from(this.slots);
+    const indexes = new Map(this.shards.map(({ id, index }) => [id, index]));
+    for (const [first, last, id] of owned) {
+      const index = indexes.get(id);
+      if (index !== undefined) this.slots.fill(index, first, last + 1);
+    }
+    this.#compare(before);
+    this.world.learned();
+    this.world.retries.run();
+  }
+
+  #learn(reply: Reply): void {
     if (!Array.isArray(reply)) return;
-    const { version } = this;
     const owners = Int16Array.from(this.slots);
     const owner = new Map<string, Shard>();
     for (const shard of this.shards) {
@@ -182,8 +212,7 @@ export class Topology {
       }
     }
     this.#compare(owners);
-    // Before anything goes to the new owner.
-    this.world.learned(this.version === version ? null : bytes);
+    this.world.learned();
     this.world.retries.run();
   }
 
@@ -208,6 +237,8 @@ export class Topology {
       this.formerly[slot] = shard;
     }
     for (const tracking of this.world.tracking) tracking.slotsMoved();
+    // Before anything goes to the new owner.
+    this.world.slotsMoved();
   }
 
   /** Lanes of users other than the default one. */

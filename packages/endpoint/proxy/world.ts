@@ -25,8 +25,10 @@ export class World {
   readonly scripts = new Scripts();
   /** Sessions that are told what they have read and is no longer so. */
   readonly tracking = new Set<TrackingState>();
-  /** An engine has said who owns what; null: nothing new. */
-  learned: (slots: Buffer | null) => void = () => undefined;
+  /** Slots have changed hands. */
+  slotsMoved: () => void = () => undefined;
+  /** An engine, or another worker, has said who owns what. */
+  learned: () => void = () => undefined;
   /** Set once by the proxy, which makes these with a reference to the world. */
   topology: Topology;
   retries: Retries;
