@@ -7,7 +7,7 @@ import { NEVER_SERVED, stoppedUnsaved } from '../../plan/shard.ts';
 import type { ShardRecord, StateReason } from '../../store/records.ts';
 import { passing } from '../failpoints.ts';
 import { isClustered } from '../launch.ts';
-import { FACTS_DEADLINE_MS, GOING_ON_MS, VERB_DEADLINE_MS } from '../limits.ts';
+import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { STARTING_EMPTY } from '../problems.ts';
 import { noteLag, noteLoss, notItsOwn } from './before-takeover.ts';
@@ -132,7 +132,6 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
   loop.times.mark(index, 'served');
   if (failover) await letGoOn(loop, index, { node: id, reason: 'promoting' });
   loop.times.mark(index, 'published');
-  if (failover) await clock.sleep(GOING_ON_MS);
   loop.deps.publish(loop.id);
 }
 
