@@ -7,7 +7,8 @@
  * executed; events and the life cycle speak for all lanes together.
  */
 import { EventEmitter } from 'node:events';
-import { closedError, messageOf } from '../errors.ts';
+import { closedError, KitError, messageOf } from '../errors.ts';
+import { callClosed } from '../lanes/fate.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
@@ -318,6 +319,14 @@ function watchCluster(cluster: IoRedis, pool: Pool): void {
     const call = (command as Tagged)[kCall];
     if (call instanceof IoCall && !call.watched) {
       call.watched = true;
+      const { reject } = command;
+      command.reject = (error) => {
+        const { lane } = call;
+        // Of what is ended because the client is closed the library says what it found on its way.
+        const ours = pool.closed && lane !== undefined && call.listed && isOfLibrary(error);
+        if (ours) callClosed(pool, call, lane);
+        else reject.call(command, error);
+      };
       const over = (): void => {
         const { lane } = call;
         // Late for its caller, but on a connection: its reply will come.
@@ -332,6 +341,10 @@ function watchCluster(cluster: IoRedis, pool: Pool): void {
     }
     return result;
   };
+}
+
+function isOfLibrary(error: unknown): boolean {
+  return !(error instanceof KitError) && !(error instanceof Error && error.name === 'ReplyError');
 }
 
 /** Replies of a listening connection are not counted: these calls are over when their promise is. */

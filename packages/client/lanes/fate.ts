@@ -219,11 +219,13 @@ export function callGivenUp(pool: Pool, call: Call, error: unknown): boolean {
  * some of it elsewhere (a cluster client's own queues and retries) and would never say a word.
  */
 export function laneClosed(pool: Pool, lane: Lane): void {
-  for (const call of [...lane.pending]) {
-    const mayHaveRun = call.writtenAt > 0 && !call.read;
-    const error = mayHaveRun ? unknownOf(call, closedError(call.label)) : closedError(call.label);
-    pool.release(call, lane, () => call.fail(call.givenUp ?? error));
-  }
+  for (const call of [...lane.pending]) callClosed(pool, call, lane);
+}
+
+export function callClosed(pool: Pool, call: Call, lane: Lane): void {
+  const mayHaveRun = call.writtenAt > 0 && !call.read;
+  const error = mayHaveRun ? unknownOf(call, closedError(call.label)) : closedError(call.label);
+  pool.release(call, lane, () => call.fail(call.givenUp ?? error));
 }
 
 /** What was on a lane that is gone for good, and the lane that takes its place. */
