@@ -282,10 +282,7 @@ export class Shard {
 
   /** No WAIT stands in this lane any more: it is a spare one. */
   waitOver(lane: Lane): void {
-    if (lane.retired || lane.kind !== 'small') {
-      this.laneQuiet(lane);
-      return;
-    }
+    if (lane.retired || lane.kind !== 'small') return this.laneQuiet(lane);
     const group = this.group(lane.login);
     const over = group.small === lane ? null : keepSpare(group.spares, lane);
     if (over !== null) this.#leave(over);
@@ -337,6 +334,11 @@ export class Shard {
   async prepare(): Promise<void> {
     this.#warmAll();
     await Promise.all([...this.groups.values()].flatMap(({ warm }) => warm.map(connected)));
+  }
+
+  /** By a word of the control process, which is about to say more. */
+  get held(): boolean {
+    return this.#hold.active;
   }
 
   /** Resolves when nothing is in flight; rejects at the deadline, having released itself. */

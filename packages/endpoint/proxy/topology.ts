@@ -200,10 +200,11 @@ export class Topology {
         continue;
       }
       this.slots.fill(shard.index, from, to);
-      // A replica of the same shard was promoted: go there before the snapshot says so.
+      // A replica of the same shard was promoted: go there before the snapshot says so. But where clients are
+      // held, the word that lets them go on is near, and it alone knows whether the switch was planned.
       const promoted = shard.view.replicas.find((instance) => instance.node === id);
       const old = shard.view.primary;
-      if (promoted !== undefined && old !== null && old.node !== id) {
+      if (promoted !== undefined && old !== null && old.node !== id && !shard.held) {
         shard.apply({
           ...shard.view,
           primary: promoted,

@@ -81,6 +81,19 @@ test('WAIT tells of lost writes', async (t) => {
     assert.equal(await both.ask('SET', TWO, 'w'), '+OK\r\n');
     await running.hold('test/1', Date.now() + 4000);
     await switchPrimary(primary, replica);
+    // Who waited at the old primary is told by it, and asks who owns what, before there is a word.
+    const worlds = running.proxies.map(({ world }) => world);
+    const lane = worlds
+      .flatMap(({ topology }) => [...(topology.shards[1]?.lanes ?? [])])
+      .find(({ node, state }) => node === instance(primary).node && state === 'ready');
+    assert.ok(lane);
+    await new Promise<void>((learned) => {
+      lane.question(['CLUSTER', 'SLOTS'], (bytes) => {
+        assert.ok(bytes !== null && bytes.includes(instance(replica).node));
+        for (const { topology } of worlds) topology.learn(bytes);
+        learned();
+      });
+    });
     running.release('test/1', { node: instance(replica).node, reason: SWITCHING });
     assert.equal(await other.ask('WAIT', '1', '5000'), ':1\r\n');
     assert.equal(await both.ask('SET', TWO, 'x'), '+OK\r\n');
