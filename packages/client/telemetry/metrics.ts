@@ -123,6 +123,19 @@ function failureOf({ error }: CommandEvent): Attributes {
   };
 }
 
+function sums(
+  lanes: readonly LaneView[],
+  keyOf: (lane: LaneView) => string,
+  amountOf: (lane: LaneView) => number,
+): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const lane of lanes) {
+    const key = keyOf(lane);
+    found.set(key, (found.get(key) ?? 0) + amountOf(lane));
+  }
+  return found;
+}
+
 function recordConnections(meter: MeterLike, clients: readonly object[]): () => void {
   let stopped = false;
   const observed = (
@@ -146,11 +159,11 @@ function recordConnections(meter: MeterLike, clients: readonly object[]): () => 
     '{connection}',
     'Lanes by kind and state',
     (_pool, lanes, say) => {
-      const counts = new Map<string, number>();
-      for (const lane of lanes) {
-        const both = `${stateOf(lane)} ${laneKind(lane)}`;
-        counts.set(both, (counts.get(both) ?? 0) + 1);
-      }
+      const counts = sums(
+        lanes,
+        (lane) => `${stateOf(lane)} ${laneKind(lane)}`,
+        () => 1,
+      );
       for (const [both, count] of counts) {
         const [state = '', kind = ''] = both.split(' ');
         say(count, { 'db.client.connection.state': state, 'cinnabar.lane.kind': kind });
@@ -168,12 +181,9 @@ function recordConnections(meter: MeterLike, clients: readonly object[]): () => 
     '{call}',
     'Calls on connections, by kind of lane',
     (_pool, lanes, say) => {
-      const sums = new Map<string, number>();
-      for (const lane of lanes) {
-        const kind = laneKind(lane);
-        sums.set(kind, (sums.get(kind) ?? 0) + lane.pending);
+      for (const [kind, sum] of sums(lanes, laneKind, (lane) => lane.pending)) {
+        say(sum, { 'cinnabar.lane.kind': kind });
       }
-      for (const [kind, sum] of sums) say(sum, { 'cinnabar.lane.kind': kind });
     },
   );
   return () => {

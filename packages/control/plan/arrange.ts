@@ -15,7 +15,7 @@
 import type { EngineFacts } from '../../engine/contract.ts';
 import type { InstanceRecord, Scaling, ShardRecord } from '../store/records.ts';
 import { COPIES_FOLLOW_MS, WAIT_POLL_MS } from './limits.ts';
-import { type Action, type ArrangeEnd, UNSEEN, type View, type Wait } from './model.ts';
+import { type Action, type ArrangeEnd, ours, UNSEEN, type View, type Wait } from './model.ts';
 
 /** Before `source` gives so many keys away. */
 export function isToBeArranged(
@@ -54,14 +54,14 @@ export function planArrangement(view: View, scaling: Scaling): Action | Wait {
   });
   if (shard.handover !== null) return wait('handover-under-way');
   const facts = view.seen.get(shard.primary ?? '')?.facts;
-  const began = arranging.at > view.now ? view.began : arranging.at;
+  const began = ours(view, arranging.at);
   const copies = view.instances.filter(
     (each) => each.shard === shard.index && each.id !== shard.primary,
   );
   const { replicas } = view.database.sizing;
   if (facts != null && liesInOrder(shard, facts)) {
     // Which of the others goes is decided when it is known who follows: one may have to copy all anew.
-    const decided = shard.decidedAt > view.now ? view.began : shard.decidedAt;
+    const decided = ours(view, shard.decidedAt);
     const follow = copies.filter(
       (each) => isWhole(view, each) && (view.seen.get(each.id)?.factsAt ?? 0) > decided,
     );

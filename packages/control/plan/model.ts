@@ -75,6 +75,11 @@ export interface View {
   readonly stopping: boolean;
 }
 
+/** A moment on record, by our clock: one that is yet to come was recorded by another clock, before we began. */
+export function ours(view: View, at: number): number {
+  return at > view.now ? view.began : at;
+}
+
 /** `ARRANGING` (limits.ts) but for tests: few engines of theirs ever hold so many keys, or wait so long. */
 export interface ArrangingLimits {
   readonly fromKeys: number;

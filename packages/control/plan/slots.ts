@@ -23,7 +23,7 @@ import {
   SNAPSHOT_WAIT_MS,
   WAIT_POLL_MS,
 } from './limits.ts';
-import { type Action, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
+import { type Action, ours, type Sighting, UNSEEN, type View, type Wait } from './model.ts';
 import { slotsNow, whereIs } from './slot-owners.ts';
 import {
   countSlots,
@@ -72,12 +72,14 @@ export function shareOf(index: number, shards: number): number {
   return Math.ceil(((index + 1) * SLOTS) / shards) - Math.ceil((index * SLOTS) / shards);
 }
 
+/** Slots that it owns and is not to own in the end; negative: that it lacks. */
+function excessOf({ slots, index }: ShardRecord, wanted: number): number {
+  return countSlots(slots) - shareOf(index, wanted);
+}
+
 /** Slots that still have to travel. */
 export function slotsToMove(shards: readonly ShardRecord[], wanted: number): number {
-  return shards.reduce(
-    (sum, shard) => sum + Math.max(0, countSlots(shard.slots) - shareOf(shard.index, wanted)),
-    0,
-  );
+  return shards.reduce((sum, shard) => sum + Math.max(0, excessOf(shard, wanted)), 0);
 }
 
 export interface Batch {
@@ -97,7 +99,7 @@ export function nextBatch(
   batchKeys: number,
   keysOf: (shard: ShardRecord) => number,
 ): Batch | null {
-  const excess = (shard: ShardRecord) => countSlots(shard.slots) - shareOf(shard.index, wanted);
+  const excess = (shard: ShardRecord) => excessOf(shard, wanted);
   const open = shards.filter((shard) => shard.phase !== 'leaving');
   const most = (sign: 1 | -1) =>
     open.reduce<ShardRecord | null>(
@@ -258,10 +260,9 @@ function arrange({ view, actions, waits }: Context, scaling: Scaling): void {
   else waits.push(next);
 }
 
-function keysToGive(view: View, { slots, index, primary }: ShardRecord): number {
-  const excess = countSlots(slots) - shareOf(index, view.database.sizing.shards);
-  const keys = view.seen.get(primary ?? '')?.facts?.keys ?? 0;
-  return (keys * excess) / countSlots(slots);
+function keysToGive(view: View, shard: ShardRecord): number {
+  const excess = excessOf(shard, view.database.sizing.shards);
+  return (keysOf(view, shard) * excess) / countSlots(shard.slots);
 }
 
 function isSettledCopy(view: View, instance: InstanceRecord): boolean {
@@ -326,11 +327,6 @@ function isOrphaned(
   const target = ends[1];
   if (target?.phase !== 'serving' || target.primary === move.targetNode) return false;
   return whereIs(view, move.ranges, ours(view, target.decidedAt)) === move.source;
-}
-
-/** A moment on record, by our clock: one that is yet to come was recorded by another clock, before we began. */
-function ours(view: View, at: number): number {
-  return at > view.now ? view.began : at;
 }
 
 /** Copies of the target that run and have not read all of what arrived. */

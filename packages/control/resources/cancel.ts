@@ -3,6 +3,7 @@
  * has a way back at every point: the same plan, with the figures that were before. Nothing stops
  * half-way: the operation goes on until everything is as it was, and ends as Canceled.
  */
+import { counted } from '../counted.ts';
 import { ControlError } from '../errors.ts';
 import { afterMaintenance } from '../plan/upgrade.ts';
 import type { ClusterRecord, DatabaseRecord, OperationRecord, Store } from '../store/index.ts';
@@ -103,7 +104,7 @@ export function cancelOperation(store: Store, id: string, stamp: Stamp): Operati
     store.addEvent({
       reason: 'operation-canceled',
       severity: 'warning',
-      message: `Cluster '${decision.cluster.name}': ${stamp.actor.name} canceled its change; it goes back to ${shards === 1 ? '1 shard' : `${shards} shards`}.`,
+      message: `Cluster '${decision.cluster.name}': ${stamp.actor.name} canceled its change; it goes back to ${counted(shards, 'shard')}.`,
       clusterId: decision.cluster.id,
       databaseId: decision.database.id,
       shard: null,

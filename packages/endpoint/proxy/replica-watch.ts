@@ -14,7 +14,7 @@ import type { InstanceView } from '../control-protocol.ts';
 import { Lane } from './lane.ts';
 import type { LaneGroup } from './lane-group.ts';
 import { REPLICA_LAG_MS, REPLICA_OFFSETS, REPLICA_POLL_MS, REPLICA_UNUSED_MS } from './limits.ts';
-import { payload } from './raw-reply.ts';
+import { field, INFO_REPLICATION, text } from './replication-info.ts';
 import type { Shard } from './shard.ts';
 
 interface Copy {
@@ -157,7 +157,7 @@ export class ReplicaWatch {
       this.#asking = true;
       const at = performance.now();
       const { node } = primary;
-      primary.question(INFO, (reply) => {
+      primary.question(INFO_REPLICATION, (reply) => {
         this.#asking = false;
         const offset = field(reply, 'master_repl_offset');
         if (offset === null || node !== this.#primary) return;
@@ -181,7 +181,7 @@ export class ReplicaWatch {
     }
     if (copy.askedAt > 0 || lane?.state !== 'ready') return;
     copy.askedAt = now;
-    lane.question(INFO, (reply) => {
+    lane.question(INFO_REPLICATION, (reply) => {
       copy.askedAt = 0;
       if (copy.lane !== lane || text(reply, 'master_link_status') !== 'up') return;
       const reached = field(reply, 'slave_repl_offset');
@@ -191,17 +191,4 @@ export class ReplicaWatch {
       }
     });
   }
-}
-
-const INFO = ['INFO', 'replication'];
-
-function text(reply: Buffer | null, name: string): string | null {
-  if (reply === null || reply[0] === 45) return null;
-  const found = new RegExp(`^${name}:(.*)\\r$`, 'm').exec(payload(reply).toString('latin1'));
-  return found?.[1] ?? null;
-}
-
-function field(reply: Buffer | null, name: string): number | null {
-  const found = text(reply, name);
-  return found === null ? null : Number(found);
 }

@@ -9,6 +9,7 @@
 import type { LaneGroup } from './lane-group.ts';
 import { SHARD_WAIT_MS, STANDING_MS } from './limits.ts';
 import { payload } from './raw-reply.ts';
+import { field, INFO_REPLICATION, text } from './replication-info.ts';
 import { serviceGroup } from './service-group.ts';
 import type { Session } from './session.ts';
 import type { Shard } from './shard.ts';
@@ -53,7 +54,7 @@ function look(shard: Shard, group: LaneGroup): void {
   if (lane === null) return settle(shard, group, null);
   // Who joins later may have written later: this answer tells them nothing about the place.
   const asked = new Set(waiting.get(group));
-  lane.question(INFO, (reply) => {
+  lane.question(INFO_REPLICATION, (reply) => {
     const mine = lane.node === shard.view.primary?.node;
     settle(shard, group, mine ? reply : null, asked);
   });
@@ -97,20 +98,20 @@ function count(place: Place, { stream, confirmed }: Standing): number {
   return place.stream === stream ? replicas : Math.max(1, replicas);
 }
 
-const INFO = ['INFO', 'replication'];
 const MINUS = 0x2d;
 const RESP2 = 2;
 
 /** null: it is no primary (any more). */
 export function standingOf(reply: Buffer): Standing | null {
-  const text = payload(reply).toString('latin1');
-  const stream = /^master_replid:(\w+)\r$/m.exec(text)?.[1];
-  const offset = /^master_repl_offset:(\d+)\r$/m.exec(text)?.[1];
-  if (!/^role:master\r$/m.test(text) || stream === undefined || offset === undefined) return null;
-  const replicas = text.matchAll(/^slave\d+:.*\bstate=online\b.*\boffset=(\d+)/gm);
+  const stream = text(reply, 'master_replid');
+  const offset = field(reply, 'master_repl_offset');
+  if (text(reply, 'role') !== 'master' || stream === null || offset === null) return null;
+  const replicas = payload(reply)
+    .toString('latin1')
+    .matchAll(/^slave\d+:.*\bstate=online\b.*\boffset=(\d+)/gm);
   return {
     stream,
-    offset: Number(offset),
+    offset,
     confirmed: [...replicas].map((each) => Number(each[1])),
   };
 }

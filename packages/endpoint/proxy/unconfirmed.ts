@@ -119,14 +119,18 @@ export class Unconfirmed<L extends WrittenLane> {
     return { lanes, earlier: [...this.#earlier.values()] };
   }
 
-  #others(lane: L): [L, Debt][] {
-    return [...this.#debts].filter(
-      ([other]) => other !== lane && other.shard === lane.shard && other.state === 'ready',
-    );
+  /** Another lane of the same shard can be asked; `behind`: one that was written to later. */
+  #other(lane: L, behind = false): boolean {
+    let counts = !behind;
+    for (const each of this.#debts.keys()) {
+      if (each === lane) counts = true;
+      else if (counts && each.shard === lane.shard && each.state === 'ready') return true;
+    }
+    return false;
   }
 
   #answeredElsewhere(lane: L, debt: Debt, exact: boolean): boolean {
-    const others = this.#others(lane).length > 0;
+    const others = this.#other(lane);
     if (settled(lane, debt)) return lane.state !== 'ready' || others;
     return lane.state !== 'ready' && others && this.#standsIn(lane, exact);
   }
@@ -134,16 +138,7 @@ export class Unconfirmed<L extends WrittenLane> {
   #early(lane: L, debt: Debt, exact: boolean): boolean {
     if (exact || settled(lane, debt)) return false;
     if (lane.state !== 'ready') return !this.#standsIn(lane, exact);
-    // Those that are behind it in the order were written to later, or not asked yet.
-    return debt.asked && this.#others(lane).some(([other]) => this.#later(other, lane));
-  }
-
-  #later(other: L, lane: L): boolean {
-    for (const each of this.#debts.keys()) {
-      if (each === lane) return true;
-      if (each === other) return false;
-    }
-    return false;
+    return debt.asked && this.#other(lane, true);
   }
 
   #makeEarlier(lane: L, debt: Debt): Earlier<L['shard']> {

@@ -4,6 +4,7 @@
  * became of it. Asking twice is harmless: an engine refuses a slot that is on its way already.
  */
 import type { SlotRange } from '../../../engine/contract.ts';
+import { counted } from '../../counted.ts';
 import { backOff, nextPace } from '../../plan/pace.ts';
 import { countSlots, normal, subtract, union } from '../../plan/slot-ranges.ts';
 import type { Scaling, SlotMove } from '../../store/records.ts';
@@ -214,15 +215,11 @@ export async function endScaling(loop: DatabaseLoop): Promise<void> {
     loop.event(
       'scaled',
       'info',
-      `${counted(database.sizing.shards, 'shard', 'shards')}: ${counted(movedSlots, 'slot', 'slots')} with about ${counted(movedKeys, 'key', 'keys')} moved in ${counted(batches, 'batch', 'batches')}; writers of a shard waited at most ${longestPauseMs.toFixed(1)} ms.`,
+      `${counted(database.sizing.shards, 'shard')}: ${counted(movedSlots, 'slot')} with about ${counted(movedKeys, 'key')} moved in ${counted(batches, 'batch', 'batches')}; writers of a shard waited at most ${longestPauseMs.toFixed(1)} ms.`,
       { data: { batches, movedSlots, movedKeys, longestPauseMs, tookMs } },
     );
   });
   loop.reconfigure();
-}
-
-function counted(count: number, one: string, many: string): string {
-  return `${count} ${count === 1 ? one : many}`;
 }
 
 function put(loop: DatabaseLoop, scaling: Scaling): void {
