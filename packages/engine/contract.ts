@@ -293,6 +293,11 @@ export interface EngineNode {
    * Rejects with EngineError `fence-unconfirmed` when the process is still there at the deadline.
    */
   kill(process: ProcessRef, deadlineMs: number): Promise<void>;
+  /**
+   * For so long, milliseconds from now, children of this engine give way to it: a copy of its data is due.
+   * Where the system has no way to, nothing is done.
+   */
+  ease(process: ProcessRef, forMs: number): void;
   link(socket: string, login: EngineLogin, deadlineMs: number): Promise<EngineLink>;
   /** Renames the data folder to `<dir>.<label>` (engine rule 1). No folder: no error. */
   setAside(dataDir: string, label: string): Promise<void>;

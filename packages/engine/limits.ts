@@ -8,6 +8,11 @@ export const KILL_POLL_MS = 1;
 /** A snapshot's child that was told to die with its engine; as its engine, it may wait for a disk. */
 export const CHILDREN_GONE_MS = 2_000;
 
+/** Added to an engine's niceness for its children: against a busy parent they get a quarter of what both have. */
+export const CHILD_NICE = 5;
+/** Between two looks for new children, while a copy is due: a small shard's lives for 50 ms. */
+export const EASE_POLL_MS = 10;
+
 /** Replies that a link still owes for calls whose deadline passed. Pings come five times a second, so this is over three minutes of silence; then the link is closed as mute. */
 export const MAX_OVERDUE_REPLIES = 1024;
 

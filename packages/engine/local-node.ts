@@ -2,6 +2,7 @@
 import { realpathSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, sep } from 'node:path';
+import { Children } from './children.ts';
 import { FILES, launchFiles } from './config.ts';
 import type {
   EngineBuild,
@@ -54,6 +55,7 @@ export class LocalNode implements EngineNode {
   readonly #exitListeners: ((process: ProcessRef) => void)[] = [];
   /** Ended here; whether their children are gone was not looked at yet. */
   readonly #fenced = new Set<ProcessRef>();
+  readonly #children = new Children();
 
   constructor(options: LocalNodeOptions) {
     this.id = options.id;
@@ -148,6 +150,10 @@ export class LocalNode implements EngineNode {
       await childrenGone(leader, CHILDREN_GONE_MS);
       this.#fenced.delete(leader);
     }
+  }
+
+  ease(process: ProcessRef, forMs: number): void {
+    this.#children.ease(process, forMs);
   }
 
   link(socket: string, login: EngineLogin, deadlineMs: number): Promise<EngineLink> {

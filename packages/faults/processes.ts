@@ -23,16 +23,17 @@ export function signal(ref: ProcessRef, name: NodeJS.Signals): boolean {
   }
 }
 
-/** Resolves when the condition holds; rejects with `what` at the deadline. */
+/** Resolves when the condition, looked at every `everyMs`, holds; rejects with `what` at the deadline. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
   deadlineMs = SETTLE_DEADLINE_MS,
+  everyMs = POLL_MS,
 ): Promise<void> {
   const end = performance.now() + deadlineMs;
   while (!(await condition())) {
     if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 

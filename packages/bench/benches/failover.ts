@@ -214,6 +214,12 @@ async function measureRivals(context: BenchContext, server: Program): Promise<Ri
   return { outcomes, broken };
 }
 
+/** How long after its blow the pause of this length began: the failover itself, or what came of it. */
+function afterCrash(all: readonly Outcome[], gapMs: number | undefined): string {
+  const blow = all.flatMap(({ blows }) => blows).find((each) => each.gapMs === gapMs);
+  return (blow?.gapAfterMs ?? 0).toFixed(0);
+}
+
 function figures(
   outcomes: readonly { readonly topology: Topology; readonly outcome: Outcome }[],
   { outcomes: rivals, broken }: Rivals,
@@ -249,7 +255,7 @@ function figures(
       metric: 'crash_p99_ms',
       unit: 'ms',
       samples: { ours: worst(crash), ...ofRivals((outcome) => worst(gaps(outcome, isCrash))) },
-      note: 'the worst one',
+      note: `the worst one; it began ${afterCrash(all, worst(crash)[0])} ms after its kill`,
     },
     {
       metric: 'hang_p99_ms',

@@ -13,7 +13,7 @@ import {
   lostOf,
   unavailability,
 } from './figures.ts';
-import type { System } from './system.ts';
+import { ASK_MS, type System } from './system.ts';
 import { Writers } from './writers.ts';
 
 const MB = 1024 * 1024;
@@ -25,7 +25,7 @@ const OVER_MS = 30_000;
 const QUIET_MS = 300;
 
 export interface Outcome {
-  readonly blows: readonly (Blow & { readonly gapMs: number })[];
+  readonly blows: readonly (Blow & ReturnType<typeof unavailability>)[];
   readonly errors: Errors;
   /** Errors of any kind whose write was due around a failover on request. */
   readonly plannedErrors: readonly string[];
@@ -109,10 +109,10 @@ async function strike(
   const reports = await writers.end();
   const blows = done.map((each, i) => {
     const blow = { ...each, until: done[i + 1]?.at ?? end };
-    return { ...blow, gapMs: unavailability(reports.plain.pauses, blow) };
+    return { ...blow, ...unavailability(reports.plain.pauses, blow) };
   });
-  for (const { kind, gapMs } of blows) {
-    say(`${system.name}: ${kind}: ${gapMs.toFixed(1)} ms`);
+  for (const { kind, gapMs, gapAfterMs } of blows) {
+    say(`${system.name}: ${kind}: ${gapMs.toFixed(1)} ms, from ${gapAfterMs.toFixed(0)} ms on`);
   }
   const { arrivals, ok, unknown, shed, seconds } = reports.plain;
   say(
@@ -132,8 +132,9 @@ async function strike(
   };
 }
 
-/** Another process is primary, and the shard is whole. */
+/** Another process is primary; not asked for in the moment that is measured. */
 async function replaced(system: System, victim: ProcessRef): Promise<void> {
+  await sleep(ASK_MS);
   await until(
     'another primary',
     async () => {
@@ -141,6 +142,7 @@ async function replaced(system: System, victim: ProcessRef): Promise<void> {
       return now !== null && (now.pid !== victim.pid || now.startTicks !== victim.startTicks);
     },
     OVER_MS,
+    ASK_MS,
   );
 }
 

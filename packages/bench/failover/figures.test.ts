@@ -15,8 +15,8 @@ test('the longest pause that touches a blow is its figure; those of other times 
     { from: 1_999, to: 2_050 },
     { from: 2_100, to: 2_500 },
   ];
-  assert.equal(unavailability(pauses, crash), 30);
-  assert.equal(unavailability([], crash), 0);
+  assert.deepEqual(unavailability(pauses, crash), { gapMs: 30, gapAfterMs: 500 });
+  assert.deepEqual(unavailability([], crash), { gapMs: 0, gapAfterMs: 0 });
 });
 
 test('only what was on its way at the blow, and was said to be unknown, is explained', () => {

@@ -11,13 +11,20 @@ export interface Blow {
 }
 
 /**
- * The longest time between two acknowledged writes that overlaps the blow or follows it. 0: no two
- * of them were further apart than PAUSE_MIN_MS.
+ * The longest time between two acknowledged writes that overlaps the blow or follows it, and when it
+ * began, in ms after the blow: what follows is the copy for a new replica. 0: no two of them were further
+ * apart than PAUSE_MIN_MS.
  */
-export function unavailability(pauses: readonly Pause[], blow: Blow): number {
+export function unavailability(
+  pauses: readonly Pause[],
+  blow: Blow,
+): { readonly gapMs: number; readonly gapAfterMs: number } {
   // One that the next blow ends belongs to that one, although it began a moment before it.
   const around = pauses.filter((pause) => pause.to >= blow.at && pause.to < blow.until);
-  return Math.max(0, ...around.map((pause) => pause.to - pause.from));
+  const longest = around.toSorted((a, b) => b.to - b.from - (a.to - a.from))[0];
+  return longest === undefined
+    ? { gapMs: 0, gapAfterMs: 0 }
+    : { gapMs: longest.to - longest.from, gapAfterMs: longest.from - blow.at };
 }
 
 /** By which a server says that it does not know whether a write happened. */

@@ -5,7 +5,7 @@ import { openLink } from '../../engine/index.ts';
 import type { OurService } from '../benches/our-service.ts';
 import { slotOf } from '../load/slots.ts';
 import { requireRef, until } from '../processes.ts';
-import type { System } from './system.ts';
+import { ASK_MS, type System } from './system.ts';
 
 const WHOLE_MS = 60_000;
 const LINK_MS = 2_000;
@@ -57,6 +57,7 @@ export async function ourSystem(
           );
         },
         WHOLE_MS,
+        ASK_MS,
       ),
     beginSnapshot: async () => {
       const { socket, databaseId } = await primary();

@@ -7,7 +7,7 @@ import { type PlainEngine, startEngine } from '../rivals/engine.ts';
 import type { Program } from '../rivals/programs.ts';
 import { SENTINEL_NAME, startSentinelGroup } from '../rivals/sentinel.ts';
 import { ask, startValkeyCluster } from '../rivals/valkey-cluster.ts';
-import type { System } from './system.ts';
+import { ASK_MS, type System } from './system.ts';
 
 const WHOLE_MS = 60_000;
 const TAG = 'rival';
@@ -65,9 +65,9 @@ export async function sentinelRival(server: Program, dir: string): Promise<Rival
       };
       const what = 'sentinel: the replica is in sync, and known to the sentinels';
       // What an operator does with sentinels that have lost sight of a replica that came back.
-      await until(what, () => isWhole().catch(() => false), WHOLE_MS).catch(async () => {
+      await until(what, () => isWhole().catch(() => false), WHOLE_MS, ASK_MS).catch(async () => {
         for (const each of group.sentinelPorts) await ask(each, 'SENTINEL', 'RESET', SENTINEL_NAME);
-        await until(what, isWhole, WHOLE_MS);
+        await until(what, isWhole, WHOLE_MS, ASK_MS);
       });
     },
     beginSnapshot: async () => {
@@ -106,7 +106,7 @@ export async function clusterRival(server: Program, dir: string): Promise<Rival>
         return info.includes('cluster_state:ok') && (await hasOnlineReplica(port));
       };
       const what = 'valkey_cluster: the replica is in sync';
-      await until(what, () => isWhole().catch(() => false), WHOLE_MS);
+      await until(what, () => isWhole().catch(() => false), WHOLE_MS, ASK_MS);
     },
     beginSnapshot: async () => {
       await ask((await primary()).port, 'BGSAVE');

@@ -139,3 +139,6 @@ export const SYNCS_WITHIN_MS = 600_000;
 export const FUNCTIONS_DEADLINE_MS = 10_000;
 /** A replica that could not be started for so long is a problem of its cache. */
 export const NOT_STARTED_MS = 2_000;
+
+/** After each turn in which a copy is due: turns come more often than this while something is waited for. */
+export const EASE_MS = 3_000;

@@ -11,6 +11,7 @@ import { plan } from '../plan/plan.ts';
 import type { DatabaseRecord, InstanceRecord } from '../store/records.ts';
 import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
+import { easeCopies } from './ease-copies.ts';
 import { FailoverTimes } from './failover-times.ts';
 import type { Heart } from './heart.ts';
 import { votingOff } from './launch.ts';
@@ -183,6 +184,7 @@ export class DatabaseLoop extends DatabaseRecords {
     for (const action of planned.actions) this.#begin(action);
     followOperations(this, view, planned);
     watchCopies(this, view);
+    easeCopies(this.deps, view);
     tellTimes(this);
     // Asked whether it is served as recorded, the endpoint is told so.
     if (!this.#clientsWait) this.deps.published(this.id);

@@ -92,6 +92,9 @@ export class SimNode implements EngineNode {
     );
   }
 
+  /** Nobody waits for a core here. */
+  ease(): void {}
+
   inspect(process: ProcessRef): ProcessFacts {
     const engine = this.#world.byProcess(process);
     const busy = engine !== undefined && engine.busyUntil > this.#world.clock.ticks();
