@@ -145,6 +145,16 @@ test('without a running Cinnabar: code 6, and what to type', async () => {
   assert.equal(JSON.parse(json.err).error.code, 'not-running');
 });
 
+test('under npx the help and the advice say npx', async () => {
+  const byNpx = { npm_lifecycle_event: 'npx' };
+  const help = await cinnabar(['sku', 'list', '--help'], byNpx);
+  assert.match(help.out, /^Usage: npx cinnabar sku list/);
+  assert.match(help.out, /\n {2}npx cinnabar sku list --for sessions\n/);
+  assert.match((await cinnabar(['list'], byNpx)).err, /Start it: npx cinnabar up/);
+  const script = await cinnabar(['completion', 'bash'], byNpx);
+  assert.equal(script.out, (await cinnabar(['completion', 'bash'])).out);
+});
+
 test('a dead control process is told from a running one', async () => {
   const home = path.join(scratch, 'dead');
   mkdirSync(home, { mode: 0o700 });

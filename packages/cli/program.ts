@@ -120,6 +120,7 @@ function configure(command: Command, output: Output): void {
       commandDescription: (of) => of.description() || sentence(of.summary()),
     })
     .configureOutput({
+      writeOut: (text) => output.out.write(output.typed(text)),
       outputError: (text) => {
         const [, message = text, hint = ''] = MISTAKE.exec(text) ?? [];
         const remedy = `${hint} See: ${pathOf(command)} --help`.trim();

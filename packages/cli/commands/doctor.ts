@@ -68,6 +68,10 @@ function print(context: Context, finding: Finding): void {
     warn: output.paint('yellow', '!', output.out),
     fail: output.paint('red', '\u2717', output.out),
   }[finding.state];
-  output.line(`${mark} ${finding.title.padEnd(TITLE_WIDTH)} ${oneLine(finding.detail)}`);
-  if (finding.state !== 'ok') output.line(`  ${' '.repeat(TITLE_WIDTH)} ${finding.remedy}`);
+  output.line(
+    `${mark} ${finding.title.padEnd(TITLE_WIDTH)} ${oneLine(output.typed(finding.detail))}`,
+  );
+  if (finding.state !== 'ok') {
+    output.line(`  ${' '.repeat(TITLE_WIDTH)} ${output.typed(finding.remedy)}`);
+  }
 }

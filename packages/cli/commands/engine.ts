@@ -33,7 +33,9 @@ export function engineCommand(): Command {
         output.line();
         output.line(
           used === null
-            ? 'None at hand: the next start fetches one, or type: cinnabar engine install'
+            ? output.typed(
+                'None at hand: the next start fetches one, or type: cinnabar engine install',
+              )
             : `In use: ${used.build.name} ${used.build.version} (${used.build.origin})`,
         );
       }),

@@ -44,7 +44,7 @@ export function statusCommand(): Command {
         const troubled = rows.filter((r) => r.state !== 'Running');
         output.line(
           rows.length === 0
-            ? 'No cache yet. Make one: cinnabar create my-cache'
+            ? output.typed('No cache yet. Make one: cinnabar create my-cache')
             : `${plural(rows.length, 'cache')}, ${troubled.length === 0 ? 'all running' : `${troubled.length} not running: ${troubled.map((r) => `${r.name} (${r.state})`).join(', ')}`}`,
         );
         for (const { cluster, database } of caches) {

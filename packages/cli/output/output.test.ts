@@ -120,6 +120,34 @@ test('errors: code, what, what to do; JSON when asked', () => {
   });
 });
 
+test('advice names the command as it has to be typed: under npm and npx it is not on PATH', () => {
+  const said = (env: NodeJS.ProcessEnv): string => {
+    const all = new Memory(false);
+    const output = new Output(all, all, env, false);
+    output.note('Stop it: cinnabar down');
+    output.warn('it has no database. Complete it: cinnabar create x');
+    output.rows([], COLUMNS, 'No cache yet. Make one: cinnabar create my-cache');
+    output.error(new CliError('notRunning', 'a', 'Wait: "cinnabar status".', 'cinnabar up --help'));
+    return all.text;
+  };
+  for (const by of ['npx', 'start']) {
+    const text = said({ npm_lifecycle_event: by });
+    assert.equal(text.match(/npx cinnabar /g)?.length, 5, text);
+    assert.doesNotMatch(text, /(?<!npx )cinnabar/);
+  }
+  assert.doesNotMatch(said({ npm_lifecycle_event: 'test' }), /npx/);
+  const json = new Memory(false);
+  new Output(json, json, { npm_lifecycle_event: 'npx' }, true).error(
+    new CliError('notRunning', 'a', 'b', 'Start it: cinnabar up'),
+  );
+  assert.equal(JSON.parse(json.text).error.remedy, 'Start it: npx cinnabar up');
+  const npx = new Output(json, json, { npm_lifecycle_event: 'npx' }, false);
+  for (const path of ['/opt/cinnabar file', '~/my-cinnabar up', 'node bin/cinnabar up']) {
+    assert.equal(npx.typed(path), path);
+  }
+  assert.equal(npx.typed('npx cinnabar up'), 'npx cinnabar up');
+});
+
 test('steps: one line each in a pipe, no spinner, each end once', () => {
   const err = new Memory(false);
   const steps = new Steps(new Output(new Memory(false), err, {}, false));

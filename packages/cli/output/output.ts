@@ -6,6 +6,7 @@ import { CliError } from '../errors.ts';
 import type { Column } from './table.ts';
 import { pairs, table } from './table.ts';
 import { oneLine, printable, printableJson } from './text.ts';
+import { typed } from './typed.ts';
 
 export interface Sink {
   write(text: string): unknown;
@@ -29,11 +30,13 @@ export class Output {
   readonly out: Sink;
   readonly err: Sink;
   readonly #noColour: boolean;
+  readonly #env: NodeJS.ProcessEnv;
 
   constructor(out: Sink, err: Sink, env: NodeJS.ProcessEnv, json: boolean) {
     this.out = out;
     this.err = err;
     this.json = json;
+    this.#env = env;
     // no-color.org: present and not empty, whatever it says.
     this.#noColour = (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
   }
@@ -53,12 +56,17 @@ export class Output {
     this.out.write(`${text}\n`);
   }
 
+  /** Text with advice in it, with our command as it has to be typed here. What goes to standard error has it already. */
+  typed(text: string): string {
+    return typed(text, this.#env);
+  }
+
   note(text: string): void {
-    this.err.write(`${printable(text)}\n`);
+    this.err.write(`${printable(this.typed(text))}\n`);
   }
 
   warn(text: string): void {
-    this.err.write(`${this.paint('yellow', 'warning:')} ${oneLine(text)}\n`);
+    this.err.write(`${this.paint('yellow', 'warning:')} ${oneLine(this.typed(text))}\n`);
   }
 
   /** `--json`: the data as they are; else the table, or `empty` when there is nothing to show. */
@@ -92,15 +100,17 @@ export class Output {
 
   error(error: CliError): void {
     if (this.json) {
-      const { code, message, remedy } = error;
+      const { code } = error;
+      const message = this.typed(error.message);
+      const remedy = this.typed(error.remedy);
       this.err.write(`${printableJson({ error: { code, message, remedy } })}\n`);
       return;
     }
     // The stack of a fault of our own has many lines.
     const shown = error.code === INTERNAL ? printable : oneLine;
     this.err.write(
-      `${this.paint('red', 'error:')} ${shown(error.message)} (${error.code})\n` +
-        (error.remedy === '' ? '' : `  ${printable(error.remedy)}\n`),
+      `${this.paint('red', 'error:')} ${shown(this.typed(error.message))} (${error.code})\n` +
+        (error.remedy === '' ? '' : `  ${printable(this.typed(error.remedy))}\n`),
     );
   }
 

@@ -15,7 +15,6 @@ import { openControlLog } from './log.ts';
 import { makeQuickstart, tellHowToConnect } from './quickstart.ts';
 import type { Rendered } from './render.ts';
 import { render } from './render.ts';
-import { typed } from './typed.ts';
 
 /** Set for the parent in the background. */
 export const INNER = 'CINNABAR_DETACHED_PARENT';
@@ -77,7 +76,7 @@ export async function launch(context: Context): Promise<number> {
   child.unref();
   log.close();
   if (code === EXIT.ok && child.exitCode === null) {
-    context.output.note(`Runs in the background. Stop it: ${typed(context)} down`);
+    context.output.note(`Runs in the background. Stop it: cinnabar down`);
   }
   return code;
 }
@@ -89,10 +88,10 @@ export async function goesOn(context: Context, wanted: readonly string[]): Promi
       'conflict',
       'running',
       `Cinnabar runs on ${context.folders.home} already; options are for its start.`,
-      `Stop it first: ${typed(context)} down   (clients wait meanwhile)`,
+      `Stop it first: cinnabar down   (clients wait meanwhile)`,
     );
   }
-  context.output.note(`Cinnabar runs already. Stop it: ${typed(context)} down`);
+  context.output.note(`Cinnabar runs already. Stop it: cinnabar down`);
   await found(context);
 }
 

@@ -3,7 +3,6 @@ import type { Cache } from '../api/shapes.ts';
 import { problemsOf } from '../commands/show.ts';
 import type { Context } from '../context.ts';
 import { plural } from '../output/text.ts';
-import { typed } from './typed.ts';
 
 const NAMES_SHOWN = 5;
 
@@ -11,13 +10,13 @@ export async function found(context: Context): Promise<void> {
   const caches = await context.api().caches();
   context.output.note('');
   if (caches.length === 0) {
-    context.output.note(`No cache yet. Make one: ${typed(context)} create my-cache`);
+    context.output.note(`No cache yet. Make one: cinnabar create my-cache`);
     return;
   }
   const names = caches.map((cache) => cache.cluster.name);
   const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '';
   const shown = names.slice(0, NAMES_SHOWN).join(', ') + more;
-  context.output.note(`${plural(caches.length, 'cache')}: ${shown}. See: ${typed(context)} list`);
+  context.output.note(`${plural(caches.length, 'cache')}: ${shown}. See: cinnabar list`);
   tellProblems(context, caches);
 }
 

@@ -17,7 +17,6 @@ import { connectionString } from '../output/connection.ts';
 import { Steps } from '../output/steps.ts';
 import { plural } from '../output/text.ts';
 import { tellProblems } from './found.ts';
-import { typed } from './typed.ts';
 
 export const QUICKSTART = 'quickstart';
 
@@ -96,7 +95,7 @@ export async function quickstart(
     ['API', api.http ?? api.https ?? 'off'],
     ['API token', `${home}/api-token`],
     ['CA certificate', caFile],
-    ['Try', `${typed(context)} connect quickstart`],
+    ['Try', output.typed('cinnabar connect quickstart')],
     ['Ctrl-C', 'saves the data and stops; the next start has them again'],
     ['If a process crashes', 'its replica takes over with the data'],
     ['If the machine crashes', 'the data are lost: they are in memory only'],
@@ -107,6 +106,6 @@ export async function quickstart(
 
 export function tellHowToConnect(context: Context): void {
   context.output.note(
-    `Connect: ${typed(context)} connect quickstart. Its keys: ${typed(context)} keys list quickstart`,
+    `Connect: cinnabar connect quickstart. Its keys: cinnabar keys list quickstart`,
   );
 }
