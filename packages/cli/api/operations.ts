@@ -143,14 +143,11 @@ function interrupted(): CliError {
   );
 }
 
-/**
- * Of what is not done only the first: steps behind it wait for it, and say `running` before they begin. On the one
- * line that is rewritten they would hide how far the first has come.
- */
+/** Of what is not done only the first: on the one line that is rewritten others would hide how far it has come. */
 function showSteps(steps: Steps, record: OperationRecord): void {
   const current = record.steps.find((step) => step.state === 'running');
   for (const step of record.steps) {
-    if (step.state === 'running' && step !== current) continue;
+    if (step.state === 'waiting' || (step.state === 'running' && step !== current)) continue;
     steps.show({
       id: `${record.id}/${step.name}`,
       title: sentence(step.name),
@@ -161,9 +158,8 @@ function showSteps(steps: Steps, record: OperationRecord): void {
   }
 }
 
-/** Undefined: it did not end, or had never begun when its operation did. */
 function tookMs({ startedAt, endedAt }: OperationRecord['steps'][number]): number | undefined {
-  return endedAt === null || startedAt === 0 ? undefined : endedAt - startedAt;
+  return endedAt === null || startedAt === null ? undefined : endedAt - startedAt;
 }
 
 /** 'start-engines' -> 'Start engines'. What has blanks is a sentence already: dates in it keep their dashes. */

@@ -117,8 +117,9 @@ for (const [what, go] of [
 test('of the steps that are not done the first is shown, not one that waits for it', async (t) => {
   const step = { startedAt: 1, endedAt: null, state: 'running' };
   const moves = { ...step, name: 'Move slots', detail: 'about 9 s left' };
+  const removal = { name: 'Remove empty shards', detail: '0 left', state: 'waiting' };
   const place = new Place(t);
-  place.steps = [moves, { ...step, name: 'Remove empty shards', startedAt: 0, detail: '0 left' }];
+  place.steps = [moves, removal];
   await place.begin();
   let drawn = '';
   const write = (text: string) => {

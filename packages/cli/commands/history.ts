@@ -36,18 +36,13 @@ type Step = OperationRecord['steps'][number];
 
 const STEP_COLUMNS: readonly Column<Step>[] = [
   { title: 'STEP', value: (step) => sentence(step.name) },
-  { title: 'STATE', value: stateOf },
+  { title: 'STATE', value: (step) => step.state },
   { title: 'TOOK', value: stepTook, align: 'right' },
   { title: 'HOW FAR', value: (step) => step.detail, shrinkTo: 12 },
 ];
 
-/** Begun or not: the record says `running` of both. */
-function stateOf({ state, startedAt }: Step): string {
-  return state === 'running' && startedAt === 0 ? 'waiting' : state;
-}
-
 function stepTook({ startedAt, endedAt }: Step): string {
-  return endedAt === null || startedAt === 0 ? '-' : duration(endedAt - startedAt);
+  return endedAt === null || startedAt === null ? '-' : duration(endedAt - startedAt);
 }
 
 const MOST = 1000;

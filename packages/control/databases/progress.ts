@@ -13,7 +13,7 @@ import { FAILING_FOR_MS, FLUSH_DEADLINE_MS, REFUSED_FOR_MS, WAITS_SHOWN } from '
 import type { DatabaseLoop } from './loop.ts';
 import { isPlanned, plannedSteps, wishNext } from './planned-failover.ts';
 import type { Failure } from './problems.ts';
-import { type StepState, scalingSteps } from './scaling-progress.ts';
+import { APPLY, type StepState, scalingSteps } from './scaling-progress.ts';
 import { leaveTakenPort } from './steps/endpoint-port.ts';
 
 /** Called after each plan: updates open operations, does what is theirs alone, ends the hopeless. */
@@ -29,7 +29,7 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
     }
     if (operation.kind === 'RegenerateKey') continue; // ended by whoever applies the key
     const states = stepsFor(operation, view);
-    const steps = advance(operation.steps, states, clock.now());
+    const steps = advance(operation.steps, states, clock.now(), operation.startedAt);
     if (steps !== operation.steps) {
       store.decide(() => store.putOperation({ ...operation, status: 'InProgress', steps }));
     }
@@ -105,7 +105,7 @@ function changeSteps(operation: OperationRecord, view: View): StepState[] {
   const shown = new Set(operation.steps.map((step) => step.name));
   return [
     ...runningSteps(view).filter((s) => s.name !== OPEN && (!s.done || shown.has(s.name))),
-    { name: 'Apply the change', done: false, detail: '' },
+    APPLY,
   ];
 }
 
@@ -161,23 +161,28 @@ function removalSteps(view: View): StepState[] {
   ];
 }
 
-/** The steps as they should be recorded now; the same array when nothing changed. */
+/**
+ * The steps as they should be recorded now; the same array when nothing changed. Each begins when those before it are
+ * done, the first with the operation, so that their times add up to its own.
+ */
 export function advance(
   before: readonly OperationStep[],
   states: readonly StepState[],
   now: number,
+  began: number,
 ): readonly OperationStep[] {
-  const steps = states.map((state, i): OperationStep => {
-    const old = before.find((s) => s.name === state.name);
-    const earlierDone = states.slice(0, i).every((s) => s.done);
-    const startedAt = old?.startedAt || (earlierDone ? now : 0);
-    return {
-      name: state.name,
-      state: state.done ? 'done' : 'running',
-      startedAt: state.done && startedAt === 0 ? now : startedAt,
-      endedAt: state.done ? (old?.endedAt ?? now) : null,
-      detail: state.detail,
-    };
+  /** When all before were done; null: they are not. */
+  let ready: number | null = began;
+  const steps = states.map(({ name, done, detail }): OperationStep => {
+    const old = before.find((s) => s.name === name);
+    // What is new among steps that were seen before became undone just now.
+    const turn: number | null =
+      old === undefined && before.length > 0 && ready !== null ? now : ready;
+    const startedAt = old?.startedAt ?? turn ?? (done ? now : null);
+    const endedAt = done ? (old?.endedAt ?? now) : null;
+    ready = ready === null || endedAt === null ? null : Math.max(ready, endedAt);
+    const state = done ? 'done' : startedAt === null ? 'waiting' : 'running';
+    return { name, state, startedAt, endedAt, detail };
   });
   return JSON.stringify(steps) === JSON.stringify(before) ? before : steps;
 }
@@ -213,13 +218,16 @@ export function endOperations(
       status,
       error: back ?? error,
       endedAt: now,
-      steps: operation.steps.map((step) =>
-        step.endedAt !== null
-          ? step
-          : { ...step, state: error === null ? 'done' : 'failed', endedAt: now },
-      ),
+      steps: operation.steps.map((step) => ended(step, error === null, now)),
     });
   }
+}
+
+function ended(step: OperationStep, well: boolean, now: number): OperationStep {
+  if (step.endedAt !== null) return step;
+  if (well) return { ...step, state: 'done', startedAt: step.startedAt ?? now, endedAt: now };
+  // What never began did not fail.
+  return step.state === 'waiting' ? step : { ...step, state: 'failed', endedAt: now };
 }
 
 /** In a transaction: one operation ends with this reason, if it has not ended yet. */

@@ -9,6 +9,9 @@ export interface StepState {
   readonly detail: string;
 }
 
+/** Settings on every engine, and the endpoint told: it ends with the operation. */
+export const APPLY: StepState = { name: 'Apply the change', done: false, detail: '' };
+
 /** Null: this operation does not change the number of shards. */
 export function scalingSteps(operation: OperationRecord, view: View): StepState[] | null {
   if (!('shards' in operation.input) || operation.kind !== 'UpdateDatabase') return null;
@@ -35,6 +38,7 @@ export function scalingSteps(operation: OperationRecord, view: View): StepState[
       done: over || (moved && view.shards.length === wanted),
       detail: over ? '' : `${Math.max(0, view.shards.length - wanted)} left`,
     },
+    APPLY,
   ];
 }
 

@@ -29,6 +29,13 @@ function firstStore(name: string): string {
     INSERT INTO clusters VALUES ('c', 'default', 'c', '{}');
     INSERT INTO databases VALUES ('d', 'c', '{"settings":{"azureStrict":true}}');
     INSERT INTO instances VALUES ('i', 'd', '{"port":8500}');
+    INSERT INTO operations VALUES (1, 'o', 'c', 'd', 0, '{"steps":[
+      {"name":"a","state":"done","startedAt":4,"endedAt":9,"detail":"x"},
+      {"name":"b","state":"done","startedAt":0,"endedAt":9},
+      {"name":"c","state":"running","startedAt":9,"endedAt":null},
+      {"name":"d","state":"running","startedAt":0,"endedAt":null},
+      {"name":"e","state":"failed","startedAt":0,"endedAt":9}]}');
+    INSERT INTO operations VALUES (2, 'p', 'c', 'd', 1, '{"steps":[]}');
     INSERT INTO shards VALUES ('d', 0, '{"index":0,"phase":"serving"}')`);
   db.close();
   return file;
@@ -56,6 +63,15 @@ test('schema 1 comes forward to what this build knows, and a copy of it is kept'
     maintenance: null,
     upgrade: null,
   });
+  assert.deepEqual(bodyOf('operations').steps, [
+    { name: 'a', state: 'done', startedAt: 4, endedAt: 9, detail: 'x' },
+    { name: 'b', state: 'done', startedAt: 9, endedAt: 9 },
+    { name: 'c', state: 'running', startedAt: 9, endedAt: null },
+    { name: 'd', state: 'waiting', startedAt: null, endedAt: null },
+    { name: 'e', state: 'waiting', startedAt: null, endedAt: null },
+  ]);
+  const other = db.prepare("SELECT body FROM operations WHERE id = 'p'").get();
+  assert.equal(other?.['body'], '{"steps":[]}');
   db.close();
   assert.equal(versionOf(file), MIGRATIONS.length);
   assert.equal(versionOf(`${file}.schema-1`), 1);

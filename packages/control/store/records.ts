@@ -315,8 +315,10 @@ export type OperationKind =
 
 export interface OperationStep {
   readonly name: string;
-  readonly state: 'running' | 'done' | 'failed';
-  readonly startedAt: number;
+  /** `waiting`: for the steps before it; so it stays when its operation fails or is canceled before. */
+  readonly state: 'waiting' | 'running' | 'done' | 'failed';
+  /** When what it waited for was done; null while it waits. */
+  readonly startedAt: number | null;
   readonly endedAt: number | null;
   readonly detail: string;
 }

@@ -65,4 +65,13 @@ export const MIGRATIONS: readonly string[] = [
      ELSE json('null') END);`,
   // Databases got a memory of the engine before, and of how long the way back to it is open.
   `UPDATE databases SET body = json_set(body, '$.upgrade', json('null'));`,
+  // Steps that had not begun said that they run, since 1970.
+  `UPDATE operations SET body = json_set(body, '$.steps', (
+     SELECT json_group_array(json(CASE
+       WHEN json_extract(value, '$.startedAt') <> 0 THEN value
+       WHEN json_extract(value, '$.state') = 'done'
+       THEN json_set(value, '$.startedAt', json_extract(value, '$.endedAt'))
+       ELSE json_set(value, '$.startedAt', json('null'), '$.endedAt', json('null'), '$.state', 'waiting')
+     END)) FROM json_each(body, '$.steps')))
+   WHERE json_type(body, '$.steps') = 'array';`,
 ];
