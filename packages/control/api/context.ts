@@ -52,5 +52,7 @@ export interface ApiContext {
   readonly stopWithinMs: () => number;
   /** Replaces every worker of the endpoint by draining; resolves when the successors serve. */
   readonly reloadEndpoint: () => Promise<void>;
+  /** What engines are seen to hold is asked for anew; between the looks at it up to five seconds pass. */
+  readonly lookAt: (databaseId: string) => Promise<void>;
   readonly log: (level: LogLevel, message: string, data: Record<string, unknown>) => void;
 }

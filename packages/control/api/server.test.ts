@@ -24,6 +24,7 @@ const context = () => ({
   stop: () => {},
   stopWithinMs: () => 0,
   reloadEndpoint: async () => {},
+  lookAt: async () => {},
   log: () => {},
 });
 

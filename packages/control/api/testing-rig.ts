@@ -164,6 +164,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       stop: (asked) => rig.stops.push(asked),
       stopWithinMs: () => 300_000,
       reloadEndpoint: async () => void rig.reloads++,
+      lookAt: async () => undefined,
       log: (level, message, data) => rig.log.push({ level, message, data }),
     },
     { http: { hosts: ['127.0.0.1'], port: 0 }, https: options.https ?? null },

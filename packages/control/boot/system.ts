@@ -300,6 +300,7 @@ export class System {
         stop: this.#stopAsked,
         stopWithinMs: () => this.stopWithinMs(),
         reloadEndpoint: () => parts.fleet.reload(),
+        lookAt: (id) => parts.databases.lookAt(id),
         log: (level, message, data) => this.#log[level](data, message),
       },
       {

@@ -69,6 +69,14 @@ describe('databases on real engines', { concurrency: false }, () => {
       const keys = await Promise.all(
         w.store.shards(id).map((s) => put(w, w.primary(id, s.index), s)),
       );
+      // What is shown is of one moment, also between the looks: all copies are in sync and have the key.
+      await w.databases.lookAt(id);
+      for (const { instances } of w.databases.shards(id)) {
+        assert.deepEqual(
+          instances.map(({ keys: count, lagBytes }) => [count, lagBytes ?? 0]),
+          instances.map(() => [1, 0]),
+        );
+      }
 
       const target = w.shard(id, shards - 1);
       const first = w.primary(id, target.index);

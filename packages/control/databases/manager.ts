@@ -188,6 +188,13 @@ export class Databases {
       .map((shard) => shardStatus(shard, instances, sighting, ports.get(shard.index) ?? null));
   }
 
+  /** Everything that is seen of its engines, now and not at their next beats. */
+  async lookAt(id: string): Promise<void> {
+    const loop = this.#loops.get(id);
+    const ids = loop?.instances().map((instance) => instance.id) ?? [];
+    await Promise.all(ids.map((each) => loop?.sighting(each) && loop.watch(each).look()));
+  }
+
   /** Each running engine is asked; one that does not answer is left out. */
   async askEngines<T>(
     id: string,

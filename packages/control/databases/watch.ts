@@ -323,6 +323,11 @@ export class Watch {
     if (link !== null && !link.closed && this.#asked === null) this.#ask(link);
   }
 
+  /** Everything, for somebody who looks now. */
+  async look(): Promise<void> {
+    if (this.#main?.closed === false && this.#asked === null) await this.#sample(this.#main, true);
+  }
+
   /** The last question is not answered. Another one is put behind it only now and then. */
   #stillAsked(link: EngineLink, at: number): void {
     const age = this.#deps.clock.ticks() - at;

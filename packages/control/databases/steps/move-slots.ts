@@ -215,7 +215,7 @@ export async function endScaling(loop: DatabaseLoop): Promise<void> {
     loop.event(
       'scaled',
       'info',
-      `${counted(database.sizing.shards, 'shard')}: ${counted(movedSlots, 'slot')} with about ${counted(movedKeys, 'key')} moved in ${counted(batches, 'batch', 'batches')}; writers of a shard waited at most ${longestPauseMs.toFixed(1)} ms.`,
+      `${counted(database.sizing.shards, 'shard')}: ${counted(movedSlots, 'slot')} with about ${counted(movedKeys, 'key')} moved in ${counted(batches, 'batch', 'batches')}; a shard took no writes for at most ${longestPauseMs.toFixed(1)} ms at a time.`,
       { data: { batches, movedSlots, movedKeys, longestPauseMs, tookMs } },
     );
   });
