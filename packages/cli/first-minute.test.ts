@@ -228,8 +228,19 @@ test('the first minute', async (t) => {
       'NoEviction',
       '--tag',
       'team=shop',
+      '--notify',
+      'KEA',
+      '--window',
+      'saturday 1 9',
+      '--window',
+      'Sunday 22 10',
     );
     assert.match(changed.out, /^Eviction +NoEviction$/m);
+    assert.match(changed.out, /^Notifications +KEA$/m);
+    assert.match(
+      changed.out,
+      /^Maintenance +Saturday 01:00 UTC for 9 h, Sunday 22:00 UTC for 10 h$/m,
+    );
     assert.match(changed.out, /^Tags +team=shop$/m);
     const before = await rig.json<{ secondaryKey: string }>('keys', 'list', 'jobs');
     const after_ = await rig.json<{ secondaryKey: string }>(

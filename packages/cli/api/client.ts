@@ -32,6 +32,8 @@ import type {
 import { unlessStopped } from './stopped.ts';
 
 export const API_VERSION = '2025-07-01';
+/** Since when the API knows the newest setting that is shown. */
+const SHOWN_VERSION = '2026-02-01-preview';
 export const GROUP = 'default';
 export const LOCATION = 'local';
 const PROVIDER = 'providers/Microsoft.Cache/redisEnterprise';
@@ -115,6 +117,11 @@ export class ApiClient {
     return answer.body as T;
   }
 
+  /** With all settings that the command line knows. */
+  async #read<T>(resource: string): Promise<T> {
+    return (await this.#call('GET', `${resource}?api-version=${SHOWN_VERSION}`)).body as T;
+  }
+
   async #write<T>(
     method: string,
     resource: string,
@@ -145,7 +152,7 @@ export class ApiClient {
   }
 
   cluster(name: string): Promise<ClusterResource> {
-    return this.#arm('GET', this.#clusterPath(name));
+    return this.#read(this.#clusterPath(name));
   }
 
   async cache(name: string): Promise<Cache> {
@@ -163,7 +170,7 @@ export class ApiClient {
   /** Null when the cluster has none (yet). */
   async database(name: string): Promise<DatabaseResource | null> {
     try {
-      return await this.#arm<DatabaseResource>('GET', this.#databasePath(name));
+      return await this.#read<DatabaseResource>(this.#databasePath(name));
     } catch (error) {
       if (error instanceof CliError && error.exit === 'notFound') return null;
       throw error;

@@ -17,8 +17,18 @@ export interface ClusterResource {
     readonly resourceState: string;
     readonly hostName: string;
     readonly highAvailability?: 'Enabled' | 'Disabled';
+    readonly maintenanceConfiguration?: {
+      readonly maintenanceWindows?: readonly MaintenanceWindow[];
+    };
     readonly cinnabar?: Extension;
   };
+}
+
+export interface MaintenanceWindow {
+  readonly startHourUtc: number;
+  /** ISO 8601: 'PT9H'. */
+  readonly duration: string;
+  readonly schedule: { readonly dayOfWeek: string };
 }
 
 export interface DatabaseResource {
@@ -33,6 +43,7 @@ export interface DatabaseResource {
     readonly evictionPolicy: string;
     readonly accessKeysAuthentication?: 'Enabled' | 'Disabled';
     readonly redisVersion?: string;
+    readonly notifyKeyspaceEvents?: string;
     readonly cinnabar?: Extension & {
       readonly azureStrict?: boolean;
       readonly guard?: readonly GuardRule[];

@@ -1,7 +1,7 @@
 /** `cinnabar list` and `cinnabar show`. */
 import { Command } from 'commander';
 import type { ShardStatus } from '../../control/service.ts';
-import type { Cache } from '../api/shapes.ts';
+import type { Cache, MaintenanceWindow } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import type { Column } from '../output/table.ts';
@@ -133,6 +133,7 @@ export async function showCache(context: Context, cache: Cache): Promise<void> {
       ['Eviction', p.evictionPolicy],
     );
     if (p.redisVersion !== undefined) items.push(['Redis version', p.redisVersion]);
+    if (p.notifyKeyspaceEvents) items.push(['Notifications', p.notifyKeyspaceEvents]);
     if (p.cinnabar?.azureStrict === true) items.push(['Azure strict', 'on']);
     if (p.cinnabar?.shardAccess === 'relayed') items.push(['Shards', 'through the endpoint']);
     if (p.cinnabar?.readFrom === 'replica') items.push(['Reads from', 'replicas']);
@@ -144,6 +145,8 @@ export async function showCache(context: Context, cache: Cache): Promise<void> {
       items.push(['Idle clients end', idle === 0 ? 'never' : `after ${idle} min`]);
     }
   }
+  const windows = cluster.properties.maintenanceConfiguration?.maintenanceWindows ?? [];
+  if (windows.length > 0) items.push(['Maintenance', windows.map(windowText).join(', ')]);
   const labels = Object.entries(cluster.tags ?? {});
   if (labels.length > 0) items.push(['Tags', labels.map(([k, v]) => `${k}=${v}`).join(', ')]);
   output.pairs(items);
@@ -157,6 +160,13 @@ export async function showCache(context: Context, cache: Cache): Promise<void> {
     output.line();
     showShards(context, shards);
   }
+}
+
+/** 'Sunday 02:00 UTC for 9 h' */
+function windowText({ schedule, startHourUtc, duration }: MaintenanceWindow): string {
+  const hours = /^PT(\d+)H$/.exec(duration)?.[1];
+  const from = `${schedule.dayOfWeek} ${String(startHourUtc).padStart(2, '0')}:00 UTC`;
+  return `${from} for ${hours === undefined ? duration : `${hours} h`}`;
 }
 
 interface ShardRow {
