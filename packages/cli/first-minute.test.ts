@@ -197,6 +197,10 @@ test('the first minute', async (t) => {
     const about = await rig.json<{ cluster: string }[]>('events', 'jobs');
     assert.deepEqual([...new Set(about.map((event) => event.cluster))], ['jobs']);
     assert.equal((await rig.run('events', 'nobody')).code, EXIT.notFound);
+    const later = await rig.run('update', 'jobs', '--eviction', 'AllKeysLRU', '--no-wait');
+    assert.deepEqual([later.code, later.err], [0, '']);
+    const [, id = ''] = /operations show (\S+)\n$/.exec(later.out) ?? [];
+    assert.equal((await rig.run('operations', 'show', id)).code, 0);
     const unknown = await rig.run('show', 'nobody');
     assert.deepEqual(
       [unknown.code, unknown.err],
@@ -253,6 +257,10 @@ test('the first minute', async (t) => {
     assert.notEqual(before.secondaryKey, after_.secondaryKey);
     assert.equal((await rig.run('delete', 'jobs')).code, EXIT.usage, 'deleted without a question');
     assert.equal((await rig.run('delete', 'jobs', '--yes')).code, 0);
+    const gone = await rig.json<{ reason: string }[]>('events', 'jobs');
+    assert.equal(gone.at(-1)?.reason, 'cluster-deleted');
+    const nobody = await rig.run('events', 'nobody');
+    assert.match(nobody.err, /There is no cache named 'nobody'\. \(no-such-cache\)/);
     assert.equal((await rig.json<unknown[]>('list')).length, 1);
   });
 

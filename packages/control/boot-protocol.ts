@@ -50,8 +50,8 @@ export interface StartOptions {
   readonly keeper?: readonly string[];
   /** Which build the parent is, as `cinnabar --version` says it: shown in the status. */
   readonly build?: string;
-  /** Scales memory and caps shards, so that large SKUs run on a laptop. */
-  readonly miniature?: MiniatureOption;
+  /** Scales memory and caps shards, so that large SKUs run on a laptop; null: no more; absent: as at the last start. */
+  readonly miniature?: MiniatureOption | null;
 }
 
 export interface MiniatureOption {

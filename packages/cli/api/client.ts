@@ -12,7 +12,6 @@ import type {
   StatsReport,
 } from '../../control/observe/contract.ts';
 import type { MaintenanceView, ShardStatus, SystemStatus } from '../../control/service.ts';
-import type { OperationRecord } from '../../control/store/records.ts';
 import { CliError, errorCode, systemError } from '../errors.ts';
 import { absent, isFull, isUnderWay, stopped, stoppedInOrder } from './absent.ts';
 import type { HttpAnswer, Target } from './http.ts';
@@ -26,6 +25,7 @@ import type {
   EventRow,
   FailpointState,
   Keys,
+  OperationRow,
   Page,
   SkuRow,
 } from './shapes.ts';
@@ -285,15 +285,15 @@ export class ApiClient {
     return this.#list(`/cinnabar/skus?policy=${policy}&highAvailability=${highAvailability}`);
   }
 
-  operation(id: string): Promise<OperationRecord> {
+  operation(id: string): Promise<OperationRow> {
     return this.#arm('GET', `/cinnabar/operations/${encodeURIComponent(id)}`);
   }
 
-  cancelOperation(id: string): Promise<OperationRecord> {
+  cancelOperation(id: string): Promise<OperationRow> {
     return this.#arm('POST', `/cinnabar/operations/${encodeURIComponent(id)}/cancel`, {});
   }
 
-  operations(limit: number): Promise<OperationRecord[]> {
+  operations(limit: number): Promise<OperationRow[]> {
     return this.#list(`/cinnabar/operations?top=${limit}`);
   }
 

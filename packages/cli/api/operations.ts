@@ -35,7 +35,7 @@ export async function waitFor(
   }
   if (id === null) return null;
   if (!options.wait) {
-    output.note(`Accepted. Follow it: cinnabar operations show ${id}`);
+    output.line(output.typed(`Accepted. Follow it: cinnabar operations show ${id}`));
     return null;
   }
   const steps = new Steps(output);

@@ -73,8 +73,8 @@ export function refusal(answer: HttpAnswer, method: string, pathAndQuery: string
       return new CliError('notFound', code, message, 'See what there is: cinnabar operations');
     }
     // ARM's own wording names groups and providers, which the command line never shows.
-    const cache = /\/redisEnterprise\/([^/?]+)(?:[/?]|$)/.exec(pathAndQuery)?.[1];
-    const ofCache = /redisEnterprise\/[^/']+'/.test(message);
+    const cache = /(?:\/redisEnterprise\/|[?&]cluster=)([^/?&]+)/.exec(pathAndQuery)?.[1];
+    const ofCache = /redisEnterprise\/[^/']+'|^There is no cluster '/.test(message);
     const ofDatabase = /redisEnterprise\/[^/']+\/databases\/[^/']+'/.test(message);
     if (code === 'ResourceNotFound' && cache !== undefined && ofDatabase) {
       return noDatabase(ofPath(cache));

@@ -4,7 +4,7 @@
  */
 
 import type { GuardRule } from '../../control/observe/contract.ts';
-import type { EventRecord, Upgrade } from '../../control/store/records.ts';
+import type { EventRecord, OperationRecord, Upgrade } from '../../control/store/records.ts';
 
 export interface ClusterResource {
   readonly id: string;
@@ -94,6 +94,9 @@ export interface Cache {
 
 /** An event with the name of its cache; null where it concerns none, or one that is gone. */
 export type EventRow = EventRecord & { readonly cluster: string | null };
+
+/** An operation with the name of the cache that it is about, also when that is gone; null: about none. */
+export type OperationRow = OperationRecord & { readonly cluster: string | null };
 
 /** One SKU as it would be on this machine. */
 export interface SkuRow {

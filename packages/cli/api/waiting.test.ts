@@ -40,7 +40,8 @@ class Place {
       this.asked++;
       const { status, steps } = this;
       const resourceId = '/providers/Microsoft.Cache/redisEnterprise/sessions';
-      const record = { id: 'o', kind: 'UpdateCluster', resourceId, startedAt: 1, status, steps };
+      const about = { kind: 'UpdateCluster', resourceId, cluster: 'sessions' };
+      const record = { id: 'o', ...about, startedAt: 1, status, steps };
       response.end(JSON.stringify(record));
     });
     server.listen(0, '127.0.0.1');

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import type { OperationRecord } from '../../control/store/records.ts';
 import { sentence, waitFor, whenBack } from '../api/operations.ts';
-import type { EventRow } from '../api/shapes.ts';
+import type { EventRow, OperationRow } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
@@ -13,16 +13,10 @@ import { duration, oneLine, printableJson, when } from '../output/text.ts';
 import { whole } from '../up/options.ts';
 import { type WaitFlags, waitFlags, waitOptions } from './options.ts';
 
-const last = (resourceId: string): string => {
-  const parts = resourceId.split('/').filter((part) => part !== '');
-  const at = parts.findIndex((part) => part.toLowerCase() === 'redisenterprise');
-  return parts[at + 1] ?? parts.at(-1) ?? '-';
-};
-
-const COLUMNS: readonly Column<OperationRecord>[] = [
+const COLUMNS: readonly Column<OperationRow>[] = [
   { title: 'STARTED', value: (o) => when(o.startedAt) },
   { title: 'KIND', value: (o) => o.kind },
-  { title: 'CACHE', value: (o) => last(o.resourceId), shrinkTo: 8 },
+  { title: 'CACHE', value: (o) => o.cluster ?? '-', shrinkTo: 8 },
   { title: 'STATUS', value: (o) => o.status },
   { title: 'TOOK', value: took, align: 'right' },
   { title: 'ID', value: (o) => o.id, shrinkTo: 9 },
@@ -92,7 +86,7 @@ export function operationsCommand(): Command {
       } catch (error) {
         if (!(error instanceof CliError) || error.exit !== 'operationFailed') throw error;
         // Elsewhere its advice is this command.
-        const advice = `What happened around it: cinnabar events ${last(record.resourceId)}`;
+        const advice = `What happened around it: cinnabar events ${record.cluster ?? ''}`.trimEnd();
         throw new CliError(error.exit, error.code, error.message, advice);
       }
     }),
@@ -141,7 +135,6 @@ export function eventsCommand(): Command {
     .action(
       action(async (context: Context, name: string | undefined, flags: EventFlags) => {
         const api = context.api();
-        if (name !== undefined) await api.cluster(name);
         const of = name === undefined ? {} : { cluster: name };
         const limit = whole('--last', flags.last, 1, MOST);
         const events = inOrder(await api.events({ ...of, limit }));

@@ -40,7 +40,10 @@ export function upCommand(): Command {
       'management API over HTTPS, also at later starts (0: any free one, this time)',
     )
     .option('--workers <n>', 'endpoint workers (default: one a core)')
-    .option('--miniature <d[/s]>', 'divide the memory of each SKU by d, at most s shards')
+    .option(
+      '--miniature <d[/s]>',
+      'divide the memory of each SKU by d, at most s shards, also at later starts; off: no more',
+    )
     .addHelpText(
       'after',
       `

@@ -72,8 +72,9 @@ export function whole(option: string, value: string, least: number, most: number
   return number;
 }
 
-/** '64' or '64/4': memory divided by 64, at most 4 shards. */
-export function miniature(value: string): MiniatureOption {
+/** '64' or '64/4': memory divided by 64, at most 4 shards. 'off': null. */
+export function miniature(value: string): MiniatureOption | null {
+  if (value === 'off') return null;
   const match = /^(\d+)(?:\/(\d+))?$/.exec(value);
   const memoryDivisor = Number(match?.[1] ?? 0);
   const maxShards = Number(match?.[2] ?? 4);
@@ -81,7 +82,7 @@ export function miniature(value: string): MiniatureOption {
     throw usage(
       '--miniature',
       value,
-      'is not <divisor> or <divisor>/<most shards>',
+      'is not <divisor>, <divisor>/<most shards> or off',
       '--miniature 64/4',
     );
   }

@@ -1,7 +1,7 @@
 /** What Azure has no word for, and what is not built. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { openCalls, refused, until } from './testing-calls.ts';
+import { CLUSTER, openCalls, refused, until } from './testing-calls.ts';
 
 const { rig, call, cluster, database, makeCache } = await openCalls();
 after(() => rig.close());
@@ -55,6 +55,19 @@ test('events of a cluster that is gone have its name still', async () => {
   const of = (reason: string) => value.find((each: { reason: string }) => each.reason === reason);
   assert.equal(of('cluster-deleted').cluster, name);
   assert.equal(of('database-creating').cluster, name);
+  const get = async (path: string) => (await rig.call('GET', path)).body.value;
+  for (const asked of [name.toUpperCase(), encodeURIComponent(cluster(name))]) {
+    const its = await get(`/cinnabar/events?cluster=${asked}`);
+    assert.ok(its.some(({ reason }: { reason: string }) => reason === 'cluster-deleted'));
+    assert.ok(its.every((each: { cluster: string }) => each.cluster === name));
+  }
+  const operations = await get(`/cinnabar/operations?cluster=${name}`);
+  assert.equal(operations[0].kind, 'DeleteCluster');
+  assert.ok(operations.every((each: { cluster: string }) => each.cluster === name));
+  // Who has the name now is meant, not who had it.
+  assert.equal((await call('PUT', cluster(name), CLUSTER)).status, 201);
+  const now = await get(`/cinnabar/events?cluster=${name}`);
+  assert.ok(!now.some(({ reason }: { reason: string }) => reason === 'cluster-deleted'));
 });
 
 test('a failpoint is armed for a time and disarmed; unknown ones are refused by name', async () => {

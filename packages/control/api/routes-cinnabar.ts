@@ -1,10 +1,10 @@
 /** What Azure has no word for. Same token; no api-version: these change with the build. */
 import type { Policy } from '../../endpoint/control-protocol.ts';
 import { ControlError } from '../errors.ts';
-import { CLUSTER_TYPE } from '../resources/index.ts';
 import type { Answer } from './answer.ts';
 import { ok } from './answer.ts';
 import { type Call, databaseOf, param } from './call.ts';
+import { clusterFilter, clusterNameIn, namesOf } from './cluster-names.ts';
 import { DEFAULT_HISTORY, MAX_HISTORY } from './limits.ts';
 import { percentComplete, stepsOf } from './lro.ts';
 import type { Route } from './router.ts';
@@ -76,6 +76,8 @@ function operationView(
   const { input: _, ...shown } = record;
   return {
     ...shown,
+    /** Null where it is about none. */
+    cluster: clusterNameIn(record.resourceId),
     steps: stepsOf(call, record),
     percentComplete: percentComplete(call, record),
   };
@@ -89,52 +91,16 @@ function events(call: Call): Answer {
   }
   const filter = { ...clusterFilter(call), limit: topOf(call) };
   const found = call.service.events(seen === undefined ? filter : { ...filter, since: seen });
-  const names = new Map<string, string | null>(
-    call.service.clusters().map(({ id, name }) => [id, name]),
+  const names = namesOf(
+    call,
+    found.map(({ clusterId }) => clusterId),
   );
-  for (const { clusterId } of found) {
-    if (clusterId !== null && !names.has(clusterId))
-      names.set(clusterId, formerName(call, clusterId));
-  }
   // Null where it concerns no cluster.
   const value = found.map((each) => ({
     ...each,
-    cluster: names.get(each.clusterId ?? '') ?? null,
+    cluster: names.get(each.clusterId) ?? null,
   }));
   return ok({ value });
-}
-
-/** Of a cluster that is gone; null once its operations are forgotten. */
-function formerName(call: Call, clusterId: string): string | null {
-  const [latest] = call.service.operations({ clusterId, limit: 1 });
-  const parts = latest?.resourceId.split('/') ?? [];
-  const at = parts.findIndex((part) => part.toLowerCase() === 'redisenterprise');
-  return at < 0 ? null : (parts[at + 1] ?? null);
-}
-
-/** `cluster`: its ARM id, or its name where only one cluster has it. */
-function clusterFilter(call: Call): { clusterId?: string } {
-  const asked = call.query.get('cluster');
-  if (asked === undefined || asked === '') return {};
-  const wanted = asked.toLowerCase();
-  const marker = `/providers/${CLUSTER_TYPE}/`.toLowerCase();
-  const [scope, name = ''] = wanted.includes(marker) ? wanted.split(marker) : ['', wanted];
-  const group = scope?.split('/').at(-1) ?? '';
-  const found = call.service
-    .clusters(group === '' ? undefined : group)
-    .filter((cluster) => cluster.name.toLowerCase() === name || cluster.id === asked);
-  const [only] = found;
-  if (only !== undefined && found.length === 1) return { clusterId: only.id };
-  // Its records outlive a cluster: by its internal id they can still be asked for.
-  if (found.length === 0 && /^[0-9a-f-]{36}$/.test(wanted)) return { clusterId: wanted };
-  throw new ControlError(
-    'ResourceNotFound',
-    404,
-    found.length === 0
-      ? `There is no cluster '${asked.slice(0, 200)}'.`
-      : `${found.length} clusters are named '${asked.slice(0, 60)}': give the ARM id.`,
-    'cluster',
-  );
 }
 
 function topOf(call: Call): number {

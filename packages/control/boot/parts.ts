@@ -1,4 +1,5 @@
 /** The parts of the control process and how they are given to each other. Nothing is decided here. */
+
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -11,6 +12,7 @@ import { openToken } from '../auth/token.ts';
 import { engineUsers } from '../auth/users.ts';
 import { LOG_FOLDER, type StartOptions } from '../boot-protocol.ts';
 import { freeDisk, freeMemory, readSizingMachine } from '../catalog/machine.ts';
+import type { Miniature } from '../catalog/miniature.ts';
 import { Databases, systemClock } from '../databases/index.ts';
 import { LocalFleet } from '../endpoints/fleet.ts';
 import { distinctHosts } from '../listen.ts';
@@ -32,6 +34,7 @@ import { Certificates } from './certificates.ts';
 import { otherEngines } from './engines.ts';
 import { subscriptionOf } from './identity.ts';
 import { DATABASE_PORTS, ENDPOINT_EVENT_MS, INTERNAL_PORTS, SHARD_PORTS } from './limits.ts';
+import { miniatureOf } from './miniature.ts';
 
 export const LOOPBACK = ['127.0.0.1', '::1'];
 /** Set when the first cache was ever made here. */
@@ -51,6 +54,7 @@ export interface Parts {
   readonly databases: Databases;
   readonly resources: Resources;
   readonly maintenance: MaintenanceDesk;
+  readonly miniature: Miniature | null;
   readonly room: RoomView;
   readonly observe: Observe;
   readonly audit: ConnectionAudit;
@@ -161,7 +165,7 @@ export function heed(fleet: LocalFleet, databases: Databases, log: Logger): void
 
 export async function assemble(given: Given): Promise<Parts> {
   const { options, store, token, engine, authority, fleet, logger } = given;
-  const { home, runDir, domain, listen, firstPorts, miniature } = options;
+  const { home, runDir, domain, listen, firstPorts } = options;
   const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, data: object) =>
     logger[level](data, message);
   const others = await otherEngines(store, engine, options.engineCache, log);
@@ -200,17 +204,8 @@ export async function assemble(given: Given): Promise<Parts> {
     () => databases.footprint(),
     (error) => log('warn', 'the machine could not be read', { error: String(error) }),
   );
-  const machine = {
-    ...readSizingMachine(),
-    ...(miniature === undefined
-      ? {}
-      : {
-          miniature: {
-            memoryFactor: 1 / miniature.memoryDivisor,
-            maxShards: miniature.maxShards,
-          },
-        }),
-  };
+  const miniature = miniatureOf(store, options.miniature);
+  const machine = { ...readSizingMachine(), miniature };
   const resourceDeps: ResourceDeps = {
     subscriptionId: subscriptionOf(store),
     catalogue: catalogueOn(machine, room.current),
@@ -277,6 +272,7 @@ export async function assemble(given: Given): Promise<Parts> {
     databases,
     resources,
     maintenance: new MaintenanceDesk(store, resourceDeps),
+    miniature,
     room,
     observe,
     audit,

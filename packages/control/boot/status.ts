@@ -2,7 +2,7 @@ import type { StartOptions } from '../boot-protocol.ts';
 import { addNeeds, capacitySummary, needOf } from '../catalog/capacity.ts';
 import type { SystemStatus } from '../service.ts';
 import { LOOPBACK, type Parts } from './parts.ts';
-import { fewerConnections, noRoomToSave, openToOthers } from './warnings.ts';
+import { fewerConnections, inMiniature, noRoomToSave, openToOthers } from './warnings.ts';
 
 export interface About {
   readonly options: StartOptions;
@@ -38,6 +38,7 @@ export function systemStatus(parts: Parts, about: About): SystemStatus {
     warnings: [
       ...about.warnings,
       ...(listen.length === 0 ? [] : [openToOthers(listen)]),
+      ...inMiniature(parts.miniature),
       ...fewerConnections(store.databases().map((each) => each.sizing.maxConnections)),
       ...noRoomToSave(home, databases.dataBytes(), room.current().disk.availableBytes),
       ...certificates.problems.map((each) => each.message),

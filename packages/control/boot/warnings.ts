@@ -1,5 +1,5 @@
 /** What `status` warns of, of the whole installation. */
-import { formatBytes } from '../catalog/miniature.ts';
+import { formatBytes, type Miniature } from '../catalog/miniature.ts';
 import { mostConnections } from '../databases/open-files.ts';
 
 /** A SKU's connections that the system has no room for, said where it applies. */
@@ -9,6 +9,19 @@ export function fewerConnections(wanted: readonly number[]): string[] {
   if (largest <= most) return [];
   return [
     `This system lets an engine have ${most} connections, and a cache here has a SKU with ${largest}: it serves as many as there can be. Raise the limit of open files (ulimit -Hn) and start again.`,
+  ];
+}
+
+/** Of all caches that are made from now on. */
+export function inMiniature(miniature: Miniature | null): string[] {
+  if (miniature === null) return [];
+  const { memoryFactor, maxShards } = miniature;
+  const parts = [
+    ...(memoryFactor < 1 ? [`their memory divided by ${Math.round(10 / memoryFactor) / 10}`] : []),
+    ...(maxShards === null ? [] : [`at most ${maxShards} shards`]),
+  ];
+  return [
+    `SKUs are in miniature: ${parts.join(', ')}. In full size from the next start on: cinnabar up --miniature off`,
   ];
 }
 
