@@ -110,6 +110,13 @@ test('the first minute', async (t) => {
     );
     const skus = await rig.json<unknown[]>('sku', 'list');
     assert.ok(skus.length >= 44);
+    const targets = await rig.run('sku', 'list', '--for', 'quickstart');
+    assert.match(targets.out, /\nBalanced_B0 .* yes\nBalanced_B1 .* current\nBalanced_B3 /);
+    const certificate = await rig.run('certificate', 'show', 'quickstart');
+    assert.match(certificate.out, /^Expires +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/m);
+    const logs = await rig.run('logs', 'quickstart', '-n', '1');
+    const headings = logs.out.match(/^==> shard 0, (?:primary|replica): \/.*engine\.log <==$/gm);
+    assert.equal(headings?.length, 2, logs.out);
   });
 
   await t.test('--no-wait --json prints the operation, and nothing else', async () => {

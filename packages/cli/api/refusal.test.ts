@@ -14,9 +14,13 @@ test('no room is a refusal, on the machine or on its disk; what is in the way is
 test('the next step is about what was refused', () => {
   const path =
     '/subscriptions/s/providers/Microsoft.Cache/redisEnterprise/sessions/databases/default';
-  const remedy = (code: string) =>
-    refusal({ status: 409, headers: {}, body: { error: { code, message: 'why' } } }, 'POST', path)
-      .remedy;
+  const remedy = (code: string, message = 'why') =>
+    refusal({ status: 409, headers: {}, body: { error: { code, message } } }, 'POST', path).remedy;
   assert.match(remedy('UsedMemoryTooLarge'), /cinnabar sku list --for sessions$/);
   assert.match(remedy('ReplicaNotInSync'), /cinnabar show sessions$/);
+  assert.match(remedy('NothingToFailOver'), /cinnabar failover sessions$/);
+  assert.match(remedy('Conflict'), /cinnabar operations$/);
+  // Once is enough.
+  assert.equal(remedy('PortInUse', 'Port 1 is taken. Port 2 is free.'), '');
+  assert.equal(remedy('NoReplica', 'Turn it on first: cinnabar update x --ha on'), '');
 });

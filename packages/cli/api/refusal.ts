@@ -27,7 +27,6 @@ const WAYS_BACK = 'See which caches have a way back: cinnabar maintain --list';
 const REMEDIES_OF: Readonly<Record<string, string>> = {
   InsufficientCapacity:
     'Sizes: cinnabar sku list. Many or large ones on a small machine: cinnabar up --miniature 16',
-  InvalidSku: SKUS,
   InvalidSkuCapacity: SKUS,
   SkuNotAllowedForPolicy: SKUS,
   ClientNotFound: 'See who is connected: cinnabar clients <name>',
@@ -39,7 +38,11 @@ const REMEDIES_OF: Readonly<Record<string, string>> = {
   NothingToSkip: 'See what is due, and when: cinnabar maintain --list',
   UsedMemoryTooLarge: 'See what it fits in: cinnabar sku list --for <name>',
   ReplicaNotInSync: 'Wait until it says in-sync: cinnabar show <name>',
-  PortInUse: 'Leave --port out, and a free one is chosen',
+  NothingToFailOver:
+    'Without --accept-data-loss replicas take over, and nothing is lost: cinnabar failover <name>',
+  // Their messages say it: the name that was meant, or where all are; a port that is free.
+  InvalidSku: '',
+  PortInUse: '',
   DiskFull: 'See what is free: df -h',
 };
 
@@ -57,6 +60,8 @@ export function noDatabase(name: string): CliError {
     `Is it being made? cinnabar operations. If not, this says how to complete it: cinnabar show ${name}`,
   );
 }
+
+const OUR_COMMAND = /\bcinnabar [a-z]/;
 
 const ofPath = (cache: string | undefined): string => decodeURIComponent(cache ?? '<name>');
 
@@ -88,7 +93,9 @@ export function refusal(answer: HttpAnswer, method: string, pathAndQuery: string
       );
     }
     const ended = EXITS_OF[code] ?? exit;
-    const remedy = (REMEDIES_OF[code] ?? REMEDIES[ended] ?? '').replace('<name>', ofPath(cache));
+    // What holds for this kind of error is no help where the message names the command.
+    const general = OUR_COMMAND.test(message) ? '' : (REMEDIES[ended] ?? '');
+    const remedy = (REMEDIES_OF[code] ?? general).replace('<name>', ofPath(cache));
     return new CliError(ended, code, message, remedy);
   }
   return new CliError(

@@ -112,6 +112,8 @@ export interface SkuRow {
     readonly scaled: string | null;
   } | null;
   readonly fits: boolean;
+  /** Of one cache: the SKU that it has. */
+  readonly current?: boolean;
   readonly reason: { readonly code: string; readonly message: string } | null;
 }
 

@@ -6,6 +6,7 @@ import type { CertificateInfo } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { CliError } from '../errors.ts';
+import { when } from '../output/text.ts';
 
 export function certificateCommand(): Command {
   const certificate = new Command('certificate').summary('what a cache shows to TLS clients');
@@ -76,7 +77,7 @@ function print({ output }: Context, certificate: CertificateInfo): void {
       ['Subject', certificate.subject.replaceAll('\n', ', ')],
       ['Issuer', certificate.issuer.replaceAll('\n', ', ')],
       ['Names', certificate.names.join(', ')],
-      ['Expires', certificate.expiresAt],
+      ['Expires', when(Date.parse(certificate.expiresAt))],
       ['Generation', `${certificate.generation} (${certificate.origin})`],
     ]);
   }

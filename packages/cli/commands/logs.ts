@@ -25,16 +25,14 @@ export function logsCommand(): Command {
     )
     .action(
       action(async (context: Context, name: string | undefined, flags: LogFlags) => {
-        const files = name === undefined ? [ownLog(context)] : await engineLogs(context, name);
+        const logs = name === undefined ? [ownLog(context)] : await engineLogs(context, name);
         const lines = whole('--last', flags.last, 1, MOST_LINES);
-        const at = files.map((file) => {
-          if (files.length > 1 && !context.output.json) context.output.note(`== ${file}`);
-          return tail(context, file, lines);
-        });
+        const shown = new Shown(context, logs.length > 1);
+        const at = logs.map((log) => tail(shown, log, lines));
         if (flags.follow !== true) return;
         for (;;) {
           await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
-          for (const [i, file] of files.entries()) at[i] = more(context, file, at[i] ?? 0);
+          for (const [i, log] of logs.entries()) at[i] = more(shown, log, at[i] ?? 0);
         }
       }),
     );
@@ -45,9 +43,37 @@ interface LogFlags {
   readonly follow?: boolean;
 }
 
-function ownLog(context: Context): string {
+interface Log {
+  readonly file: string;
+  /** Whose: 'shard 0, primary'. */
+  readonly of: string;
+}
+
+/** Lines of several logs: whose they are stands before the first of each, as `tail` has it. */
+class Shown {
+  readonly #context: Context;
+  readonly #several: boolean;
+  #last: Log | null = null;
+
+  constructor(context: Context, several: boolean) {
+    this.#context = context;
+    this.#several = several;
+  }
+
+  line(log: Log, text: string): void {
+    const { output } = this.#context;
+    if (output.json) return output.line(text);
+    if (this.#several && this.#last !== log) {
+      output.line(`${this.#last === null ? '' : '\n'}==> ${log.of}: ${log.file} <==`);
+    }
+    this.#last = log;
+    output.line(readable(text));
+  }
+}
+
+function ownLog(context: Context): Log {
   const file = logFile(context.folders.home);
-  if (existsSync(file)) return file;
+  if (existsSync(file)) return { file, of: 'control process' };
   throw new CliError(
     'notFound',
     'no-log',
@@ -56,13 +82,17 @@ function ownLog(context: Context): string {
   );
 }
 
-async function engineLogs(context: Context, name: string): Promise<string[]> {
+async function engineLogs(context: Context, name: string): Promise<Log[]> {
   const shards = await context.api().shards(name);
-  const files = shards
-    .flatMap((shard) => shard.instances)
-    .map(({ instance }) => path.join(instance.dataDir, ENGINE_LOG))
-    .filter((file) => existsSync(file));
-  if (files.length > 0) return files;
+  const logs = shards
+    .flatMap(({ shard, instances }) =>
+      instances.map(({ instance, role }) => ({
+        file: path.join(instance.dataDir, ENGINE_LOG),
+        of: `shard ${shard.index}, ${role === 'unknown' ? 'not answering' : role}`,
+      })),
+    )
+    .filter(({ file }) => existsSync(file));
+  if (logs.length > 0) return logs;
   throw new CliError(
     'notFound',
     'no-log',
@@ -74,8 +104,8 @@ async function engineLogs(context: Context, name: string): Promise<string[]> {
 const ENGINE_LOG = 'engine.log';
 
 /** Prints the last lines; answers how far the file was read. */
-function tail(context: Context, file: string, lines: number): number {
-  const fd = openSync(file, 'r');
+function tail(shown: Shown, log: Log, lines: number): number {
+  const fd = openSync(log.file, 'r');
   try {
     const { size } = fstatSync(fd);
     const from = Math.max(0, size - READ_BYTES);
@@ -83,15 +113,15 @@ function tail(context: Context, file: string, lines: number): number {
     const read = readSync(fd, buffer, 0, buffer.length, from);
     const all = buffer.subarray(0, read).toString('utf8').split('\n');
     if (all.at(-1) === '') all.pop();
-    for (const line of all.slice(-lines)) print(context, line);
+    for (const line of all.slice(-lines)) shown.line(log, line);
     return from + read;
   } finally {
     closeSync(fd);
   }
 }
 
-function more(context: Context, file: string, from: number): number {
-  const fd = openSync(file, 'r');
+function more(shown: Shown, log: Log, from: number): number {
+  const fd = openSync(log.file, 'r');
   try {
     const { size } = fstatSync(fd);
     // Smaller than before: it was rotated, so everything in it is new.
@@ -100,7 +130,7 @@ function more(context: Context, file: string, from: number): number {
     const read = readSync(fd, buffer, 0, buffer.length, start);
     const end = buffer.subarray(0, read).lastIndexOf('\n') + 1;
     for (const line of buffer.subarray(0, end).toString('utf8').split('\n')) {
-      if (line !== '') print(context, line);
+      if (line !== '') shown.line(log, line);
     }
     return start + end;
   } finally {
@@ -117,11 +147,6 @@ const LEVELS: Readonly<Record<number, string>> = {
   60: 'fatal',
 };
 
-/** JSON lines are made readable; anything else (a stack trace) is shown as it is. */
-function print(context: Context, line: string): void {
-  context.output.line(context.output.json ? line : readable(line));
-}
-
 /** Of an event's fields: what the line says already, and what says nothing. With --json all are there. */
 function said(key: string, value: unknown, msg: string): boolean {
   if (value === null || key === 'severity') return true;
@@ -129,6 +154,7 @@ function said(key: string, value: unknown, msg: string): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
+/** JSON lines are made readable; anything else (a stack trace) is shown as it is. */
 export function readable(line: string): string {
   if (!line.startsWith('{')) return printable(line);
   try {

@@ -1,5 +1,6 @@
 /** `cinnabar sku list`: the catalogue on this machine, or what one cache can be scaled to. */
 import { Command, Option } from 'commander';
+import type { ApiClient } from '../api/client.ts';
 import type { SkuRow } from '../api/shapes.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
@@ -37,6 +38,7 @@ const WHY_NOT: Readonly<Record<string, string>> = {
 };
 
 function here(sku: SkuRow): string {
+  if (sku.current === true) return 'current';
   const code = sku.reason?.code ?? 'no';
   return sku.fits ? 'yes' : (WHY_NOT[code] ?? code);
 }
@@ -61,6 +63,23 @@ export function reasons(rows: readonly SkuRow[]): string[] {
     const which = code === HOLDS_MORE ? 'largest' : 'smallest';
     return `"${word}" (${count} SKUs). The ${which} of them: ${message}`;
   });
+}
+
+/** With the SKU that it has now, in its place in the catalogue. */
+async function withOwn(
+  api: ApiClient,
+  name: string,
+  targets: readonly SkuRow[],
+): Promise<readonly SkuRow[]> {
+  const { cluster, database } = await api.cache(name);
+  const policy = database?.properties.clusteringPolicy ?? 'EnterpriseCluster';
+  const all = await api.skus(policy, cluster.properties.highAvailability ?? 'Enabled');
+  const isOwn = (row: SkuRow) => row.name.toLowerCase() === cluster.sku.name.toLowerCase();
+  const rank = new Map(all.map((row, i) => [row.name, i]));
+  const own = all.filter(isOwn).map((row) => ({ ...row, fits: true, reason: null, current: true }));
+  return [...targets.filter((row) => !isOwn(row)), ...own].sort(
+    (a, b) => (rank.get(a.name) ?? 0) - (rank.get(b.name) ?? 0),
+  );
 }
 
 interface SkuFlags {
@@ -88,7 +107,7 @@ export function skuCommand(): Command {
       `
 HERE says whether it could be made now beside the caches that are there, or
 why not. It depends on the policy: --policy says for which. With --for it says
-whether that cache could become it, with what it holds.
+whether that cache could become it, with what it holds, and which it is.
 
 Examples:
   cinnabar sku list
@@ -107,8 +126,8 @@ Examples:
           }
           return;
         }
-        const rows = await api.scalingTargets(flags.for);
-        context.output.rows(rows, COLUMNS, 'There is no other SKU.');
+        const rows = await withOwn(api, flags.for, await api.scalingTargets(flags.for));
+        context.output.rows(rows, COLUMNS, 'There is no SKU.');
         for (const line of reasons(rows)) context.output.warn(line);
       }),
     );

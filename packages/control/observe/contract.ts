@@ -74,7 +74,7 @@ export interface SlowEntry {
   readonly command: readonly string[];
   readonly shard: number;
   readonly role: 'primary' | 'replica' | 'unknown';
-  /** '' where it came through the endpoint, whose connections carry many clients. */
+  /** '' where it came through the endpoint, whose connections carry many clients; 'engine': from another engine. */
   readonly client: string;
   readonly name: string;
 }

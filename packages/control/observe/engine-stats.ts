@@ -165,6 +165,16 @@ export function logEntries(reply: unknown): LogEntry[] {
 }
 
 /** Ours come over the unix socket: `/path.sock:0`, or in the engine's logs `[/path.sock:0]:0`. */
+/** What engines say to each other. */
+const BETWEEN_ENGINES = /^(?:p?sync|replconf|cluster syncslots)\b/i;
+
+/** Whose command it was; `direct`: clients reach engines themselves, else over TCP only other engines do. */
+export function slowClient(address: string, command: readonly string[], direct: boolean): string {
+  if (isOurs(address)) return '';
+  const engines = !direct || BETWEEN_ENGINES.test(command.slice(0, 2).join(' '));
+  return engines ? 'engine' : address;
+}
+
 export function isOurs(address: string): boolean {
   return /^\[?\//.test(address);
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { DatabaseCounters, Histogram } from '../../endpoint/control-protocol.ts';
 import { bucketOf as endpointBucketOf } from '../../endpoint/proxy/meter.ts';
-import { clientsOf, countersOf, largeOf, logEntries } from './engine-stats.ts';
+import { clientsOf, countersOf, largeOf, logEntries, slowClient } from './engine-stats.ts';
 import { bucketOf, largest, lowerBound, quantile, since, upperBound } from './histogram.ts';
 import { prometheus } from './prometheus.ts';
 import { reportOf } from './report.ts';
@@ -34,6 +34,18 @@ const counters = (parts: Partial<DatabaseCounters> = {}): DatabaseCounters => ({
   commands: {},
   guard: {},
   ...parts,
+});
+
+test('what was slow came through the endpoint, from another engine, or from a client', () => {
+  const tcp = '127.0.0.1:46310';
+  assert.equal(slowClient('/run/e.sock:0', ['GET', 'k'], true), '');
+  assert.equal(slowClient(tcp, ['GET', 'k'], true), tcp);
+  // Nobody else gets to an engine that clients do not reach.
+  assert.equal(slowClient(tcp, ['GET', 'k'], false), 'engine');
+  for (const words of ['SYNC', 'psync ? -1', 'CLUSTER SYNCSLOTS ESTABLISH']) {
+    assert.equal(slowClient(tcp, words.split(' '), true), 'engine');
+  }
+  assert.equal(slowClient(tcp, ['CLUSTER', 'SLOTS'], true), tcp);
 });
 
 test('both sides of the contract mean the same buckets', () => {

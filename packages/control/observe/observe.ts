@@ -19,7 +19,7 @@ import type {
   SlowReport,
   StatsReport,
 } from './contract.ts';
-import { clientsOf, countersOf, isOurs, largeOf, logEntries } from './engine-stats.ts';
+import { clientsOf, countersOf, largeOf, logEntries, slowClient } from './engine-stats.ts';
 import { quantiles } from './histogram.ts';
 import { ENGINE_DEADLINE_MS, ENGINE_LOG_ENTRIES } from './limits.ts';
 import { prometheus, type Series } from './prometheus.ts';
@@ -121,7 +121,7 @@ export class Observe implements Observer {
             command,
             shard: instance.shard,
             role,
-            client: isOurs(address) ? '' : address,
+            client: slowClient(address, command, direct),
             name,
           }),
         ),
