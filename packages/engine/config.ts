@@ -55,6 +55,8 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   'repl-diskless-load': 'on-empty-db',
   'dual-channel-replication-enabled': 'yes',
   'repl-backlog-size': '16mb',
+  // Half of what a copy costs its child, on the cores that serve meanwhile; files are as large as the data.
+  rdbcompression: 'no',
   // A file left from a sync must never look like data to load (rule 11).
   'rdb-del-sync-files': 'yes',
   save: '',
