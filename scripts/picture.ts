@@ -21,7 +21,8 @@ const child = spawn(
   process.execPath,
   [join(root, 'bin', 'cinnabar'), 'up', '--quickstart', '--api-port', '0', '--https-port', '0'],
   {
-    env: { ...process.env, CINNABAR_HOME: home, NO_COLOR: '1' },
+    // As `npm start` would: advice names npx.
+    env: { ...process.env, CINNABAR_HOME: home, NO_COLOR: '1', npm_lifecycle_event: 'start' },
     stdio: ['ignore', 'pipe', 'pipe'],
   },
 );

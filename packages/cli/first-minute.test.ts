@@ -78,6 +78,7 @@ test('the first minute', async (t) => {
     const encoded = new URL(url).password;
     const seen = processLists();
     assert.ok(!seen.includes(key) && !seen.includes(encoded), 'in a process list');
+    assert.match((await rig.run('status')).out, /^API token +\/.*\/api-token$/m, 'where, not what');
     const status = await rig.run('status', '--json');
     const { version, build } = JSON.parse(status.out);
     const said = (await rig.run('--version')).out;

@@ -1,5 +1,7 @@
 /** `cinnabar status`: what runs, where, and whether it is well. Shows no secret. */
+import path from 'node:path';
 import { Command } from 'commander';
+import { TOKEN_FILE } from '../../control/boot-protocol.ts';
 import type { Context } from '../context.ts';
 import { action } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -37,6 +39,7 @@ export function statusCommand(): Command {
             'Memory',
             `${bytes(capacity.freeBytes)} free for caches, ${bytes(capacity.reservedBytes)} reserved`,
           ],
+          ['API token', path.join(status.home, TOKEN_FILE)],
           ['CA certificate', status.caFile],
           ['Data folder', status.home],
         ]);

@@ -134,7 +134,7 @@ function printStats(context: Context, report: StatsReport): void {
 const LARGE: readonly Column<LargeView>[] = [
   { title: 'BYTES', value: (l) => bytes(l.bytes), align: 'right' },
   { title: 'KIND', value: (l) => l.kind.replace('large-', '') },
-  { title: 'COMMAND', value: (l) => l.command.toUpperCase() },
+  { title: 'COMMAND', value: (l) => l.command.replace('|', ' ').toUpperCase() },
   { title: 'KEY', value: (l) => l.key, shrinkTo: 12 },
   { title: 'TIMES', value: (l) => String(l.count), align: 'right' },
   { title: 'SLOWEST', value: (l) => (l.ms === 0 ? '-' : duration(l.ms)), align: 'right' },

@@ -44,6 +44,14 @@ test('bytes and durations read well', () => {
     '1 h 1 min',
     '2 d 7 h',
   ]);
+  // What is rounded up to a whole larger unit is said in that unit: no 60 s, no 1000 ms.
+  assert.deepEqual([9.96, 999.6, 59_960, 899_700, 3_599_800].map(duration), [
+    '10 ms',
+    '1.0 s',
+    '1 min 0 s',
+    '15 min 0 s',
+    '1 h 0 min',
+  ]);
 });
 
 const COLUMNS: readonly Column<readonly string[]>[] = [

@@ -53,10 +53,12 @@ export function largest(histogram: Histogram): number {
   return Math.round(Math.max(lowerBound(last[0]), Math.min(upperBound(last[0]), left)));
 }
 
+/** The middle of a bucket may lie above the largest value in it: no quantile is more than that. */
 export function quantiles(histogram: Histogram): Quantiles {
+  const maxUs = largest(histogram);
   return {
-    p50Us: quantile(histogram, 0.5),
-    p99Us: quantile(histogram, 0.99),
-    maxUs: largest(histogram),
+    p50Us: Math.min(maxUs, quantile(histogram, 0.5)),
+    p99Us: Math.min(maxUs, quantile(histogram, 0.99)),
+    maxUs,
   };
 }

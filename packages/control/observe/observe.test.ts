@@ -5,7 +5,15 @@ import fc from 'fast-check';
 import type { DatabaseCounters, Histogram } from '../../endpoint/control-protocol.ts';
 import { bucketOf as endpointBucketOf } from '../../endpoint/proxy/meter.ts';
 import { clientsOf, countersOf, largeOf, logEntries, slowClient } from './engine-stats.ts';
-import { bucketOf, largest, lowerBound, quantile, since, upperBound } from './histogram.ts';
+import {
+  bucketOf,
+  largest,
+  lowerBound,
+  quantile,
+  quantiles,
+  since,
+  upperBound,
+} from './histogram.ts';
 import { prometheus } from './prometheus.ts';
 import { reportOf } from './report.ts';
 
@@ -68,6 +76,11 @@ test('a quantile is within its bucket, a sixteenth of an octave wide', () => {
     assert.ok(Math.abs(found - exact) / exact < 0.07, `${part}: ${found}`);
   }
   assert.equal(quantile(histogram([]), 0.5), 0);
+});
+
+test('no quantile is more than the largest value', () => {
+  // 8900 is below the middle of its bucket (8704 to 9216).
+  assert.deepEqual(quantiles(histogram([8900])), { p50Us: 8900, p99Us: 8900, maxUs: 8900 });
 });
 
 test('the largest value is never more than there was', () => {
