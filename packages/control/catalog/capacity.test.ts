@@ -239,6 +239,10 @@ describe('scaling', () => {
     const beside = { usedInAllBytes: 0.7 * GB, idleBytes: 0.2 * GB };
     assert.equal(why('Balanced_B1', beside), 'UsedMemoryTooLarge');
     assert.equal(why('Balanced_B50', { policy: 'NoCluster' }), 'SkuNotAllowedForPolicy');
+    assert.throws(
+      () => requireScaling(question('Balanced_B3', { policy: 'NoCluster' }), 'Balanced_B50', null),
+      isError('SkuNotAllowedForPolicy', 409, /a second cache with another policy/),
+    );
     assert.equal(why('MemoryOptimized_M20', { room: room(16) }), 'InsufficientCapacity');
     const smaller = question('Balanced_B10', { usedBytes: 3 * GB });
     const target = scalingTargets(smaller).find((each) => each.name === 'Balanced_B5');

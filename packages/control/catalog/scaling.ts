@@ -113,7 +113,8 @@ function impossible(question: ScalingQuestion, { sku }: Offer): StateReason | nu
   if (question.policy === 'NoCluster' && sku.sizeGB > NO_CLUSTER_MAX_GB) {
     return {
       code: 'SkuNotAllowedForPolicy',
-      message: `NoCluster ends at ${NO_CLUSTER_MAX_GB} GB: change clusteringPolicy first, then scale to ${sku.name}.`,
+      // A change of the policy is no way out: from NoCluster it is not built.
+      message: `NoCluster ends at ${NO_CLUSTER_MAX_GB} GB: for ${sku.name} make a second cache with another policy and copy the data.`,
     };
   }
   return null;
