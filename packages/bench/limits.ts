@@ -43,6 +43,8 @@ export const MAX_EXAMPLES = 20;
 export const LOG_PAGE = 10_000;
 /** A time without a success shorter than this is a gap between two arrivals, not a pause. */
 export const PAUSE_MIN_MS = 3;
+/** A request that waited so long is told of with its time. */
+export const LONG_WAIT_MS = 50;
 /** Failed requests that a report names one by one. */
 export const MAX_FAILURES = 100_000;
 /** Grain of the time line of a load. */

@@ -4,11 +4,12 @@
  */
 import type { MiniatureOption } from '../../control/boot-protocol.ts';
 import { loadDataset } from '../data/load.ts';
+import { ASK_MS } from '../failover/system.ts';
 import type { Bench, BenchContext, Measured } from '../harness/result.ts';
-import { TIMELINE_GRAIN_MS } from '../limits.ts';
 import { runLoad, startLoad } from '../load/generator.ts';
 import { PROFILES } from '../load/profile.ts';
 import type { LoadReport } from '../load/report.ts';
+import { until } from '../processes.ts';
 import { workFolder } from '../rivals/launch.ts';
 import { rivalEngine } from '../rivals/programs.ts';
 import { reasonOf } from '../rivals/reason.ts';
@@ -51,6 +52,8 @@ const QUICK: Plan = {
 const SCALE_MS = 600_000;
 const RATE = 1_000;
 const CONNECTIONS = 8;
+/** Of the longest waits, so many are told one by one. */
+const TOLD_WAITS = 5;
 
 export const scale: Bench = {
   name: 'scale',
@@ -108,7 +111,9 @@ async function measureOurs(context: BenchContext, plan: Plan): Promise<ScaleFigu
   for (const step of plan.skus) {
     const at = performance.now();
     const { operation } = await service.api.patchCluster('scale', { sku: { name: step.sku } });
-    await service.wait(operation, SCALE_MS);
+    const over = async () => !(operation !== null && (await isUnderWay(service, operation)));
+    await until('the change of shards ends', over, SCALE_MS, ASK_MS);
+    await service.wait(operation);
     travelled += loaded.keys * (1 - Math.min(shards, step.shards) / Math.max(shards, step.shards));
     context.say(
       `${shards} to ${step.shards} shards: ${((performance.now() - at) / 1000).toFixed(1)} s`,
@@ -121,14 +126,7 @@ async function measureOurs(context: BenchContext, plan: Plan): Promise<ScaleFigu
   for (const event of await service.api.events({ limit: 200 })) {
     if (event.reason === 'scaled' || event.severity !== 'info') context.say(event.message);
   }
-  const { max } = during.latencyMs;
-  const worst = during.timeline.reduce(
-    (at, { maxMs }, i, all) => (maxMs > (all[at]?.maxMs ?? 0) ? i : at),
-    0,
-  );
-  context.say(
-    `The longest wait, ${max.toFixed(0)} ms, ended ${((worst * TIMELINE_GRAIN_MS) / 1000).toFixed(1)} s after the beginning.`,
-  );
+  for (const line of longest(during)) context.say(line);
   return {
     seconds,
     keysPerSecond: travelled / seconds,
@@ -136,6 +134,23 @@ async function measureOurs(context: BenchContext, plan: Plan): Promise<ScaleFigu
     longestPauseMs: during.latencyMs.max,
     p99Ratio: during.latencyMs.p99 / before.latencyMs.p99,
   };
+}
+
+async function isUnderWay(service: OurService, operation: string): Promise<boolean> {
+  // An answer that does not come is not the end.
+  const record = await service.api.operation(operation).catch(() => null);
+  return record === null || record.status === 'Pending' || record.status === 'InProgress';
+}
+
+/** When the longest waits were, to be found in the logs of the service: by the clock, too. */
+function longest({ waits, startedAt }: LoadReport): string[] {
+  return waits
+    .toSorted((a, b) => b.longestMs - a.longestMs)
+    .slice(0, TOLD_WAITS)
+    .map(({ from, longestMs, requests }) => {
+      const after = ((from - startedAt) / 1000).toFixed(1);
+      return `A wait of ${longestMs.toFixed(0)} ms (${requests} requests) began ${after} s after the beginning, at ${new Date(from).toISOString()}.`;
+    });
 }
 
 /** What was refused, what nobody answered, and what was acknowledged and is not so. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { commonPauses } from '../load/report.ts';
+import { commonPauses, longWaits } from '../load/report.ts';
 import { slotOf } from '../load/slots.ts';
 import { type Blow, isExplained, unavailability } from './figures.ts';
 import { tagWithin } from './ours.ts';
@@ -55,4 +55,13 @@ test('threads have no success together only where none has one', () => {
 test('a tag lies on its shard', () => {
   const slot = slotOf(Buffer.from(tagWithin([[5_000, 5_400]])));
   assert.ok(slot >= 5_000 && slot <= 5_400);
+});
+
+test('waits that overlap are one: of all its requests, and as long as the longest of them', () => {
+  const wait = (from: number, to: number) => ({ from, to, requests: 1, longestMs: to - from });
+  assert.deepEqual(longWaits([wait(300, 360), wait(0, 60), wait(20, 90), wait(91, 150)]), [
+    { from: 0, to: 90, requests: 2, longestMs: 70 },
+    wait(91, 150),
+    wait(300, 360),
+  ]);
 });

@@ -1,12 +1,13 @@
 /** When requests of one thread succeeded and failed: its time line, its pauses, its failures. */
 import { performance } from 'node:perf_hooks';
-import { MAX_FAILURES, PAUSE_MIN_MS, TIMELINE_GRAIN_MS } from '../limits.ts';
-import type { Failure, Moment, Pause } from './report.ts';
+import { LONG_WAIT_MS, MAX_FAILURES, PAUSE_MIN_MS, TIMELINE_GRAIN_MS } from '../limits.ts';
+import { type Failure, type LongWait, longWaits, type Moment, type Pause } from './report.ts';
 
 export class Book {
   readonly timeline: Moment[] = [];
   readonly pauses: Pause[] = [];
   readonly failures: Failure[] = [];
+  waits: LongWait[] = [];
   private startedAt = 0;
   private lastOkAt = 0;
 
@@ -20,6 +21,7 @@ export class Book {
     const moment = this.moment(now);
     moment.ok += 1;
     moment.maxMs = Math.max(moment.maxMs, now - intended);
+    if (now - intended >= LONG_WAIT_MS) this.waited(intended, now);
     this.pauseUntil(now);
     this.lastOkAt = now;
   }
@@ -39,6 +41,12 @@ export class Book {
   /** The load is over: a pause that nothing ended counts, too. */
   end(now: number): void {
     this.pauseUntil(now);
+  }
+
+  private waited(intended: number, now: number): void {
+    const [from, to] = [performance.timeOrigin + intended, performance.timeOrigin + now];
+    const last = this.waits.splice(-1);
+    this.waits.push(...longWaits([...last, { from, to, requests: 1, longestMs: to - from }]));
   }
 
   private pauseUntil(now: number): void {

@@ -40,6 +40,14 @@ export interface Pause {
   readonly to: number;
 }
 
+/** A time in which requests waited for LONG_WAIT_MS or longer, from when the first should have been sent. */
+export interface LongWait {
+  readonly from: number;
+  readonly to: number;
+  readonly requests: number;
+  readonly longestMs: number;
+}
+
 /** A request that failed; `error` is the code it failed with. */
 export interface Failure {
   readonly error: string;
@@ -71,6 +79,7 @@ export interface LoadPart {
   readonly gaps: { readonly connection: string; readonly ms: number; readonly at: number }[];
   /** Of at least PAUSE_MIN_MS, over all connections of the thread, in order. */
   readonly pauses: Pause[];
+  readonly waits: LongWait[];
   /** The first MAX_FAILURES; `errors` counts all. */
   readonly failures: Failure[];
   readonly verification: Verification | null;
@@ -103,6 +112,8 @@ export interface LoadReport {
   readonly longestGap: { readonly connection: string; readonly ms: number; readonly at: number };
   /** Times without a success on any connection. */
   readonly pauses: Pause[];
+  /** What was seen by any connection, in order. */
+  readonly waits: LongWait[];
   readonly failures: Failure[];
   readonly verification: Verification | null;
 }
@@ -156,9 +167,29 @@ export function combine(parts: readonly LoadPart[], limited: string | null): Loa
     timeline: mergeTimelines(parts.map((p) => p.timeline)),
     longestGap: gaps[0] ?? { connection: '', ms: 0, at: 0 },
     pauses: parts.map((p) => p.pauses).reduce(commonPauses, [{ from: 0, to: Infinity }]),
+    waits: longWaits(parts.flatMap((p) => p.waits)),
     failures: parts.flatMap((p) => p.failures).sort((a, b) => a.endedAt - b.endedAt),
     verification: mergeVerifications(parts),
   };
+}
+
+/** Those that overlap are one. */
+export function longWaits(waits: readonly LongWait[]): LongWait[] {
+  const joined: LongWait[] = [];
+  for (const wait of waits.toSorted((a, b) => a.from - b.from)) {
+    const last = joined.at(-1);
+    if (last === undefined || wait.from > last.to) {
+      joined.push(wait);
+      continue;
+    }
+    joined[joined.length - 1] = {
+      from: last.from,
+      to: Math.max(last.to, wait.to),
+      requests: last.requests + wait.requests,
+      longestMs: Math.max(last.longestMs, wait.longestMs),
+    };
+  }
+  return joined;
 }
 
 /** When neither had a success. */

@@ -108,6 +108,7 @@ function done(): void {
       busy,
       timeline: driver.book.timeline,
       pauses: driver.book.pauses,
+      waits: driver.book.waits,
       failures: driver.book.failures,
       gaps,
       verification,
