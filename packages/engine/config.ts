@@ -83,6 +83,8 @@ const CLUSTER_DEFAULTS: Readonly<Record<string, string>> = {
   'cluster-allow-pubsubshard-when-down': 'yes',
   'cluster-node-timeout': '15000',
   'cluster-preferred-endpoint-type': 'hostname',
+  // Every engine goes through all of these for each command and each key that it deletes.
+  'cluster-slot-migration-log-max-len': '8',
   // Otherwise an engine whose disk is full ends itself at the next change of the cluster, with all its
   // data. The file is written anew at each start (rule 1), so nobody needs the last version of it.
   'cluster-config-save-behavior': 'best-effort',
