@@ -15,9 +15,14 @@
  * is dropped is made again up to half a minute later (`engine/nodes-conf.ts`), and writes wait for that, or
  * for two minutes: then the source would take them, acknowledge them, and lose them when it hears at last.
  * So the target introduces itself: an introduction carries what its sender owns.
+ *
+ * Before that, it has to be woken. An engine that takes slots over notes that it has to tell the others, and does
+ * so the next time it goes to sleep; but it takes them over as it goes to sleep (9.1.2), and so says nothing until
+ * something wakes it: a command, or its own clock up to a tenth of a second later, while writes of the source wait.
+ * So it is asked something as often as the source is.
  */
 import type { SlotMoveFacts } from '../../engine/contract.ts';
-import { MOVE_POLL_MS } from '../plan/limits.ts';
+import { HANDOVER_POLL_MS, MOVE_POLL_MS } from '../plan/limits.ts';
 import type { MoveSighting } from '../plan/model.ts';
 import { sameSlots } from '../plan/slot-ranges.ts';
 import type { SlotMove } from '../store/records.ts';
@@ -34,6 +39,10 @@ const ENDS: Readonly<Record<string, MoveSighting['outcome']>> = {
 };
 /** Writers of the source wait in these states. */
 const PAUSED = new Set(['failover-paused', 'failover-granted']);
+/** From one moment to the next it does so in these. */
+const HANDS_OVER = new Set(['replicating', 'waiting-to-pause', ...PAUSED]);
+/** ...and in this one, which it may leave with all others in one turn. */
+const SENDS = 'snapshotting';
 /** The engine cuts the time of a move to seconds. */
 const CLOCK_GRAIN_MS = 2_000;
 const NOTHING: MoveSighting = {
@@ -57,6 +66,8 @@ export class MoveWatch {
   #handOverMs = 0;
   /** Of the target to the source; null: nothing is granted. */
   #introductions: Introductions | null = null;
+  /** Its snapshot is through. */
+  #handsOver = false;
   #timer: { cancel(): void } | null = null;
   #stopped = false;
 
@@ -88,7 +99,16 @@ export class MoveWatch {
     if (this.#stopped) return;
     if (moves !== null) await this.#learn(moves, askedAt);
     if (this.#stopped || this.#sighting.endedAt > 0) return;
-    this.#timer = this.#clock.later(MOVE_POLL_MS, () => void this.#look());
+    const pollMs = this.#handsOver ? HANDOVER_POLL_MS : MOVE_POLL_MS;
+    this.#timer = this.#clock.later(pollMs, () => void this.#look());
+  }
+
+  async #wakeTarget(): Promise<void> {
+    try {
+      await this.#loop.watch(this.move.targetNode).link.ping(VERB_DEADLINE_MS);
+    } catch {
+      // It is gone, or busy, and then awake: what that means for the batch is the plan's to say.
+    }
   }
 
   async #learn(moves: readonly SlotMoveFacts[], askedAt: number): Promise<void> {
@@ -102,6 +122,8 @@ export class MoveWatch {
     if (handOver) this.#handOverMs = Math.max(this.#handOverMs, waited);
     this.#pauseMs = Math.max(this.#pauseMs, waited);
     if (outcome === 'running' && !PAUSED.has(state)) this.#freeAt = askedAt;
+    this.#handsOver = outcome === 'running' && HANDS_OVER.has(state);
+    if (this.#handsOver || state === SENDS) void this.#wakeTarget();
     this.#helpHear(state === 'failover-granted', now);
     const waiting = state === 'waiting-to-snapshot';
     const targetOffset = outcome === 'success' ? await this.#targetOffset() : 0;

@@ -22,14 +22,16 @@ export const CREATE_DEADLINE_MS = 120_000;
 export const BOOT_GRACE_MS = 2_500;
 /** While a batch of slots is handed over, engines are asked this often. */
 export const MOVE_POLL_MS = 10;
+/** ...from the end of its snapshot on. */
+export const HANDOVER_POLL_MS = 3;
 /** News of a hand-over reaches the other engines by gossip within a few ms. */
 export const NODES_POLL_MS = 10;
 /** What an engine said of its slots counts for the next batch for so long. */
 export const SLOT_FACTS_FRESH_MS = 2_000;
 /** A move that waits this long for the engine's one child process is cancelled and reported. */
 export const SNAPSHOT_WAIT_MS = 60_000;
-/** How long a hand-over of slots should stop writers: a quarter of what is promised, for noise comes on top. */
-export const HANDOVER_GOAL_MS = 37;
+/** How long a hand-over of slots should stop writers: a fifth of what is promised, for noise comes on top. */
+export const HANDOVER_GOAL_MS = 30;
 /** ... and how long it may where even the smallest batch takes longer. */
 export const HANDOVER_MOST_MS = 100;
 /** ... by this factor of what the quickest batch takes. */
@@ -39,9 +41,6 @@ export const FIRST_BATCH_KEYS = 2_000;
 /** A batch below this stops writers for reasons that a smaller one does not change. */
 export const LEAST_BATCH_KEYS = 2_000;
 export const MOST_BATCH_KEYS = 1_000_000;
-/** From one batch to the next the size changes by at most this factor. */
-export const BATCH_GROWTH = 2;
-export const BATCH_SHRINK = 0.25;
 /** When a shard's memory is brought into the order of slots (`arrange.ts`). */
 export const ARRANGING = {
   /** A shard that is to give so many keys away is arranged first: a copy of it takes seconds. */
