@@ -29,6 +29,18 @@ export const ARRANGE_MUTANTS: readonly Mutant[] = [
     caughtBy: ['arrange'],
   },
   {
+    name: 'old-copies-stay',
+    mistake: 'a replica serves nobody, so it does not matter how long it takes to delete',
+    file: ARRANGE,
+    edits: [
+      {
+        find: "return older === undefined ? null : { kind: 'dismiss', instance: older.id };",
+        replace: 'return null;',
+      },
+    ],
+    caughtBy: ['arrange'],
+  },
+  {
     name: 'arrange-for-ever',
     mistake: 'a switch that was given up comes about the next time',
     file: 'packages/control/databases/steps/handover-end.ts',

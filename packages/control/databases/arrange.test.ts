@@ -131,7 +131,14 @@ describe('a shard of many keys, before it gives them away', { concurrency: false
     assert.equal(two[0]?.loadedKeys, KEYS, 'the copy was made before the first key left');
     assert.deepEqual(said(w), ['shard-arranging 0', 'shard-arranged 0']);
     assert.equal(times(w, 'shard-switched'), 1);
-    assert.equal(w.store.instances(id).length, 4, 'the copy too many has gone');
+    const members = w.store.instances(id);
+    assert.equal(members.length, 4, 'the copies too many have gone');
+    const copy = members.find((each) => each.shard === 0 && each.id !== w.primary(id, 0).id);
+    assert.ok(copy !== undefined);
+    const link = await w.link(copy);
+    const { loadedKeys } = await link.facts(COMMAND_MS);
+    link.close();
+    assert.equal(loadedKeys, KEYS, 'so was the copy that stays beside it');
     rescale(w, id, 1);
     await scaled(w, id);
     assert.equal(sum(await held(w, id)), KEYS);

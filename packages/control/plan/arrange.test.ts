@@ -44,7 +44,14 @@ function view(
     arranging: LIMITS,
     database: { scaling, maintenance, sizing: { replicas: change.replicas ?? 1 } },
     shards: [{ ...SHARD, ...change.shard }],
-    instances: ids.map((id) => ({ id, shard: 0, synced: true, phase: 'running' })),
+    // Those that loaded a snapshot were started for it.
+    instances: ids.map((id) => ({
+      id,
+      shard: 0,
+      synced: true,
+      phase: 'running',
+      startedAt: (loaded[id] ?? 0) > 0 ? 2 : 1,
+    })),
     seen: new Map(
       ids.map((id) => [id, sight(id === 'a' ? 'primary' : 'replica', loaded[id] ?? 0)]),
     ),
@@ -102,17 +109,45 @@ describe('a shard that is being arranged', () => {
     assert.deepEqual(said, { kind: 'wish-handover', shard: 0, instance: 'c' });
   });
 
-  test('waits for the switch, and is through when its primary has its keys in order', () => {
+  test('waits for the switch, and is through when all have their keys in order', () => {
     const handover = { to: 'c' } as ShardRecord['handover'];
     const asked = view({ a: 0, b: 0, c: KEYS }, { scaling: ARRANGING, shard: { handover } });
     assert.equal(next(asked), 'handover-under-way');
-    assert.equal(next(view({ a: KEYS, b: 0 }, { scaling: ARRANGING })), 'in-order');
+    assert.equal(next(view({ a: KEYS, b: KEYS }, { scaling: ARRANGING })), 'in-order');
+    assert.equal(next(view({ a: KEYS, b: 0, c: KEYS }, { scaling: ARRANGING })), 'in-order');
   });
 
-  test('is through only when it is known who follows the new primary, and does not wait for that for long', () => {
+  test('has its old copies replaced, one after the other, and never one that there is no other for', () => {
+    const said = (loaded: Record<string, number>, replicas = 1, change: Partial<View> = {}) => {
+      const now = { ...view(loaded, { scaling: ARRANGING, replicas }), ...change };
+      return planArrangement(now, now.database.scaling as Scaling);
+    };
+    const goes = (instance: string) => ({ kind: 'dismiss', instance });
+    assert.deepEqual(said({ a: KEYS, b: 0, c: 0 }), goes('b'));
+    assert.equal(next(view({ a: KEYS, b: 0 }, { scaling: ARRANGING })), 'copy-in-order-of-slots');
+    assert.deepEqual(said({ a: KEYS, b: 0, c: KEYS, d: 0 }, 2), goes('b'));
+    assert.deepEqual(said({ a: KEYS, b: KEYS, c: KEYS, d: 0 }, 2), {
+      kind: 'end-arrange',
+      reason: 'in-order',
+    });
+    const syncing = view({ a: KEYS, b: 0, c: 0 }).instances.map((each) =>
+      each.id === 'c' ? { ...each, synced: false } : each,
+    );
+    const waits = said({ a: KEYS, b: 0, c: 0 }, 1, { instances: syncing });
+    assert.equal('reason' in waits && waits.reason, 'copy-in-order-of-slots');
+  });
+
+  test('has none replaced that was made of the new primary, however much is written meanwhile', () => {
+    const now = view({ a: KEYS, b: 0, c: 0 }, { scaling: ARRANGING });
+    const instances = now.instances.map((each) => ({ ...each, startedAt: 3 }));
+    assert.equal(next({ ...now, instances }), 'in-order');
+  });
+
+  test('on the way back, and late, has none replaced: it is known who follows the new primary, soon', () => {
     const since = (ms: number, change: Partial<Sighting>): string => {
       const shard = { decidedAt: NOW - ms };
-      const now = view({ a: KEYS, b: 0 }, { scaling: ARRANGING, shard });
+      const late = { arranging: { shard: 0, at: NOW - LIMITS.deadlineMs - 1 } };
+      const now = view({ a: KEYS, b: 0 }, { scaling: late, shard });
       const seen = new Map(now.seen).set('b', { ...sight('replica', 0), ...change });
       return next({ ...now, seen });
     };
@@ -121,6 +156,10 @@ describe('a shard that is being arranged', () => {
     const facts = { ...(sight('replica', 0).facts as EngineFacts), link: 'down' } as EngineFacts;
     assert.equal(since(COPIES_FOLLOW_MS, { facts }), 'copies-to-follow');
     assert.equal(since(COPIES_FOLLOW_MS + 1, { facts }), 'in-order');
+    const back = { scaling: { ...ARRANGING, canceled: true } };
+    assert.equal(next(view({ a: KEYS, b: 0, c: 0 }, back)), 'in-order');
+    const maintained = view({ a: KEYS, b: 0, c: 0 }, { scaling: ARRANGING, maintenance: true });
+    assert.equal(next(maintained), 'in-order');
   });
 
   test('goes on without where the copy does not come, or the user wants to go back', () => {

@@ -36,7 +36,7 @@ export function isToBeArranged(
 }
 
 /** Most of what it holds. */
-function liesInOrder(shard: ShardRecord, facts: EngineFacts): boolean {
+export function liesInOrder(shard: ShardRecord, facts: EngineFacts): boolean {
   return 2 * (facts.loadedKeys + (shard.keysByBatches ?? 0)) >= facts.keys;
 }
 
@@ -60,16 +60,13 @@ export function planArrangement(view: View, scaling: Scaling): Action | Wait {
   );
   const { replicas } = view.database.sizing;
   if (facts != null && liesInOrder(shard, facts)) {
-    // Which of the others goes is decided when it is known who follows: one may have to copy all anew.
-    const decided = ours(view, shard.decidedAt);
-    const follow = copies.filter(
-      (each) => isWhole(view, each) && (view.seen.get(each.id)?.factsAt ?? 0) > decided,
-    );
-    if (follow.length >= replicas || view.now - decided > COPIES_FOLLOW_MS) return end('in-order');
-    return wait(
-      'copies-to-follow',
-      copies.map(({ id }) => id),
-    );
+    const next = planFollowers(view, scaling, shard, copies);
+    return typeof next === 'string'
+      ? wait(
+          next,
+          copies.map(({ id }) => id),
+        )
+      : (next ?? end('in-order'));
   }
   if (scaling.canceled) return end('canceled');
   if (view.database.maintenance !== null) return end('maintained');
@@ -77,7 +74,7 @@ export function planArrangement(view: View, scaling: Scaling): Action | Wait {
   const { startMs, deadlineMs } = view.arranging;
   if (view.now - began > (runs ? deadlineMs : startMs)) return end('late');
   const whole = copies.filter((each) => isWhole(view, each));
-  const successor = whole.find((each) => isInOrder(view, each));
+  const successor = whole.find((each) => isInOrder(view.seen.get(each.id)?.facts));
   if (successor !== undefined) {
     return { kind: 'wish-handover', shard: shard.index, instance: successor.id };
   }
@@ -90,6 +87,41 @@ export function planArrangement(view: View, scaling: Scaling): Action | Wait {
   );
 }
 
+/**
+ * Its copies delete the same keys, in the same moment and on the same cores. One whose keys lie as clients wrote
+ * them has several times as much to do as its primary, and is in the way of all. So each of these is replaced by
+ * one that is built from the new primary, one after the other, or copies all anew by itself after the switch.
+ * A name: that is waited for; null: slots may leave.
+ */
+function planFollowers(
+  view: View,
+  scaling: Scaling,
+  shard: ShardRecord,
+  copies: readonly InstanceRecord[],
+): Action | string | null {
+  const { database, arranging } = view;
+  const { replicas } = database.sizing;
+  const decided = ours(view, shard.decidedAt);
+  const follow = copies.filter(
+    (each) => isWhole(view, each) && (view.seen.get(each.id)?.factsAt ?? 0) > decided,
+  );
+  if (follow.filter((each) => isInOrder(view.seen.get(each.id)?.facts)).length >= replicas)
+    return null;
+  const since = view.now - ours(view, scaling.arranging?.at ?? 0);
+  if (scaling.canceled || database.maintenance !== null || since > arranging.deadlineMs) {
+    // Which of the others goes is decided when it is known who follows.
+    const known = follow.length >= replicas || view.now - decided > COPIES_FOLLOW_MS;
+    return known ? null : 'copies-to-follow';
+  }
+  if (follow.length <= replicas) return 'copy-in-order-of-slots';
+  // None twice: one that is younger than the primary was built from it, or from what that was built from.
+  const leads = view.instances.find((each) => each.id === shard.primary)?.startedAt ?? 0;
+  const older = follow.find(
+    (each) => each.startedAt < leads && !isInOrder(view.seen.get(each.id)?.facts),
+  );
+  return older === undefined ? null : { kind: 'dismiss', instance: older.id };
+}
+
 function isWhole(view: View, instance: InstanceRecord): boolean {
   const { condition, facts } = view.seen.get(instance.id) ?? UNSEEN;
   if (instance.phase !== 'running' || !instance.synced) return false;
@@ -97,7 +129,6 @@ function isWhole(view: View, instance: InstanceRecord): boolean {
 }
 
 /** What came by batches counts for nothing here: such a copy has read it in the order of its primary. */
-function isInOrder(view: View, instance: InstanceRecord): boolean {
-  const facts = view.seen.get(instance.id)?.facts;
+export function isInOrder(facts: EngineFacts | null | undefined): boolean {
   return facts != null && 2 * facts.loadedKeys >= facts.keys;
 }

@@ -8,8 +8,6 @@
  */
 import type { Scaling, Sizing } from '../store/records.ts';
 import {
-  BATCH_GROWTH,
-  BATCH_SHRINK,
   FIRST_BATCH_KEYS,
   HANDOVER_GOAL_MS,
   HANDOVER_MOST_MS,
@@ -21,31 +19,30 @@ import {
   MOVE_RETRY_MS,
 } from './limits.ts';
 
-type Pace = Pick<Scaling, 'batchKeys' | 'lastHandOverMs' | 'leastHandOverMs'>;
+type Pace = Pick<Scaling, 'batchKeys' | 'leastHandOverMs'>;
 
 /**
  * After a batch of `keys` (one slot may hold more than was asked for) whose hand-over took `tookMs`.
  *
- * A busy machine makes a hand-over look longer, and how keys lie makes one take longer than the next: the
- * last two count, by their geometric mean, so that one that was late for another reason does not count
- * for much. (When the shorter of two in a row counted alone, batches grew until every second one took three
- * times as long as is allowed.) And where even the smallest batch takes longer than is allowed, smaller ones would
- * only stop writers more often: then half as long again as the quickest is allowed, within the promise. The quickest
- * is the one that took least since the last smallest batch, whatever its size: a smallest one is not quicker than
- * that by chance alone, and a machine that was busy when the first one came is not taken for slow for good.
+ * A busy machine makes a hand-over look longer, and how keys lie makes one take longer than the next, by a factor
+ * of five and more. So one alone counts for a third of what it says, by its logarithm: sizes follow what the last
+ * few took, and one that was late for another reason, or early, does not count for much. (When the geometric mean
+ * of the last two counted in full, two quick ones in a row quadrupled the size, and the next took a quarter of a second.)
+ * And where even the smallest batch takes longer than is allowed, smaller ones would only stop writers more often:
+ * then half as long again as the quickest is allowed, within the promise. The quickest is the one that took least
+ * since the last smallest batch, whatever its size: a smallest one is not quicker than that by chance alone, and a
+ * machine that was busy when the first one came is not taken for slow for good.
  */
 export function nextPace(pace: Pace, keys: number, tookMs: number): Pace {
-  const { batchKeys: asked, lastHandOverMs = tookMs } = pace;
+  const { batchKeys: asked } = pace;
   const smallest = asked <= LEAST_BATCH_KEYS;
   const quickest = smallest ? tookMs : Math.min(pace.leastHandOverMs ?? tookMs, tookMs);
   const goalMs = Math.max(HANDOVER_GOAL_MS, Math.min(HANDOVER_MOST_MS, HANDOVER_SLACK * quickest));
-  const factor = goalMs / Math.max(1, Math.sqrt(tookMs * lastHandOverMs));
-  const next = asked * Math.min(BATCH_GROWTH, Math.max(BATCH_SHRINK, factor));
+  const next = asked * Math.cbrt(goalMs / Math.max(1, tookMs));
   // A last batch that is much smaller says nothing about a large one: it allows no growth.
   const measured = 2 * keys < asked && next > asked ? asked : next;
   return {
     batchKeys: Math.round(Math.min(MOST_BATCH_KEYS, Math.max(LEAST_BATCH_KEYS, measured))),
-    lastHandOverMs: tookMs,
     leastHandOverMs: quickest,
   };
 }

@@ -273,6 +273,26 @@ test('of two copies where one is wanted the one goes that has to copy all anew',
   }
 });
 
+test('of two copies that are whole the one goes whose keys lie in no order', () => {
+  const copies = [instance(A), instance(B), instance(C)];
+  for (const [ordered, goes] of [
+    [B, C],
+    [C, B],
+  ] as const) {
+    const loaded = (id: string): Sighting =>
+      seen({ facts: facts({ keys: 10, loadedKeys: id === ordered ? 10 : 0 }) });
+    const sights = {
+      [A]: seen({ facts: facts({ role: 'primary' }) }),
+      [B]: loaded(B),
+      [C]: loaded(C),
+    };
+    const dismissed = said(view(shardOf({}), copies, sights)).filter(
+      ({ kind }) => kind === 'dismiss',
+    );
+    assert.deepEqual(dismissed, [{ kind: 'dismiss', instance: goes }]);
+  }
+});
+
 describe('a planned switch', () => {
   const wish = { to: null, operation: null, at: NOW - 1, tries: 0, problem: null, notBefore: 0 };
   const leads = seen({ facts: facts({ role: 'primary' }) });

@@ -3,6 +3,7 @@
  * dead, then who may be primary, and only when a primary answers does anything else happen.
  */
 import type { InstanceRecord, ShardRecord } from '../store/records.ts';
+import { isInOrder } from './arrange.ts';
 import { type Candidates, candidates, fitness } from './candidate.ts';
 import { fenceIfHung, type ShardContext, startWhenDue } from './context.ts';
 import { planHandover, planSwitching } from './handover.ts';
@@ -141,7 +142,10 @@ function planServing(context: ShardContext): void {
   planHandover(context, primary, sight.facts);
 }
 
-/** Replicas that are not wanted: those first that hold no whole copy, or are just making another one. */
+/**
+ * Replicas that are not wanted: those first that hold no whole copy, or are just making another one, then those
+ * whose keys lie in no order (`arrange.ts`).
+ */
 function beyond(
   { seen }: ShardContext,
   wanted: number,
@@ -150,9 +154,10 @@ function beyond(
 ): ReadonlySet<string> {
   const replicas = members.filter((i) => i.id !== primary.id && i.phase !== 'leaving');
   const worth = (i: InstanceRecord) =>
-    (i.synced ? 4 : 0) +
-    (i.phase === 'running' ? 2 : 0) +
-    (seen(i.id).facts?.link === 'up' ? 1 : 0);
+    (i.synced ? 8 : 0) +
+    (i.phase === 'running' ? 4 : 0) +
+    (seen(i.id).facts?.link === 'up' ? 2 : 0) +
+    (isInOrder(seen(i.id).facts) ? 1 : 0);
   const best = [...replicas].sort((a, b) => worth(b) - worth(a));
   return new Set(best.slice(wanted).map((i) => i.id));
 }

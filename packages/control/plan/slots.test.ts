@@ -172,33 +172,35 @@ describe('the next batch', () => {
   });
 
   test('the size follows the time that the last one took', () => {
-    const next = (batchKeys: number, keys: number, took: number, last = took, least?: number) =>
+    const next = (batchKeys: number, keys: number, took: number, least?: number) =>
       nextPace(
-        {
-          batchKeys,
-          lastHandOverMs: last,
-          ...(least === undefined ? {} : { leastHandOverMs: least }),
-        },
+        { batchKeys, ...(least === undefined ? {} : { leastHandOverMs: least }) },
         keys,
         took,
       ).batchKeys;
-    assert.equal(next(4_000, 4_000, 10), 8_000, 'at most twice as many');
     const goal = HANDOVER_GOAL_MS;
-    assert.equal(next(8_000, 8_000, 2 * goal, 2 * goal, 10), 4_000);
+    assert.equal(next(4_000, 4_000, goal / 8), 8_000, 'a third of what it says, by its logarithm');
+    assert.equal(next(8_000, 8_000, 8 * goal, 10), 4_000);
+    assert.equal(next(8_000, 8_000, goal, 10), 8_000);
     assert.equal(next(4_000, 4_000, 10_000), 2_000, 'not endlessly small');
     assert.equal(next(4_000, 300, 10), 4_000, 'a small last one allows no growth');
-    assert.equal(next(4_000, 3_900, 10), 8_000, 'whole slots are never exactly as many keys');
-    const late = next(16_000, 16_000, 16 * goal, goal, 10);
-    assert.equal(late, 4_000, 'one that was late is not the whole truth');
-    assert.equal(next(16_000, 16_000, goal, 16 * goal, 10), 4_000);
-    assert.equal(next(8_000, 8_000, 4 * goal, goal, 10), 4_000, 'nor is the quicker of the two');
-    assert.equal(next(2_000, 2_000, 60, 60), 3_000, 'the smallest cannot be had for less');
-    assert.equal(next(4_000, 4_000, 60, 60, 60), 6_000, 'and sets how long others may take');
-    assert.equal(next(4_000, 4_000, 60, 60, 30), 3_000, 'until one was quicker');
-    assert.equal(next(4_000, 4_000, 200, 200, 90), 2_000, 'but what is promised holds for it, too');
-    assert.equal(next(2_000, 2_000, 60, 60, 30), 3_000, 'the machine is busy since then');
+    assert.equal(next(4_000, 3_900, goal / 8), 8_000, 'whole slots are never exactly as many keys');
+    const nearly = (keys: number, factor: number) => Math.round(keys * Math.cbrt(factor));
+    assert.equal(next(2_000, 2_000, 60), nearly(2_000, 1.5), 'the smallest cannot be had for less');
+    assert.equal(
+      next(4_000, 4_000, 60, 60),
+      nearly(4_000, 1.5),
+      'and sets how long others may take',
+    );
+    assert.equal(next(4_000, 4_000, 60, 30), nearly(4_000, 0.75), 'until one was quicker');
+    assert.equal(
+      next(4_000, 4_000, 200, 90),
+      nearly(4_000, 0.5),
+      'what is promised holds for it, too',
+    );
+    assert.equal(next(2_000, 2_000, 60, 30), nearly(2_000, 1.5), 'the machine is busy since then');
     const first = nextPace({ batchKeys: 2_000 }, 2_000, 300);
-    assert.deepEqual(first, { batchKeys: 2_000, lastHandOverMs: 300, leastHandOverMs: 300 });
+    assert.deepEqual(first, { batchKeys: 2_000, leastHandOverMs: 300 });
   });
 });
 

@@ -21,10 +21,8 @@ export interface Scaling {
   readonly startedAt: number;
   /** Committed before an engine hears of it; null between two batches. */
   readonly move: SlotMove | null;
-  /** Keys of the next batch: as many as the last hand-over times allow. */
+  /** Keys of the next batch: as many as the hand-overs so far allow. */
   readonly batchKeys: number;
-  /** What the last hand-over took, ms; absent before the first. */
-  readonly lastHandOverMs?: number;
   /** The quickest of those with the smallest batch that there is; absent before one was as small. */
   readonly leastHandOverMs?: number;
   readonly movedSlots: number;

@@ -1,5 +1,6 @@
 /** Recording new instances. Nothing runs yet; a crash leaves records that the plan goes on from. */
 
+import { liesInOrder } from '../../plan/arrange.ts';
 import type { PlannedInstance } from '../layout.ts';
 import { newShards, planInstance } from '../layout.ts';
 import { FACTS_DEADLINE_MS } from '../limits.ts';
@@ -39,7 +40,9 @@ export async function addReplica(loop: DatabaseLoop, shard: number): Promise<voi
   }
   const { scaling } = loop.database();
   if (scaling?.arranging?.shard === shard && (await lacksRoom(loop, shard))) {
-    return endArrange(loop, 'no-room');
+    const { facts } = loop.watch(loop.shard(shard).primary ?? '').sighting();
+    const leads = facts !== null && liesInOrder(loop.shard(shard), facts);
+    return endArrange(loop, leads ? 'in-order' : 'no-room');
   }
   const taken = new Set(store.ports().map((claim) => claim.port));
   const planned = await planInstance(loop.deps, loop.database(), shard, 'follow', taken);
