@@ -44,7 +44,7 @@ export function block(call: Call): number {
   const { topology } = session.proxy.world;
   const slot = firstSlot(command, bytes, args);
   const shard = slot < 0 ? topology.first() : topology.ofSlot(slot);
-  if (shard === null || session.overdue) return fail(session, shard);
+  if (shard === null || session.overdue(shard)) return fail(session, shard);
   const lane = session.lanes.takeOwn(shard, true);
   if (lane === null) return STALLED;
   const option = command.fate.kind === 'block' && command.fate.when === 'block-option';

@@ -57,7 +57,7 @@ function serviceLane(session: Session): Lane | typeof STALLED | string | null {
     return 'config-unavailable: the control plane gave this endpoint no user for CONFIG';
   const shard = proxy.world.topology.serving[0];
   if (shard === undefined) return null;
-  if (session.overdue) return 'shard-down: no shard answered';
+  if (session.overdue(shard)) return 'shard-down: no shard answered';
   const group = serviceGroup(shard, service, session.state.protocol);
   const lane = shard.smallLane(group);
   if (lane !== null) return lane;

@@ -106,7 +106,7 @@ function handle(
   }
   if (root === null && proxy.table === null) {
     const shard = proxy.world.topology.first();
-    if (session.overdue) return fail(session, shard);
+    if (session.overdue(shard)) return fail(session, shard);
     session.stallFor(shard);
     return STALLED;
   }
@@ -246,7 +246,7 @@ export function keyed(call: Call): number {
 
 export function toShard(call: Call, shard: Shard | null): number {
   const { session, command, bytes, start, end, args } = call;
-  if (shard === null || session.overdue) return fail(session, shard);
+  if (shard === null || session.overdue(shard)) return fail(session, shard);
   if (repliesMayBeMany(session, command)) return STALLED;
   const index = isWrapped(command, bytes, args) ? WRAPPED_KEY : command.firstKey;
   const { large } = session.proxy.world;

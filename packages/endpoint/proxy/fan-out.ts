@@ -35,7 +35,7 @@ function lanesToAll(
       lanes.push(share.lane);
       continue;
     }
-    if (session.overdue && session.lanes.take(shard, false) === null) return shard;
+    if (session.overdue(shard) && session.lanes.take(shard, false) === null) return shard;
     const lane = session.laneFor(shard, false);
     if (lane === null) return STALLED;
     lanes.push(lane);

@@ -207,7 +207,9 @@ export class ProxyPath implements DataPath {
     this.world.tick();
     this.#askTable();
     for (const shard of this.world.topology.shards) shard.listenForSilence();
-    for (const session of this.patient) if (session.overdue) this.world.wake(session);
+    for (const session of this.patient) {
+      if (session.waits.anyOver(this.world.now)) this.world.wake(session);
+    }
     if (++this.#sweeps % 100 === 0) {
       for (const shard of this.world.topology.shards) shard.sweep();
       if (this === this.whole) this.logins.sweep();

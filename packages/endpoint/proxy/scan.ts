@@ -43,7 +43,7 @@ export const scan: Handler = (call) => {
     return TAKEN;
   }
   const shard = topology.ofSlot(slot);
-  if (shard === null || session.overdue) return fail(session, shard);
+  if (shard === null || session.overdue(shard)) return fail(session, shard);
   const lane = session.laneFor(shard, false);
   if (lane === null) return STALLED;
   const place = (cursor >> SLOT_BITS) & PLACE_MASK;

@@ -8,7 +8,7 @@ export function script(call: Call): number {
   const { scripts, world } = session.proxy;
   const slot = firstSlot(command, bytes, args);
   const shard = slot < 0 ? world.topology.first() : world.topology.ofSlot(slot);
-  if (shard === null || session.overdue) return fail(session, shard);
+  if (shard === null || session.overdue(shard)) return fail(session, shard);
   if (command.name.startsWith('evalsha')) {
     const sha = textOf(bytes, args, 1).toLowerCase();
     const lane = session.laneFor(shard, false);

@@ -255,9 +255,12 @@ export class SessionLanes {
       lane.onReady = () => session.proxy.world.wake(session);
       lane.onClosed = () => session.proxy.world.wake(session);
     }
-    if (this.own.open) return this.own;
-    session.stallFor(shard);
-    return null;
+    if (!this.own.open) {
+      session.stallFor(shard);
+      return null;
+    }
+    session.waits.served(shard, session.proxy.world.now);
+    return this.own;
   }
 
   /** The client is gone. */

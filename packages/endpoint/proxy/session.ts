@@ -28,7 +28,7 @@ import { readInto } from './direct-read.ts';
 import { dispatch } from './dispatch.ts';
 import { KeptInput } from './kept-input.ts';
 import type { Lane } from './lane.ts';
-import { CLIENT_IN_FLIGHT, INPUT_BYTES, SHARD_WAIT_MS } from './limits.ts';
+import { CLIENT_IN_FLIGHT, INPUT_BYTES } from './limits.ts';
 import { Output } from './output.ts';
 import { BEFORE_LOGIN, PartialCommand } from './partial.ts';
 import type { Pending, Pieces } from './pending.ts';
@@ -37,6 +37,7 @@ import { ReplyOrder } from './reply-order.ts';
 import { SessionLanes } from './session-lanes.ts';
 import { SessionState } from './session-state.ts';
 import type { Shard } from './shard.ts';
+import { laneOrWait, ShardWaits } from './shard-waits.ts';
 import { plainShard } from './short-way.ts';
 
 /** What every session is read into. Plain commands are taken out of it; all else works on a copy. */
@@ -74,8 +75,7 @@ export class Session {
   #gates = 0;
   /** ...which is a blocking one or a WAIT. */
   blocked = false;
-  /** When a command that waits for a shard fails; 0: nothing waits. */
-  #waitUntil = 0;
+  readonly waits = new ShardWaits();
   readonly #kept = new KeptInput();
   #partial: PartialCommand | null = null;
   #touched = false;
@@ -218,7 +218,7 @@ export class Session {
     if (runLane !== null && runCommand !== null) {
       this.#sendRun(runLane, runCommand, bytes, runStart, at, runCount);
     }
-    this.#waitUntil = 0;
+    this.waits.clear();
     if (this.#touched) world.schedule();
     if (this.lanes.total > CLIENT_IN_FLIGHT) this.stall('too-many-in-flight');
   }
@@ -240,9 +240,7 @@ export class Session {
 
   /** A lane of this shard, or null after having stalled. */
   laneFor(shard: Shard, large: boolean, command: Command | null = null): Lane | null {
-    const lane = this.lanes.take(shard, large, command);
-    if (lane === null) this.stallFor(shard);
-    return lane;
+    return laneOrWait(this, shard, large, command);
   }
 
   /** Executes nothing until woken. */
@@ -254,13 +252,14 @@ export class Session {
   /** The same, because of a shard; bounded in time. */
   stallFor(shard: Shard | null): void {
     this.stall(shard === null ? 'no-shard' : shard.obstacle || shard.trouble || 'lane-busy');
-    if (this.#waitUntil === 0) this.#waitUntil = this.proxy.world.now + SHARD_WAIT_MS;
+    this.waits.begin(shard, this.proxy.world.now);
     if (shard !== null) shard.waiters.add(this);
     this.proxy.patient.add(this);
   }
 
-  get overdue(): boolean {
-    return this.#waitUntil !== 0 && this.proxy.world.now > this.#waitUntil;
+  /** It has waited too long for this shard. */
+  overdue(shard: Shard | null): boolean {
+    return this.waits.over(shard, this.proxy.world.now);
   }
 
   resume(): void {
@@ -274,7 +273,6 @@ export class Session {
     if (this.blocked && this.#kept.last) this.end('client-closed');
     else if (this.blocked && !this.#kept.full) this.client.socket.resume();
     if (this.gone || this.stalled !== '') return;
-    this.#waitUntil = 0;
     this.proxy.patient.delete(this);
     if (this.#kept.last) this.endWhenQuiet('client-closed');
     else this.client.socket.resume();

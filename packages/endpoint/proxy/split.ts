@@ -50,7 +50,7 @@ export function split(call: Call, fate: SplitFate): number {
     let share = shares.get(slot);
     if (share === undefined) {
       const shard = topology.ofSlot(slot);
-      if (shard === null || session.overdue) return fail(session, shard);
+      if (shard === null || session.overdue(shard)) return fail(session, shard);
       const lane = session.laneFor(shard, false, command);
       if (lane === null) return STALLED;
       share = { slot, lane, keys: [], args: [], result: null };

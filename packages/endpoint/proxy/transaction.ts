@@ -126,7 +126,7 @@ export class Transaction {
       session.stall('order');
       return STALLED;
     }
-    if (watch === null && (shard === null || session.overdue)) {
+    if (watch === null && (shard === null || session.overdue(shard))) {
       state.open();
       return fail(session, shard);
     }

@@ -70,7 +70,7 @@ export const watch: Handler = (call: Call) => {
     return TAKEN;
   }
   const shard = topology.ofSlot(slot < 0 ? topology.home : slot);
-  if (shard === null || session.overdue) return fail(session, shard);
+  if (shard === null || session.overdue(shard)) return fail(session, shard);
   const lane = session.lanes.takeOwn(shard, false);
   if (lane === null) return STALLED;
   if (known === null) state.watch = new Watch(session, lane, slot);
