@@ -102,9 +102,10 @@ export const RECONNECT_STEPS_MAX = 32;
 
 /**
  * Chunked values. One chunk is one read of a Node socket, and with what the kit and the server put around it
- * (5 and 10 bytes) it fills the server's 64 KB allocation class: 64 KB of data would take 80. (option)
+ * (5 and 10 bytes) it is within the server's 64 KB allocation class: 64 KB of data would take 80. Its request,
+ * a hundred bytes more, is below LARGE_BYTES, where servers and this kit begin to report large values. (option)
  */
-export const CHUNK_BYTES = 64 * 1024 - 32;
+export const CHUNK_BYTES = 64 * 1024 - 256;
 export const CHUNK_BYTES_MIN = 256;
 export const CHUNK_BYTES_MAX = 1024 * 1024;
 /** Chunks in flight an operation: half a megabyte, what a turn of the event loop can take in. (option) */

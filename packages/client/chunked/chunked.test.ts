@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
-import { chunked, lanes } from '../index.ts';
+import { type CommandEvent, chunked, lanes } from '../index.ts';
+import { LARGE_BYTES } from '../limits.ts';
 import { clusterKinds, plainKinds } from '../testing/clients.ts';
 import { mortal } from '../testing/mortal.ts';
 import { startCluster, startServer, type TestCluster, type TestServer } from '../testing/server.ts';
@@ -17,6 +19,21 @@ before(async () => {
 });
 after(async () => {
   await Promise.all([server?.stop(), cluster?.stop()]);
+});
+
+test('no request of a chunked value is a large one', async () => {
+  const redis = lanes(() => new Redis(server.port));
+  const sent: number[] = [];
+  const note = (message: unknown) => sent.push((message as CommandEvent).bytesOut);
+  subscribe('cinnabar:client:command', note);
+  try {
+    await chunked(redis).set('report', randomBytes(300_000), { ttlMs: 86_400_000 });
+    assert.ok(sent.length > 5);
+    assert.ok(Math.max(...sent) < LARGE_BYTES, `${Math.max(...sent)}`);
+  } finally {
+    unsubscribe('cinnabar:client:command', note);
+    redis.disconnect();
+  }
 });
 
 for (const [kinds, portsOf] of [
