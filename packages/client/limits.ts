@@ -39,6 +39,9 @@ export const OFFLINE_CALLS_MAX = 10_000;
 export const OFFLINE_BYTES_MAX = 64 * 1024 * 1024;
 export const OFFLINE_AGE_MS = 5_000;
 
+/** For so long a node of a cluster is believed that another one takes a command, this once (`ASK`). */
+export const ASK_MS = 20;
+
 /** Patterns of (command, key) remembered as large; the oldest is forgotten first. */
 export const LEARNED_PATTERNS_MAX = 4_096;
 /** Of a longer key only the beginning makes its pattern. */

@@ -1,22 +1,23 @@
 /**
  * A call whose promise belongs to an ioredis (or iovalkey) Command object.
  *
- * A cluster client marks a command as its own when it gets it: whatever becomes of the command later, that
+ * A cluster client marks a command as its own when it is given one: whatever becomes of the command later, that
  * client sends it where it thinks right, over its own connections, also when another client has it by then.
- * So a call that is made again on another lane is a new command there, which settles the first one's promise.
+ * So a call of those that it is given (see ioredis-put.ts) is a new command when it is made again on another lane,
+ * which settles the first one's promise.
  */
-import { UnknownOutcomeError } from '../errors.ts';
+import { firstKey } from '../commands/keys.ts';
 import { Call, type Calling } from '../lanes/call.ts';
 import type { Lane } from '../lanes/lane.ts';
-import { shown } from '../telemetry/explain.ts';
 import { tellFailed } from '../telemetry/tell.ts';
 import { kCall, type Tagged } from './ioredis-link.ts';
+import type { Routed } from './ioredis-routed.ts';
 import type { IoCommand, IoCommandClass, IoRedis } from './ioredis-shape.ts';
 
 export class IoCall extends Call {
   readonly command: IoCommand;
-  /** Somebody looks at how its promise ends. */
-  watched = false;
+  /** Over a cluster client: its way to the node of its slot. */
+  routed: Routed | undefined;
   /** The library's own, past what a cluster client puts in its place. */
   readonly #reject: (error: unknown) => void;
   /** The command that is on its way: another one than `command` when a cluster client makes it again. */
@@ -44,9 +45,26 @@ export class IoCall extends Call {
     this.headAt = 0;
     this.firstByteAt = 0;
     this.announced = 0;
-    const redis = lane.raw as IoRedis;
-    if (this.attempts > 1 && redis.isCluster) this.#again();
-    redis.sendCommand(this.#attempt);
+    (lane.raw as IoRedis).sendCommand(this.command);
+  }
+
+  /** Of its first key; also of commands whose keys the library does not know, in any spelling of their name. */
+  get slot(): number | null {
+    const { command } = this;
+    const slot = this.routed?.slot ?? command.getSlot();
+    if (slot !== null || this.key === undefined) return slot;
+    const Twin = command.constructor as IoCommandClass;
+    const get = new Twin('get', [firstKey(this.facts, this.args, 0)], { replyEncoding: null });
+    get.promise.catch(noop);
+    const found = get.getSlot();
+    if (this.routed !== undefined && found !== null) this.routed.slot = found;
+    return found;
+  }
+
+  /** For a cluster client: another command when it is made again. */
+  renewed(): IoCommand {
+    if (this.attempts > 1) this.#again();
+    return this.#attempt;
   }
 
   override combine(rest: (reply: unknown) => Promise<unknown>): void {
@@ -91,15 +109,6 @@ export class IoCall extends Call {
     attempt.resolve = (reply) => (reply === null ? reject() : resolve.call(attempt, reply));
   }
 
-  /** Its connection ended when its fate was the library's: nothing else would settle it. */
-  lostAfterwards(written: boolean, cause: unknown): void {
-    const { command, name, key } = this;
-    const unknown = written && !this.read;
-    const error = unknown ? new UnknownOutcomeError(name.toUpperCase(), shown(key), cause) : cause;
-    tellFailed(this, error);
-    command.reject(error);
-  }
-
   override succeed(reply: unknown): void {
     if (this.settled) return;
     this.settled = true;
@@ -108,6 +117,9 @@ export class IoCall extends Call {
 
   override fail(error: unknown): void {
     if (this.settled) return;
+    // A batch that is not sent yet ends as a whole: what its caller was told of a part would not be true of it.
+    const batch = this.routed?.batch;
+    if (batch !== undefined && !batch.settled) return batch.fail(error);
     this.settled = true;
     this.unheed();
     tellFailed(this, error);

@@ -7,19 +7,19 @@
  * executed; events and the life cycle speak for all lanes together.
  */
 import { EventEmitter } from 'node:events';
-import { closedError, KitError, messageOf } from '../errors.ts';
-import { callClosed } from '../lanes/fate.ts';
+import { closedError, messageOf } from '../errors.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
-import { tellFailed } from '../telemetry/tell.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import { connectedInTime } from './connect.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
-import { IoBatch } from './ioredis-batch.ts';
+import { IoBatch, type PipelineClient } from './ioredis-batch.ts';
 import { IoCall } from './ioredis-call.ts';
-import { kCall, type LinkEvents, linkIoredis, type Tagged } from './ioredis-link.ts';
+import { routeCluster } from './ioredis-cluster.ts';
+import { type LinkEvents, linkIoredis } from './ioredis-link.ts';
+import { ClusterRoute } from './ioredis-route.ts';
 import {
   type IoCluster,
   type IoCommand,
@@ -50,63 +50,27 @@ export class IoDriver implements Driver {
     lane.raw = redis;
     this.#settle(redis, lane, pool);
     pool.prepare(redis);
-    const events: LinkEvents = {
-      // A cluster client goes on without one of its connections.
-      down: (cause) => {
-        if (!redis.isCluster && lane.state === 'ready') pool.down(lane, cause.message);
-      },
-      answered: (call, now) => {
-        call.settled = true;
-        pool.answered(call, now);
-      },
-      large: (sent, wire) => pool.becameLarge(sent, wire, lane),
-      largeBytes: pool.settings.largeBytes,
-      lost: (call, written, cause) => {
-        if (call.lane === lane && call.listed) return pool.lost(call, lane, written, cause);
-        // A pipeline that the cluster client itself made again elsewhere: to the pool it was over.
-        if (call instanceof IoCall && call.settled) call.lostAfterwards(written, cause);
-      },
-      refused: (call, error) => call.lane === lane && pool.refused(call, lane, error),
-      untaken: redis.isCluster
-        ? undefined
-        : (call) => {
-            const cause = new Error(`connection to ${pool.endpoint} closed`);
-            if (redis.status === 'end') pool.ended(lane, cause.message);
-            else pool.down(lane, cause.message);
-            if (call.lane === lane && !call.settled) pool.lost(call, lane, false, cause);
-          },
-    };
-    const link = (one: IoRedis): Wire<Sent> => {
+    const wires = new Map<Wire<Sent>, IoRedis>();
+    const link = (one: IoRedis, events: LinkEvents): Wire<Sent> => {
       const wire = linkIoredis(one, events);
+      wires.set(wire, one);
       lane.wires.push(wire);
       if (pool.endpoint === '') pool.endpoint = wire.endpoint;
       return wire;
     };
-    const wires = new Map<Wire<Sent>, IoRedis>();
     if (redis.isCluster) {
-      watchCluster(redis, pool);
-      const known = new Map<IoRedis, Wire<Sent>>();
-      const add = (node: IoRedis): void => {
-        if (known.has(node)) return;
-        const wire = link(node);
-        known.set(node, wire);
-        wires.set(wire, node);
-      };
-      for (const node of (redis as IoCluster).nodes('all')) add(node);
-      redis.on('+node', add);
-      redis.on('-node', (node: IoRedis) => {
-        const wire = known.get(node);
-        if (wire === undefined) return;
-        known.delete(node);
+      const unlink = (wire: Wire<Sent>): void => {
         wires.delete(wire);
         lane.detach(wire);
-      });
-    } else wires.set(link(redis), redis);
+      };
+      lane.raw = routeCluster(redis as IoCluster, lane, pool, this.#staggered, link, unlink);
+    } else link(redis, eventsOf(redis, lane, pool));
 
     lane.client = {
       library: redis,
       alone: !redis.isCluster,
       keepsUnsent: false,
+      holds: redis.isCluster,
       close: async () => {
         if (redis.status === 'wait' || redis.status === 'end') redis.disconnect();
         else await redis.quit();
@@ -147,6 +111,7 @@ export class IoDriver implements Driver {
     const face = this.face as IoRedis;
     let reason = 'not connected yet';
     redis.on('ready', () => {
+      if (lane.raw instanceof ClusterRoute) lane.raw.opened();
       pool.ready(lane);
       emitFirst(face, pool, lane, 'ready');
     });
@@ -180,6 +145,28 @@ export class IoDriver implements Driver {
       });
     }
   }
+}
+
+function eventsOf(redis: IoRedis, lane: Lane, pool: Pool): LinkEvents {
+  return {
+    down: (cause) => {
+      if (lane.state === 'ready') pool.down(lane, cause.message);
+    },
+    answered: (call, now) => {
+      call.settled = true;
+      pool.answered(call, now);
+    },
+    large: (sent, wire) => pool.becameLarge(sent, wire, lane),
+    largeBytes: pool.settings.largeBytes,
+    lost: (call, written, cause) => pool.lost(call, lane, written, cause),
+    refused: (call, error) => call.lane === lane && pool.refused(call, lane, error),
+    untaken: (call) => {
+      const cause = new Error(`connection to ${pool.endpoint} closed`);
+      if (redis.status === 'end') pool.ended(lane, cause.message);
+      else pool.down(lane, cause.message);
+      if (call.lane === lane && !call.settled) pool.lost(call, lane, false, cause);
+    },
+  };
 }
 
 /** What the library says to a client that is connected, or connects. */
@@ -229,7 +216,8 @@ export function faceOf(first: IoRedis, pool: Pool, guard: Guard | undefined): Io
   };
   face.disconnect = (reconnect) => {
     if (reconnect === true) {
-      for (const lane of pool.lanes) (lane.raw as IoRedis).disconnect(true);
+      for (const { client } of pool.lanes)
+        (client?.library as IoRedis | undefined)?.disconnect(true);
       return;
     }
     pool.destroy('disconnect() was called');
@@ -280,8 +268,8 @@ function aim(
     if (unmade !== undefined) return unmade.promise;
     if (guard !== undefined) for (const command of commands) guard(command);
     return new Promise((resolve, reject) => {
-      const run = (lane: Lane): void => {
-        pipeline.redis = lane.raw as IoRedis;
+      const run = (lane: Lane, client: PipelineClient): void => {
+        pipeline.redis = client as IoRedis;
         const { sendCommand } = pipeline;
         // MULTI's EXEC is queued only now; its fate is the batch's.
         pipeline.sendCommand = (command: IoCommand) => {
@@ -289,11 +277,16 @@ function aim(
           return sendCommand.call(pipeline, command);
         };
         const over = (): void => {
-          // What has no fate yet is not on the lane: a cluster client queued it to make the batch again, or
-          // refused the batch as a whole (keys of several slots), and then sent nothing of it.
+          // What has no fate yet is not on the lane: the library refused the batch as a whole (keys of several
+          // slots), and sent nothing of it.
           for (const call of batch.calls) if (!call.settled) pool.release(call, lane);
         };
         const done: Promise<unknown> = exec.call(pipeline, callback);
+        if (pipeline.isCluster) {
+          // By its replies it would send itself again. Scripts that are not known do, as calls of their own.
+          pipeline.isCluster = false;
+          pipeline.redis = face;
+        }
         done.then(over, over);
         done.then(resolve, reject);
       };
@@ -306,45 +299,6 @@ function aim(
     });
   };
   return pipeline;
-}
-
-/**
- * A cluster client moves commands between its nodes, and its own queues, by itself. What it ends there is on
- * no wire that would tell of it, and would stay pending for ever, with all that comes after it on its key.
- */
-function watchCluster(cluster: IoRedis, pool: Pool): void {
-  const send = cluster.sendCommand;
-  cluster.sendCommand = function (this: IoRedis, command, stream, node) {
-    const result = send.call(cluster, command, stream, node);
-    const call = (command as Tagged)[kCall];
-    if (call instanceof IoCall && !call.watched) {
-      call.watched = true;
-      const { reject } = command;
-      command.reject = (error) => {
-        const { lane } = call;
-        // Of what is ended because the client is closed the library says what it found on its way.
-        const ours = pool.closed && lane !== undefined && call.listed && isOfLibrary(error);
-        if (ours) callClosed(pool, call, lane);
-        else reject.call(command, error);
-      };
-      const over = (): void => {
-        const { lane } = call;
-        // Late for its caller, but on a connection: its reply will come.
-        if (lane === undefined || !call.listed || (call.settled && call.writtenAt > 0)) return;
-        call.settled = true;
-        pool.release(call, lane);
-      };
-      command.promise.then(over, (error: unknown) => {
-        if (call.listed && !call.settled) tellFailed(call, error);
-        over();
-      });
-    }
-    return result;
-  };
-}
-
-function isOfLibrary(error: unknown): boolean {
-  return !(error instanceof KitError) && !(error instanceof Error && error.name === 'ReplyError');
 }
 
 /** Replies of a listening connection are not counted: these calls are over when their promise is. */

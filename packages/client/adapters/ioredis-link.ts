@@ -52,7 +52,6 @@ export interface LinkEvents {
   readonly untaken?: ((call: Call) => void) | undefined;
 }
 
-const redirects = /^(?:MOVED|ASK) /;
 const listens = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'monitor']);
 
 /** Attaches to a client of one connection (never to a Cluster object). */
@@ -110,16 +109,6 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
       // A demoted primary stays one: its connection leads to the wrong server.
       if (error.message.startsWith('READONLY') && redis.status === 'ready') redis.disconnect(true);
       return;
-    }
-    if (call !== undefined && redirects.test(error.message)) {
-      // A cluster client sends it again elsewhere: this reply is not the call's, and its end is its promise's.
-      wire.disown(call, anonymous(item.command));
-      const over = (): void => events.answered(call, performance.now());
-      item.command.promise.then(over, (failure: unknown) => {
-        call.failure = failure;
-        over();
-      });
-      return refuse.call(redis, error, item);
     }
     if (call === undefined) return refuse.call(redis, error, item);
     const known = asKnown(error, call) as Error;

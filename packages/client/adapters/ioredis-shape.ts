@@ -18,6 +18,8 @@ export interface IoCommand {
   readonly isReadOnly?: boolean;
   /** RESP version and mapping of the connection that brings its reply (ioredis 6). */
   setReplyContext?(of: object): void;
+  /** Of its first key. */
+  getSlot(): number | null;
   toWritable(socket: Socket): string | Buffer;
 }
 
@@ -56,7 +58,19 @@ export interface IoOptions {
   keyPrefix?: string;
   maxRetriesPerRequest?: number | null;
   redisOptions?: IoOptions;
+  /** Of a cluster client. */
+  scaleReads?: 'all' | 'master' | 'slave' | ScaleReads;
+  maxRedirections?: number;
+  retryDelayOnMoved?: number;
+  retryDelayOnFailover?: number;
+  retryDelayOnTryAgain?: number;
+  retryDelayOnClusterDown?: number;
 }
+
+type ScaleReads = (
+  nodes: readonly (IoRedis | undefined)[],
+  command: IoCommand,
+) => IoRedis | readonly IoRedis[] | null | undefined;
 
 export interface IoRedis extends EventEmitter {
   readonly options: IoOptions;
@@ -85,11 +99,22 @@ export interface IoRedis extends EventEmitter {
 
 export interface IoCluster extends IoRedis {
   nodes(role?: string): IoRedis[];
-  readonly slots: unknown[];
+  /** Of each slot the addresses ('host:port') of its nodes, the primary first. */
+  readonly slots: (string[] | undefined)[];
+  readonly _groupsIds: Record<string, number>;
+  readonly _groupsBySlot: (number | undefined)[];
+  readonly connectionPool: {
+    getInstanceByKey(key: string): IoRedis | undefined;
+    findOrCreate(place: { host: string; port: number }, readOnly?: boolean): unknown;
+  };
+  natMapper(key: string): { readonly host: string; readonly port: number };
+  refreshSlotsCache(): void;
 }
 
 export interface IoPipeline {
   redis: IoRedis;
+  /** It may send itself again; looked at when its replies have come. */
+  isCluster: boolean;
   readonly _queue: IoCommand[];
   exec(callback?: unknown): Promise<unknown>;
   readonly promise: Promise<unknown>;
@@ -125,6 +150,23 @@ export function checkIoredis(redis: IoRedis): void {
     if (commandQueue !== undefined && typeof commandQueue[name] !== 'function')
       missing.push(`commandQueue.${name}`);
   }
+  refuse(missing);
+}
+
+const clusterParts = [
+  'slots',
+  'connectionPool',
+  'natMapper',
+  'refreshSlotsCache',
+  '_groupsIds',
+  '_groupsBySlot',
+] as const;
+
+export function checkCluster(cluster: IoCluster): void {
+  refuse(clusterParts.filter((name) => cluster[name] === undefined));
+}
+
+function refuse(missing: readonly string[]): void {
   if (missing.length === 0) return;
   throw new KitError(
     'ERR_CLIENT_UNSUPPORTED',

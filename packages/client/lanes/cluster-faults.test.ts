@@ -135,8 +135,9 @@ for (const kind of clusterKinds) {
       for (let i = 0; i < 4; i += 1) await redis.get(key);
       const lanesNow = [...(poolOf(redis)?.lanes ?? [])];
       const cut = (port: number, which: readonly Lane[]): void => {
-        for (const { raw } of which) {
-          for (const node of (raw as IoCluster).nodes()) {
+        for (const { client } of which) {
+          const cluster = client?.library as IoCluster | undefined;
+          for (const node of cluster?.nodes() ?? []) {
             if (node.options.port === port) node.stream?.destroy();
           }
         }

@@ -154,7 +154,8 @@ function again(
   const inPlace =
     other === undefined
       ? pool.settings.offline.calls > 0
-      : call.attempts === 1 && other !== call.lane && call.lane?.client?.keepsUnsent !== true;
+      : other.client?.holds === true ||
+        (call.attempts === 1 && other !== call.lane && call.lane?.client?.keepsUnsent !== true);
   if (neverSent || (inPlace && !saysNotRun(cause))) pool.place(call);
   else placeLater(pool, call, delayMs, overtaken);
   return 'again';

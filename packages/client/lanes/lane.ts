@@ -27,6 +27,8 @@ export interface LaneClient {
   readonly alone: boolean;
   /** What its library had not written when a connection ended goes to the next one, and nobody is told. */
   readonly keepsUnsent: boolean;
+  /** What its connections do not take now waits on the lane, in the order in which it was asked for. */
+  readonly holds?: boolean;
   /** Ends the wait before the next attempt to connect. */
   connectNow(): void;
   /** Asks this connection whether it lives; undefined: it is not there. */

@@ -19,6 +19,8 @@ export interface FaultProxy {
   readonly passed: number;
   /** Ends all connections at once. */
   cut(): void;
+  /** The connection that brings the n-th byte from now ends at it: what came before has passed, and nothing after it. */
+  cutAt(bytes: number, from: 'client' | 'server'): void;
   /** New connections are refused. */
   refuse(on: boolean): void;
   readonly opened: number;
@@ -48,6 +50,16 @@ export async function startProxy(target: number): Promise<FaultProxy> {
   let passed = 0;
   let credit = 0;
 
+  const cuts = { client: Number.POSITIVE_INFINITY, server: Number.POSITIVE_INFINITY };
+  /** Of what has come: what passes before the cut. */
+  const before = (chunk: Buffer, from: 'client' | 'server'): Buffer => {
+    cuts[from] -= chunk.length;
+    if (cuts[from] >= 0) return chunk;
+    const kept = chunk.subarray(0, chunk.length + cuts[from]);
+    cuts[from] = Number.POSITIVE_INFINITY;
+    return kept;
+  };
+
   const server: Server = createServer((client) => {
     if (refusing) {
       client.destroy();
@@ -62,12 +74,20 @@ export async function startProxy(target: number): Promise<FaultProxy> {
     upstream.setNoDelay(true);
     if (stalled) pause(pair);
     if (muted) upstream.pause();
-    client.on('data', (chunk) => {
+    client.on('data', (all: Buffer) => {
+      const chunk = before(all, 'client');
       pair.asked += chunk.length;
       passed += chunk.length;
       upstream.write(chunk);
+      if (chunk !== all) end();
     });
-    upstream.on('data', (chunk: Buffer) => {
+    upstream.on('data', (all: Buffer) => {
+      const chunk = before(all, 'server');
+      if (chunk !== all) {
+        upstream.pause();
+        client.write(chunk, end);
+        return;
+      }
       if (rate === 0 && pair.waiting.length === 0) {
         client.write(chunk);
         return;
@@ -149,6 +169,9 @@ export async function startProxy(target: number): Promise<FaultProxy> {
     },
     refuse: (on) => {
       refusing = on;
+    },
+    cutAt: (bytes, from) => {
+      cuts[from] = bytes;
     },
     get passed() {
       return passed;
