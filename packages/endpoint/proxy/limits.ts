@@ -205,3 +205,5 @@ export const REHEARSAL_MS = 1000;
 export const SUBSCRIBE_FIRST_MS = 50;
 /** ...and after a planned switch, in every worker: as long as one waits for another's answer. */
 export const LISTENERS_FIRST_MS = PEER_ANSWER_MS;
+/** A longer script or transaction may publish, whatever stands in it. */
+export const LOOKED_THROUGH_BYTES = 1024 * 1024;

@@ -27,13 +27,18 @@ class Loop {
   readonly #done: Promise<void>;
   readonly #client: RawClient;
 
-  constructor(client: RawClient, command: (n: number) => readonly string[]) {
+  constructor(
+    client: RawClient,
+    commands: (n: number) => readonly (readonly string[])[],
+    whole = /\r\n$/,
+  ) {
     this.#client = client;
     this.#done = (async () => {
       while (!this.#stop) {
         client.received = Buffer.alloc(0);
-        client.send(command(this.sent + 1));
-        await once(client.socket, 'data');
+        for (const command of commands(this.sent + 1)) client.send(command);
+        do await once(client.socket, 'data');
+        while (!whole.test(client.received.toString()));
         this.answers.add(client.received.toString());
         this.sent++;
       }
@@ -46,6 +51,27 @@ class Loop {
     this.#client.close();
   }
 }
+
+/** Publishes by a command, by scripts, and in transactions. */
+const PUBLISHERS: readonly {
+  readonly by: string;
+  readonly commands: (message: string) => readonly (readonly string[])[];
+  readonly whole?: RegExp;
+  /** As a client is answered; a script has the engine's own count, which is not about clients. */
+  readonly answer?: string;
+}[] = [
+  { by: 'SPUBLISH', commands: (m) => [['SPUBLISH', CHANNEL, m]], answer: ':4\r\n' },
+  {
+    by: 'a script',
+    commands: (m) => [['EVAL', "return redis.call('sPublish', KEYS[1], ARGV[1])", '1', CHANNEL, m]],
+  },
+  {
+    by: 'MULTI',
+    commands: (m) => [['MULTI'], ['SPUBLISH', CHANNEL, m], ['EXEC']],
+    whole: /\*1\r\n.*\r\n$|^-.*\r\n$/s,
+    answer: '+OK\r\n+QUEUED\r\n*1\r\n:4\r\n',
+  },
+];
 
 /** The slot is with the second of two shards. */
 function movedViews([first, second]: readonly ShardView[]): ShardView[] {
@@ -99,12 +125,14 @@ for (const workers of WORKER_COUNTS) {
       listeners.push(client);
     }
     const loops: Loop[] = [];
-    for (let i = 0; i < workers; i++) {
+    for (let i = 0; i < workers * PUBLISHERS.length; i++) {
       const client = await RawClient.open(running.port);
-      loops.push(new Loop(client, (n) => ['SPUBLISH', CHANNEL, `<${i} ${n}>`]));
+      const { commands, whole } = PUBLISHERS[i % PUBLISHERS.length] as (typeof PUBLISHERS)[number];
+      loops.push(new Loop(client, (n) => commands(`<${i} ${n}>`), whole));
     }
-    const names = (n: number): readonly string[] =>
-      n % 2 === 0 ? ['SUNSUBSCRIBE'] : ['SSUBSCRIBE', `{${CHANNEL}}${n % 9}`];
+    const names = (n: number): string[][] => [
+      n % 2 === 0 ? ['SUNSUBSCRIBE'] : ['SSUBSCRIBE', `{${CHANNEL}}${n % 9}`],
+    ];
     const subscriber = new Loop(await RawClient.open(running.port), names);
     await moves(cluster, running, [...loops, subscriber]);
     for (const loop of [...loops, subscriber]) await loop.end();
@@ -116,8 +144,9 @@ for (const workers of WORKER_COUNTS) {
           );
         await eventually('the last one came', () => heard().includes(sent));
         const all = Array.from({ length: sent }, (_, n) => n + 1);
-        assert.deepEqual(heard(), all, `listener ${i}, publisher ${j}`);
-        assert.deepEqual([...answers], [':4\r\n']);
+        const { by, answer } = PUBLISHERS[j % PUBLISHERS.length] ?? {};
+        assert.deepEqual(heard(), all, `listener ${i}, publisher ${j}, by ${by}`);
+        if (answer !== undefined) assert.deepEqual([...answers], [answer]);
       }
       client.close();
     }
@@ -150,7 +179,7 @@ for (const workers of WORKER_COUNTS) {
     }
     const loops: Loop[] = [];
     for (let i = 0; i < workers; i++) {
-      loops.push(new Loop(await open(), (n) => ['SET', `{${CHANNEL}}w${i}`, `${n}`]));
+      loops.push(new Loop(await open(), (n) => [['SET', `{${CHANNEL}}w${i}`, `${n}`]]));
     }
     await moves(cluster, running, loops);
     for (const loop of loops) await loop.end();

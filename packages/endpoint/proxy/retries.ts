@@ -166,9 +166,9 @@ function overtaken(shard: string): Buffer {
   );
 }
 
-function laneFor(session: Session, { slot, command }: Pending): Lane | null {
+function laneFor(session: Session, { slot, command, bytes }: Pending): Lane | null {
   const { world, shardedFirst } = session.proxy;
-  if (command?.name === 'spublish' && !shardedFirst.open(slot)) return null;
+  if (command !== null && bytes !== null && !shardedFirst.openTo(command, bytes, slot)) return null;
   const shard = world.topology.ofSlot(slot);
   return shard === null ? null : session.lanes.take(shard, false);
 }

@@ -4,11 +4,15 @@ import { bytesOf, firstSlot, textOf } from './route.ts';
 import { STALLED } from './session.ts';
 
 export function script(call: Call): number {
-  const { session, command, bytes, args } = call;
-  const { scripts, world } = session.proxy;
+  const { session, command, bytes, args, start, end } = call;
+  const { scripts, shardedFirst, world } = session.proxy;
   const slot = firstSlot(command, bytes, args);
   const shard = slot < 0 ? world.topology.first() : world.topology.ofSlot(slot);
   if (shard === null || session.overdue(shard)) return fail(session, shard);
+  if (!shardedFirst.openTo(command, bytes.subarray(start, end), slot)) {
+    shardedFirst.wait(session);
+    return STALLED;
+  }
   if (command.name.startsWith('evalsha')) {
     const sha = textOf(bytes, args, 1).toLowerCase();
     const lane = session.laneFor(shard, false);

@@ -7,10 +7,13 @@
  * message in a slot that has changed hands waits until those who listen behind this path are subscribed at the
  * owner, and those of the other paths, which are asked: the same word to the other workers as after a
  * planned switch (listeners-first.ts), for one slot. Who does not answer is not waited for longer than
- * LISTENERS_FIRST_MS. What a script publishes, or a transaction that a shard has refused, does not wait.
+ * LISTENERS_FIRST_MS. A script or transaction with a key in the slot waits likewise, if it may publish: which
+ * channel it takes is not known before it runs. What one without a key publishes, or to a channel of another
+ * slot, does not wait.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LISTENERS_FIRST_MS, SLOT_MAP_RETRY_MS } from './limits.ts';
+import type { Command } from '../../resp/table/index.ts';
+import { LISTENERS_FIRST_MS, LOOKED_THROUGH_BYTES, SLOT_MAP_RETRY_MS } from './limits.ts';
 import type { ProxyPath } from './proxy.ts';
 import type { Session } from './session.ts';
 
@@ -25,16 +28,26 @@ export class ShardedFirst {
     this.#proxy = proxy;
   }
 
+  /** Of what may carry a message: for most slots at most times nothing is looked at. */
+  openTo(command: Command, bytes: Buffer, slot: number): boolean {
+    return this.#isOpen(slot) || !mayPublish(command, bytes) || this.open(slot);
+  }
+
   /** A message in this slot may go out; if not, it will be so soon, and `retries` and who waits are told. */
   open(slot: number): boolean {
-    const { topology } = this.#proxy.world;
-    const version = topology.changedAt[slot] ?? 0;
-    if (version <= FIRST_MAP || (this.#heard.get(slot) ?? 0) >= version) return true;
+    if (this.#isOpen(slot)) return true;
+    const version = this.#proxy.world.topology.changedAt[slot] ?? 0;
     if (!this.#asking.has(slot)) {
       this.#asking.add(slot);
       void this.#gather(slot).then(() => this.#gathered(slot, version));
     }
     return false;
+  }
+
+  #isOpen(slot: number): boolean {
+    const { topology } = this.#proxy.world;
+    const version = topology.changedAt[slot] ?? 0;
+    return !topology.cluster || version <= FIRST_MAP || (this.#heard.get(slot) ?? 0) >= version;
   }
 
   /** Woken when one more slot is open. */
@@ -78,6 +91,15 @@ export class ShardedFirst {
     }
     return 1;
   }
+}
+
+/** `bytes`: the command, or the commands of a transaction. What functions and loaded scripts do is not looked up. */
+function mayPublish({ name, fate }: Command, bytes: Buffer): boolean {
+  if (name === 'spublish') return true;
+  // An engine refuses to publish in one that only reads.
+  if ((fate.kind !== 'script' || name.endsWith('_ro')) && name !== 'exec') return false;
+  if (bytes.length > LOOKED_THROUGH_BYTES) return true;
+  return /spublish|evalsha|fcall/i.test(bytes.toString('latin1'));
 }
 
 /** Of the version that names owners for the first time: until then nobody could subscribe. */

@@ -146,7 +146,7 @@ export const publish: Handler = (call) => {
   const slot = sharded ? keySlot(Buffer.from(channel, 'latin1')) : -1;
   const shard = sharded && topology.cluster ? topology.ofSlot(slot) : topology.first();
   if (shard === null || session.overdue(shard)) return fail(session, shard);
-  if (sharded && topology.cluster && !proxy.shardedFirst.open(slot)) {
+  if (sharded && !proxy.shardedFirst.open(slot)) {
     proxy.shardedFirst.wait(session);
     return STALLED;
   }

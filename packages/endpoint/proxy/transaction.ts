@@ -130,8 +130,10 @@ export class Transaction {
       state.open();
       return fail(session, shard);
     }
-    const shards = this.#items.some(({ message }) => message?.sharded === true);
-    if (shards && topology.cluster && !proxy.shardedFirst.open(this.#slot)) {
+    const publishes = this.#items.some(
+      ({ message, kept }) => message?.sharded === true || kept.command.fate.kind === 'script',
+    );
+    if (publishes && !proxy.shardedFirst.open(this.#slot)) {
       proxy.shardedFirst.wait(session);
       return STALLED;
     }
