@@ -7,6 +7,8 @@ import { KEY, RawClient, startShards } from './testing-engines.ts';
 
 const MS = 3000;
 const WAIT_S = 1;
+const ROUNDS = 10;
+const UNBLOCKED = '-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n';
 
 test('given back undone', async (t) => {
   const { shards, views } = await startShards(t, 1);
@@ -54,5 +56,25 @@ test('given back undone', async (t) => {
       const took = performance.now() - began;
       assert.ok(took < WAIT_S * 1900, `${words[0]}: ${took} ms`);
     }
+  });
+
+  await t.test('CLIENT UNBLOCK finds it also between two engines', async () => {
+    const other = await RawClient.open(running.port);
+    client.received = Buffer.alloc(0);
+    const id = (await client.ask('CLIENT', 'ID')).slice(1).trim();
+    for (let round = 0; round < ROUNDS; round++) {
+      const [how, told] = round % 2 === 0 ? ['TIMEOUT', '*-1\r\n'] : ['ERROR', UNBLOCKED];
+      client.received = Buffer.alloc(0);
+      client.send(['BLPOP', 'nothing', '0']);
+      await giveBack('blpop');
+      other.received = Buffer.alloc(0);
+      assert.equal(await other.ask('CLIENT', 'UNBLOCK', id, how ?? ''), ':1\r\n');
+      other.received = Buffer.alloc(0);
+      await eventually('told', () => client.received.toString() === told);
+      assert.equal(await other.ask('CLIENT', 'UNBLOCK', id), ':0\r\n');
+      client.received = Buffer.alloc(0);
+      assert.equal(await client.ask('PING'), '+PONG\r\n');
+    }
+    other.close();
   });
 });

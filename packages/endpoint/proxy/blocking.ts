@@ -17,6 +17,7 @@ import type { Pending } from './pending.ts';
 import { argumentsOf, firstSlot } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
 import { isNotExecuted, noteMoved, withoutTwin } from './upstream-errors.ts';
+import { UNBLOCKED, waiting } from './waiting.ts';
 
 type BlockFate = Extract<Fate, { kind: 'block' }>;
 
@@ -99,9 +100,9 @@ class Blocked {
   }
 
   #answered(reply: Buffer): void {
-    const undone = isNotExecuted(reply) || reply.toString('latin1', 0, 11) === '-UNBLOCKED ';
-    const byClient = this.#session.unblocked;
+    const byClient = this.#session.unblocked && reply.equals(UNBLOCKED);
     this.#session.unblocked = false;
+    const undone = isNotExecuted(reply) || reply.toString('latin1', 0, 11) === '-UNBLOCKED ';
     if (undone && !byClient && this.#attempts < REDIRECTS * 64) {
       noteMoved(this.#lane, reply);
       this.#again();
@@ -114,7 +115,8 @@ class Blocked {
   #again(): void {
     const session = this.#session;
     this.#attempts++;
-    setTimeout(() => {
+    const timer = setTimeout(() => {
+      waiting.delete(session);
       if (session.gone) return;
       if (this.#endsAt > 0) {
         // Never 0, which would be for ever.
@@ -135,6 +137,11 @@ class Blocked {
       if (lane !== null) this.issue(lane);
       else this.#again();
     }, SLOT_MAP_RETRY_MS);
+    waiting.set(session, (how) => {
+      clearTimeout(timer);
+      waiting.delete(session);
+      this.#finish(how === 'error' ? UNBLOCKED : timedOut(session), false);
+    });
   }
 
   #finish(reply: Buffer, clean: boolean): void {

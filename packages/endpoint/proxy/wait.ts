@@ -27,7 +27,7 @@ import type { Shard } from './shard.ts';
 import { reached } from './spare-lanes.ts';
 import { askStanding } from './standing.ts';
 import type { Earlier } from './unconfirmed.ts';
-import { waiting } from './waiting.ts';
+import { UNBLOCKED, waiting } from './waiting.ts';
 
 /** How often it is looked whether a switch was planned. */
 const LEFT_BEHIND_MS = 5;
@@ -130,8 +130,6 @@ function unfit(name: string, place: number, number: number | null): string | nul
   if (place > 1) return (number ?? -1) < 0 ? 'value is out of range, must be positive' : null;
   return number === 0 || number === 1 ? null : 'value is out of range, value must between 0 and 1';
 }
-
-const UNBLOCKED = Buffer.from('-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n');
 
 /** No write of this client: the engine's own count, at once. */
 function unwritten(call: Call, local: number): number {
