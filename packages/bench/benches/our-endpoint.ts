@@ -2,6 +2,7 @@
  * Our endpoint in front of given engines, without a control plane: the real supervisor and workers,
  * a snapshot made by hand.
  */
+
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { LocalFleet } from '../../control/endpoints/fleet.ts';
@@ -10,6 +11,7 @@ import { STOP_DEADLINE_MS } from '../limits.ts';
 import type { Target } from '../load/asker.ts';
 import { SLOTS } from '../load/slots.ts';
 import { inspectProcess, refOf, requireRef, signal } from '../processes.ts';
+import { atExit } from '../rivals/at-exit.ts';
 import type { BenchCertificate } from '../rivals/certificates.ts';
 import type { PlainEngine } from '../rivals/engine.ts';
 import { freePort } from '../rivals/launch.ts';
@@ -62,15 +64,18 @@ export async function startOurEndpoint(options: {
   await fleet.start();
   const supervisor = fleet.status().supervisor;
   const ref = supervisor === null ? null : refOf(supervisor);
-  const stop = (): Promise<void> => fleet.stop(STOP_DEADLINE_MS);
   // A benchmark that dies takes the endpoint with it, however it dies in its own code.
-  process.on('exit', () => {
+  const forget = atExit(() => {
     for (const worker of fleet.status().workers) {
       const each = refOf(worker.pid);
       if (each !== null) signal(each, 'SIGKILL');
     }
     if (ref !== null && inspectProcess(ref).state !== 'gone') signal(ref, 'SIGKILL');
   });
+  const stop = async (): Promise<void> => {
+    await fleet.stop(STOP_DEADLINE_MS);
+    forget();
+  };
   try {
     const port = await freePort();
     const tlsPort = options.certificate === null ? 0 : await freePort();

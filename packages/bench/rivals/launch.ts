@@ -1,4 +1,5 @@
 /** Starting and ending the processes that a benchmark compares. None outlives its benchmark. */
+
 import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { mkdtemp, rm, statfs } from 'node:fs/promises';
@@ -14,6 +15,7 @@ import {
   signal,
   until,
 } from '../processes.ts';
+import { atExit } from './at-exit.ts';
 import { commandOf, type Program } from './programs.ts';
 
 export interface Launched {
@@ -55,10 +57,10 @@ export async function launch(
   const onExit = (): void => {
     signal(ref, 'SIGKILL');
   };
-  process.on('exit', onExit);
+  const forget = atExit(onExit);
   const stop = async (): Promise<void> => {
     await endProcess(ref);
-    process.off('exit', onExit);
+    forget();
   };
   try {
     await until(
@@ -116,11 +118,11 @@ export async function workFolder(
   const parent = (inMemory ? await memoryFolder() : null) ?? tmpdir();
   const dir = await mkdtemp(path.join(parent, 'cb-'));
   const remove = (): void => rmSync(dir, { recursive: true, force: true });
-  process.once('exit', remove);
+  const forget = atExit(remove);
   return {
     dir,
     remove: async () => {
-      process.off('exit', remove);
+      forget();
       await rm(dir, { recursive: true, force: true });
     },
   };
