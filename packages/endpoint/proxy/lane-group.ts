@@ -21,12 +21,16 @@ export interface LaneGroup {
 export function connected(lane: Lane): Promise<void> {
   if (lane.state !== 'connecting') return Promise.resolve();
   return new Promise((resolve) => {
-    const { onReady } = lane;
+    // Whoever else waits for it is told, too.
+    const { onReady, onClosed } = lane;
     lane.onReady = () => {
       onReady?.();
       resolve();
     };
-    lane.onClosed = () => resolve();
+    lane.onClosed = (reason) => {
+      onClosed?.(reason);
+      resolve();
+    };
   });
 }
 

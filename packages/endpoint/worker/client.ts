@@ -14,6 +14,8 @@ export class Client implements AdmittedClient {
   activeAt: number;
   #bytes = 0;
   #reason: string | null = null;
+  /** Told once, when it is ended here; its socket may stay for LINGER_MS, where the peer does not close. */
+  onEnded: ((reason: string) => void) | null = null;
 
   constructor(id: string, number: number, socket: Socket, address: string, tls: boolean) {
     this.id = id;
@@ -34,6 +36,7 @@ export class Client implements AdmittedClient {
     if (this.#reason !== null || this.socket.destroyed) return;
     this.#reason = reason;
     closeSocket(this.socket, lastWords);
+    this.onEnded?.(reason);
   }
 
   /** Compares the byte counters with those of the last call. */

@@ -13,6 +13,8 @@ import { Client, closeSocket } from './client.ts';
 import type { PermitPurse } from './permits.ts';
 import { TlsFront } from './tls-front.ts';
 
+/** Why one ends whose worker is replaced. */
+const DRAINED = 'drained';
 const FULL = '-ERR max number of clients reached\r\n';
 
 export interface FrontOptions {
@@ -181,6 +183,15 @@ export class Front {
     const client = new Client(`${process.pid}-${number}`, number, socket, address, tls);
     this.#clients.set(client.id, client);
     this.#opened += 1;
+    let holds = true;
+    const release = (): void => {
+      if (holds) this.purse.release();
+      holds = false;
+    };
+    // Its place is wanted by whoever comes back: one that ignores our FIN would keep it for LINGER_MS.
+    client.onEnded = (reason) => {
+      if (reason === DRAINED) release();
+    };
     let failed = false;
     socket.on('error', () => {
       failed = true;
@@ -192,7 +203,7 @@ export class Front {
       this.#bytesOut += socket.bytesWritten;
       count(this.#closed, reason);
       this.#tell('closed', client.id, address, reason);
-      this.purse.release();
+      release();
     });
     this.#tell('opened', client.id, address, tls ? 'tls' : 'plain');
     this.#path.accept(client);

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import type { DatabaseView, Snapshot } from '../control-protocol.ts';
 import { addressOf } from '../worker-ipc.ts';
@@ -46,4 +48,37 @@ test('a snapshot is in force at once, whatever sockets it waits for', async (t) 
   const failed = [{ address, reason: 'port-taken' }];
   assert.deepEqual(await first, failed);
   assert.deepEqual(await second, failed);
+});
+
+test('who ignores the end of its connection keeps no place in the limit while a worker leaves', async (t) => {
+  const told: { type: string; count?: number }[] = [];
+  const worker = new Worker({
+    slot: 0,
+    workers: 1,
+    ticketSecret: Buffer.alloc(48).toString('base64'),
+    neighbourSocket: '/nowhere',
+    emit: () => undefined,
+    tell: (message) => told.push(message as (typeof told)[number]) > 0,
+  });
+  t.after(() => worker.apply(snapshot(7)));
+  void worker.apply(snapshot(5, 'a'));
+  const [front] = worker.fronts();
+  assert.ok(front !== undefined);
+  const server = createServer((socket) => front.arrive(socket.pause(), false));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  t.after(() => client.destroy() && server.close());
+  await once(client, 'connect');
+  client.resume().write('PING\r\n');
+  const answered = once(client, 'data');
+  while (front.purse.waiting === 0) await new Promise(setImmediate);
+  front.purse.granted(1);
+  await answered;
+  const ended = once(client, 'end');
+  void front.drain(Date.now());
+  await ended;
+  assert.ok(!client.closed, 'it does not close');
+  front.purse.recall();
+  assert.deepEqual(told.at(-1), { type: 'return', database: 'a', count: 1, answer: true });
 });
