@@ -153,6 +153,10 @@ describe('databases on real engines', { concurrency: false }, () => {
     t.diagnostic(`fenced and replaced ${Date.now() - stopped} ms after SIGSTOP`);
     assert.ok(eventsOf(w, id).includes('engine-fenced-hung'));
     await w.settled(id);
+    // Times begin with the sign that led to the failover, not with the silence of the script before.
+    const told = w.store.events({ limit: 500 }).find((e) => e.reason === 'failover-complete');
+    const published = Number(/serves again (\d+) ms/.exec(told?.message ?? '')?.[1]);
+    assert.ok(published <= Date.now() - stopped, `${told?.message}`);
   });
 
   test('both copies killed at once: it comes back empty, and says what was lost', async (t) => {

@@ -9,6 +9,6 @@ export interface WatchEvents {
   falseAlarm(reason: string): void;
   /** It may be dead or hung: the first sign of it. */
   alarm(): void;
-  /** It did not answer, and does again. */
+  /** It did not answer, and does again, be it that a script runs: a later failover does not begin here. */
   calm(): void;
 }

@@ -198,7 +198,7 @@ export class Watch {
     this.#condition = condition;
     this.#since = since;
     if (condition === 'mute') this.#events.alarm();
-    else if (before === 'mute' && condition === 'answering') this.#events.calm();
+    else if (before === 'mute' && ['answering', 'script'].includes(condition)) this.#events.calm();
   }
 
   #isGone(): boolean {
