@@ -46,7 +46,11 @@ export abstract class NodeBatch implements Placeable {
     this.place =
       place ?? (this.calls.some((call) => call.place === 'barrier') ? 'barrier' : 'data');
     this.chain = chain;
-    for (const call of this.calls) call.chain = chain;
+    for (const call of this.calls) {
+      call.chain = chain;
+      // A cluster client's, whose keys nobody sees: what waits to be made again comes too late behind it.
+      if (place === 'barrier') call.place = place;
+    }
     this.queuedAt = this.calls[0]?.queuedAt ?? 0;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;

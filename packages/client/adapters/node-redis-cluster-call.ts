@@ -17,12 +17,14 @@ import {
   type NodeCluster,
   type NodeParser,
 } from './node-redis-shape.ts';
+import type { SlotOrder, Turn } from './node-redis-slots.ts';
 import { Watched } from './node-redis-watched.ts';
 
 /** What the adapter keeps of a lane's client. */
 export interface ClusterParts {
   readonly cluster: NodeCluster;
   readonly links: Map<NodeClient, NodeLink>;
+  readonly order: SlotOrder;
   link(client: NodeClient): NodeLink;
 }
 
@@ -56,25 +58,38 @@ export class ClusterCall extends PromisedCall {
     this.firstByteAt = 0;
     this.bytesIn = 0;
     this.#parts = [];
-    const { link } = lane.raw as ClusterParts;
+    const { link, order } = lane.raw as ClusterParts;
     const options = { ...this.#options, timeout: undefined };
+    const turns: Turn[] = [];
     const make =
       (makeRun: MakeRun): MakeRun =>
       (parser) => {
         const run = makeRun(parser);
+        const turn = new PartTurn(this);
+        turns.push(turn);
         return (client, more) => {
-          const on = link(client);
-          const part = new Watched(new Part(this), on);
-          this.#parts.push(part);
-          return run(client, { ...more, abortSignal: part });
+          const attempt = (): Promise<unknown> => {
+            const part = new Watched(new Part(this), link(client));
+            this.#parts.push(part);
+            return run(client, { ...more, abortSignal: part });
+          };
+          const slot = more?.slotNumber;
+          return slot === undefined ? attempt() : order.run(turn, slot, client._self, attempt);
         };
       };
+    const end = (lost?: unknown): void => {
+      for (const turn of turns) order.end(turn, lost);
+    };
     this.#start(lane, options, make).then(
       (reply) => {
         this.#over(lane);
+        end();
         this.succeed(reply);
       },
-      (error: unknown) => this.#failed(error, lane),
+      (error: unknown) => {
+        this.#failed(error, lane);
+        end(isConnectionError(error) ? error : undefined);
+      },
     );
   }
 
@@ -111,6 +126,21 @@ export class ClusterCall extends PromisedCall {
     if (this.settled) return;
     super.fail(error);
     for (const part of this.#parts) part.drop();
+  }
+}
+
+/** Of one of its commands, by which that keeps its place on its slot. */
+class PartTurn implements Turn {
+  readonly asked: number;
+  readonly #call: ClusterCall;
+
+  constructor(call: ClusterCall) {
+    this.asked = call.asked;
+    this.#call = call;
+  }
+
+  get settled(): boolean {
+    return this.#call.settled;
   }
 }
 

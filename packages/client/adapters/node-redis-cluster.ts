@@ -30,6 +30,7 @@ import {
   type NodeCluster,
   type NodeParser,
 } from './node-redis-shape.ts';
+import { SlotOrder } from './node-redis-slots.ts';
 
 type Guard = (name: string, args: readonly unknown[], from: number) => void;
 type AnyMethod = (...args: unknown[]) => Promise<unknown>;
@@ -59,6 +60,7 @@ export class NodeClusterDriver implements Driver {
     const parts: ClusterParts = {
       cluster,
       links,
+      order: new SlotOrder(),
       link: (client) => {
         const raw = client._self;
         const known = links.get(raw);

@@ -18,6 +18,8 @@ export interface CommandOptions {
   readonly abortSignal?: SignalLike | AbortSignal;
   readonly timeout?: number | undefined;
   readonly asap?: boolean;
+  /** By a cluster client: of the command's first key. */
+  readonly slotNumber?: number | undefined;
   readonly [extra: symbol]: unknown;
 }
 

@@ -52,7 +52,7 @@ export abstract class Call implements Sent, Placeable {
   readonly name: string;
   readonly key: string | undefined;
   readonly facts: CommandFacts;
-  readonly place: Place;
+  place: Place;
   readonly args: readonly unknown[];
   /** Where the arguments after the name begin in `args`. */
   readonly from: number;

@@ -98,7 +98,6 @@ for (const kind of clusterKinds)
   for (const seed of kind.library === 'redis' ? SEEDS.slice(0, 3) : SEEDS)
     test(`${kind.name}, seed ${seed}`, (t) => run(t, kind, seed));
 
-// node-redis follows slots that move by itself: see the README.
-for (const kind of clusterKinds.filter(({ library }) => library !== 'redis'))
+for (const kind of clusterKinds)
   for (const seed of SEEDS.slice(0, 2))
     test(`${kind.name}, slots move, seed ${seed}`, (t) => runMoving(t, kind, seed));

@@ -1,0 +1,115 @@
+/**
+ * Order on each slot of a node-redis cluster client, while slots move.
+ *
+ * The library sends a command again where a node says that it belongs, and knows of no other: what was asked for
+ * later may have gone to the new node already, and two that are sent again overtake each other, as each waits for
+ * the map of slots and for its connection by itself. So the kit stands in front of each attempt of each command.
+ * As long as all that is under way on a slot is under way to one node, everything passes. What would go to another
+ * node waits until that is answered; and what a node has sent elsewhere waits with its redirect, before the library
+ * hears of it. From then on they go one by one, in the order in which they were asked for, until nobody waits.
+ */
+
+/** One command, on its slot: a call may have several, each on another. */
+export interface Turn {
+  /** Its place among all calls. */
+  readonly asked: number;
+  /** Its caller has given up. */
+  readonly settled: boolean;
+}
+
+interface Waiter {
+  readonly turn: Turn;
+  go(): void;
+  fail(error: unknown): void;
+}
+
+interface Slot {
+  /** Where all that is under way goes, and how much that is. */
+  node: object;
+  under: number;
+  /** What goes alone, over all its attempts. */
+  alone: Turn | undefined;
+  /** By the order in which they were asked for. */
+  readonly waiting: Waiter[];
+}
+
+export class SlotOrder {
+  /** Those on which anything is under way, or waits. */
+  readonly #slots = new Map<number, Slot>();
+  /** Where a command is alone. */
+  readonly #alone = new Map<Turn, Slot>();
+
+  /** One attempt at `node`; `attempt` is made at once, or in its turn. */
+  async run<T>(turn: Turn, at: number, node: object, attempt: () => Promise<T>): Promise<T> {
+    const slot = this.#slots.get(at) ?? { node, under: 0, alone: undefined, waiting: [] };
+    this.#slots.set(at, slot);
+    if (slot.alone !== turn && this.#isBusy(slot, node)) await this.#wait(slot, turn);
+    slot.node = node;
+    slot.under += 1;
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isRedirect(error) || slot.alone === turn) throw error;
+      slot.under -= 1;
+      try {
+        await this.#wait(slot, turn);
+      } finally {
+        slot.under += 1;
+      }
+      throw error;
+    } finally {
+      slot.under -= 1;
+      this.#next(at, slot);
+    }
+  }
+
+  /** The command is over. `lost`: with its connection; what waited behind it was never sent, and has the same fate. */
+  end(turn: Turn, lost: unknown): void {
+    const slot = this.#alone.get(turn);
+    if (slot === undefined) return;
+    this.#alone.delete(turn);
+    slot.alone = undefined;
+    if (lost !== undefined) for (const each of slot.waiting.splice(0)) each.fail(lost);
+    for (const [at, each] of this.#slots) if (each === slot) this.#next(at, slot);
+  }
+
+  #isBusy(slot: Slot, node: object): boolean {
+    const { under, alone, waiting } = slot;
+    return alone !== undefined || waiting.length > 0 || (under > 0 && slot.node !== node);
+  }
+
+  /** Until it goes alone. */
+  #wait(slot: Slot, turn: Turn): Promise<void> {
+    const { waiting } = slot;
+    return new Promise<void>((go, fail) => {
+      let at = waiting.length;
+      while (at > 0 && (waiting[at - 1]?.turn.asked ?? 0) > turn.asked) at -= 1;
+      waiting.splice(at, 0, { turn, go, fail });
+      if (slot.under === 0) this.#take(slot);
+    });
+  }
+
+  #next(at: number, slot: Slot): void {
+    if (slot.under > 0) return;
+    this.#take(slot);
+    if (slot.alone === undefined && slot.waiting.length === 0) this.#slots.delete(at);
+  }
+
+  #take(slot: Slot): void {
+    if (slot.alone !== undefined) return;
+    for (let next = slot.waiting.shift(); next !== undefined; next = slot.waiting.shift()) {
+      if (next.turn.settled) {
+        next.fail(new Error('its caller has given up'));
+        continue;
+      }
+      slot.alone = next.turn;
+      this.#alone.set(next.turn, slot);
+      next.go();
+      return;
+    }
+  }
+}
+
+function isRedirect(error: unknown): boolean {
+  return error instanceof Error && /^(?:MOVED|ASK) /.test(error.message);
+}
