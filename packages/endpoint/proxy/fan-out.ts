@@ -11,10 +11,12 @@ import type { Lane } from './lane.ts';
 import { MERGE_BYTES, MERGES_AHEAD } from './limits.ts';
 import { mergeHistograms, mergeInfo, mergeSlowlog } from './merge-text.ts';
 import { Part, type PartResult } from './part.ts';
+import { OF_SHARD } from './pending.ts';
 import { integer, nullReply, splitArray } from './raw-reply.ts';
 import { bytesOf, textOf } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
 import type { Shard } from './shard.ts';
+import { REMOVED } from './topology.ts';
 
 /** What one shard has answered already, as a part of a transaction. */
 export interface Share {
@@ -85,30 +87,25 @@ export function all(call: Call, merge: Merge, share: Share | null = null): numbe
     merge === 'info' && !session.proxy.across.single
       ? session.proxy.across.sum({ kind: 'connected' })
       : null;
-  gather(session, call, lanes, whole, share, (results) => {
+  gather(session, call, lanes, whole, share, (shards, results) => {
     const joined = (elsewhere: number): Buffer =>
-      join(
-        session,
-        command.name,
-        merge,
-        lanes.map(({ shard }) => shard),
-        results,
-        limit,
-        elsewhere,
-      );
+      join(session, command.name, merge, shards, results, limit, elsewhere);
     return others === null ? joined(0) : others.then(joined);
   });
   return TAKEN;
 }
 
-/** Asks all lanes the same; fills the session's place when all have answered. */
+/**
+ * Asks all lanes the same; fills the session's place when all have answered. A shard that was removed before it
+ * could had nothing left by then: all its slots had gone, and the others have answered for them.
+ */
 function gather(
   session: Session,
   call: Call,
   lanes: readonly Lane[],
   whole: Buffer,
   share: Share | null,
-  joined: (results: readonly PartResult[]) => Buffer | Promise<Buffer>,
+  joined: (shards: readonly Shard[], results: readonly PartResult[]) => Buffer | Promise<Buffer>,
 ): void {
   const place = session.order.place(call.command);
   const results = new Array<PartResult>(lanes.length);
@@ -116,7 +113,13 @@ function gather(
   const answered = (i: number, result: PartResult): void => {
     results[i] = result;
     if (--left > 0) return;
-    const reply = joined(results);
+    const counts = results.map(
+      ({ kind }, at) => kind === 'replies' || lanes[at]?.shard.view.reason !== REMOVED,
+    );
+    const reply = joined(
+      lanes.filter((_, at) => counts[at]).map(({ shard }) => shard),
+      results.filter((_, at) => counts[at]),
+    );
     if ('then' in reply) void reply.then((bytes) => session.fill(place, bytes));
     else session.fill(place, reply);
   };
@@ -126,8 +129,7 @@ function gather(
       continue;
     }
     session.lanes.wrote(lane, call.command);
-    const slot = lane.shard.view.slots[0]?.[0] ?? 0;
-    new Part(session, call.command, lane, slot, whole, 1, (result) => answered(i, result));
+    new Part(session, call.command, lane, OF_SHARD, whole, 1, (result) => answered(i, result));
   }
 }
 
@@ -227,15 +229,13 @@ function random(call: Call, lanes: readonly Lane[]): number {
       session.fill(place, nullReply(session.state.protocol));
       return;
     }
-    const slot = lane.shard.view.slots[0]?.[0] ?? 0;
-    new Part(session, command, lane, slot, encodeCommand(['RANDOMKEY']), 1, (result) => {
+    new Part(session, command, lane, OF_SHARD, encodeCommand(['RANDOMKEY']), 1, (result) => {
       const reply = result.kind === 'replies' ? result.replies[0] : undefined;
       session.fill(place, reply ?? nullReply(session.state.protocol));
     });
   };
   for (const [i, lane] of lanes.entries()) {
-    const slot = lane.shard.view.slots[0]?.[0] ?? 0;
-    new Part(session, command, lane, slot, ask, 1, (result) => {
+    new Part(session, command, lane, OF_SHARD, ask, 1, (result) => {
       const reply = result.kind === 'replies' ? result.replies[0] : undefined;
       sizes[i] = reply === undefined || reply[0] !== 58 ? 0 : integer(reply);
       if (--left === 0) draw();

@@ -6,8 +6,9 @@
 import type { Command } from '../../resp/table/index.ts';
 import type { Lane } from './lane.ts';
 import { SHARD_WAIT_MS } from './limits.ts';
-import { OVERTAKEN, type Pieces, type ReplySink } from './pending.ts';
+import { OF_SHARD, OVERTAKEN, type Pieces, type ReplySink } from './pending.ts';
 import type { Session } from './session.ts';
+import { REMOVED } from './topology.ts';
 import { isNotExecuted, noteMoved, withoutTwin } from './upstream-errors.ts';
 
 export type PartResult =
@@ -89,13 +90,15 @@ export class Part implements ReplySink {
 
   onLost(reason: string, sent: boolean): void {
     const harmless = !sent || (this.command.readonly && this.#attempts === 0);
-    if (harmless && reason !== OVERTAKEN && this.#again()) return;
+    const over = reason === OVERTAKEN || reason === REMOVED;
+    if (harmless && !over && this.#again()) return;
     this.#done({ kind: 'lost', reason, sent });
   }
 
   #again(): boolean {
     const { world } = this.session.proxy;
-    if (this.session.gone || world.now > this.#deadlineAt || this.slot < 0) return false;
+    const nowhere = this.slot < 0 && this.slot !== OF_SHARD;
+    if (this.session.gone || world.now > this.#deadlineAt || nowhere) return false;
     this.#replies = [];
     this.#attempts++;
     const pending = world.pendings.take();

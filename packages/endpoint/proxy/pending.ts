@@ -30,6 +30,9 @@ export interface ReplySink {
 /** Reason of a loss: a later command of the same client on the same slot was or may have been executed. */
 export const OVERTAKEN = 'overtaken';
 
+/** Instead of a slot: the command is the shard's that refused or lost it, whatever slots that owns, and nobody else's. */
+export const OF_SHARD = -2;
+
 export class Pending {
   session: Session | null = null;
   lane: Lane | null = null;

@@ -18,9 +18,11 @@
 import type { Lane } from './lane.ts';
 import { answeredOf } from './lane-loss.ts';
 import { REDIRECTS, SHARD_WAIT_MS, SLOT_MAP_RETRY_MS } from './limits.ts';
-import { OVERTAKEN, type Pending } from './pending.ts';
+import { OF_SHARD, OVERTAKEN, type Pending } from './pending.ts';
 import { slotOfCommand } from './route.ts';
 import type { Session } from './session.ts';
+import type { Shard } from './shard.ts';
+import { REMOVED } from './topology.ts';
 import type { World } from './world.ts';
 
 export class Retries {
@@ -62,7 +64,10 @@ export class Retries {
     if (earlier.length === 0) return;
     for (const bytes of answeredOf(pending, answered)) {
       const slot = slotOfCommand(command, bytes, this.#world.topology.home);
-      for (const other of earlier) if (other.slot === slot) other.overtaken = true;
+      for (const other of earlier) {
+        const ofShard = other.slot === OF_SHARD && other.shard === pending.shard;
+        if (other.slot === slot || ofShard) other.overtaken = true;
+      }
     }
   }
 
@@ -90,7 +95,8 @@ export class Retries {
         this.#refuse(pending, 'moved', Buffer.from(elsewhere));
         continue;
       }
-      if (pending.overtaken || now > pending.deadlineAt || pending.attempts > REDIRECTS * 64) {
+      const late = now > pending.deadlineAt || pending.attempts > REDIRECTS * 64;
+      if (pending.overtaken || late || shardOf(this.#world, pending)?.view.reason === REMOVED) {
         session.gate(-1);
         this.#fail(pending);
         continue;
@@ -115,12 +121,14 @@ export class Retries {
   }
 
   #fail(pending: Pending): void {
-    const shard = this.#world.topology.ofSlot(pending.slot);
+    const shard = shardOf(this.#world, pending);
     const reason = pending.overtaken
       ? OVERTAKEN
       : shard === null
         ? 'no-shard'
-        : shard.obstacle || 'shard-unreachable';
+        : shard.view.reason === REMOVED
+          ? REMOVED
+          : shard.obstacle || 'shard-unreachable';
     const id = shard?.id ?? `slot ${pending.slot}`;
     this.#refuse(
       pending,
@@ -166,9 +174,15 @@ function overtaken(shard: string): Buffer {
   );
 }
 
-function laneFor(session: Session, { slot, command, bytes }: Pending): Lane | null {
+function shardOf({ topology }: World, { slot, shard }: Pending): Shard | null {
+  return slot === OF_SHARD ? (topology.shards[shard] ?? null) : topology.ofSlot(slot);
+}
+
+function laneFor(session: Session, pending: Pending): Lane | null {
   const { world, shardedFirst } = session.proxy;
-  if (command !== null && bytes !== null && !shardedFirst.openTo(command, bytes, slot)) return null;
-  const shard = world.topology.ofSlot(slot);
+  const { slot, command, bytes } = pending;
+  const aims = slot !== OF_SHARD && command !== null && bytes !== null;
+  if (aims && !shardedFirst.openTo(command, bytes, slot)) return null;
+  const shard = shardOf(world, pending);
   return shard === null ? null : session.lanes.take(shard, false);
 }

@@ -17,6 +17,7 @@ import type { ProxyPath } from './proxy.ts';
 import { array, bulk } from './raw-reply.ts';
 import type { Session } from './session.ts';
 import type { Shard } from './shard.ts';
+import { REMOVED } from './topology.ts';
 import { Upstream } from './upstream.ts';
 
 export type Kind = 'subscribe' | 'psubscribe' | 'ssubscribe';
@@ -302,7 +303,7 @@ export class Subscriptions {
   /** Slots or primaries changed: what is listened to elsewhere now is subscribed there first. */
   topologyChanged(): void {
     for (const [key, upstream] of this.#upstreams) {
-      if (upstream.shard.view.reason === 'removed') {
+      if (upstream.shard.view.reason === REMOVED) {
         this.#upstreams.delete(key);
         upstream.close();
       } else upstream.follow();

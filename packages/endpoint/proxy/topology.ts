@@ -14,6 +14,9 @@ import { owes } from './spare-lanes.ts';
 import { decided } from './succession.ts';
 import type { World } from './world.ts';
 
+/** Why a shard is down that no snapshot names any more. */
+export const REMOVED = 'removed';
+
 /** Slots, first and last, and the shard that has them. */
 export type OwnedSlots = readonly [first: number, last: number, shard: string];
 
@@ -92,7 +95,7 @@ export class Topology {
           ...shard.view,
           slots: [],
           state: 'down',
-          reason: 'removed',
+          reason: REMOVED,
           primary: null,
         },
       );
@@ -100,13 +103,13 @@ export class Topology {
     this.world.retries.run();
   }
 
-  /** Shards that own slots, in the order of the snapshot. */
+  /** Shards that are there, with slots or without, in the order of the snapshot. */
   get serving(): Shard[] {
-    return this.shards.filter((shard) => shard.view.reason !== 'removed');
+    return this.shards.filter((shard) => shard.view.reason !== REMOVED);
   }
 
   first(): Shard | null {
-    return this.shards.find((shard) => shard.view.reason !== 'removed') ?? null;
+    return this.shards.find((shard) => shard.view.reason !== REMOVED) ?? null;
   }
 
   ofSlot(slot: number): Shard | null {
