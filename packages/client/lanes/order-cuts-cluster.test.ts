@@ -11,7 +11,7 @@ import { type FaultProxy, startProxy } from '../testing/proxy.ts';
 import { ask, startCluster } from '../testing/server.ts';
 
 /** 13, 16, 36, 110 and 118 once left calls behind that the library had taken from its queue without a word. */
-const SEEDS = process.env['CINNABAR_TEST_SEEDS']?.split(',').map(Number) ?? [1, 2, 3, 13, 16, 118];
+const SEEDS = process.env['CINNABAR_TEST_SEEDS']?.split(',').map(Number) ?? [1, 13, 118];
 
 /** Of each library: where a client goes instead of the address that a node has told. */
 function through(kind: Kind, ports: readonly number[], relays: readonly FaultProxy[]): object {
@@ -77,11 +77,18 @@ async function runMoving(t: TestContext, kind: Kind, seed: number): Promise<void
   const { ports } = cluster;
   const homes = await homesOf(ports);
   let moves = 0;
+  let under = 0;
   let moving = Promise.resolve();
   const fault = (rand: () => number): void => {
     const home = homes[Math.floor(rand() * homes.length)] as Home;
+    // One always, and not a row of them that goes on for long after the load.
+    if (under > 1) return;
     moves += 1;
-    moving = moving.then(() => move(home, ports));
+    under += 1;
+    moving = moving.then(async () => {
+      await move(home, ports);
+      under -= 1;
+    });
   };
   const said = await loadInDisorder(
     kind,
@@ -95,7 +102,7 @@ async function runMoving(t: TestContext, kind: Kind, seed: number): Promise<void
 }
 
 for (const kind of clusterKinds)
-  for (const seed of kind.library === 'redis' ? SEEDS.slice(0, 3) : SEEDS)
+  for (const seed of kind.library === 'redis' ? SEEDS.slice(0, 2) : SEEDS)
     test(`${kind.name}, seed ${seed}`, (t) => run(t, kind, seed));
 
 for (const kind of clusterKinds)
