@@ -37,13 +37,13 @@ export class SlotOrder {
   /** Those on which anything is under way, or waits. */
   readonly #slots = new Map<number, Slot>();
   /** Where a command is alone. */
-  readonly #alone = new Map<Turn, Slot>();
+  readonly #alone = new Map<Turn, number>();
 
   /** One attempt at `node`; `attempt` is made at once, or in its turn. */
   async run<T>(turn: Turn, at: number, node: object, attempt: () => Promise<T>): Promise<T> {
     const slot = this.#slots.get(at) ?? { node, under: 0, alone: undefined, waiting: [] };
     this.#slots.set(at, slot);
-    if (slot.alone !== turn && this.#isBusy(slot, node)) await this.#wait(slot, turn);
+    if (slot.alone !== turn && this.#isBusy(slot, node)) await this.#wait(at, slot, turn);
     slot.node = node;
     slot.under += 1;
     try {
@@ -52,7 +52,7 @@ export class SlotOrder {
       if (!isRedirect(error) || slot.alone === turn) throw error;
       slot.under -= 1;
       try {
-        await this.#wait(slot, turn);
+        await this.#wait(at, slot, turn);
       } finally {
         slot.under += 1;
       }
@@ -65,12 +65,13 @@ export class SlotOrder {
 
   /** The command is over. `lost`: with its connection; what waited behind it was never sent, and has the same fate. */
   end(turn: Turn, lost: unknown): void {
-    const slot = this.#alone.get(turn);
-    if (slot === undefined) return;
+    const at = this.#alone.get(turn);
+    const slot = at === undefined ? undefined : this.#slots.get(at);
+    if (at === undefined || slot === undefined) return;
     this.#alone.delete(turn);
     slot.alone = undefined;
     if (lost !== undefined) for (const each of slot.waiting.splice(0)) each.fail(lost);
-    for (const [at, each] of this.#slots) if (each === slot) this.#next(at, slot);
+    this.#next(at, slot);
   }
 
   #isBusy(slot: Slot, node: object): boolean {
@@ -79,23 +80,23 @@ export class SlotOrder {
   }
 
   /** Until it goes alone. */
-  #wait(slot: Slot, turn: Turn): Promise<void> {
+  #wait(at: number, slot: Slot, turn: Turn): Promise<void> {
     const { waiting } = slot;
     return new Promise<void>((go, fail) => {
-      let at = waiting.length;
-      while (at > 0 && (waiting[at - 1]?.turn.asked ?? 0) > turn.asked) at -= 1;
-      waiting.splice(at, 0, { turn, go, fail });
-      if (slot.under === 0) this.#take(slot);
+      let place = waiting.length;
+      while (place > 0 && (waiting[place - 1]?.turn.asked ?? 0) > turn.asked) place -= 1;
+      waiting.splice(place, 0, { turn, go, fail });
+      if (slot.under === 0) this.#take(at, slot);
     });
   }
 
   #next(at: number, slot: Slot): void {
     if (slot.under > 0) return;
-    this.#take(slot);
+    this.#take(at, slot);
     if (slot.alone === undefined && slot.waiting.length === 0) this.#slots.delete(at);
   }
 
-  #take(slot: Slot): void {
+  #take(at: number, slot: Slot): void {
     if (slot.alone !== undefined) return;
     for (let next = slot.waiting.shift(); next !== undefined; next = slot.waiting.shift()) {
       if (next.turn.settled) {
@@ -103,7 +104,7 @@ export class SlotOrder {
         continue;
       }
       slot.alone = next.turn;
-      this.#alone.set(next.turn, slot);
+      this.#alone.set(next.turn, at);
       next.go();
       return;
     }

@@ -1,5 +1,4 @@
 /** The parts of the control process and how they are given to each other. Nothing is decided here. */
-
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';

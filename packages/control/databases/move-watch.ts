@@ -68,6 +68,7 @@ export class MoveWatch {
   #introductions: Introductions | null = null;
   /** Its snapshot is through. */
   #handsOver = false;
+  #waking = false;
   #timer: { cancel(): void } | null = null;
   #stopped = false;
 
@@ -103,11 +104,16 @@ export class MoveWatch {
     this.#timer = this.#clock.later(pollMs, () => void this.#look());
   }
 
+  /** One question at a time: a busy target is awake, and a row of them would stand on its connection for others. */
   async #wakeTarget(): Promise<void> {
+    if (this.#waking) return;
+    this.#waking = true;
     try {
       await this.#loop.watch(this.move.targetNode).link.ping(VERB_DEADLINE_MS);
     } catch {
       // It is gone, or busy, and then awake: what that means for the batch is the plan's to say.
+    } finally {
+      this.#waking = false;
     }
   }
 

@@ -164,7 +164,6 @@ export function logEntries(reply: unknown): LogEntry[] {
   });
 }
 
-/** Ours come over the unix socket: `/path.sock:0`, or in the engine's logs `[/path.sock:0]:0`. */
 /** What engines say to each other. */
 const BETWEEN_ENGINES = /^(?:p?sync|replconf|cluster syncslots)\b/i;
 
@@ -175,6 +174,7 @@ export function slowClient(address: string, command: readonly string[], direct: 
   return engines ? 'engine' : address;
 }
 
+/** Ours come over the unix socket: `/path.sock:0`, or in the engine's logs `[/path.sock:0]:0`. */
 export function isOurs(address: string): boolean {
   return /^\[?\//.test(address);
 }
