@@ -1,8 +1,8 @@
 /**
  * A shard that is to give many keys away gets its memory in order first.
  *
- * An engine deletes what it gave away in one go, and answers nobody meanwhile (ARCHITECTURE, "Shards up and
- * down"). What that takes depends on how the keys lie. Where clients wrote them in any order the keys of one
+ * An engine deletes what it gave away in one go, and answers nobody meanwhile
+ * (docs/design/slots.md). What that takes depends on how the keys lie. Where clients wrote them in any order the keys of one
  * slot are all over the memory, each on pages of its own that the fork for the batch has write-protected:
  * three faults a key, and the smallest batch stops writers for longer than is promised. A copy that was
  * built from a snapshot has them one slot after the other, and deletes ten times as many in that time. So
