@@ -35,10 +35,12 @@ export async function meet(loop: DatabaseLoop, id: string, through: string): Pro
 }
 
 export async function configure(loop: DatabaseLoop, id: string): Promise<void> {
-  await applySettings(loop, id);
+  const applied = await applySettings(loop, id);
   const instance = loop.instance(id);
   const { phase, primary, successor } = loop.shard(instance.shard);
   if (phase === 'serving' && primary === id && successor === null) await endPause(loop, id);
+  // Last: noted before, a pause that could not be ended was never asked about again (storm seed 1317454671).
+  loop.watch(id).configuredAt(applied);
 }
 
 /**
@@ -53,8 +55,11 @@ export async function endPause(loop: DatabaseLoop, id: string): Promise<void> {
   if (role === 'primary' && !paused) await link.unpause(VERB_DEADLINE_MS);
 }
 
-/** Settings and users as recorded now; every one of them, so it does not matter what was before. */
-export async function applySettings(loop: DatabaseLoop, id: string): Promise<void> {
+/**
+ * Settings and users as recorded now; every one of them, so it does not matter what was before.
+ * @returns the generation that they are of: the caller notes it when all that goes with it is done.
+ */
+export async function applySettings(loop: DatabaseLoop, id: string): Promise<number> {
   const database = loop.database();
   const watch = loop.watch(id);
   const tls = await loop.deps.tls(loop.cluster());
@@ -82,7 +87,7 @@ export async function applySettings(loop: DatabaseLoop, id: string): Promise<voi
     if (relayed && user.name === CLIENT_USER) continue;
     await watch.link.setUser(user, VERB_DEADLINE_MS);
   }
-  watch.configuredAt(database.generation);
+  return database.generation;
 }
 
 /**

@@ -90,9 +90,10 @@ export async function crown(loop: DatabaseLoop, index: number, id: string): Prom
       const { dataDir } = loop.instance(id);
       await passing('consume-file', () => node.consumeDataFile(dataDir));
     }
-    await applySettings(loop, id);
+    const applied = await applySettings(loop, id);
     if (before.reason.code === STARTING_EMPTY) await recallFunctions(loop, index, id);
     if (before.phase === 'down') await endPause(loop, id);
+    loop.watch(id).configuredAt(applied);
   }
   // In a failover the answer for which it is crowned is a moment old; elsewhere things were done since.
   const seen = failover ? loop.watch(id).sighting().facts : null;
