@@ -5,6 +5,7 @@
 
 import { encodeCommand } from '../../resp/index.ts';
 import type { Command, Merge } from '../../resp/table/index.ts';
+import { contained } from './contained.ts';
 import { type Call, fail, repliesMayBeMany, toShard } from './dispatch.ts';
 import { isKill, killScripts } from './kill-script.ts';
 import type { Lane } from './lane.ts';
@@ -73,6 +74,12 @@ export function all(call: Call, merge: Merge, share: Share | null = null): numbe
   if (lanes === STALLED) return STALLED;
   if (lanes === null || !Array.isArray(lanes)) return fail(session, lanes as Shard | null);
   if (merge === 'random') return random(call, lanes);
+  const { merges } = session.proxy.world;
+  const turn = IN_TURN.has(merge) ? merges.begin(session) : null;
+  if (turn === null && IN_TURN.has(merge)) {
+    session.stall('merges');
+    return STALLED;
+  }
   if (command.name === 'script|load') {
     const sha = session.proxy.scripts.remember(bytesOf(bytes, call.args, 2));
     for (const lane of lanes) session.proxy.scripts.loaded(lane.node, sha);
@@ -87,16 +94,24 @@ export function all(call: Call, merge: Merge, share: Share | null = null): numbe
     merge === 'info' && !session.proxy.across.single
       ? session.proxy.across.sum({ kind: 'connected' })
       : null;
+  const place = session.order.place(command);
   gather(session, call, lanes, whole, share, (shards, results) => {
     const joined = (elsewhere: number): Buffer =>
       join(session, command.name, merge, shards, results, limit, elsewhere);
-    return others === null ? joined(0) : others.then(joined);
+    if (turn === null) return session.fill(place, joined(0));
+    const inTurn = (elsewhere: number): void =>
+      merges.join(() => {
+        contained(session, () => session.gone || session.fill(place, joined(elsewhere)));
+        merges.end(turn);
+      });
+    if (others === null) inTurn(0);
+    else void others.then(inTurn);
   });
   return TAKEN;
 }
 
 /**
- * Asks all lanes the same; fills the session's place when all have answered. A shard that was removed before it
+ * Asks all lanes the same, and hands on what they say when all have answered. A shard that was removed before it
  * could had nothing left by then: all its slots had gone, and the others have answered for them.
  */
 function gather(
@@ -105,9 +120,8 @@ function gather(
   lanes: readonly Lane[],
   whole: Buffer,
   share: Share | null,
-  joined: (shards: readonly Shard[], results: readonly PartResult[]) => Buffer | Promise<Buffer>,
+  then: (shards: readonly Shard[], results: readonly PartResult[]) => void,
 ): void {
-  const place = session.order.place(call.command);
   const results = new Array<PartResult>(lanes.length);
   let left = lanes.length;
   const answered = (i: number, result: PartResult): void => {
@@ -116,12 +130,10 @@ function gather(
     const counts = results.map(
       ({ kind }, at) => kind === 'replies' || lanes[at]?.shard.view.reason !== REMOVED,
     );
-    const reply = joined(
+    then(
       lanes.filter((_, at) => counts[at]).map(({ shard }) => shard),
       results.filter((_, at) => counts[at]),
     );
-    if ('then' in reply) void reply.then((bytes) => session.fill(place, bytes));
-    else session.fill(place, reply);
   };
   for (const [i, lane] of lanes.entries()) {
     if (lane === share?.lane) {
@@ -246,5 +258,7 @@ function random(call: Call, lanes: readonly Lane[]): number {
 
 /** Merged even with one shard: the answer is not only the engine's, or says what is the endpoint's. */
 const ALWAYS_MERGED: ReadonlySet<Merge> = new Set<Merge>(['info', 'slowlog']);
+/** A cost to everybody: a few at a time (merges.ts). */
+const IN_TURN: ReadonlySet<Merge> = new Set<Merge>(['info', 'slowlog', 'histogram', 'concat']);
 /** Noted here, so that they take the long way. */
 const NOTED = new Set(['script|load', 'script|flush']);

@@ -108,6 +108,12 @@ export const READS_BEHIND_BYTES = 64 * 1024;
 /** Questions of one client to all shards that are unanswered. To put the answers together costs a worker up
  * to a millisecond each (INFO everything), and a dozen clients with two hundred each took a second. */
 export const MERGES_AHEAD = 8;
+/** ...and of all clients of a worker, of those that have to be put together: one in the engines, one here. */
+export const MERGES = 2;
+/** How long one counts as such: what takes an engine longer, others need not wait for. */
+export const MERGE_LATE_MS = 100;
+/** For clients who do not read: after each answer none is begun for so many times as long as it took. */
+export const MERGES_BEHIND = 10;
 /** What clients of one worker may have unread all together, if none of them may that alone. */
 export const UNREAD_LEAST_BYTES = 256 * 1024 * 1024;
 /** Bytes of replies that wait for an earlier reply of another shard, for one client. */

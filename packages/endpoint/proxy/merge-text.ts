@@ -3,8 +3,15 @@ import { array, bulk, integer, payload, splitArray } from './raw-reply.ts';
 import type { Session } from './session.ts';
 
 /** Fields of INFO that are counts of one shard and mean something when added. */
-const ADDED =
-  /^(used_memory|used_memory_rss|used_memory_peak|used_memory_dataset|used_memory_lua|used_memory_scripts|maxmemory|total_commands_processed|total_connections_received|instantaneous_ops_per_sec|total_net_input_bytes|total_net_output_bytes|instantaneous_input_kbps|instantaneous_output_kbps|rejected_connections|expired_keys|evicted_keys|keyspace_hits|keyspace_misses|blocked_clients|tracking_clients|total_error_replies|total_reads_processed|total_writes_processed|used_cpu_sys|used_cpu_user|rdb_changes_since_last_save|pubsub_channels|pubsub_patterns)$/;
+const ADDED = new Set(
+  `used_memory used_memory_rss used_memory_peak used_memory_dataset used_memory_lua
+  used_memory_scripts maxmemory total_commands_processed total_connections_received
+  instantaneous_ops_per_sec total_net_input_bytes total_net_output_bytes
+  instantaneous_input_kbps instantaneous_output_kbps rejected_connections expired_keys
+  evicted_keys keyspace_hits keyspace_misses blocked_clients tracking_clients
+  total_error_replies total_reads_processed total_writes_processed used_cpu_sys used_cpu_user
+  rdb_changes_since_last_save pubsub_channels pubsub_patterns`.split(/\s+/),
+);
 
 interface InfoLine {
   readonly name: string;
@@ -21,7 +28,7 @@ export function mergeInfo(session: Session, replies: readonly Buffer[], clients:
   for (const lines of texts) {
     for (const line of lines) {
       const { name, value } = parse(line);
-      if (ADDED.test(name)) sums.set(name, (sums.get(name) ?? 0) + Number(value));
+      if (ADDED.has(name)) sums.set(name, (sums.get(name) ?? 0) + Number(value));
       if (/^db\d+$/.test(name)) addKeyspace(keyspaces, name, value);
     }
   }

@@ -205,6 +205,7 @@ export class ProxyPath implements DataPath {
 
   #onSweep(): void {
     this.world.tick();
+    this.world.merges.sweep(this.world.now);
     this.#askTable();
     for (const shard of this.world.topology.shards) shard.listenForSilence();
     for (const session of this.patient) {

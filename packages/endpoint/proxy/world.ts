@@ -3,6 +3,7 @@ import type { DataPathHost } from '../data-path.ts';
 import { BlockPool } from './journal.ts';
 import type { Lane } from './lane.ts';
 import { LargeKeys } from './large-keys.ts';
+import { Merges } from './merges.ts';
 import { Meter } from './meter.ts';
 import { PendingPool } from './pending.ts';
 import type { Retries } from './retries.ts';
@@ -19,6 +20,7 @@ export class World {
   readonly name: string;
   readonly pendings = new PendingPool();
   readonly turns = new Turns();
+  readonly merges = new Merges(this);
   readonly blocks = new BlockPool();
   readonly meter = new Meter();
   readonly large: LargeKeys;
