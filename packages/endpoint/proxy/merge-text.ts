@@ -18,8 +18,10 @@ interface InfoLine {
   value: string;
 }
 
-/** INFO of all shards as one server's: counters added, identity of the endpoint put in. */
-/** `clients`: connections of the database, in all workers. */
+/**
+ * INFO of all shards as one server's: counters added, identity of the endpoint put in. `clients`:
+ * connections of the database, in all workers.
+ */
 export function mergeInfo(session: Session, replies: readonly Buffer[], clients: number): Buffer {
   const texts = replies.map((reply) => payload(reply).toString('latin1').split('\r\n'));
   const [first = []] = texts;
@@ -38,7 +40,10 @@ export function mergeInfo(session: Session, replies: readonly Buffer[], clients:
   const emit = (line: string): void => {
     const { name } = parse(line);
     seen.add(name);
-    if (name === 'connected_clients') out.push(`${name}:${clients}`);
+    if (LISTENER.test(name)) return;
+    if (OF_HOST.has(name)) out.push(`${name}:`);
+    else if (name === 'tcp_port') out.push(`${name}:${session.client.socket.localPort ?? 0}`);
+    else if (name === 'connected_clients') out.push(`${name}:${clients}`);
     else if (name === 'cluster_enabled' && standalone) out.push(`${name}:0`);
     else if ((name === 'redis_mode' || name === 'server_mode') && standalone) {
       out.push(`${name}:standalone`);
@@ -62,6 +67,10 @@ export function mergeInfo(session: Session, replies: readonly Buffer[], clients:
 }
 
 const REPLICA = /^slave\d+$/;
+/** Paths of the machine, which are no client's affair; an engine without a file says the same. */
+const OF_HOST = new Set(['executable', 'config_file']);
+/** Sockets and ports of an engine, where no client may come. */
+const LISTENER = /^listener\d+$/;
 
 /** Every copy is behind the address that the client came to; at the engine's own nobody can log in. */
 function atOurs(session: Session, replica: string): string {
