@@ -1,6 +1,6 @@
 /**
  * `npm test`: finds or fetches an engine first (with progress, so that the first run does not look
- * hung), then runs every test file, two at a time, and fails if anything is left running.
+ * hung), then runs every test file, several at a time, and fails if anything is left running.
  *
  * All tests of a run get one temporary folder of their own (TMPDIR), so what they started can be told
  * from anything else on the machine: it has that folder in its arguments, its working folder or its
@@ -14,10 +14,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { filesUnder } from './files.ts';
+import { type Lanes, reportOf, runFiles, summary } from './test-files.ts';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 /** The smallest machines that run this have two cores, and tests start real processes. */
-const CONCURRENCY = 2;
+const LANES: Lanes = { work: 2, all: 3 };
 /** More failed files than this are no accident. */
 const MOST_AGAIN = 4;
 /** A test that takes longer than this hangs. */
@@ -48,10 +49,11 @@ function provision(): Promise<number> {
 function runTests(args: readonly string[]): Promise<number> {
   const places = args.filter((arg) => !arg.startsWith('-') && existsSync(path.resolve(root, arg)));
   const options = args.filter((arg) => !places.includes(arg));
-  const files = (places.length > 0 ? places : ['packages', 'scripts', 'examples', 'docs'])
+  const all = (places.length > 0 ? places : ['packages', 'scripts', 'examples', 'docs'])
     .map((name) => path.resolve(root, name))
     .flatMap((name) => (name.endsWith('.ts') ? [name] : filesUnder(name)))
     .filter((name) => name.endsWith('.test.ts') && !name.includes('node_modules'));
+  const files = [...new Set(all)];
   if (files.length === 0) {
     process.stderr.write('No test file there.\n');
     return Promise.resolve(1);
@@ -60,17 +62,16 @@ function runTests(args: readonly string[]): Promise<number> {
 }
 
 /**
- * Tests start real processes, two files at a time on two cores; one that meets a deadline only when
+ * Tests start real processes, several files at a time on two cores; one that meets a deadline only when
  * it is alone says something about the machine. So files that failed are run once more, one at a
  * time, and named. Tests on fresh seeds are not: another seed would hide what this one found.
  */
 async function runTwice(options: readonly string[], files: readonly string[]): Promise<number> {
-  const list = path.join(scratch, 'failed-files');
-  const code = await runFiles(options, files, CONCURRENCY, list);
-  if (code === 0 || options.length > 0) return code;
-  const failed = readFileSync(list, 'utf8').split('\n').filter(Boolean);
+  const { failed, stopped } = await runOnce(options, files, LANES);
+  if (stopped) return 1;
+  if (failed.length === 0) return 0;
   const again = failed.filter((file) => !/\/(?:simulation|fuzz)\//.test(file));
-  if (again.length === 0 || again.length < failed.length || again.length > MOST_AGAIN) return code;
+  if (options.length > 0 || again.length < failed.length || again.length > MOST_AGAIN) return 1;
   // A file that failed may have ended without its clean-up; that it failed is said already.
   for (const line of await settled()) {
     process.stderr.write(`left running by a file that failed, and ended now: ${line}\n`);
@@ -81,33 +82,38 @@ async function runTwice(options: readonly string[], files: readonly string[]): P
     }
   }
   process.stdout.write(`\nOnce more, one at a time:\n  ${again.join('\n  ')}\n\n`);
-  const second = await runFiles(options, again, 1, list);
-  if (second === 0) process.stdout.write('\nThey failed beside others and passed alone.\n');
-  return second;
+  const second = await runOnce(options, again, { work: 1, all: 1 });
+  if (second.stopped || second.failed.length > 0) return 1;
+  process.stdout.write('\nThey failed beside others and passed alone.\n');
+  return 0;
 }
 
-function runFiles(
+async function runOnce(
   options: readonly string[],
   files: readonly string[],
-  concurrency: number,
-  list: string,
-): Promise<number> {
-  return run(
+  lanes: Lanes,
+): Promise<{ failed: string[]; stopped: boolean }> {
+  const began = performance.now();
+  const { ended, stopped } = await runFiles(
+    root,
+    files,
     [
       '--disable-warning=ExperimentalWarning',
-      '--test',
-      `--test-concurrency=${concurrency}`,
       `--test-timeout=${TEST_TIMEOUT_MS}`,
       '--test-reporter=spec',
-      '--test-reporter-destination=stdout',
-      `--test-reporter=${path.join(root, 'scripts/failed-files.ts')}`,
-      `--test-reporter-destination=${list}`,
       ...options,
-      ...files,
     ],
     // Most of a test process's start is the compiling of our own code, thousands of times the same.
-    { TMPDIR: scratch, NODE_COMPILE_CACHE: path.join(root, 'node_modules/.cache/cinnabar-code') },
+    {
+      ...process.env,
+      TMPDIR: scratch,
+      NODE_COMPILE_CACHE: path.join(root, 'node_modules/.cache/cinnabar-code'),
+    },
+    lanes,
+    (end) => process.stdout.write(reportOf(root, end)),
   );
+  process.stdout.write(summary(root, ended, performance.now() - began));
+  return { failed: ended.filter(({ code }) => code !== 0).map(({ file }) => file), stopped };
 }
 
 function run(args: readonly string[], more: Record<string, string>): Promise<number> {
