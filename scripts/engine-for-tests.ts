@@ -4,9 +4,17 @@
  */
 import { EngineError, provisionEngine } from '../packages/engine/index.ts';
 
+/** A log needs no line twice a second. */
+const SILENT_MS = 3_000;
+
 try {
+  let said = 0;
   const engine = await provisionEngine({
-    onProgress: ({ detail }) => process.stderr.write(`engine: ${detail}\n`),
+    onProgress: ({ detail, further }) => {
+      if (further === true && performance.now() - said < SILENT_MS) return;
+      said = performance.now();
+      process.stderr.write(`engine: ${detail}\n`);
+    },
   });
   const { name, version, origin } = engine.build;
   process.stderr.write(`engine: ${name} ${version} (${origin})\n`);

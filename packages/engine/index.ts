@@ -6,7 +6,7 @@ export { engineLogTail } from './data-folder.ts';
 export { EngineError } from './errors.ts';
 export { clusterFacts, factsFrom, parseClients, parseInfo } from './facts.ts';
 export { type Answer, type Asked, HelperThread } from './helper-thread.ts';
-export { INTERNAL_USERS, openLink } from './link.ts';
+export { CONTROL_NAME, INTERNAL_USERS, openLink } from './link.ts';
 export { LocalNode, type LocalNodeOptions, labelOf } from './local-node.ts';
 export { boundLogs } from './log-bound.ts';
 export { fence, type Program, startDetached } from './process.ts';

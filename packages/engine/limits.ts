@@ -43,6 +43,9 @@ export const FETCH_DEADLINE_MS = 10 * 60_000;
 /** One attempt of apt to reach a server, in seconds; without it a dead proxy costs minutes. */
 export const FETCH_CONNECT_S = 20;
 
+/** Between two looks at how far a fetch is: what takes longer than a second moves. */
+export const FETCH_SO_FAR_MS = 500;
+
 /** How long a provisioning waits for another one that holds the lock. */
 export const LOCK_DEADLINE_MS = 11 * 60_000;
 export const LOCK_POLL_MS = 100;

@@ -37,8 +37,11 @@ export const INTERNAL_USERS: ReadonlySet<string> = new Set([
   'service',
 ]);
 
+/** In CLIENT LIST and in the logs of an engine. */
+export const CONTROL_NAME = 'cinnabar-control';
+
 const INTRODUCTION = [
-  ['CLIENT', 'SETNAME', 'cinnabar-control'],
+  ['CLIENT', 'SETNAME', CONTROL_NAME],
   ['CLIENT', 'NO-EVICT', 'ON'],
   ['CLIENT', 'NO-TOUCH', 'ON'],
 ] as const;

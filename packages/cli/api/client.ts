@@ -337,8 +337,8 @@ export class ApiClient {
     await this.#extension('POST', name, `clients/${encodeURIComponent(id)}/kill`);
   }
 
-  slowlog(name: string, most: number): Promise<SlowReport> {
-    return this.#extension('GET', name, `slowlog?top=${most}`);
+  slowlog(name: string, most: number, all: boolean): Promise<SlowReport> {
+    return this.#extension('GET', name, `slowlog?top=${most}&all=${all}`);
   }
 
   async #extension<T>(method: string, name: string, rest: string): Promise<T> {

@@ -100,15 +100,17 @@ export function operationsCommand(): Command {
     action(async (context: Context, id: string, flags: WaitFlags) => {
       const api = await whenBack(context);
       await api.cancelOperation(id);
+      let said = 'It ended as asked for before it was canceled.';
       try {
         await waitFor(api, context.output, id, waitOptions(flags));
       } catch (error) {
         // Here this end is the one that was asked for.
         if (!(error instanceof CliError) || error.code !== 'Canceled') throw error;
+        said = error.message;
       }
       if (flags.wait === false) return;
       if (context.output.json) return context.output.data(await api.operation(id));
-      context.output.note('Canceled: everything is as it was before.');
+      context.output.note(said);
     }),
   );
   return operations;

@@ -24,6 +24,7 @@ interface Flags {
   readonly watch?: boolean;
   readonly seconds?: string;
   readonly total?: boolean;
+  readonly all?: boolean;
 }
 
 /** Once, or with `--watch` again and again until Ctrl-C; then `--json` is one document a line. */
@@ -265,7 +266,8 @@ export function slowlogCommand(): Command {
     new Command('slowlog')
       .summary('commands that kept an engine busy, of all shards')
       .argument('<name>')
-      .option('-n, --last <count>', 'at most this many', '20'),
+      .option('-n, --last <count>', 'at most this many', '20')
+      .option('--all', 'also what Cinnabar itself asked for, and one engine of another'),
   )
     .addHelpText(
       'after',
@@ -277,9 +279,11 @@ export function slowlogCommand(): Command {
         return show(
           context,
           flags,
-          (api) => api.slowlog(name, most),
-          ({ value, note }) => {
+          (api) => api.slowlog(name, most, flags.all === true),
+          ({ value, note, own }) => {
             context.output.rows(value, SLOW, 'Nothing was slow.');
+            if (own > 0)
+              context.output.note(`Not shown: ${plural(own, 'line')} of Cinnabar itself (--all).`);
             if (note !== null) context.output.note(note);
           },
           WATCH_MS,

@@ -122,6 +122,15 @@ test('errors: code, what, what to do; JSON when asked', () => {
   new Output(plain, plain, {}, false).error(error);
   assert.equal(plain.text, 'error: It does not fit. (no-room)\n  Take a smaller one.\n');
   const json = new Memory(false);
+  const ended = new CliError(
+    'operationFailed',
+    'Canceled',
+    'Canceled by api-token.',
+    'See events.',
+  );
+  const canceled = new Memory(false);
+  new Output(canceled, canceled, {}, false).error(ended);
+  assert.equal(canceled.text, 'Canceled by api-token. (Canceled)\n  See events.\n');
   new Output(json, json, {}, true).error(error);
   assert.deepEqual(JSON.parse(json.text), {
     error: { code: 'no-room', message: 'It does not fit.', remedy: 'Take a smaller one.' },

@@ -24,6 +24,8 @@ const CODES: Record<Colour, readonly [number, number]> = {
 };
 
 const INTERNAL = 'internal-error';
+/** Of an operation that was ended because somebody asked for it: nothing went wrong. */
+const CANCELED = 'Canceled';
 
 export class Output {
   readonly json: boolean;
@@ -109,7 +111,7 @@ export class Output {
     // The stack of a fault of our own has many lines.
     const shown = error.code === INTERNAL ? printable : oneLine;
     this.err.write(
-      `${this.paint('red', 'error:')} ${shown(this.typed(error.message))} (${error.code})\n` +
+      `${error.code === CANCELED ? '' : `${this.paint('red', 'error:')} `}${shown(this.typed(error.message))} (${error.code})\n` +
         (error.remedy === '' ? '' : `  ${printable(this.typed(error.remedy))}\n`),
     );
   }

@@ -12,7 +12,9 @@ export const OBSERVE_ROUTES: readonly Route[] = [
   ),
   get('large', async (call, id) => ok(await call.context.observe.large(id, top(call)))),
   get('clients', async (call, id) => ok(await call.context.observe.clients(id, top(call)))),
-  get('slowlog', async (call, id) => ok(await call.context.observe.slowlog(id, top(call)))),
+  get('slowlog', async (call, id) =>
+    ok(await call.context.observe.slowlog(id, top(call), wantsAll(call))),
+  ),
   {
     method: 'POST',
     path: `${DATABASE_PATH}/clients/:client/kill`,
@@ -48,6 +50,12 @@ async function metrics(call: Call): Promise<Answer> {
     text: await call.context.observe.metrics(),
     headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
   };
+}
+
+function wantsAll(call: Call): boolean {
+  const text = call.query.get('all') ?? 'false';
+  if (text === 'true' || text === 'false') return text === 'true';
+  throw new ControlError('InvalidParameter', 400, `all is 'true' or 'false'.`, 'all');
 }
 
 function top(call: Call): number {

@@ -80,7 +80,10 @@ test('up, and closed by its time; asked for in the meantime it says until when',
   assert.equal(await upgrade(), null);
   assert.equal(record()?.generation, generation + 1, 'the engines get their rules again');
   const [event] = rig.store.events({ limit: 5 }).filter((e) => e.reason === 'way-back-closed');
-  assert.match(event?.message ?? '', /its time closed the way back to valkey 8\.1\.1/);
+  assert.match(
+    event?.message ?? '',
+    /^The way back to valkey 8\.1\.1 was closed \(its time is over\): what only valkey/,
+  );
   refused(await ask({ back: true }), 409, 'NoWayBack');
 });
 

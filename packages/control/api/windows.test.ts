@@ -68,7 +68,10 @@ test('a window that opens does what is due, once, and by nobody’s word', async
   assert.equal(await cache.look('2026-11-28T00:59'), 0);
   assert.equal(await cache.look('2026-11-28T01:00'), 1);
   const event = rig.store.events({ limit: 50 }).find((e) => e.reason === 'maintenance-began');
-  assert.match(event?.message ?? '', /^maintenance window has every process .*\(engine\)/);
+  assert.match(
+    event?.message ?? '',
+    /^The processes of 'c1' are replaced, one at a time\. Asked for by its maintenance window\. Due: engine\.$/,
+  );
   // It did not help: not again before the next window.
   assert.equal(await cache.look('2026-11-28T01:01'), 0);
   assert.equal((await cache.view()).next.startsAt, at('2026-11-29T01:00'));

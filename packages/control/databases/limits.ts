@@ -10,6 +10,8 @@ export const TOLD_WITHIN_MS = 1_000;
 export const UNHEARD_MS = 50;
 /** From one introduction to the next: the engine makes the connection for it within a tenth of a second. */
 export const INTRODUCED_MS = 250;
+/** One engine introduces another at most so often: it makes the connection for it ten times a second, and not before. */
+export const MEET_AGAIN_MS = 80;
 /** A question that is not answered is put again after this: the answer may be late, or no answer. */
 export const ASK_AGAIN_MS = 1_000;
 /** At every so many beats the stream of each engine is sampled into the store (engine rule 3). */

@@ -37,6 +37,8 @@ export class DatabaseLoop extends DatabaseRecords {
   readonly #began: number;
   /** Shards whose writes a switch is pausing: nobody else may end that pause. */
   readonly pausing = new Set<number>();
+  /** Who was introduced to whom a moment ago: when, in ms of the clock that goes only forward. */
+  readonly introduced = new Map<string, number>();
   readonly #watches = new Map<string, Watch>();
   readonly #busy = new Map<string, Promise<void>>();
   /** Looks at the batch of slots under way; null when there is none. */

@@ -7,6 +7,7 @@
 import { CREATE_DEADLINE_MS } from '../plan/limits.ts';
 import type { Plan, View } from '../plan/model.ts';
 import { afterMaintenance } from '../plan/upgrade.ts';
+import { wentBack } from '../resources/cancel.ts';
 import type { OperationRecord, OperationStep, StateReason } from '../store/records.ts';
 import { passing } from './failpoints.ts';
 import { FAILING_FOR_MS, FLUSH_DEADLINE_MS, REFUSED_FOR_MS, WAITS_SHOWN } from './limits.ts';
@@ -190,11 +191,6 @@ export function advance(
 /** Why an operation ends when its database is deleted under it. */
 export const CANCELED: StateReason = { code: 'Canceled', message: 'The database was deleted.' };
 
-const WENT_BACK: StateReason = {
-  code: 'Canceled',
-  message: 'Canceled on request: everything is as it was before.',
-};
-
 /** In a transaction: ends the open operations of this database that match. */
 export function endOperations(
   loop: DatabaseLoop,
@@ -206,7 +202,8 @@ export function endOperations(
   for (const operation of store.openOperations(loop.id)) {
     if (!which(operation)) continue;
     // The way back that was asked for has been gone to its end.
-    const back = error === null && operation.input['canceled'] === true ? WENT_BACK : null;
+    const back =
+      error === null && operation.input['canceled'] === true ? wentBack(operation.input) : null;
     const status =
       error === null && back === null
         ? 'Succeeded'

@@ -12,6 +12,9 @@ export interface StepState {
 /** Settings on every engine, and the endpoint told: it ends with the operation. */
 export const APPLY: StepState = { name: 'Apply the change', done: false, detail: '' };
 
+const START = 'Start new shards';
+const REMOVE = 'Remove empty shards';
+
 /** Null: this operation does not change the number of shards. */
 export function scalingSteps(operation: OperationRecord, view: View): StepState[] | null {
   if (!('shards' in operation.input) || operation.kind !== 'UpdateDatabase') return null;
@@ -22,9 +25,14 @@ export function scalingSteps(operation: OperationRecord, view: View): StepState[
   const left = slotsToMove(view.shards, wanted);
   const over = scaling === null;
   const moved = over || (joined === wanted && left === 0 && scaling.move === null);
-  return [
+  // By what happens: to fewer shards none is started, to more none is removed; who turns back does both.
+  const difference = scaling === null ? 0 : wanted - scaling.from.shards;
+  const names = new Set(operation.steps.map(({ name }) => name));
+  if (difference > 0) names.add(START);
+  if (difference < 0) names.add(REMOVE);
+  const all: StepState[] = [
     {
-      name: 'Start new shards',
+      name: START,
       done: over || joined === wanted,
       detail: `${joined} of ${wanted} shards`,
     },
@@ -34,12 +42,13 @@ export function scalingSteps(operation: OperationRecord, view: View): StepState[
       detail: over ? '' : movedSoFar(view, left),
     },
     {
-      name: 'Remove empty shards',
+      name: REMOVE,
       done: over || (moved && view.shards.length === wanted),
       detail: over ? '' : `${Math.max(0, view.shards.length - wanted)} left`,
     },
     APPLY,
   ];
+  return all.filter(({ name }) => (name !== START && name !== REMOVE) || names.has(name));
 }
 
 function movedSoFar({ now, database }: View, left: number): string {

@@ -255,6 +255,32 @@ test('OSSCluster, where clients are direct', async (t) => {
   });
 
   await t.test(
+    'what Cinnabar itself asked for is left out of the slow log, unless all is wanted',
+    async () => {
+      const { socket, databaseId } = await primary(0);
+      const own = await service.engine(socket, databaseId);
+      const script = 'local own = 0 for i = 1, 3000000 do own = own + i end return own';
+      await own.command(['EVAL', script, '0'], HEAL_DEADLINE_MS);
+      own.close();
+      const isIt = ({ command }: { command: string[] }): boolean => command[1] === script;
+      const shown = await get('direct', 'slowlog');
+      assert.equal(shown.value.find(isIt), undefined);
+      assert.ok(shown.own >= 1);
+      const all = await get('direct', 'slowlog', 'all=true');
+      assert.equal(all.value.find(isIt)?.name, 'cinnabar-control');
+      assert.equal(all.own, 0);
+      const path = `${service.database('direct')}/slowlog`;
+      const wrong = await service.call('GET', path, undefined, { query: 'all=1' });
+      assert.equal(wrong.status, 400);
+    },
+  );
+
+  await t.test('figures of a second do not say that they are since the start', async () => {
+    assert.match((await get('direct', 'stats', 'seconds=1')).note, /of the engines of 1 s\./);
+    assert.match((await get('direct', 'stats')).note, /of the engines since each started\./);
+  });
+
+  await t.test(
     'a killed primary is out of CLUSTER SLOTS at once, and its successor is in',
     async () => {
       const victim = await primary(1);

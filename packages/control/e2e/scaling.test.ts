@@ -63,6 +63,14 @@ async function scanAll(redis: Redis): Promise<Set<string>> {
   return seen;
 }
 
+/** What is shown of the change that ended last. */
+async function stepsShown(): Promise<string[]> {
+  const { body } = await service.call('GET', '/cinnabar/operations', undefined, { query: 'top=5' });
+  const list: { kind: string; steps: { name: string }[] }[] = body.value;
+  const last = list.find(({ kind }) => kind === 'UpdateCluster');
+  return last?.steps.map(({ name }) => name) ?? [];
+}
+
 async function scale(sku: string, shards: number): Promise<void> {
   const answer = await service.call('PATCH', service.cluster(NAME), { sku: { name: sku } });
   assert.ok(answer.status < 300, JSON.stringify(answer.body));
@@ -113,7 +121,9 @@ test('1 to 3 to 1 shards under writers, scripts, functions, transactions and SCA
   })();
 
   await scale('Balanced_B20', 3);
+  assert.deepEqual(await stepsShown(), ['Start new shards', 'Move slots', 'Apply the change']);
   await scale('Balanced_B1', 1);
+  assert.deepEqual(await stepsShown(), ['Move slots', 'Remove empty shards', 'Apply the change']);
 
   clearInterval(timer);
   scanning = false;
@@ -148,10 +158,14 @@ test('a change is canceled: everything is as before, and it says Canceled', asyn
   });
   const canceled = await service.call('POST', `/cinnabar/operations/${running.id}/cancel`, {});
   assert.equal(canceled.status, 202, JSON.stringify(canceled.body));
-  await eventually('it ended', SCALE_DEADLINE_MS, async () => {
+  const { error } = await eventually('it ended', SCALE_DEADLINE_MS, async () => {
     const { body } = await service.call('GET', `/cinnabar/operations/${running.id}`);
-    return body.status === 'Canceled' ? true : null;
+    return body.status === 'Canceled' ? body : null;
   });
+  assert.match(
+    error.message,
+    /^Canceled by api-token at \d{4}-[\d-]+T[\d:]+Z: everything is as it was before\.$/,
+  );
   assert.equal((await service.healthy(NAME)).length, 1);
   const cluster = (await service.call('GET', service.cluster(NAME))).body;
   assert.equal(cluster.sku.name, 'Balanced_B1');

@@ -81,6 +81,8 @@ export interface SlowEntry {
 
 export interface SlowReport {
   readonly note: string | null;
+  /** Of Cinnabar itself, left out of `value`. */
+  readonly own: number;
   /** The latest first. */
   readonly value: readonly SlowEntry[];
 }
@@ -92,7 +94,8 @@ export interface Observer {
   clients(databaseId: string, most: number): Promise<ClientsReport>;
   /** False: there is no such client (any more). */
   kill(databaseId: string, client: string): Promise<boolean>;
-  slowlog(databaseId: string, most: number): Promise<SlowReport>;
+  /** `all`: with what Cinnabar itself asked the engines, and they each other. */
+  slowlog(databaseId: string, most: number, all: boolean): Promise<SlowReport>;
   /** Everything that is counted, of all databases, in Prometheus' text format. */
   metrics(): Promise<string>;
 }

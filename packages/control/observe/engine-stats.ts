@@ -12,6 +12,7 @@ import type {
   Histogram,
   LargeView,
 } from '../../endpoint/control-protocol.ts';
+import { CONTROL_NAME } from '../../engine/index.ts';
 import { bucketOf } from './histogram.ts';
 
 /** Of replication and of our own questions, not of clients. */
@@ -172,6 +173,18 @@ export function slowClient(address: string, command: readonly string[], direct: 
   if (isOurs(address)) return '';
   const engines = !direct || BETWEEN_ENGINES.test(command.slice(0, 2).join(' '));
   return engines ? 'engine' : address;
+}
+
+/** What Cinnabar itself asked for: its control process, or one engine of another. */
+export function isOwnWork({ client, address, name }: OwnWork): boolean {
+  return client === 'engine' || (isOurs(address) && name === CONTROL_NAME);
+}
+
+interface OwnWork {
+  /** As `slowClient` says. */
+  readonly client: string;
+  readonly address: string;
+  readonly name: string;
 }
 
 /** Ours come over the unix socket: `/path.sock:0`, or in the engine's logs `[/path.sock:0]:0`. */

@@ -19,7 +19,14 @@ import type {
   SlowReport,
   StatsReport,
 } from './contract.ts';
-import { clientsOf, countersOf, largeOf, logEntries, slowClient } from './engine-stats.ts';
+import {
+  clientsOf,
+  countersOf,
+  isOwnWork,
+  largeOf,
+  logEntries,
+  slowClient,
+} from './engine-stats.ts';
 import { quantiles } from './histogram.ts';
 import { ENGINE_DEADLINE_MS, ENGINE_LOG_ENTRIES } from './limits.ts';
 import { prometheus, type Series } from './prometheus.ts';
@@ -43,8 +50,11 @@ export interface ObserveDeps {
   now(): number;
 }
 
-const DIRECT =
-  'Clients of OSSCluster talk to the shards: these are the figures of the engines since each started. They know their own time only, and no bytes per command.';
+/** Null: since counting began. */
+function directNote(seconds: number | null): string {
+  const time = seconds === null ? 'since each started' : `of ${seconds} s`;
+  return `Clients of OSSCluster talk to the shards: these are the figures of the engines ${time}. They know their own time only, and no bytes per command.`;
+}
 
 export class Observe implements Observer {
   readonly #deps: ObserveDeps;
@@ -59,7 +69,8 @@ export class Observe implements Observer {
     if (seconds !== null) await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     const now = await this.#read(id, direct);
     const rules = this.#deps.database(id)?.settings.guard ?? [];
-    return reportOf(now, before, rules, direct ? 'engines' : 'endpoint', direct ? DIRECT : null);
+    const note = direct ? directNote(seconds) : null;
+    return reportOf(now, before, rules, direct ? 'engines' : 'endpoint', note);
   }
 
   async large(id: string, most: number): Promise<LargeReport> {
@@ -109,30 +120,34 @@ export class Observe implements Observer {
     return false;
   }
 
-  async slowlog(id: string, most: number): Promise<SlowReport> {
+  async slowlog(id: string, most: number, all: boolean): Promise<SlowReport> {
     const direct = this.#direct(id);
-    const answers = await this.#deps.askEngines(id, (link) => slowLog(link, most));
-    const value = answers
-      .flatMap(({ instance, role, result }) =>
-        logEntries(result).map(
-          ({ at, amount, command, address, name }): SlowEntry => ({
-            at,
-            us: amount,
-            command,
-            shard: instance.shard,
-            role,
-            client: slowClient(address, command, direct),
-            name,
-          }),
-        ),
-      )
-      .sort((a, b) => b.at - a.at || b.us - a.us)
-      .slice(0, most);
+    const answers = await this.#deps.askEngines(id, slowLog);
+    const lines = answers.flatMap(({ instance, role, result }) =>
+      logEntries(result).map(({ at, amount, command, address, name }) => {
+        const client = slowClient(address, command, direct);
+        const entry: SlowEntry = {
+          at,
+          us: amount,
+          command,
+          shard: instance.shard,
+          role,
+          client,
+          name,
+        };
+        return { entry, own: isOwnWork({ client, address, name }) };
+      }),
+    );
+    const shown = all ? lines : lines.filter(({ own }) => !own);
     return {
       note: direct
         ? null
         : 'Connections of the endpoint to the engines carry many clients, so an engine cannot say whose command it was.',
-      value,
+      own: lines.length - shown.length,
+      value: shown
+        .map(({ entry }) => entry)
+        .sort((a, b) => b.at - a.at || b.us - a.us)
+        .slice(0, most),
     };
   }
 
@@ -209,8 +224,8 @@ function rowOf({ latency, database: _, ...view }: ClientView): ClientRow {
 }
 
 /** COMMANDLOG is Valkey 8.1 and newer; before, there is the slow log alone. */
-function slowLog(link: EngineLink, most: number): Promise<unknown> {
-  return link.command(['SLOWLOG', 'GET', String(most)], ENGINE_DEADLINE_MS);
+function slowLog(link: EngineLink): Promise<unknown> {
+  return link.command(['SLOWLOG', 'GET', '-1'], ENGINE_DEADLINE_MS);
 }
 
 async function largeLogs(id: string, link: EngineLink): Promise<LargeView[]> {

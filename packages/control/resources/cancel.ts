@@ -6,7 +6,13 @@
 import { counted } from '../counted.ts';
 import { ControlError } from '../errors.ts';
 import { afterMaintenance } from '../plan/upgrade.ts';
-import type { ClusterRecord, DatabaseRecord, OperationRecord, Store } from '../store/index.ts';
+import type {
+  ClusterRecord,
+  DatabaseRecord,
+  OperationRecord,
+  StateReason,
+  Store,
+} from '../store/index.ts';
 import { endOperation, isOpen, type Stamp } from './operations.ts';
 
 export interface Cancellation {
@@ -22,7 +28,7 @@ export function decideCancel(
   child: OperationRecord | null,
   database: DatabaseRecord | null,
   cluster: ClusterRecord | null,
-  now: number,
+  { now, actor: { name: by } }: Pick<Stamp, 'now' | 'actor'>,
 ): Cancellation {
   if (!isOpen(asked)) {
     throw new ControlError(
@@ -70,7 +76,7 @@ export function decideCancel(
     child: {
       ...child,
       generation: database.generation + 1,
-      input: { ...child.input, canceled: true },
+      input: { ...child.input, canceled: true, canceledBy: by, canceledAt: now },
     },
   };
 }
@@ -95,7 +101,7 @@ export function cancelOperation(store: Store, id: string, stamp: Stamp): Operati
   if (asked.kind === 'Maintain' && isOpen(asked)) return stopMaintenance(store, asked, stamp);
   const database = child?.databaseId == null ? null : store.databaseById(child.databaseId);
   const cluster = database === null ? null : store.clusterById(database.clusterId);
-  const decision = decideCancel(asked, child, database, cluster, stamp.now);
+  const decision = decideCancel(asked, child, database, cluster, stamp);
   const { shards } = decision.database.sizing;
   store.write(() => {
     store.putCluster(decision.cluster);
@@ -104,7 +110,7 @@ export function cancelOperation(store: Store, id: string, stamp: Stamp): Operati
     store.addEvent({
       reason: 'operation-canceled',
       severity: 'warning',
-      message: `Cluster '${decision.cluster.name}': ${stamp.actor.name} canceled its change; it goes back to ${counted(shards, 'shard')}.`,
+      message: `Cluster '${decision.cluster.name}': its change was canceled by ${stamp.actor.name}; it goes back to ${counted(shards, 'shard')}.`,
       clusterId: decision.cluster.id,
       databaseId: decision.database.id,
       shard: null,
@@ -115,9 +121,21 @@ export function cancelOperation(store: Store, id: string, stamp: Stamp): Operati
   return store.operation(id) ?? asked;
 }
 
+/** What an operation that went back to its beginning says at its end. */
+export function wentBack({ canceledBy, canceledAt }: OperationRecord['input']): StateReason {
+  const known = typeof canceledBy === 'string' && typeof canceledAt === 'number';
+  const by = known ? `by ${canceledBy} at ${timeOf(canceledAt)}` : 'on request';
+  return { code: 'Canceled', message: `Canceled ${by}: everything is as it was before.` };
+}
+
+/** To the second, in UTC. */
+function timeOf(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 19)}Z`;
+}
+
 /** No further process is touched; one whose turn has begun comes back by itself. */
 function stopMaintenance(store: Store, asked: OperationRecord, stamp: Stamp): OperationRecord {
-  const message = `${stamp.actor.name} canceled maintenance: what was made anew stays so.`;
+  const message = `Maintenance was canceled by ${stamp.actor.name} at ${timeOf(stamp.now)}: processes that were replaced by then stay.`;
   const error = { code: 'Canceled', message };
   const ended = endOperation(asked, 'Canceled', stamp.now, error);
   store.write(() => {

@@ -104,7 +104,7 @@ export function startFailover(
     store.addEvent({
       reason: 'data-loss-accepted',
       severity: 'warning',
-      message: `Cluster '${cluster.name}': ${stamp.actor.name} accepts what is lost of shard ${indexes.join(', ')}.`,
+      message: `Cluster '${cluster.name}': the loss of data of shard ${indexes.join(', ')} was accepted by ${stamp.actor.name}; an older copy serves.`,
       clusterId: cluster.id,
       databaseId: database.id,
       shard: null,

@@ -29,7 +29,7 @@ type Wish =
   | { readonly kind: 'up'; readonly keepMs: number }
   | { readonly kind: 'back' };
 
-const UNASKED: Actor = { name: 'maintenance window', apiVersion: '', correlationId: '' };
+const UNASKED: Actor = { name: 'its maintenance window', apiVersion: '', correlationId: '' };
 
 export class MaintenanceDesk implements MaintenanceSource {
   readonly #store: Store;
@@ -53,7 +53,8 @@ export class MaintenanceDesk implements MaintenanceSource {
   }
 
   calendar(): MaintenanceView[] {
-    return this.#store.databases().map((database) => this.view(database.id));
+    const all = this.#store.databases().map((database) => this.view(database.id));
+    return all.sort((a, b) => (a.cluster < b.cluster ? -1 : 1));
   }
 
   view(databaseId: string): MaintenanceView {
@@ -92,7 +93,7 @@ export class MaintenanceDesk implements MaintenanceSource {
       this.#event(
         database,
         'maintenance-skipped',
-        `${actor.name} skipped maintenance until ${new Date(next.endsAt).toISOString()}.`,
+        `The next maintenance was skipped by ${actor.name}; none is done before ${minute(next.endsAt)}.`,
       );
     });
     return this.view(databaseId);
@@ -130,7 +131,9 @@ export class MaintenanceDesk implements MaintenanceSource {
     const { cluster, database, open } = this.#situations.action(databaseId);
     refuseWhenBusy(open, `Cluster '${cluster.name}'`);
     const upgrade = requireOpen(cluster.name, database);
-    await passing('close-way-back', () => this.#close(databaseId, upgrade, actor.name));
+    await passing('close-way-back', () =>
+      this.#close(databaseId, upgrade, `asked for by ${actor.name}`),
+    );
     try {
       await this.#deps.applyUsers(databaseId, { disconnect: false });
     } catch (error) {
@@ -141,13 +144,13 @@ export class MaintenanceDesk implements MaintenanceSource {
   }
 
   /** The engines get their rules by the generation, also if this process ends here. */
-  #close(databaseId: string, { from, to }: Upgrade, by: string): void {
+  #close(databaseId: string, { from, to }: Upgrade, why: string): void {
     this.#store.write(() => {
       const database = this.#store.databaseById(databaseId);
       if (database?.upgrade?.phase !== 'open') return;
       const generation = database.generation + 1;
       this.#store.putDatabase({ ...database, upgrade: null, generation });
-      const message = `${by} closed the way back to ${from}: what only ${to} knows may be used.`;
+      const message = `The way back to ${from} was closed (${why}): what only ${to} knows may be used now.`;
       this.#event(database, 'way-back-closed', message);
     });
     this.#deps.wake(databaseId);
@@ -208,7 +211,7 @@ export class MaintenanceDesk implements MaintenanceSource {
     for (const database of this.#store.databases()) {
       const { id, upgrade, maintenance } = database;
       const over = upgrade?.phase === 'open' && (upgrade.until ?? 0) <= now;
-      if (over && maintenance === null) this.#close(id, upgrade, 'its time');
+      if (over && maintenance === null) this.#close(id, upgrade, 'its time is over');
       const { plan, next } = this.view(id);
       if (plan !== 'in-window' || next === null || next.startsAt > now) continue;
       try {
@@ -271,10 +274,20 @@ function begins(
   engine: string,
   due: readonly Due[],
 ): string {
-  if (kind === 'up') return `${who} has '${name}' upgraded to ${engine}.`;
-  if (kind === 'back') return `${who} has '${name}' go back to ${engine}.`;
-  const codes = due.length > 0 ? ` (${due.map(({ code }) => code).join(', ')})` : '';
-  return `${who} has every process of '${name}' made anew${codes}.`;
+  const what =
+    kind === 'up'
+      ? `'${name}' is upgraded to ${engine}, one process at a time`
+      : kind === 'back'
+        ? `'${name}' goes back to ${engine}, one process at a time`
+        : `The processes of '${name}' are replaced, one at a time`;
+  const codes = kind === 'anew' ? due.map(({ code }) => code) : [];
+  const why = codes.length > 0 ? ` Due: ${codes.join(', ')}.` : '';
+  return `${what}. Asked for by ${who}.${why}`;
+}
+
+/** In UTC: events are read on other machines, too. */
+function minute(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 16)}Z`;
 }
 
 function planOf(

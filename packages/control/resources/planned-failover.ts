@@ -109,7 +109,7 @@ export function startPlannedFailover(
     store.addEvent({
       reason: 'failover-requested',
       severity: 'info',
-      message: `Cluster '${cluster.name}': ${stamp.actor.name} asked for a planned failover of shard ${input.shards.join(', ')}.`,
+      message: `Cluster '${cluster.name}': a planned failover of shard ${input.shards.join(', ')} begins, asked for by ${stamp.actor.name}.`,
       clusterId: cluster.id,
       databaseId: database.id,
       shard: null,

@@ -13,10 +13,13 @@ import { EngineError, reasonOf } from '../errors.ts';
 import { FETCH_CONNECT_S, FETCH_DEADLINE_MS, LISTS_FRESH_MS } from '../limits.ts';
 import { debianMirrors, distribution } from './host.ts';
 import { run } from './run.ts';
+import { tellingBytes } from './so-far.ts';
 
 export interface AptPackage {
   readonly name: string;
   readonly version: string;
+  /** Of the packed file. */
+  readonly bytes: number;
   /** Names only, the first of alternatives. */
   readonly depends: readonly string[];
 }
@@ -33,7 +36,7 @@ export class PrivateApt {
   }
 
   /** Reads the suite's package lists, unless those at hand are fresh enough. */
-  async update(force: boolean): Promise<void> {
+  async update(force: boolean, soFar: (bytes: number) => void): Promise<void> {
     if (!force && (await this.#age()) < LISTS_FRESH_MS) return;
     const hostMirrors = distribution().includes('debian')
       ? debianMirrors()
@@ -42,7 +45,8 @@ export class PrivateApt {
     for (const mirror of hostMirrors) {
       await this.#configure(mirror);
       try {
-        await this.#run('apt-get', ['update', '--quiet']);
+        const lists = join(this.#folder, 'lists');
+        await tellingBytes([lists], soFar, () => this.#run('apt-get', ['update', '--quiet']));
         await writeFile(join(this.#folder, 'updated'), mirror);
         return;
       } catch (error) {
@@ -72,9 +76,15 @@ export class PrivateApt {
   }
 
   /** Downloads into `folder`; answers the files. */
-  async download(names: readonly string[], folder: string): Promise<string[]> {
+  async download(
+    names: readonly string[],
+    folder: string,
+    soFar: (bytes: number) => void,
+  ): Promise<string[]> {
     const before = new Set(await readdir(folder));
-    await this.#run('apt-get', ['download', '--quiet', ...names], folder);
+    await tellingBytes([folder], soFar, () =>
+      this.#run('apt-get', ['download', '--quiet', ...names], folder),
+    );
     const after = await readdir(folder);
     return after
       .filter((name) => name.endsWith('.deb') && !before.has(name))
@@ -173,6 +183,7 @@ export function parseStanzas(text: string): AptPackage[] {
     .map((stanza) => ({
       name: field(stanza, 'Package'),
       version: field(stanza, 'Version'),
+      bytes: Number(field(stanza, 'Size')) || 0,
       depends: [
         ...dependencies(field(stanza, 'Pre-Depends')),
         ...dependencies(field(stanza, 'Depends')),

@@ -17,6 +17,7 @@ import type { Program } from '../process.ts';
 import type { AptPackage, PrivateApt } from './apt.ts';
 import { closureOf, packagesFor, scanTree } from './libraries.ts';
 import { run } from './run.ts';
+import { megabytes } from './so-far.ts';
 
 export interface BundleFile {
   readonly path: string;
@@ -54,7 +55,7 @@ export async function makeBundle(
   suite: string,
   names: readonly string[],
   apt: PrivateApt,
-  onProgress: (detail: string) => void,
+  onProgress: (detail: string, further?: true) => void,
 ): Promise<Bundle> {
   await mkdir(home, { recursive: true, mode: 0o700 });
   // The caller holds the lock, so what stands here was left by a crash.
@@ -98,7 +99,7 @@ async function fillStaging(
   suite: string,
   names: readonly string[],
   apt: PrivateApt,
-  onProgress: (detail: string) => void,
+  onProgress: (detail: string, further?: true) => void,
 ): Promise<Manifest> {
   const root = join(staging, 'root');
   const debs = join(staging, 'debs');
@@ -113,8 +114,14 @@ async function fillStaging(
     for (const each of await apt.show(next)) known.set(each.name, each);
     const absent = next.filter((name) => !known.has(name));
     if (absent.length > 0) throw notOffered(suite, absent);
-    onProgress(`fetching ${next.join(', ')}`);
-    for (const file of await apt.download(next, debs)) {
+    const all = megabytes(next.reduce((sum, name) => sum + (known.get(name)?.bytes ?? 0), 0));
+    const count = next.length === 1 ? 'a package' : `${next.length} packages`;
+    onProgress(`fetching ${count}, ${all}: ${next.join(', ')}`);
+    const files = await apt.download(next, debs, (bytes) =>
+      onProgress(`fetching ${count}, ${megabytes(bytes)} of ${all}: ${next.join(', ')}`, true),
+    );
+    for (const [i, file] of files.entries()) {
+      onProgress(`unpacking ${i + 1} of ${files.length}: ${basename(file)}`, true);
       await run('dpkg', ['-x', file, root], { deadlineMs: FETCH_DEADLINE_MS });
       const name = basename(file).split('_')[0] ?? '';
       const sha256 = await sha256Of(file);

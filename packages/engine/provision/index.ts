@@ -26,6 +26,7 @@ import {
 import { debianKeyring, distribution, installCommand, isWsl } from './host.ts';
 import { withLock } from './lock.ts';
 import { type Probed, probe, productOf } from './probe.ts';
+import { megabytes } from './so-far.ts';
 
 export interface ProvisionedEngine extends Probed {
   readonly build: EngineBuild;
@@ -39,7 +40,12 @@ export interface ProvisionedEngine extends Probed {
   };
 }
 
-export type Progress = (event: { readonly step: string; readonly detail: string }) => void;
+/** `further`: the same as before, and how far it is now; about twice a second. */
+export type Progress = (event: {
+  readonly step: string;
+  readonly detail: string;
+  readonly further?: true;
+}) => void;
 
 export interface ProvisionOptions {
   /** Default: `engineCacheDir()`. */
@@ -130,14 +136,19 @@ export async function provisionPackages(
     const another = made !== null && made.folder !== seen?.folder;
     if (made !== null && (options.refresh !== true || another)) return made;
     const apt = new PrivateApt(join(cacheDir, 'apt', suite), suite, keyring);
-    const detail = (text: string): void => progress({ step: 'fetch', detail: text });
+    const detail = (text: string, further?: true): void =>
+      progress({ step: 'fetch', detail: text, ...(further === undefined ? {} : { further }) });
+    const update = async (force: boolean): Promise<void> => {
+      const what = `reading the package lists of Debian ${suite}`;
+      detail(what);
+      await apt.update(force, (bytes) => detail(`${what}: ${megabytes(bytes)}`, true));
+    };
     try {
-      detail(`reading the package lists of Debian ${suite}`);
       await makeFolder(join(cacheDir, 'apt', suite));
-      await apt.update(options.refresh === true);
+      await update(options.refresh === true);
       return await makeBundle(home, suite, packages, apt, detail).catch(async () => {
         // The suite moved on since its lists were read: a package is gone from the mirror.
-        await apt.update(true);
+        await update(true);
         return makeBundle(home, suite, packages, apt, detail);
       });
     } finally {

@@ -156,6 +156,12 @@ test('two at once, as an ordinary user without a TMPDIR, into an empty cache: on
     each.events.some(({ detail }) => /^fetching/.test(detail)),
   );
   assert.equal(fetching.length, 1, 'fetched twice');
+  const details = fetching[0]?.events.map(({ detail }) => detail) ?? [];
+  assert.match(
+    details.join('\n'),
+    /^fetching 2 packages, \d+\.\d MB: valkey-server, valkey-tools$/m,
+  );
+  assert.match(details.join('\n'), /^unpacking 2 of 2: valkey-tools_/m);
   assert.ok(both.some((each) => each.events.some(({ step }) => step === 'wait')));
   for (const each of both) {
     assert.match(each.pong, /^Valkey server v=/);

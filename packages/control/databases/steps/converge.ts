@@ -4,7 +4,12 @@ import { bindTo } from '../../../engine/index.ts';
 import { CLIENT_USER } from '../../auth/users.ts';
 import { shardsDirect, shardsRelayed } from '../../store/records.ts';
 import { isClustered, liveSettings, votingOff } from '../launch.ts';
-import { FACTS_DEADLINE_MS, SWITCH_PUBLISH_MS, VERB_DEADLINE_MS } from '../limits.ts';
+import {
+  FACTS_DEADLINE_MS,
+  MEET_AGAIN_MS,
+  SWITCH_PUBLISH_MS,
+  VERB_DEADLINE_MS,
+} from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { commandsOf, usersOf } from '../users.ts';
 import { settleClientPort } from './client-port.ts';
@@ -27,10 +32,21 @@ export async function follow(loop: DatabaseLoop, id: string, primaryId: string):
   await loop.watch(id).refresh();
 }
 
-/** An engine that the cluster does not know yet is introduced by a member. */
+/**
+ * An engine that the cluster does not know yet is introduced by a member. Asked for again while it is not seen
+ * to be known, which takes a tenth of a second or two: only the looks are repeated, not the introduction.
+ */
 export async function meet(loop: DatabaseLoop, id: string, through: string): Promise<void> {
-  const { host, port, busPort } = loop.instance(id);
-  await loop.watch(through).link.meet(host, port, busPort, VERB_DEADLINE_MS);
+  const pair = `${through} ${id}`;
+  const now = loop.deps.clock.ticks();
+  for (const [each, at] of loop.introduced) {
+    if (now - at >= MEET_AGAIN_MS) loop.introduced.delete(each);
+  }
+  if (!loop.introduced.has(pair)) {
+    const { host, port, busPort } = loop.instance(id);
+    await loop.watch(through).link.meet(host, port, busPort, VERB_DEADLINE_MS);
+    loop.introduced.set(pair, now);
+  }
   await Promise.all([loop.watch(through).refresh(), loop.watch(id).refresh()]);
 }
 
