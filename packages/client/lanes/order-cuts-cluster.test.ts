@@ -20,9 +20,12 @@ before(async () => {
 });
 after(() => cluster?.stop());
 
-async function emptyHomes(): Promise<Home[]> {
-  for (const port of cluster.ports) await ask(port, 'FLUSHALL');
-  return homesOf(cluster.ports);
+let cases = 0;
+
+/** Of keys that no other case has: what a connection that was cut has left in a node's hands may run late. */
+function ownHomes(): Promise<Home[]> {
+  cases += 1;
+  return homesOf(cluster.ports, `case${cases}-`);
 }
 
 /** Of each library: where a client goes instead of the address that a node has told. */
@@ -36,7 +39,7 @@ function through(kind: Kind, ports: readonly number[], relays: readonly FaultPro
 
 async function run(t: TestContext, kind: Kind, seed: number): Promise<void> {
   const { ports } = cluster;
-  const homes = await emptyHomes();
+  const homes = await ownHomes();
   const relays = await Promise.all(ports.map((port) => startProxy(port)));
   t.after(() => Promise.all(relays.map((relay) => relay.stop())));
   const fault = (rand: () => number): void => {
@@ -83,7 +86,7 @@ async function move(home: Home, ports: readonly number[]): Promise<void> {
 
 async function runMoving(t: TestContext, kind: Kind, seed: number): Promise<void> {
   const { ports } = cluster;
-  const homes = await emptyHomes();
+  const homes = await ownHomes();
   const first = homes.map(({ port }) => port);
   // The next case has its slots where a new cluster has them.
   t.after(async () => {

@@ -47,11 +47,11 @@ export interface Home {
   port: number;
 }
 
-/** A tag for each node of a cluster. */
-export async function homesOf(ports: readonly number[]): Promise<Home[]> {
+/** A tag for each node of a cluster; `word` is what they begin with. */
+export async function homesOf(ports: readonly number[], word = 'o'): Promise<Home[]> {
   const homes: Home[] = [];
   for (let i = 0; homes.length < ports.length; i += 1) {
-    const tag = `o${i}`;
+    const tag = `${word}${i}`;
     const slot = /\d+/.exec(await ask(ports[0] ?? 0, 'CLUSTER', 'KEYSLOT', tag))?.[0];
     const port = ports[Math.floor(Number(slot) / Math.ceil(16_384 / ports.length))] ?? 0;
     if (!homes.some((home) => home.port === port)) homes.push({ tag, port });

@@ -155,6 +155,8 @@ test('the calendar names every cache with what comes', async () => {
   assert.equal((plans.get(windows.name) as { plan: string }).plan, 'in-window');
   assert.equal((plans.get(none.name) as { plan: string }).plan, 'no-window');
   assert.equal(value.length, rig.store.databases().length);
+  const names = value.map((each: { cluster: string }) => each.cluster);
+  assert.deepEqual(names, names.toSorted());
   rig.time = null;
   const bad = { maintenanceConfiguration: { maintenanceWindows: [window('Sunday')] } };
   const answer = await call('PATCH', cluster(none.name), { properties: bad }, PREVIEW);
