@@ -156,6 +156,8 @@ export const TRANSACTION_BYTES = 256 * 1024 * 1024;
 export const TURN_MS = 2;
 /** ...and after how many of them the time is looked at. */
 export const TURN_COMMANDS = 8;
+/** An engine whose words may mean that it executes no script any more is asked again at the earliest after this. */
+export const REFUSED_SCRIPTS_AGAIN_MS = 1000;
 /** Bodies of scripts remembered to load them again. */
 export const SCRIPT_BYTES = 16 * 1024 * 1024;
 export const SCRIPTS = 4096;

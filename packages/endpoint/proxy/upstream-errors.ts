@@ -43,7 +43,7 @@ export function handleError(lane: Lane, pending: Pending, line: Buffer): Buffer 
   ) {
     return knownScript(lane, pending, line) ? 'sent-again' : Buffer.from(line);
   }
-  return withoutTwin(lane, line);
+  return lane.world.refusedScripts.instead(lane, line) ?? withoutTwin(lane, line);
 }
 
 /**

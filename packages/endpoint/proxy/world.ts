@@ -6,6 +6,7 @@ import { LargeKeys } from './large-keys.ts';
 import { Merges } from './merges.ts';
 import { Meter } from './meter.ts';
 import { PendingPool } from './pending.ts';
+import { RefusedScripts } from './refused-scripts.ts';
 import type { Retries } from './retries.ts';
 import { Scripts } from './scripts.ts';
 import type { Session } from './session.ts';
@@ -25,6 +26,7 @@ export class World {
   readonly meter = new Meter();
   readonly large: LargeKeys;
   readonly scripts = new Scripts();
+  readonly refusedScripts = new RefusedScripts();
   /** Sessions that are told what they have read and is no longer so. */
   readonly tracking = new Set<TrackingState>();
   /** Slots have changed hands. */

@@ -1,0 +1,57 @@
+/**
+ * An engine that executes no script any more.
+ *
+ * Valkey 9.1 (seen with 9.1.2, not with 8.1) checks each command of a script for keys of several slots,
+ * and notes what it found in a client of its own that it takes for the next script, too. So after one
+ * script that names keys of different slots in one command (`DEL` of what `KEYS` found, say) every command
+ * in every script and function of every client is refused there, also one without keys, until the process
+ * ends. Nothing but another process ends it: flushing scripts, functions or data does not.
+ *
+ * The engine's words are the same as for a script that is wrong itself. So when they come, the engine is
+ * asked for a script that cannot be wrong, and from then on clients, and whoever reads the events, are told
+ * what it is and what to do.
+ */
+import type { Lane } from './lane.ts';
+import { REFUSED_SCRIPTS_AGAIN_MS } from './limits.ts';
+
+const WORDS = '-ERR Attempted to access a non local key in a cluster node';
+const HARMLESS = ['EVAL', "return redis.call('PING')", '0'];
+
+export class RefusedScripts {
+  /** By node, performance.now() of the last question; Infinity: it is under way. */
+  readonly #askedAt = new Map<string, number>();
+  readonly #refusing = new Set<string>();
+
+  /** What the client is to read instead of these words of its engine, or null. */
+  instead(lane: Lane, line: Buffer): Buffer | null {
+    if (line.toString('latin1', 0, WORDS.length) !== WORDS) return null;
+    const { node, shard } = lane;
+    if (lane.world.now - (this.#askedAt.get(node) ?? 0) > REFUSED_SCRIPTS_AGAIN_MS) this.#ask(lane);
+    if (!this.#refusing.has(node)) return null;
+    return Buffer.from(`-ERR scripts-refused: ${why(shard.id)}\r\n`);
+  }
+
+  #ask(lane: Lane): void {
+    const { world, node, shard } = lane;
+    this.#askedAt.set(node, world.now);
+    lane.question(HARMLESS, (reply) => {
+      const refuses = reply?.toString('latin1', 0, WORDS.length) === WORDS;
+      if (!refuses) return void this.#refusing.delete(node);
+      if (this.#refusing.has(node)) return;
+      this.#refusing.add(node);
+      const { host, database } = world;
+      host.emit({
+        type: 'event',
+        at: host.now(),
+        kind: 'limit',
+        database,
+        limit: 'scripts-refused',
+        detail: why(shard.id),
+      });
+    });
+  }
+}
+
+function why(shard: string): string {
+  return `shard ${shard} executes no script or function any more, since one named keys of different slots in one command (a fault of its version of the engine); 'cinnabar maintain' ends that without losing anything`;
+}
