@@ -1,13 +1,14 @@
-/** Blocking commands that an engine gives back undone: what is left of their time, and no more. */
+/** Blocking commands that an engine gives back undone, or that it took along when it could not have done them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
 import { startProxy } from './testing.ts';
-import { KEY, RawClient, startShards } from './testing-engines.ts';
+import { KEY, moveSlots, RawClient, startShards } from './testing-engines.ts';
 
 const MS = 3000;
 const WAIT_S = 1;
 const ROUNDS = 10;
+const WAITING = 8;
 const UNBLOCKED = '-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n';
 
 test('given back undone', async (t) => {
@@ -77,4 +78,47 @@ test('given back undone', async (t) => {
     }
     other.close();
   });
+});
+
+test('its slot has left when its engine goes: it waits on at the next owner, and nothing is said to be unknown', async (t) => {
+  const { shards, views } = await startShards(t, 2);
+  const [stays, leaves] = shards;
+  assert.ok(stays !== undefined && leaves !== undefined);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const { slots } = leaves.view;
+  const [[first, last] = [0, 0]] = slots;
+  const other = await RawClient.open(running.port);
+  const keys: string[] = [];
+  for (let i = 0; keys.length < WAITING; i++) {
+    const slot = Number((await other.ask('CLUSTER', 'KEYSLOT', `q${i}`)).slice(1));
+    if (slot >= first && slot <= last) keys.push(`q${i}`);
+  }
+  const clients = await Promise.all(keys.map(() => RawClient.open(running.port)));
+  for (const [i, client] of clients.entries()) {
+    const key = keys[i] ?? '';
+    client.received = Buffer.alloc(0);
+    client.send(i % 2 === 0 ? ['BLPOP', key, '0'] : ['XREAD', 'BLOCK', '0', 'STREAMS', key, '$']);
+  }
+  await eventually('all wait', async () => {
+    const info = String(await leaves.primary.link.command(['INFO', 'clients'], MS));
+    return info.includes(`blocked_clients:${WAITING}`);
+  });
+  await moveSlots(leaves.primary, stays.primary, first, last);
+  // As the control process does it: nobody is sent there any more, then the engine goes. It sends those that wait
+  // elsewhere only when it comes to look at each, within a second.
+  running.apply({ shards: [{ ...stays.view, slots: [[0, 16383]] }] });
+  process.kill(leaves.primary.process.pid, 'SIGKILL');
+  for (const [i, key] of keys.entries()) {
+    // A stream is read from where it ended when it was asked for, which is told by who waits.
+    await eventually('it waits there', async () => {
+      const info = String(await stays.primary.link.command(['INFO', 'clients'], MS));
+      return info.includes(`blocked_clients:${WAITING - i}`);
+    });
+    await other.ask(...(i % 2 === 0 ? ['RPUSH', key, 'v'] : ['XADD', key, '*', 'f', 'v']));
+    const client = clients[i];
+    await eventually('answered', () => client?.received.includes('\r\nv\r\n') === true);
+    assert.doesNotMatch(client?.received.toString() ?? '', /^-/);
+  }
+  for (const client of [...clients, other]) client.close();
 });

@@ -5,7 +5,8 @@
  *
  * A pop is a write. If its connection dies, the element may be gone and its reply lost, so it is not
  * issued again but said (engine rule 18). Only when the engine itself answers that it did nothing
- * (MOVED, UNBLOCKED by a planned change) it is issued again, with the time that is left.
+ * (MOVED, UNBLOCKED by a planned change), or could not do it because the slot had left, it is issued
+ * again, with the time that is left.
  */
 import { encodeCommand } from '../../resp/index.ts';
 import { type Fate, isWord } from '../../resp/table/index.ts';
@@ -93,10 +94,20 @@ class Blocked {
     lane.ask(this.#session, this.#call.command, encodeCommand(this.#args), 1, {
       onReply: (reply) => this.#answered(reply),
       onLost: (_reason, sent) => {
-        if (sent) this.#finish(lostReply(lane, this.#call.command), false);
+        if (sent && !this.#hasLeft(lane)) this.#finish(lostReply(lane, this.#call.command), false);
         else this.#again();
       },
     });
+  }
+
+  /**
+   * Its slot was another shard's before the connection ended: so the engine, which says so to those that wait
+   * within a second, could not do it any more; and what it did before it has answered before.
+   */
+  #hasLeft({ shard }: Lane): boolean {
+    const { topology } = this.#session.proxy.world;
+    const owner = this.#slot < 0 ? null : topology.ofSlot(this.#slot);
+    return (owner !== null && owner !== shard) || topology.moved(this.#slot) !== null;
   }
 
   #answered(reply: Buffer): void {
