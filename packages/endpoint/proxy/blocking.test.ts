@@ -122,3 +122,51 @@ test('its slot has left when its engine goes: it waits on at the next owner, and
   }
   for (const client of [...clients, other]) client.close();
 });
+
+test('what is added to a stream between two engines is read by who waits for its next entries', async (t) => {
+  const { shards, views } = await startShards(t, 2);
+  const [stays, leaves] = shards;
+  assert.ok(stays !== undefined && leaves !== undefined);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const { slots } = leaves.view;
+  const [[first, last] = [0, 0]] = slots;
+  const other = await RawClient.open(running.port);
+  let key = '';
+  for (let i = 0; key === ''; i++) {
+    const slot = Number((await other.ask('CLUSTER', 'KEYSLOT', `q${i}`)).slice(1));
+    if (slot >= first && slot <= last) key = `q${i}`;
+  }
+  const [old, none] = [`{${key}}old`, `{${key}}none`];
+  await other.ask('XADD', old, '5-1', 'f', 'before');
+  const readers = await Promise.all(STREAMS.map(() => RawClient.open(running.port)));
+  for (const [i, reader] of readers.entries()) {
+    reader.received = Buffer.alloc(0);
+    reader.send(['XREAD', 'BLOCK', '0', 'STREAMS', ...(STREAMS[i]?.(old, none) ?? [])]);
+  }
+  await eventually('all wait', async () => {
+    const info = String(await leaves.primary.link.command(['INFO', 'clients'], MS));
+    return info.includes(`blocked_clients:${STREAMS.length}`);
+  });
+  await moveSlots(leaves.primary, stays.primary, first, last);
+  running.apply({
+    shards: [
+      { ...stays.view, slots: [[0, 16383]] },
+      { ...leaves.view, slots: [] },
+    ],
+  });
+  // At once: those that wait are sent on by the old engine within a second.
+  for (const stream of [old, none]) await other.ask('XADD', stream, '7-1', 'f', 'next');
+  for (const reader of readers) {
+    await eventually('read', () => reader.received.includes('next'));
+    assert.ok(!reader.received.includes('before'));
+    reader.close();
+  }
+  other.close();
+});
+
+const STREAMS = [
+  (old: string) => [old, '$'],
+  (_: string, none: string) => [none, '$'],
+  (old: string, none: string) => [none, old, '7-1', '$'],
+];

@@ -17,6 +17,7 @@ import { REDIRECTS, SLOT_MAP_RETRY_MS } from './limits.ts';
 import type { Pending } from './pending.ts';
 import { argumentsOf, firstSlot } from './route.ts';
 import { type Session, STALLED, TAKEN } from './session.ts';
+import { StreamEnds } from './stream-ends.ts';
 import { isNotExecuted, noteMoved, withoutTwin } from './upstream-errors.ts';
 import { UNBLOCKED, waiting } from './waiting.ts';
 
@@ -64,6 +65,7 @@ class Blocked {
   readonly #unitMs: number;
   readonly #slot: number;
   readonly #endsAt: number;
+  readonly #streams: StreamEnds;
   #lane: Lane;
   #attempts = 0;
 
@@ -79,6 +81,7 @@ class Blocked {
     this.#session = call.session;
     this.#lane = lane;
     this.#args = args;
+    this.#streams = new StreamEnds(args);
     this.#timeoutAt = timeoutAt;
     this.#unitMs = unitMs;
     this.#slot = slot;
@@ -91,6 +94,7 @@ class Blocked {
   issue(lane: Lane): void {
     this.#lane = lane;
     this.#session.lanes.wroteHidden(lane.shard);
+    if (this.#attempts === 0) this.#streams.ask(lane);
     lane.ask(this.#session, this.#call.command, encodeCommand(this.#args), 1, {
       onReply: (reply) => this.#answered(reply),
       onLost: (_reason, sent) => {
@@ -126,6 +130,7 @@ class Blocked {
   #again(): void {
     const session = this.#session;
     this.#attempts++;
+    this.#streams.fix();
     const timer = setTimeout(() => {
       waiting.delete(session);
       if (session.gone) return;
