@@ -138,8 +138,9 @@ export class Resources implements ControlService {
       if (database !== null) this.#store.putDatabase(database);
       if (child !== null) this.#store.putOperation(child);
       this.#store.putOperation(operation);
-      const verb = created ? 'creating' : 'updating';
-      this.#event(`cluster-${verb}`, `${verb} cluster '${cluster.name}'`, cluster.id, actor, {
+      const [reason, done] = created ? ['creating', 'created'] : ['updating', 'changed'];
+      const message = `Cluster '${cluster.name}' is being ${done}.`;
+      this.#event(`cluster-${reason}`, message, cluster.id, actor, {
         sku: cluster.sku,
         operation: operation.id,
       });
@@ -176,7 +177,12 @@ export class Resources implements ControlService {
       if (decision.database !== null) this.#store.putDatabase(decision.database);
       if (decision.child !== null) this.#store.putOperation(decision.child);
       this.#store.putOperation(decision.operation);
-      this.#event('cluster-deleting', `deleting cluster '${current.name}'`, current.id, actor);
+      this.#event(
+        'cluster-deleting',
+        `Cluster '${current.name}' is being deleted.`,
+        current.id,
+        actor,
+      );
     });
     if (database !== null) this.#deps.wake(database.id);
     this.#steps.signal();
@@ -223,10 +229,10 @@ export class Resources implements ControlService {
       if (claim !== null) this.#store.claimPort(claim);
       if (created) storeNewSecrets(this.#store, database.id);
       this.#store.putOperation(operation);
-      const verb = created ? 'creating' : 'updating';
+      const [reason, done] = created ? ['creating', 'created'] : ['updating', 'changed'];
       this.#event(
-        `database-${verb}`,
-        `${verb} database of '${situation.cluster.name}'`,
+        `database-${reason}`,
+        `The database of '${situation.cluster.name}' is being ${done}.`,
         clusterId,
         actor,
         { databaseId: database.id, port: database.port, operation: operation.id },
@@ -264,7 +270,12 @@ export class Resources implements ControlService {
     this.#store.write(() => {
       this.#store.putDatabase(decision.database);
       this.#store.putOperation(decision.operation);
-      this.#event('database-deleting', `deleting database of '${current.name}'`, clusterId, actor);
+      this.#event(
+        'database-deleting',
+        `The database of '${current.name}' is being deleted.`,
+        clusterId,
+        actor,
+      );
     });
     this.#deps.wake(database.id);
     return decision.operation;

@@ -68,7 +68,7 @@ function goOnWithoutSpare(loop: DatabaseLoop, shard: number): void {
     const { maintenance } = database;
     if (maintenance === null) return;
     loop.deps.store.putDatabase({ ...database, maintenance: { ...maintenance, noSpare: true } });
-    const message = `The machine has no room for one copy more of shard ${shard}: while a process is made anew its shard has one copy less.`;
+    const message = `The machine has no room for one copy more of shard ${shard}: while a process is replaced its shard has one copy less.`;
     loop.event('maintained-without-spare', 'warning', message, { shard });
   });
 }

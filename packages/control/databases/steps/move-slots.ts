@@ -164,7 +164,7 @@ export async function noteSlots(
     loop.event(
       'slots-noted',
       'warning',
-      'The engines own other slots than recorded: recorded now.',
+      'The engines own other slots than the records said: the records are put right.',
     );
   });
   loop.deps.publish(loop.id);

@@ -216,7 +216,7 @@ const WORDS: Readonly<Record<FenceReason, string>> = {
   script: 'was blocked by a script for too long: it was ended',
   stray: 'called itself primary against the records: it was ended',
   dismissed: 'is not needed any more: it was ended',
-  maintenance: 'is made anew: it was ended',
+  maintenance: 'is replaced, as planned: the old process was ended',
   switch: 'did not answer as it should in the middle of a planned switch: it was ended',
 };
 
