@@ -1,10 +1,10 @@
 /**
  * Connection settings as data: the right options for each client library, each with its reason.
  *
- * 'cinnabar' and 'azure' differ in what the servers do. Azure Managed Redis drops connections that
- * were idle for ten minutes, and announces the nodes of an OSS cluster by address with a certificate
- * for the host name only, so addresses are mapped back to the name. Ours announces names that the
- * certificate covers and drops nobody for being idle; the rest is the same.
+ * 'cinnabar' and 'azure' differ in what the servers do. Azure Managed Redis announces the nodes of an
+ * OSS cluster by address with a certificate for the host name only, so addresses are mapped back to
+ * the name. Ours announces names that the certificate covers; the rest is the same. Both drop
+ * connections that were idle for ten minutes.
  */
 import { isIP } from 'node:net';
 import { check, oneOf, shape, text, whole, yesOrNo } from '../checks.ts';
@@ -110,7 +110,7 @@ function lanesReasons(library: Library): Record<string, string> {
     'lanes.pingMs':
       library === 'redis'
         ? 'pingInterval does not mind whether it is answered: this one ends a connection that says nothing, and it is made anew'
-        : 'the library has no option for it: an idle connection is dropped after ten minutes on Azure, and one whose other end is gone is found by the next caller',
+        : 'the library has no option for it: an idle connection is dropped by the service after ten minutes, and one whose other end is gone is found by the next caller',
     'lanes.deadlines':
       "one time for all is too long for a GET and too short for megabytes: small values, slow kinds, large values; a blocking command's own argument and a second",
   };
@@ -218,9 +218,7 @@ function nodeRedis(
     'socket.reconnectStrategy': `${common.reconnect}. The library's first attempt comes at once, whatever this says: lanes() makes it wait`,
     'socket.keepAlive': 'finds a peer that is gone without a word',
     pingInterval:
-      service === 'azure'
-        ? 'connections that were idle for ten minutes are dropped by the service'
-        : 'a dead connection is noticed before the next command needs it',
+      'connections that were idle for ten minutes are dropped by the service, and a dead one is noticed before the next command needs it',
     commandOptions:
       'under 5 s is where Azure begins; it ends with the moment in which the command is written. The library has no time-out of a reply: lanes() and observe(client, { timeoutMs }) have',
     disableOfflineQueue: 'left off: lanes() bounds what waits, by count, bytes and age',
