@@ -37,6 +37,7 @@ import { type FailoverInput, startFailover } from './failover.ts';
 import { regenerateKey, startFlush, storedKeys, storeNewSecrets } from './keys.ts';
 import type { Stamp } from './operations.ts';
 import { startPlannedFailover } from './planned-failover.ts';
+import { accepted } from './said.ts';
 import { Situations } from './situations.ts';
 import { type SkuQuestion, type SkuView, scalingSkus, skuViews } from './sku-views.ts';
 
@@ -138,12 +139,10 @@ export class Resources implements ControlService {
       if (database !== null) this.#store.putDatabase(database);
       if (child !== null) this.#store.putOperation(child);
       this.#store.putOperation(operation);
-      const [reason, done] = created ? ['creating', 'created'] : ['updating', 'changed'];
-      const message = `Cluster '${cluster.name}' is being ${done}.`;
-      this.#event(`cluster-${reason}`, message, cluster.id, actor, {
-        sku: cluster.sku,
-        operation: operation.id,
-      });
+      const doing = created ? 'creating' : 'updating';
+      const [reason, message] = accepted('cluster', cluster.name, doing);
+      const data = { sku: cluster.sku, operation: operation.id };
+      this.#event(reason, message, cluster.id, actor, data);
     });
     if (database !== null) this.#deps.wake(database.id);
     this.#steps.signal();
@@ -177,12 +176,7 @@ export class Resources implements ControlService {
       if (decision.database !== null) this.#store.putDatabase(decision.database);
       if (decision.child !== null) this.#store.putOperation(decision.child);
       this.#store.putOperation(decision.operation);
-      this.#event(
-        'cluster-deleting',
-        `Cluster '${current.name}' is being deleted.`,
-        current.id,
-        actor,
-      );
+      this.#event(...accepted('cluster', current.name, 'deleting'), current.id, actor);
     });
     if (database !== null) this.#deps.wake(database.id);
     this.#steps.signal();
@@ -229,14 +223,10 @@ export class Resources implements ControlService {
       if (claim !== null) this.#store.claimPort(claim);
       if (created) storeNewSecrets(this.#store, database.id);
       this.#store.putOperation(operation);
-      const [reason, done] = created ? ['creating', 'created'] : ['updating', 'changed'];
-      this.#event(
-        `database-${reason}`,
-        `The database of '${situation.cluster.name}' is being ${done}.`,
-        clusterId,
-        actor,
-        { databaseId: database.id, port: database.port, operation: operation.id },
-      );
+      const doing = created ? 'creating' : 'updating';
+      const [reason, message] = accepted('database', situation.cluster.name, doing);
+      const data = { databaseId: database.id, port: database.port, operation: operation.id };
+      this.#event(reason, message, clusterId, actor, data);
     });
     if (operation.status !== 'Pending') this.#deps.wake(database.id);
     this.#steps.signal();
@@ -270,12 +260,7 @@ export class Resources implements ControlService {
     this.#store.write(() => {
       this.#store.putDatabase(decision.database);
       this.#store.putOperation(decision.operation);
-      this.#event(
-        'database-deleting',
-        `The database of '${current.name}' is being deleted.`,
-        clusterId,
-        actor,
-      );
+      this.#event(...accepted('database', current.name, 'deleting'), clusterId, actor);
     });
     this.#deps.wake(database.id);
     return decision.operation;
