@@ -324,7 +324,7 @@ export class ProxyPath implements DataPath {
   drain(deadlineAt: number): Promise<void> {
     return new Promise((resolve) => {
       this.#drained = resolve;
-      const timer = setInterval(() => {
+      const look = (): void => {
         const over = this.world.host.now() >= deadlineAt;
         for (const session of [...this.sessions.values()]) {
           if (over) session.end('drained');
@@ -333,7 +333,9 @@ export class ProxyPath implements DataPath {
         if (this.sessions.size > 0) return;
         clearInterval(timer);
         this.#drained?.();
-      }, LANE_RETRY_MS);
+      };
+      // Behind what has come since the last turn: a command that lies there is answered first.
+      const timer = setInterval(() => setImmediate(look), LANE_RETRY_MS);
     });
   }
 
