@@ -158,6 +158,8 @@ export const TURN_MS = 2;
 export const TURN_COMMANDS = 8;
 /** An engine whose words may mean that it executes no script any more is asked again at the earliest after this. */
 export const REFUSED_SCRIPTS_AGAIN_MS = 1000;
+/** What all clients that were made to wait may hold it for in a turn; the next ones come first in the next. */
+export const TURN_ALL_MS = 2;
 /** Bodies of scripts remembered to load them again. */
 export const SCRIPT_BYTES = 16 * 1024 * 1024;
 export const SCRIPTS = 4096;

@@ -28,8 +28,8 @@ export class Merges {
   readonly #world: World;
   readonly #places = new Set<MergePlace>();
   readonly #waiting = new Set<Session>();
-  /** Woken, with a place kept for each until the end of the turn in which it goes on. */
-  readonly #granted = new Set<Session>();
+  /** Woken, with a place kept for each, and since when. */
+  readonly #granted = new Map<Session, number>();
   /** The one of those who do not read; none is given before `#behindAt`. */
   #behind: MergePlace | null = null;
   #behindAt = 0;
@@ -77,12 +77,8 @@ export class Merges {
       if (!this.#room) return;
       this.#waiting.delete(session);
       if (session.gone) continue;
-      this.#granted.add(session);
+      this.#granted.set(session, performance.now());
       this.#world.wake(session);
-      // It may want something else by now.
-      setImmediate(() => {
-        if (this.#granted.delete(session)) this.#grant();
-      });
     }
   }
 
@@ -99,6 +95,11 @@ export class Merges {
     for (const place of this.#places) {
       if (now - place.since > MERGE_LATE_MS) this.end(place);
     }
+    // It wants something else by now, or is gone.
+    for (const [session, since] of this.#granted) {
+      if (now - since > MERGE_LATE_MS) this.#granted.delete(session);
+    }
+    this.#grant();
     if (this.#behind !== null && now - this.#behind.since > MERGE_LATE_MS) this.end(this.#behind);
     if (this.#behind !== null || now < this.#behindAt) return;
     for (const session of this.#waitingBehind) {

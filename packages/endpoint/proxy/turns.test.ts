@@ -10,6 +10,7 @@ import { KEY, RawClient, Reader, startShards } from './testing-engines.ts';
 const HELLOS = 20_000;
 /** It is read in seven pieces: without turns of its own, others have as many. */
 const TURNS = 20;
+const MANY = 16;
 
 test('a long pipeline of what is answered here leaves others their turns', async (t) => {
   const { views } = await startShards(t, 1);
@@ -75,4 +76,31 @@ test('scripts and questions to all shards are asked for a few at a time, as read
     else assert.ok(most > 0 && most <= MERGES_AHEAD * views.length, `${most} at once`);
     client.socket.destroy();
   }
+});
+
+test('many such clients share a turn', async (t) => {
+  const { views } = await startShards(t, 1);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const other = await RawClient.open(running.port);
+  const hellos = encodeCommand(['HELLO', '2']);
+  const end = encodeCommand(['ECHO', 'the end']);
+  /** Of each client, for one round of somebody else. */
+  const asked = async (count: number): Promise<number> => {
+    const clients = Array.from({ length: count }, () => new Reader(running.port, false));
+    for (const client of clients) await client.login();
+    const each = Math.floor(HELLOS / count);
+    for (const { socket } of clients)
+      socket.write(Buffer.concat([...Array(each).fill(hellos), end]));
+    let rounds = 0;
+    while (!clients.every(({ chunks }) => chunks.at(-1)?.includes('the end'))) {
+      assert.equal(await other.ask('PING'), '+PONG\r\n');
+      rounds++;
+    }
+    for (const { socket } of clients) socket.destroy();
+    return HELLOS / rounds;
+  };
+  const [one, many] = [await asked(1), await asked(MANY)];
+  assert.ok(many < 4 * one, `${many} between two turns of another, and ${one} of one client`);
+  other.close();
 });

@@ -3,6 +3,7 @@ import type { DataPathHost } from '../data-path.ts';
 import { BlockPool } from './journal.ts';
 import type { Lane } from './lane.ts';
 import { LargeKeys } from './large-keys.ts';
+import { TURN_ALL_MS } from './limits.ts';
 import { Merges } from './merges.ts';
 import { Meter } from './meter.ts';
 import { PendingPool } from './pending.ts';
@@ -122,7 +123,17 @@ export class World {
     const woken = this.#woken;
     if (woken.length > 0) {
       this.#woken = [];
-      for (const session of woken) session.resume();
+      let done = 0;
+      for (const session of woken) {
+        session.resume();
+        done++;
+        if (performance.now() - this.now > TURN_ALL_MS) break;
+      }
+      // The others come first in the next turn.
+      if (done < woken.length) {
+        this.#woken = [...woken.slice(done), ...this.#woken];
+        this.schedule();
+      }
     }
     const lanes = this.#lanes;
     this.#lanes = [];
