@@ -78,7 +78,7 @@ export class IoDriver implements Driver {
       destroy: () => redis.disconnect(),
       cut: (wire, reason) => wires.get(wire)?.stream?.destroy(new Error(reason)),
       connectNow: () => {
-        if (redis.status !== 'reconnecting' || redis.isCluster) return;
+        if (redis.status !== 'reconnecting') return;
         clearTimeout(redis.reconnectTimeout ?? undefined);
         redis.connect().catch(() => {});
       },
@@ -102,7 +102,16 @@ export class IoDriver implements Driver {
       // Commands of one tick are joined at the socket; the library's own batches would hold replies back.
       options.enableAutoPipelining = false;
     }
-    if (this.#staggered && !redis.isCluster && typeof redis.options.retryStrategy === 'function') {
+    if (!this.#staggered) return;
+    const { retryStrategy, clusterRetryStrategy } = redis.options;
+    if (redis.isCluster && typeof clusterRetryStrategy === 'function') {
+      // Without any of its nodes. Its calls may be with the lane still, or wait for it.
+      redis.options.clusterRetryStrategy = (attempt, reason) => {
+        const own = clusterRetryStrategy(attempt, reason);
+        lane.wanted = lane.kind === 'subscriber' || lane.pending.size > 0;
+        return typeof own === 'number' ? lane.reconnectIn(attempt, pool.offline.size > 0) : own;
+      };
+    } else if (!redis.isCluster && typeof retryStrategy === 'function') {
       redis.options.retryStrategy = (attempt) => lane.reconnectIn(attempt, pool.offline.size > 0);
     }
   }

@@ -60,6 +60,7 @@ export interface IoOptions {
   redisOptions?: IoOptions;
   /** Of a cluster client. */
   scaleReads?: 'all' | 'master' | 'slave' | ScaleReads;
+  clusterRetryStrategy?: (times: number, reason?: Error) => number | null | undefined;
   maxRedirections?: number;
   retryDelayOnMoved?: number;
   retryDelayOnFailover?: number;

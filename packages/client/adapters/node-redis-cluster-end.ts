@@ -86,6 +86,18 @@ export class ClusterEnd {
     cluster._slots = new TablesAgain(options, emit, cluster.identity?.id);
   }
 
+  /** The clients of its nodes that there are now, those that listen among them. */
+  get clients(): ReadonlySet<NodeClient> {
+    const { masters, replicas, nodeByAddress, pubSubNode } = this.#cluster._slots;
+    const all = new Set<NodeClient>();
+    for (const { client, pubSub } of [...masters, ...replicas, ...nodeByAddress.values()]) {
+      if (client !== undefined) all.add(client._self);
+      if (pubSub !== undefined) all.add(pubSub.client._self);
+    }
+    if (pubSubNode !== undefined) all.add(pubSubNode.client._self);
+    return all;
+  }
+
   /** Gracefully first; whatever is left of it then ends. */
   async close(): Promise<void> {
     const cluster = this.#cluster;
@@ -99,12 +111,7 @@ export class ClusterEnd {
   destroy(): void {
     const cluster = this.#cluster;
     this.#over = true;
-    const { masters, replicas, nodeByAddress, pubSubNode } = cluster._slots;
-    for (const node of new Set([...masters, ...replicas, ...nodeByAddress.values()])) {
-      node.client?.destroy();
-      node.pubSub?.client.destroy();
-    }
-    pubSubNode?.client.destroy();
+    for (const client of this.clients) client.destroy();
     Object.getPrototypeOf(cluster).destroy.call(cluster);
     // In a turn of its own: in this one a socket may have connected which nobody listens to yet.
     setImmediate(() => this.#sockets.abort());

@@ -12,6 +12,7 @@ import type { Lane } from '../lanes/lane.ts';
 import { turnedLarge } from '../lanes/measure.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
+import { leisurely, reconnectDelay } from '../retries/backoff.ts';
 import { connectedInTime } from './connect.ts';
 import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
@@ -66,6 +67,7 @@ export class NodeClusterDriver implements Driver {
         const known = links.get(raw);
         if (known !== undefined) return known;
         const link = new NodeLink(raw, {
+          ...(this.#staggered ? { reconnectIn } : {}),
           refused: (sent) => {
             if (sent instanceof Part) sent.call.refused(sent);
           },
@@ -81,6 +83,7 @@ export class NodeClusterDriver implements Driver {
           lost: () => {},
         });
         links.set(raw, link);
+        holdBack(raw, link, () => this.#prune(parts, lane));
         lane.wires.push(link.wire);
         if (pool.endpoint === '') pool.endpoint = link.wire.endpoint;
         return link;
@@ -118,7 +121,13 @@ export class NodeClusterDriver implements Driver {
     cluster.on('node-error', (error: unknown) => {
       pool.connectFailed(error);
     });
-    cluster.on('node-disconnect', () => this.#prune(parts, lane));
+    // One that is cut is open again in a moment.
+    cluster.on('node-disconnect', () => queueMicrotask(() => this.#prune(parts, lane)));
+    const attach = (): void => {
+      for (const client of end.clients) if (client.isReady) parts.link(client);
+    };
+    cluster.on('node-ready', attach);
+    attach();
     if (own) return;
     proto.connect.call(cluster).then(
       () => pool.ready(lane),
@@ -128,10 +137,34 @@ export class NodeClusterDriver implements Driver {
 
   #prune(parts: ClusterParts, lane: Lane): void {
     for (const [client, link] of parts.links) {
-      if (client.isOpen) continue;
+      if (client.isOpen || link.hold.on) continue;
       parts.links.delete(client);
       lane.detach(link.wire);
     }
+  }
+}
+
+/** Nobody has work on it: it gives way to those on whose connections there was. */
+const reconnectIn = (wanted: boolean): number => (wanted ? reconnectDelay(1) : leisurely());
+
+/** While it waits to connect again, what it is asked for waits, too; and its end is one although it is closed. */
+function holdBack(client: NodeClient, { hold }: NodeLink, ended: () => void): void {
+  const proto: NodeClient = Object.getPrototypeOf(client);
+  for (const name of ['sendCommand', '_executeMulti', '_executePipeline']) {
+    const ask = Reflect.get(proto, name) as AnyMethod;
+    define(client, name, function held(this: NodeClient, ...args: unknown[]) {
+      return hold.on ? hold.after(() => ask.apply(this, args)) : ask.apply(this, args);
+    });
+  }
+  for (const name of ['destroy', 'disconnect', 'close', 'quit']) {
+    const end = Reflect.get(proto, name) as AnyMethod;
+    define(client, name, function over(this: NodeClient, ...args: unknown[]) {
+      if (!hold.on) return end.apply(this, args);
+      hold.stay();
+      proto.destroy.call(client);
+      ended();
+      return Promise.resolve();
+    });
   }
 }
 

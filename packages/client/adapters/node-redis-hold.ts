@@ -7,20 +7,32 @@
  * after a while to connect, by the method by which it did so the first time.
  *
  * A strategy of the application's own is left alone, and what it does with the first attempt, too.
+ *
+ * To the library a connection that waits is closed, and refuses what it is asked for. A lane of one connection is down
+ * meanwhile, and asked for nothing; a node of a cluster is asked by the library itself, and what comes for it waits
+ * here, in its order, until the library takes it into its own queue again.
  */
-import { nodeReconnect } from '../retries/backoff.ts';
+import { performance } from 'node:perf_hooks';
+import { nodeReconnect, reconnectDelay } from '../retries/backoff.ts';
 import type { NodeClient, NodeSocket } from './node-redis-shape.ts';
+
+/** In ms; `wanted`: somebody waits for it. Undefined: at once, as the library does. */
+export type ReconnectIn = (wanted: boolean) => number | undefined;
 
 export class Hold {
   readonly #client: NodeClient;
-  readonly #reconnectIn: (() => number | undefined) | undefined;
-  #ready = false;
+  readonly #reconnectIn: ReconnectIn | undefined;
+  #ready: boolean;
   #held: NodeSocket | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #dueAt = 0;
+  /** What the client was asked for meanwhile. */
+  #waiting: (() => void)[] = [];
 
-  constructor(client: NodeClient, reconnectIn: (() => number | undefined) | undefined) {
+  constructor(client: NodeClient, reconnectIn: ReconnectIn | undefined) {
     const strategy = client.options?.socket?.reconnectStrategy;
     this.#client = client;
+    this.#ready = Reflect.get(Object.getPrototypeOf(client), 'isReady', client) === true;
     this.#reconnectIn =
       strategy === undefined || strategy === nodeReconnect ? reconnectIn : undefined;
     client.on('ready', () => {
@@ -34,32 +46,55 @@ export class Hold {
   }
 
   /** A connection has ended, or was not made; in a moment the library goes on to the next. */
-  begin(): void {
+  begin(wanted: boolean): void {
     const lost = this.#ready;
     this.#ready = false;
-    const ms = lost ? this.#reconnectIn?.() : undefined;
+    const ms = lost ? this.#reconnectIn?.(wanted) : undefined;
     if (ms === undefined) return;
     const socket = socketOf(this.#client);
     if (!socket.isOpen) return;
     socket.close();
     this.#held = socket;
-    this.#timer = setTimeout(() => this.end(), ms);
+    this.#wait(ms);
   }
 
   /** Connects now, if it waits. */
   end(): void {
     const socket = this.#held;
     if (socket === undefined) return;
-    this.stay();
+    clearTimeout(this.#timer);
+    this.#held = undefined;
     socket.emit('reconnecting');
     // Its errors are events, as ever.
     socket.connect().catch(() => {});
+    this.#release();
   }
 
   /** It is not to connect any more. */
   stay(): void {
     clearTimeout(this.#timer);
     this.#held = undefined;
+    this.#release();
+  }
+
+  /** Asks the client as soon as it takes anything; so somebody waits for it now. */
+  after<T>(ask: () => Promise<T>): Promise<T> {
+    if (this.#held === undefined) return ask();
+    const ms = reconnectDelay(1);
+    if (this.#waiting.length === 0 && performance.now() + ms < this.#dueAt) this.#wait(ms);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(() => ask().then(resolve, reject));
+    });
+  }
+
+  #wait(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#dueAt = performance.now() + ms;
+    this.#timer = setTimeout(() => this.end(), ms);
+  }
+
+  #release(): void {
+    for (const go of this.#waiting.splice(0)) go();
   }
 }
 

@@ -383,10 +383,11 @@ export class NodeLink {
       for (const call of queued) if (call !== libraryTurn) this.#events.lost(call, false, cause);
     };
     queue.flushWaitingForReply = (error) => {
+      const wanted = this.wire.pending > 0 || this.wire.listening || queue.isWaitingToWrite();
       const dropped = this.bound.drop(error);
       flushWaitingForReply.call(queue, error);
       ended(error, true, dropped);
-      this.hold.begin();
+      this.hold.begin(wanted);
     };
     queue.flushAll = (error) => {
       flushAll.call(queue, error);

@@ -2,6 +2,7 @@
 import type { Call } from '../lanes/call.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 import { encode, encodeAll } from './node-redis-encode.ts';
+import type { ReconnectIn } from './node-redis-hold.ts';
 
 /** A call as this connection sees it. */
 export interface Outgoing extends Call {
@@ -27,7 +28,7 @@ export interface NodeLinkEvents {
   /** The connection is gone; called before `lost`. */
   down(cause: unknown): void;
   /** When to connect again after that, in ms; undefined: as the library does. */
-  reconnectIn?(): number | undefined;
+  readonly reconnectIn?: ReconnectIn | undefined;
   /** Of a batch that was written, once for each of its parts that has no reply. */
   lost(item: Outgoing | OutgoingBatch, written: boolean, cause: unknown): void;
 }

@@ -8,7 +8,8 @@ import type { CommandOptions, SignalLike } from './node-redis-shape.ts';
  * is the abort signal, and taking its listener off is the one thing it does as it writes a command.
  */
 export class Watched<S extends Sent | undefined = Sent> implements SignalLike {
-  readonly aborted = false;
+  /** Dropped before the library had it, which takes it no more. */
+  aborted = false;
   readonly sent: S;
   readonly #link: NodeLink;
   #drop: (() => void) | undefined;
@@ -31,6 +32,7 @@ export class Watched<S extends Sent | undefined = Sent> implements SignalLike {
   drop(): boolean {
     const drop = this.#drop;
     this.#drop = undefined;
+    this.aborted = true;
     drop?.();
     return drop !== undefined;
   }
