@@ -42,6 +42,10 @@ export const OFFLINE_AGE_MS = 5_000;
 /** For so long a node of a cluster is believed that another one takes a command, this once (`ASK`). */
 export const ASK_MS = 20;
 
+/** A transaction of which some keys have gone to another node, and others not yet, is asked again; others on its slot wait. */
+export const TRY_AGAIN_MS = 50;
+export const TRY_AGAIN_TIMES = 16;
+
 /** Patterns of (command, key) remembered as large; the oldest is forgotten first. */
 export const LEARNED_PATTERNS_MAX = 4_096;
 /** Of a longer key only the beginning makes its pattern. */

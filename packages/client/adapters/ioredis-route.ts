@@ -14,7 +14,8 @@
  *   way to the old node has been answered, or redirected and is held, too. That is what keeps the order.
  *
  * What a node refuses because the slot is elsewhere, or being moved, or the cluster down, did not run and is held again
- * in its place; a transaction as a whole. Should something later have run on its keys nevertheless, it fails.
+ * in its place; a transaction as a whole, and from then on alone on its slot. Should something later have run on its
+ * keys nevertheless, it fails.
  */
 import { performance } from 'node:perf_hooks';
 import { KitError, tooManyWait, whyOffline } from '../errors.ts';
@@ -36,6 +37,7 @@ import {
   Routed,
   redirectOf,
   slotsOf,
+  tooMany,
 } from './ioredis-routed.ts';
 import type { IoCluster, IoCommand, IoRedis } from './ioredis-shape.ts';
 import { UnderWay } from './ioredis-underway.ts';
@@ -48,6 +50,8 @@ export class ClusterRoute {
   readonly #underWay = new UnderWay();
   /** Slots of what is held. */
   readonly #held = new Set<number>();
+  /** Slots of transactions that were refused and are under way again: what would run behind one could run before it. */
+  readonly #alone = new Map<IoBatch, readonly number[]>();
   /** Where WATCH was sent, and no transaction since. */
   #watching: IoRedis | 'lost' | undefined;
   #stepping = false;
@@ -97,6 +101,8 @@ export class ClusterRoute {
     const slots = slotsOf(item);
     const ordered = this.#reads(item) ? none : slots;
     if (this.#held.size > 0 && ordered.some((slot) => this.#held.has(slot))) return false;
+    for (const slots of this.#alone.values())
+      if (ordered.some((slot) => slots.includes(slot))) return false;
     const now = performance.now();
     // A timer may be a moment early.
     if (routed.notBefore > now) this.nodes.wakeIn(routed.notBefore - now);
@@ -158,6 +164,7 @@ export class ClusterRoute {
       routed.watched ||= watching !== undefined;
     }
     if (item.begun) {
+      this.#alone.set(item, slotsOf(item));
       item.settled = true;
       putAgain(item, node, put);
     } else runOn(item, this.#lane, this.#cluster, node, put);
@@ -181,6 +188,8 @@ export class ClusterRoute {
     const node = routed?.at;
     if (routed === undefined || node === undefined) return;
     routed.at = undefined;
+    const { batch } = routed;
+    if (batch?.end === call && this.#alone.delete(batch)) this.#soon();
     const slot = routed.counted;
     if (slot >= 0 && this.#underWay.end(slot, node) && this.#held.has(slot)) this.#soon();
   }
@@ -316,9 +325,9 @@ export class ClusterRoute {
     if (whole !== undefined) return this.#refusedWhole(whole, call, redirect, error);
     if (redirect === undefined) return false;
     this.left(call);
-    const tooMany = this.#tooMany(routed, error);
-    if (tooMany !== undefined || call.settled) {
-      this.#pool.release(call, this.#lane, () => call.fail(tooMany));
+    const refusal = tooMany(routed, error, this.#cluster.options);
+    if (refusal !== undefined || call.settled) {
+      this.#pool.release(call, this.#lane, () => call.fail(refusal));
       return true;
     }
     this.#follow(routed, redirect, from);
@@ -345,14 +354,14 @@ export class ClusterRoute {
     const why = redirect ?? (error.message.startsWith('EXECABORT') ? whole.redirect : undefined);
     if (why === undefined || whole.routed === undefined) return false;
     this.left(call);
-    const tooMany = this.#tooMany(whole.routed, why.error);
-    if (tooMany === undefined && !call.settled) {
+    const refusal = tooMany(whole.routed, why.error, this.#cluster.options);
+    if (refusal === undefined && !call.settled) {
       this.#again(whole, why, from);
       return true;
     }
     this.#pool.release(call, this.#lane);
     // Those whose refusal was kept back have no other end.
-    whole.abandon(tooMany ?? why.error);
+    whole.abandon(refusal ?? why.error);
     return true;
   }
 
@@ -362,12 +371,6 @@ export class ClusterRoute {
     whole.renew();
     this.#hold(whole);
     this.#soon();
-  }
-
-  #tooMany(routed: Routed, error: Error): Error | undefined {
-    const { maxRedirections = 0 } = this.#cluster.options;
-    if (routed.hops < maxRedirections) return undefined;
-    return new Error(`Too many Cluster redirections. Last error: ${error}`);
   }
 
   #follow(routed: Routed, redirect: Redirect, from: IoRedis | undefined): void {

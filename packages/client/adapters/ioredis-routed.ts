@@ -53,6 +53,13 @@ export function redirectOf(error: Error, options: IoOptions): Redirect | undefin
   return { kind: when, slot: undefined, place: undefined, delayMs, error };
 }
 
+/** It has been sent elsewhere often enough. */
+export function tooMany(routed: Routed, error: Error, options: IoOptions): Error | undefined {
+  const { maxRedirections = 0 } = options;
+  if (routed.hops < maxRedirections) return undefined;
+  return new Error(`Too many Cluster redirections. Last error: ${error}`);
+}
+
 export function partOf(batch: IoBatch, call: IoCall): void {
   call.routed ??= new Routed();
   call.routed.batch = batch;

@@ -35,7 +35,6 @@ export abstract class NodeBatch implements Placeable {
     commands: readonly (readonly RedisArgument[])[],
     calling: Calling | undefined,
     chain: Chain | undefined,
-    place?: Call['place'],
     typeMapping?: unknown,
   ) {
     this.calls = commands.map((args) => new PartCall(args, calling, this, typeMapping));
@@ -43,14 +42,9 @@ export abstract class NodeBatch implements Placeable {
     this.label = `${kind} of ${commands.length}`;
     this.bytesOut = this.calls.reduce((sum, call) => sum + call.bytesOut, 0);
     this.read = this.calls.every((call) => call.read);
-    this.place =
-      place ?? (this.calls.some((call) => call.place === 'barrier') ? 'barrier' : 'data');
+    this.place = this.calls.some((call) => call.place === 'barrier') ? 'barrier' : 'data';
     this.chain = chain;
-    for (const call of this.calls) {
-      call.chain = chain;
-      // A cluster client's, whose keys nobody sees: what waits to be made again comes too late behind it.
-      if (place === 'barrier') call.place = place;
-    }
+    for (const call of this.calls) call.chain = chain;
     this.queuedAt = this.calls[0]?.queuedAt ?? 0;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -97,13 +91,11 @@ export function batchAsKnown(error: unknown, batch: NodeBatch): unknown {
     return asKnown(error, { name: batch.label, key: batch.keys()[0], read: batch.read });
   }
   for (const [index, reply] of replies.entries()) {
-    replies[index] = asKnown(reply, batch.calls[index] ?? unseen);
+    const call = batch.calls[index];
+    if (call !== undefined) replies[index] = asKnown(reply, call);
   }
   return error;
 }
-
-/** A cluster client's batch: what is in it is the library's secret. */
-const unseen = { name: 'a command', key: undefined, read: false };
 
 /** Through the library's own queue, which does not say when it writes them, or whether it does so at all. */
 export class LibraryBatch extends NodeBatch {
@@ -115,9 +107,8 @@ export class LibraryBatch extends NodeBatch {
     calling: Calling | undefined,
     chain: Chain | undefined,
     run: (lane: Lane) => Promise<unknown>,
-    place?: Call['place'],
   ) {
-    super(kind, commands, calling, chain, place);
+    super(kind, commands, calling, chain);
     this.#run = run;
   }
 
@@ -158,7 +149,7 @@ export class LinkBatch extends NodeBatch implements OutgoingBatch {
     outcome: (replies: readonly unknown[], lane: Lane) => unknown,
   ) {
     const chain = options?.[kChain] as Chain | undefined;
-    super(kind, commands, calling, chain, undefined, options?.typeMapping);
+    super(kind, commands, calling, chain, options?.typeMapping);
     const around = (name: string): PartCall => new PartCall([name], calling, this, undefined);
     this.parts = kind === 'MULTI' ? [around('MULTI'), ...this.calls, around('EXEC')] : this.calls;
     this.#pool = pool;

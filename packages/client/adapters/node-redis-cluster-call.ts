@@ -17,7 +17,7 @@ import {
   type NodeCluster,
   type NodeParser,
 } from './node-redis-shape.ts';
-import type { SlotOrder, Turn } from './node-redis-slots.ts';
+import { Overtaken, type SlotOrder, type Turn } from './node-redis-slots.ts';
 import { Watched } from './node-redis-watched.ts';
 
 /** What the adapter keeps of a lane's client. */
@@ -86,7 +86,8 @@ export class ClusterCall extends PromisedCall {
         end();
         this.succeed(reply);
       },
-      (error: unknown) => {
+      (failure: unknown) => {
+        const error = failure instanceof Overtaken ? failure.refusal : failure;
         this.#failed(error, lane);
         end(isConnectionError(error) ? error : undefined);
       },
@@ -141,6 +142,18 @@ class PartTurn implements Turn {
 
   get settled(): boolean {
     return this.#call.settled;
+  }
+
+  get read(): boolean {
+    return this.#call.read;
+  }
+
+  get several(): boolean {
+    return this.#call.facts.keys !== 'one';
+  }
+
+  keys(): readonly string[] {
+    return this.#call.keys();
   }
 }
 

@@ -6,25 +6,24 @@
  * (the wires of each node's connection, attached when a command first goes to it). Calls go through
  * the library's queues; as to the rest, a call is one whatever it became on its way.
  */
-import { closedError, messageOf, UnknownOutcomeError } from '../errors.ts';
-import type { Calling, Chain } from '../lanes/call.ts';
+import { closedError, messageOf } from '../errors.ts';
 import type { Lane } from '../lanes/lane.ts';
 import { turnedLarge } from '../lanes/measure.ts';
 import type { Pool } from '../lanes/pool.ts';
 import type { Driver } from '../lanes/roster.ts';
 import { leisurely, reconnectDelay } from '../retries/backoff.ts';
 import { connectedInTime } from './connect.ts';
-import { type FaceState, kCalling, kChain, kPool } from './face.ts';
+import { type FaceState, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
-import { batchAsKnown, LibraryBatch } from './node-redis-batch.ts';
+import { PartCall } from './node-redis-batch.ts';
+import { ClusterBatch } from './node-redis-cluster-batch.ts';
 import { ClusterCall, type ClusterParts, Part } from './node-redis-cluster-call.ts';
 import { ClusterEnd } from './node-redis-cluster-end.ts';
+import { BatchTaker } from './node-redis-cluster-multi.ts';
 import { eachSubscription } from './node-redis-lanes.ts';
 import { NodeLink } from './node-redis-link.ts';
-import { isConnectionError } from './node-redis-run.ts';
 import {
   type CommandOptions,
-  isErrorReply,
   isNodeRedisCluster,
   type MakeRun,
   type NodeClient,
@@ -70,9 +69,12 @@ export class NodeClusterDriver implements Driver {
           ...(this.#staggered ? { reconnectIn } : {}),
           refused: (sent) => {
             if (sent instanceof Part) sent.call.refused(sent);
+            else if (sent instanceof PartCall) sent.unreadError = true;
           },
           answered: (sent, now) => {
             if (sent instanceof Part) sent.answered(now);
+            else if (sent instanceof PartCall && sent.batch instanceof ClusterBatch)
+              sent.batch.partAnswered(sent, now);
           },
           large: (sent, wire) => {
             if (sent instanceof Part) turnedLarge(sent.call, pool.settings);
@@ -199,21 +201,19 @@ export function takeOverCluster(raw: NodeCluster, pool: Pool, guard: Guard | und
   );
   const MULTI = proto.MULTI as (this: NodeCluster, routing?: unknown) => Record<string, unknown>;
   const multi = function multi(this: NodeCluster, routing?: unknown): unknown {
-    // The library's object collects the commands; where they go is decided when they are executed.
+    // The library's object collects the commands, and gives them to the cluster client when it is executed.
     const view: NodeCluster = Object.create(this);
     const collected = MULTI.call(view, routing);
-    for (const [name, label] of [
-      ['exec', 'MULTI'],
-      ['execAsPipeline', 'pipeline'],
-    ] as const) {
-      const run = collected[name] as AnyMethod;
-      define(collected, name, (...args: unknown[]) =>
-        runBatch(this, pool, label, (cluster) => {
-          define(view, '_self', cluster);
-          return run.apply(collected, args);
-        }),
-      );
-    }
+    const taker = new BatchTaker(raw, this._commandOptions, pool, guard);
+    define(view, '_self', taker);
+    const exec = collected['exec'] as AnyMethod;
+    const known = (error: unknown): never => {
+      throw taker.known(error);
+    };
+    define(collected, 'exec', (asPipeline?: unknown) =>
+      exec.call(collected, asPipeline).catch(known),
+    );
+    define(collected, 'execAsPipeline', () => taker.pipelined(() => exec.call(collected)));
     return collected;
   };
   define(raw, 'MULTI', multi);
@@ -239,40 +239,6 @@ export function takeOverCluster(raw: NodeCluster, pool: Pool, guard: Guard | und
       return name === 'disconnect' ? Promise.resolve() : undefined;
     });
   }
-}
-
-/** The library binds it to a node by its keys, when it is executed, and by that alone to the lane's cluster client. */
-function runBatch(
-  view: NodeCluster,
-  pool: Pool,
-  label: string,
-  run: (cluster: NodeCluster) => Promise<unknown>,
-): Promise<unknown> {
-  const options = view._commandOptions;
-  const chain = options?.[kChain] as Chain | undefined;
-  const calling = options?.[kCalling] as Calling | undefined;
-  const onLane = async (lane: Lane): Promise<unknown> => {
-    try {
-      return await run((lane.raw as ClusterParts).cluster);
-    } catch (error) {
-      if (isErrorReply(error)) throw batchAsKnown(error, batch);
-      if (!isConnectionError(error) && !pool.closed) throw error;
-      throw new UnknownOutcomeError(label, undefined, error);
-    } finally {
-      for (const call of batch.calls) pool.release(call, lane);
-    }
-  };
-  // Its keys are the library's secret: order against other lanes is kept by waiting for all.
-  const batch: LibraryBatch = new LibraryBatch(
-    label,
-    [['exec']],
-    calling,
-    chain,
-    onLane,
-    'barrier',
-  );
-  pool.submitBatch(batch);
-  return batch.promise;
 }
 
 function define(target: object, name: string | symbol, value: unknown): void {

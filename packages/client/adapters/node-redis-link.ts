@@ -373,8 +373,7 @@ export class NodeLink {
       this.#waiting = [];
       this.#answered = 0;
       this.#ours = 0;
-      this.#outbox = [];
-      this.#next = 0;
+      this.#emptied();
       this.#scheduled = false;
       this.#own = undefined;
       this.wire.reset();

@@ -87,6 +87,7 @@ export interface MultiPart {
 
 export interface NodeParser {
   readonly redisArgs: readonly RedisArgument[];
+  readonly firstKey?: RedisArgument | undefined;
   readonly preserve?: unknown;
 }
 
@@ -105,6 +106,13 @@ export interface NodeCluster extends EventEmitter {
     isReadonly: boolean | undefined,
     options: CommandOptions | undefined,
     makeRun: MakeRun,
+  ): Promise<unknown>;
+  /** On the node of the parser's first key, following MOVED and ASK. */
+  _execute(
+    parser: NodeParser,
+    isReadonly: boolean | undefined,
+    options: CommandOptions | undefined,
+    run: (client: NodeClient, options: CommandOptions) => Promise<unknown>,
   ): Promise<unknown>;
   connect(): Promise<unknown>;
   close(): Promise<void>;

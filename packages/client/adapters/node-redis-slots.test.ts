@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SlotOrder, type Turn } from './node-redis-slots.ts';
+import { Overtaken, SlotOrder, type Turn } from './node-redis-slots.ts';
 
 const SLOT = 7;
 const [A, B] = [{}, {}];
@@ -27,7 +27,13 @@ class Bench {
 }
 
 const turnOver = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const turn = (asked: number, settled = false): Turn => ({ asked, settled });
+const turn = (asked: number, settled = false): Turn => ({
+  asked,
+  settled,
+  read: false,
+  several: false,
+  keys: () => ['k'],
+});
 const moved = (): Error => new Error('MOVED 7 127.0.0.1:7001');
 
 /** As the library does: it goes to the other node. */
@@ -118,4 +124,22 @@ test('other slots and other turns wait for nobody', async () => {
   assert.equal(other, 'other');
   await bench.end('one');
   await first;
+});
+
+test('a transaction that was refused comes too late once something later on its keys has run', async () => {
+  const bench = new Bench();
+  const both = { ...turn(1), several: true, keys: () => ['k', 'other'] };
+  const refused = assert.rejects(bench.attempt(both, A, 'both'), Overtaken);
+  const later = bench.attempt(turn(2), A, 'later');
+  const apart = { ...turn(3), several: true, keys: () => ['elsewhere', 'too'] };
+  const third = followed(bench, apart, 'apart');
+  // The answer to the later one comes in the same moment, and is seen first.
+  const ends = [bench.end('later'), bench.end('both', moved()), bench.end('apart at A', moved())];
+  await Promise.all(ends);
+  assert.equal(await later, 'later');
+  await refused;
+  await turnOver();
+  assert.deepEqual(bench.made, ['both', 'later', 'apart at A', 'apart at B']);
+  await bench.end('apart at B');
+  assert.equal(await third, 'apart at B');
 });

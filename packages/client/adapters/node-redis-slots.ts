@@ -7,6 +7,9 @@
  * As long as all that is under way on a slot is under way to one node, everything passes. What would go to another
  * node waits until that is answered; and what a node has sent elsewhere waits with its redirect, before the library
  * hears of it. From then on they go one by one, in the order in which they were asked for, until nobody waits.
+ *
+ * While a slot moves, its keys go one by one. So a transaction may be refused for a key that has gone, and what was
+ * asked for later on one that has not may run. The transaction comes too late then: it fails with its refusal.
  */
 
 /** One command, on its slot: a call may have several, each on another. */
@@ -15,10 +18,16 @@ export interface Turn {
   readonly asked: number;
   /** Its caller has given up. */
   readonly settled: boolean;
+  readonly read: boolean;
+  /** It has several keys: one of them may be gone, and another one not. */
+  readonly several: boolean;
+  keys(): readonly string[];
 }
 
 interface Waiter {
   readonly turn: Turn;
+  /** By which a node has sent it elsewhere. */
+  readonly refusal: unknown;
   go(): void;
   fail(error: unknown): void;
 }
@@ -27,6 +36,8 @@ interface Slot {
   /** Where all that is under way goes, and how much that is. */
   node: object;
   under: number;
+  /** Of those: that have several keys. */
+  several: number;
   /** What goes alone, over all its attempts. */
   alone: Turn | undefined;
   /** By the order in which they were asked for. */
@@ -41,24 +52,38 @@ export class SlotOrder {
 
   /** One attempt at `node`; `attempt` is made at once, or in its turn. */
   async run<T>(turn: Turn, at: number, node: object, attempt: () => Promise<T>): Promise<T> {
-    const slot = this.#slots.get(at) ?? { node, under: 0, alone: undefined, waiting: [] };
+    const slot = this.#slots.get(at) ?? {
+      node,
+      under: 0,
+      several: 0,
+      alone: undefined,
+      waiting: [],
+    };
     this.#slots.set(at, slot);
     if (slot.alone !== turn && this.#isBusy(slot, node)) await this.#wait(at, slot, turn);
     slot.node = node;
     slot.under += 1;
+    if (turn.several) slot.several += 1;
     try {
-      return await attempt();
+      const reply = await attempt();
+      if (!turn.read && slot.several > (turn.several ? 1 : 0)) {
+        // What came before it is told by then.
+        await new Promise((told) => setImmediate(told));
+        passed(slot, turn);
+      }
+      return reply;
     } catch (error) {
-      if (!isRedirect(error) || slot.alone === turn) throw error;
+      if (!(isRedirect(error) || saysTryAgain(error)) || slot.alone === turn) throw error;
       slot.under -= 1;
       try {
-        await this.#wait(at, slot, turn);
+        await this.#wait(at, slot, turn, error);
       } finally {
         slot.under += 1;
       }
       throw error;
     } finally {
       slot.under -= 1;
+      if (turn.several) slot.several -= 1;
       this.#next(at, slot);
     }
   }
@@ -80,12 +105,12 @@ export class SlotOrder {
   }
 
   /** Until it goes alone. */
-  #wait(at: number, slot: Slot, turn: Turn): Promise<void> {
+  #wait(at: number, slot: Slot, turn: Turn, refusal?: unknown): Promise<void> {
     const { waiting } = slot;
     return new Promise<void>((go, fail) => {
       let place = waiting.length;
       while (place > 0 && (waiting[place - 1]?.turn.asked ?? 0) > turn.asked) place -= 1;
-      waiting.splice(place, 0, { turn, go, fail });
+      waiting.splice(place, 0, { turn, refusal, go, fail });
       if (slot.under === 0) this.#take(at, slot);
     });
   }
@@ -109,6 +134,33 @@ export class SlotOrder {
       return;
     }
   }
+}
+
+/** It has run: what was refused before it, and shares a key with it, comes too late. */
+function passed(slot: Slot, by: Turn): void {
+  const keys = by.keys();
+  for (const waiter of [...slot.waiting]) {
+    const { turn, refusal } = waiter;
+    if (refusal === undefined || turn.asked > by.asked || turn.read) continue;
+    if (!turn.keys().some((key) => keys.includes(key))) continue;
+    slot.waiting.splice(slot.waiting.indexOf(waiter), 1);
+    waiter.fail(new Overtaken(refusal));
+  }
+}
+
+/** Something that was asked for later ran before. The library, which would follow a redirect, is not told of one. */
+export class Overtaken extends Error {
+  readonly refusal: unknown;
+
+  constructor(refusal: unknown) {
+    super('overtaken', { cause: refusal });
+    this.refusal = refusal;
+  }
+}
+
+/** Of several keys some have gone to the next node. */
+export function saysTryAgain(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('TRYAGAIN ');
 }
 
 function isRedirect(error: unknown): boolean {

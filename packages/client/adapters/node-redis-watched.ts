@@ -38,11 +38,19 @@ export class Watched<S extends Sent | undefined = Sent> implements SignalLike {
   }
 }
 
+interface Run {
+  readonly parts: Watched<Sent | undefined>[];
+  /** What its commands are, in their order; the library's own say nothing. */
+  readonly sents: readonly Sent[];
+  cause: unknown;
+  dropped: boolean;
+}
+
 /** Runs whose commands are in the library's own queue and for the present connection only: taken out when it ends. */
 export class Bound {
-  readonly #runs = new Set<{ parts: Watched<undefined>[]; cause: unknown; dropped: boolean }>();
+  readonly #runs = new Set<Run>();
   readonly #link: NodeLink;
-  #collecting: Watched<undefined>[] | undefined;
+  #collecting: Run | undefined;
 
   constructor(link: NodeLink) {
     this.#link = link;
@@ -52,10 +60,11 @@ export class Bound {
   async run(
     begin: () => Promise<unknown>,
     dropped: (cause: unknown) => Promise<unknown>,
+    sents: readonly Sent[] = [],
   ): Promise<unknown> {
-    const run = { parts: [] as Watched<undefined>[], cause: undefined as unknown, dropped: false };
+    const run: Run = { parts: [], sents, cause: undefined, dropped: false };
     this.#runs.add(run);
-    this.#collecting = run.parts;
+    this.#collecting = run;
     try {
       const outcome = begin();
       this.#collecting = undefined;
@@ -71,10 +80,17 @@ export class Bound {
 
   /** For a command that is put into the queue now. */
   options(options: CommandOptions | undefined): CommandOptions | undefined {
-    if (this.#collecting === undefined) return options;
-    const part = new Watched<undefined>(undefined, this.#link);
-    this.#collecting.push(part);
+    const run = this.#collecting;
+    if (run === undefined) return options;
+    const part = new Watched(run.sents[run.parts.length], this.#link);
+    run.parts.push(part);
     return { ...options, abortSignal: part };
+  }
+
+  /** None of these is written, and nobody waits for them any more. */
+  unsend(sents: readonly Sent[]): void {
+    for (const run of this.#runs)
+      if (run.sents === sents) for (const part of run.parts) part.drop();
   }
 
   /** How many commands were taken out. */
