@@ -1,5 +1,6 @@
 /** The public face of the client kit. */
 
+export type { ClientLike } from './adapters/raw.ts';
 export {
   type Chunked,
   type ChunkedOptions,

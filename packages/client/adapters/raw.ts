@@ -5,6 +5,11 @@ import { isIoredis } from './ioredis-shape.ts';
 import { isNodeRedis, isNodeRedisCluster } from './node-redis-shape.ts';
 import { unsupported } from './unsupported.ts';
 
+/** A client of any of the libraries, or what was made of one: what they all have. */
+export interface ClientLike {
+  sendCommand(...args: never[]): unknown;
+}
+
 export type RawArgument = string | Buffer;
 export type RawCall = (...args: RawArgument[]) => Promise<unknown>;
 

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import iovalkey from 'iovalkey';
 import { createClientPool, createSentinel } from 'redis';
 import { createClientPool as createOlderPool } from 'redis5';
-import { chunked, harden, lanes, observe } from '../index.ts';
+import { batch, type ClientLike, chunked, harden, lanes, observe } from '../index.ts';
 import { until } from '../testing/until.ts';
 
 const refused = (message: RegExp) => ({ code: 'ERR_CLIENT_UNSUPPORTED', message });
@@ -28,7 +28,7 @@ test('ioredis and iovalkey with sentinels: refused, and their clients ended', as
 });
 
 test('pools and sentinels of node-redis', () => {
-  for (const make of [createClientPool, createOlderPool] as (() => object)[]) {
+  for (const make of [createClientPool, createOlderPool] as (() => ClientLike)[]) {
     assert.throws(() => lanes(make), refused(/createClientPool.*createClient\(\)/));
     assert.throws(() => chunked(make()), refused(/createClientPool/));
   }
@@ -46,4 +46,11 @@ test('older versions of redis, and GLIDE, by what they have', () => {
   assert.throws(() => observe(three), refused(/^observe\(\): this is a client of redis 3/));
   assert.throws(() => lanes(() => glide), refused(/Valkey GLIDE/));
   assert.throws(() => lanes(() => ({})), refused(/something else/));
+});
+
+test('what is no client at all: the compiler says so, and where nobody asks it, the kit', async () => {
+  // @ts-expect-error A client is wanted.
+  assert.throws(() => chunked({}), refused(/not a client of ioredis, iovalkey or redis/));
+  // @ts-expect-error The same.
+  await assert.rejects(batch({}, [['PING']]), refused(/not a client of/));
 });

@@ -19,7 +19,7 @@
  * chunks that no manifest names go. A writer renews its note as long as it lives, however slow its source is, and
  * its value counts only if nobody took it for dead meanwhile. Every step may be repeated.
  */
-import { type RawCall, rawOf } from '../adapters/raw.ts';
+import { type ClientLike, type RawCall, rawOf } from '../adapters/raw.ts';
 import { check, instance, shape, signal, text, whole, yesOrNo } from '../checks.ts';
 import { aborted } from '../errors.ts';
 import { calling, poolOf } from '../lanes/lanes.ts';
@@ -200,7 +200,7 @@ const chunkedShape = shape({
 });
 
 /** `redis`: a client of ioredis, iovalkey or redis, plain or made by lanes(). */
-export function chunked(redis: object, options: ChunkedOptions = {}): Chunked {
+export function chunked(redis: ClientLike, options: ChunkedOptions = {}): Chunked {
   check('chunked()', options, chunkedShape);
   const chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
   const window = options.window ?? CHUNK_WINDOW;

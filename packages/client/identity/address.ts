@@ -16,6 +16,19 @@ export interface Address extends Place {
   readonly database: number;
 }
 
+/** Why there is no connection at all; besides `certificate`. */
+export type Fault =
+  | 'nothing-listens'
+  | 'unknown-name'
+  | 'not-tls'
+  | 'wants-tls'
+  | 'no-such-server'
+  | 'no-answer'
+  | 'wants-key'
+  | 'wants-no-key'
+  | 'wrong-key'
+  | 'refused';
+
 export interface Advice {
   readonly code:
     | 'plaintext'
@@ -28,7 +41,8 @@ export interface Advice {
     | 'no-such-database'
     | 'nodes-by-address'
     | 'slow-link'
-    | 'certificate';
+    | 'certificate'
+    | Fault;
   readonly message: string;
 }
 

@@ -4,7 +4,7 @@
  * an answer that tells those that failed from those that did not, and the failures by what is known
  * of them: did it run, did it not, or does nobody know?
  */
-import { type RawArgument, rawOf } from '../adapters/raw.ts';
+import { type ClientLike, type RawArgument, rawOf } from '../adapters/raw.ts';
 import { check, oneOf, shape, signal, whole } from '../checks.ts';
 import { windowed } from '../chunked/window.ts';
 import { aborted, DeadlineError, KitError, UnknownOutcomeError } from '../errors.ts';
@@ -67,7 +67,7 @@ const batchShape = shape({
 
 /** `commands`: each as its words, `['SET', 'k', 'v']`. Replies are as bytes where they are strings. */
 export async function batch(
-  redis: object,
+  redis: ClientLike,
   commands: readonly (readonly RawArgument[])[],
   options: BatchOptions = {},
 ): Promise<BatchOutcome> {

@@ -1,6 +1,8 @@
 /** What diagnose() says is wrong, and what to do: each on a server that is so. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -49,35 +51,53 @@ test('a healthy server on this machine: nothing to say', async () => {
   assert.deepEqual(codes(found), []);
 });
 
+/** It cannot be had, and says so among the problems, which each have a remedy. */
+async function faultOf(url: string, options?: { ca: string }): Promise<[string, string]> {
+  const { reachable, error, problems } = await diagnose(url, options);
+  assert.equal(reachable, false);
+  const fault = problems.find(({ message }) => message === error);
+  assert.ok(fault !== undefined, `${error} is not among ${JSON.stringify(problems)}`);
+  assert.equal(problems.filter(({ code }) => code === fault.code).length, 1);
+  for (const { message } of problems) assert.doesNotMatch(message, /\.:|undefined/);
+  return [fault.code, fault.message];
+}
+
 test('TLS where there is none, and none where there is TLS', async () => {
-  assert.match(
-    String((await diagnose(`rediss://127.0.0.1:${server.port}`)).error),
-    /port \d+ does not speak TLS; use redis:\/\//,
-  );
-  assert.match(
-    String((await diagnose(`redis://:key@127.0.0.1:${tlsPort}`)).error),
-    /port \d+ wants TLS; use rediss:\/\//,
-  );
+  const [not, notWhy] = await faultOf(`rediss://127.0.0.1:${server.port}`);
+  assert.equal(not, 'not-tls');
+  assert.match(notWhy, /port \d+ does not speak TLS; use redis:\/\//);
+  const [wants, why] = await faultOf(`redis://:key@127.0.0.1:${tlsPort}`);
+  assert.equal(wants, 'wants-tls');
+  assert.match(why, /port \d+ wants TLS; use rediss:\/\//);
+});
+
+test('a wrong port, a wrong name, and no server of this kind', async (t) => {
+  assert.equal((await faultOf(`redis://127.0.0.1:${await freePort()}`))[0], 'nothing-listens');
+  assert.equal((await faultOf('rediss://no-such-cache.invalid:10000'))[0], 'unknown-name');
+  const other = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+  other.listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  t.after(() => other.close());
+  const { port } = other.address() as AddressInfo;
+  assert.equal((await faultOf(`redis://127.0.0.1:${port}`))[0], 'no-such-server');
 });
 
 test('no key where one is wanted, one where none is, and a wrong one', async (t) => {
   const locked = await startServer(['--requirepass', 'secret']);
   t.after(() => locked.stop());
-  const error = async (url: string): Promise<string> => String((await diagnose(url)).error);
+  const [none, noneWhy] = await faultOf(`redis://:key@127.0.0.1:${server.port}`);
+  assert.equal(none, 'wants-no-key');
+  assert.match(noneWhy, /without any password.*: the server has none: leave it out/);
+  const [wants, why] = await faultOf(locked.url);
+  assert.equal(wants, 'wants-key');
   assert.match(
-    await error(`redis://:key@127.0.0.1:${server.port}`),
-    /without any password.*: the server has none: leave it out/,
-  );
-  const wants = await error(locked.url);
-  assert.match(
-    wants,
+    why,
     /^NOAUTH.*: it wants an access key, and the address has none: rediss:\/\/:KEY@/,
   );
-  assert.doesNotMatch(wants, /rotated/);
-  assert.match(
-    await error(`redis://app:wrong@127.0.0.1:${locked.port}`),
-    /^WRONGPASS.*rotated, and is app its user\?/,
-  );
+  assert.doesNotMatch(why, /rotated/);
+  const [wrong, wrongWhy] = await faultOf(`redis://app:wrong@127.0.0.1:${locked.port}`);
+  assert.equal(wrong, 'wrong-key');
+  assert.match(wrongWhy, /^WRONGPASS.*disabled: fetch .*rotated, and is app its user\?/);
   assert.equal((await diagnose(`redis://:secret@127.0.0.1:${locked.port}`)).reachable, true);
 });
 
@@ -90,8 +110,9 @@ test('a database that cannot be had, here and in a cluster', async () => {
 });
 
 test('certificates: not trusted, for another name, and nodes that it is not for', async () => {
-  const strange = await diagnose(`rediss://:key@localhost:${tlsPort}`);
-  assert.match(String(strange.error), /give the certificate of its CA/);
+  const [strange, why] = await faultOf(`rediss://:key@localhost:${tlsPort}`);
+  assert.equal(strange, 'certificate');
+  assert.match(why, /give the certificate of its CA/);
   const other = await diagnose(`rediss://:key@127.0.0.2:${tlsPort}`, { ca });
   assert.match(
     String(other.error),

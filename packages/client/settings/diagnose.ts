@@ -38,7 +38,7 @@ export interface Diagnosis {
   readonly server: { readonly name: string; readonly version: string } | null;
   readonly policy: 'OSSCluster' | 'EnterpriseCluster or NoCluster' | null;
   readonly problems: readonly Advice[];
-  /** Why it is not reachable, with what to do. */
+  /** Why it is not reachable, with what to do: one of the problems. */
   readonly error: string | null;
 }
 
@@ -85,9 +85,11 @@ export async function diagnose(
     await identify(probe, found, address);
     await measureBandwidth(probe, found);
   } catch (error) {
-    found.error = signal.aborted
-      ? `nothing after ${DIAGNOSE_MS} ms: a firewall that drops packets, or a wrong port`
-      : await remedyOf(error, address);
+    const message = `nothing after ${DIAGNOSE_MS} ms: a firewall that drops packets, or a wrong port`;
+    noteFault(
+      found,
+      signal.aborted ? { code: 'no-answer', message } : await remedyOf(error, address),
+    );
   } finally {
     signal.removeEventListener('abort', stop);
     probe?.close();
@@ -111,7 +113,7 @@ async function connect(
     if (!address.tls || !isCertificate.test(message)) throw error;
     found.problems.push({
       code: 'certificate',
-      message: `its certificate does not check out: ${await remedyOf(error, address)}`,
+      message: `its certificate does not check out: ${(await remedyOf(error, address)).message}`,
     });
     const probe = await Probe.open(address, { ...trust, verify: false, signal });
     noteTls(probe, found, false);
@@ -122,6 +124,14 @@ async function connect(
     }
     return probe;
   }
+}
+
+/** In the place of what it says more of. */
+function noteFault(found: Mutable, fault: Advice): void {
+  const { code, message } = fault;
+  const same = code === 'wants-key' ? 'no-password' : code;
+  found.error = message;
+  found.problems = [...found.problems.filter((problem) => problem.code !== same), fault];
 }
 
 /** It was not asked for one: which is no wonder on this machine. */

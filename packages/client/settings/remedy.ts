@@ -1,6 +1,6 @@
 /** Why a server cannot be used, and what to do: what the error says, and what the port says when it is asked otherwise. */
 import { messageOf } from '../errors.ts';
-import type { Address } from '../identity/address.ts';
+import type { Address, Advice } from '../identity/address.ts';
 import { DIAGNOSE_OTHERWISE_MS } from '../limits.ts';
 import { Probe } from './probe.ts';
 
@@ -10,39 +10,63 @@ const unclear =
 
 export const isCertificate = /certificate|altname|CERT_|self-signed|issuer/i;
 
-export async function remedyOf(error: unknown, address: Address): Promise<string> {
-  const message = messageOf(error);
-  const known = knownRemedy(message, address) ?? certificateRemedy(error, message);
-  if (known !== undefined) return `${message}: ${known}`;
-  if (!unclear.test(message)) return message;
+export async function remedyOf(error: unknown, address: Address): Promise<Advice> {
+  const said = messageOf(error).replace(/\.$/, '');
+  const advice = (code: Advice['code'], remedy: string): Advice => ({
+    code,
+    message: `${said}: ${remedy}`,
+  });
+  const known = knownRemedy(said, address) ?? certificateRemedy(error, said);
+  if (known !== undefined) return advice(...known);
   const { tls, host, port } = address;
+  if (!unclear.test(said)) {
+    const remedy = `${host}:${port} says so; if it is the right server, its log and its documentation say more`;
+    return advice('refused', remedy);
+  }
   if (await speaks(address, !tls)) {
     return tls
-      ? `${message}: port ${port} does not speak TLS; use redis://, or the TLS port`
-      : `${message}: port ${port} wants TLS; use rediss://`;
+      ? advice('not-tls', `port ${port} does not speak TLS; use redis://, or the TLS port`)
+      : advice('wants-tls', `port ${port} wants TLS; use rediss://`);
   }
-  if (/^no connection within/.test(message)) {
-    return `${message}: a firewall that drops packets, or a wrong ${tls ? 'port' : 'address'}`;
+  if (/^no connection within/.test(said)) {
+    const wrong = tls ? 'port' : 'address';
+    return advice('no-answer', `a firewall that drops packets, or a wrong ${wrong}`);
   }
-  return `${message}: what answers at ${host}:${port} is no Redis or Valkey, with TLS or without, or it takes no connection now`;
+  const remedy = `what answers at ${host}:${port} is no Redis or Valkey, with TLS or without, or it takes no connection now`;
+  return advice('no-such-server', remedy);
 }
 
-function knownRemedy(message: string, { password, username }: Address): string | undefined {
-  if (/ECONNREFUSED/.test(message))
-    return 'nothing listens there; is the port right (10000; 6379 or 6380 elsewhere)?';
-  if (/ENOTFOUND|EAI_AGAIN/.test(message)) return 'the name does not resolve from here';
-  if (/without any password/.test(message))
-    return 'the server has none: leave it out of the address; is it the right server?';
-  if (/^NOAUTH/.test(message) && password === undefined)
-    return 'it wants an access key, and the address has none: rediss://:KEY@host:port, or rediss://USER:TOKEN@host:port';
+type Remedy = [code: Advice['code'], remedy: string];
+
+function knownRemedy(message: string, { password, username }: Address): Remedy | undefined {
+  if (/ECONNREFUSED/.test(message)) {
+    return [
+      'nothing-listens',
+      'nothing listens there; is the port right (10000; 6379 or 6380 elsewhere)?',
+    ];
+  }
+  if (/ENOTFOUND|EAI_AGAIN/.test(message))
+    return ['unknown-name', 'the name does not resolve from here; is it spelled right?'];
+  if (/without any password/.test(message)) {
+    return [
+      'wants-no-key',
+      'the server has none: leave it out of the address; is it the right server?',
+    ];
+  }
+  if (/^NOAUTH/.test(message) && password === undefined) {
+    return [
+      'wants-key',
+      'it wants an access key, and the address has none: rediss://:KEY@host:port, or rediss://USER:TOKEN@host:port',
+    ];
+  }
   if (/WRONGPASS|NOAUTH|invalid password/i.test(message)) {
     const who = username === undefined ? '' : `, and is ${username} its user`;
-    return `fetch the access key again; was it rotated${who}?`;
+    return ['wrong-key', `fetch the access key again; was it rotated${who}?`];
   }
   return undefined;
 }
 
-function certificateRemedy(error: unknown, message: string): string | undefined {
+function certificateRemedy(error: unknown, message: string): Remedy | undefined {
   if (/altname/i.test(message)) {
     const names: unknown = Reflect.get(
       Object(Reflect.get(Object(error), 'cert')),
@@ -50,11 +74,13 @@ function certificateRemedy(error: unknown, message: string): string | undefined 
     );
     const hosts = [...String(names).matchAll(/DNS:([^\s,]+)/g)].map(([, host]) => host);
     const which = hosts.length === 0 ? '' : `: ${hosts.slice(0, 3).join(', ')}`;
-    return `connect by a name that the certificate is for${which}`;
+    return ['certificate', `connect by a name that the certificate is for${which}`];
   }
-  return isCertificate.test(message)
-    ? 'give the certificate of its CA (ca), and your client the same; NODE_EXTRA_CA_CERTS names a file of it for a whole process'
-    : undefined;
+  if (!isCertificate.test(message)) return undefined;
+  return [
+    'certificate',
+    'give the certificate of its CA (ca), and your client the same; NODE_EXTRA_CA_CERTS names a file of it for a whole process',
+  ];
 }
 
 /** Does it answer with TLS, or without? Nothing that is secret is sent. */

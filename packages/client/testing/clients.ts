@@ -3,9 +3,10 @@ import { Cluster as IoCluster, Redis as IoRedis } from 'ioredis';
 import iovalkey from 'iovalkey';
 import { createClient, createCluster } from 'redis';
 import { createClient as createOlderClient } from 'redis5';
+import type { ClientLike } from '../adapters/raw.ts';
 
 /** The commands that the contract tests use, by names that all three share or that are mapped here. */
-export interface AnyClient {
+export interface AnyClient extends ClientLike {
   get(key: string): Promise<string | null>;
   set(key: string, value: string | Buffer): Promise<unknown>;
   incr(key: string): Promise<number>;
