@@ -29,6 +29,8 @@ export const LANE_IDLE_MS = 60_000;
 
 /** A connection that brought nothing for this long is sent a PING: Azure drops it after ten minutes, firewalls sooner. (option) */
 export const IDLE_PING_MS = 60_000;
+/** TCP asks the other end of a connection that brought nothing for this long; the system's own measure is two hours. */
+export const KEEP_ALIVE_MS = 30_000;
 /** Node's timers fire at once when they are set for longer than this. */
 export const TIMER_MS_MAX = 2 ** 31 - 1;
 

@@ -27,6 +27,7 @@ import {
   type IoRedis,
   isIoredis,
 } from './ioredis-shape.ts';
+import { ClusterSubscribers } from './ioredis-subscribers.ts';
 
 type Guard = (command: Pick<IoCommand, 'name' | 'args'>) => void;
 
@@ -58,6 +59,9 @@ export class IoDriver implements Driver {
       if (pool.endpoint === '') pool.endpoint = wire.endpoint;
       return wire;
     };
+    const listening = redis.isCluster
+      ? new ClusterSubscribers(redis as IoCluster, lane, wires)
+      : undefined;
     if (redis.isCluster) {
       const unlink = (wire: Wire<Sent>): void => {
         wires.delete(wire);
@@ -71,6 +75,7 @@ export class IoDriver implements Driver {
       alone: !redis.isCluster,
       keepsUnsent: false,
       holds: redis.isCluster,
+      look: () => listening?.attach(),
       close: async () => {
         if (redis.status === 'wait' || redis.status === 'end') redis.disconnect();
         else await redis.quit();

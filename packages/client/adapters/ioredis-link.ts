@@ -14,6 +14,7 @@ import { performance } from 'node:perf_hooks';
 import { factsOf, firstKey, keyText, requestBytes } from '../commands/keys.ts';
 import { Call } from '../lanes/call.ts';
 import { asKnown } from '../lanes/unknown.ts';
+import { KEEP_ALIVE_MS } from '../limits.ts';
 import { coalesceWrites } from '../wire/coalesce.ts';
 import { copyOf, readInto } from '../wire/intake.ts';
 import { Pace } from '../wire/pace.ts';
@@ -58,6 +59,8 @@ const listens = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'monitor']);
 export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
   checkIoredis(redis);
   const { host, port, path } = redis.options;
+  // After two hours, the system's own measure, nobody waits any more. What waits in BLPOP has nothing else.
+  if (redis.options.keepAlive === 0) redis.options.keepAlive = KEEP_ALIVE_MS;
   const answered = (sent: Sent, now: number): void => {
     if (sent instanceof Call) events.answered(sent, now);
   };

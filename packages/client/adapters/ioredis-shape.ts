@@ -55,6 +55,7 @@ export interface IoOptions {
   enableOfflineQueue?: boolean;
   lazyConnect?: boolean;
   socketTimeout?: number;
+  keepAlive?: number;
   keyPrefix?: string;
   maxRetriesPerRequest?: number | null;
   redisOptions?: IoOptions;

@@ -305,7 +305,7 @@ export class NodeLink {
       const socket = this.#socket.found(chunk);
       if (socket !== undefined) this.#adopt(socket);
       stand();
-      if (this.#ours === 0) this.wire.listening = queue.isPubSubActive;
+      if (this.#ours === 0) this.wire.listen(queue.isPubSubActive);
       this.wire.received(chunk, forward);
     };
     const library = { ...decoder };

@@ -1,5 +1,7 @@
 /** Connections that nobody uses: kept alive, and found out when their other end is gone. */
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { lanes, lanesOf, observe } from '../index.ts';
@@ -108,6 +110,45 @@ for (const kind of clusterKinds) {
       return now.every((count, i) => count > (before[i] ?? 0) + 2);
     });
     assert.equal(await redis.get('k1'), null);
+  });
+}
+
+for (const kind of [...plainKinds, ...clusterKinds].filter(({ library }) => library !== 'redis')) {
+  test(`${kind.name}: TCP finds out a peer that is gone while a blocking command waits`, async (t) => {
+    const cluster = kind.name.includes('cluster') ? await startCluster(1) : undefined;
+    t.after(() => cluster?.stop());
+    const delays = new Map<object, unknown[]>();
+    const see = (message: unknown): void => {
+      const { socket } = message as { socket: Socket };
+      const { setKeepAlive } = socket;
+      delays.set(socket, []);
+      socket.setKeepAlive = (...args) => {
+        delays.get(socket)?.push(...args);
+        return Reflect.apply(setKeepAlive, socket, args) as Socket;
+      };
+    };
+    subscribe('net.client.socket', see);
+    t.after(() => unsubscribe('net.client.socket', see));
+    // As the older ones have it by themselves.
+    const off = { keepAlive: 0 };
+    const more = cluster === undefined ? off : { redisOptions: off };
+    const redis = lanes(() => kind.make(cluster?.ports ?? [server.port], more));
+    t.after(() => kind.close(redis));
+    await redis.get('k');
+    delays.clear();
+    const popped = kind.call(redis, 'BLPOP', 'waits', '0');
+    await until(() => [...delays.values()].some(([on]) => on === true));
+    await until(() =>
+      lanesOf(redis).some(({ lane, pending }) => /block/.test(lane) && pending > 0),
+    );
+    for (const [on, ms] of delays.values()) {
+      if (on === undefined) continue;
+      assert.equal(on, true);
+      assert.ok(Number(ms) > 0 && Number(ms) <= 60_000, `after ${ms} ms`);
+    }
+    await redis.get('k');
+    await kind.call(redis, 'RPUSH', 'waits', 'v');
+    assert.deepEqual(await popped, ['waits', 'v']);
   });
 }
 

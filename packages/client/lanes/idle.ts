@@ -37,6 +37,7 @@ export class IdleLanes {
     if (this.#pingMs === nextMs) return nextMs;
     for (const lane of lanes) {
       if (lane.state !== 'ready' || lane === keep) continue;
+      lane.client?.look?.();
       for (const wire of lane.wires) nextMs = Math.min(nextMs, this.#lookAt(wire, lane, now));
     }
     return nextMs;

@@ -31,6 +31,8 @@ export interface LaneClient {
   readonly holds?: boolean;
   /** Ends the wait before the next attempt to connect. */
   connectNow(): void;
+  /** Its library may have made connections by itself: all of them have wires from now on. */
+  look?(): void;
   /** Asks this connection whether it lives; undefined: it is not there. */
   ping(wire: Wire<Sent>): Promise<unknown> | undefined;
   /** Sends a command of the kit's own (SELECT on a new lane). */

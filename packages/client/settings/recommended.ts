@@ -17,6 +17,7 @@ import {
   DEADLINE_FAST_MS,
   DEADLINE_SLOW_MS,
   IDLE_PING_MS,
+  KEEP_ALIVE_MS,
 } from '../limits.ts';
 import { nodeReconnect, reconnectDelay } from '../retries/backoff.ts';
 import { certificate } from './certificate.ts';
@@ -38,7 +39,6 @@ import type {
 const DEFAULT_PORT = 10_000;
 /** Of any command: "less than five seconds" is where Azure's guidance begins. */
 const COMMAND_TIMEOUT_MS = 4_000;
-const KEEP_ALIVE_MS = 30_000;
 const SLOTS_REFRESH_MS = 5_000;
 
 const inputShape = shape(

@@ -198,6 +198,12 @@ export class Wire<T extends Sent = Sent> {
     }
   }
 
+  /** From now on, or no longer. What is answered in between, SUBSCRIBE itself, is not waited for. */
+  listen(on: boolean): void {
+    if (on && !this.listening) this.reset();
+    this.listening = on;
+  }
+
   /** The connection is gone: answers what was on it, in order, and forgets it. */
   reset(): T[] {
     const left: T[] = [];
