@@ -7,6 +7,7 @@
  */
 import { ARRANGE_MUTANTS } from './table-arrange.ts';
 import { EDGE_MUTANTS } from './table-edge.ts';
+import { KIT_CHECKS, KIT_MUTANTS } from './table-kit.ts';
 import { STOP_MUTANTS } from './table-stop.ts';
 import { SWITCH_MUTANTS } from './table-switch.ts';
 
@@ -103,6 +104,7 @@ export const CHECKS = {
     'packages/control/e2e/bad-start.test.ts',
   ],
   hang: ['--test', 'packages/endpoint/supervision/hang.test.ts'],
+  ...KIT_CHECKS,
 } as const satisfies Record<string, readonly string[]>;
 
 export type CheckName = keyof typeof CHECKS;
@@ -120,6 +122,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...ARRANGE_MUTANTS,
   ...SWITCH_MUTANTS,
   ...EDGE_MUTANTS,
+  ...KIT_MUTANTS,
   ...STOP_MUTANTS,
   {
     name: 'port-for-ever',
