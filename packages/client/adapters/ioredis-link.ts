@@ -8,6 +8,11 @@
  * It also takes two decisions away from the library, because they lose data silently: by default it
  * sends every unanswered command again after a reconnect (a second INCR), and a command's timeout
  * says nothing about why.
+ *
+ * When a connection ends, what the library has in its queues is lost, or was never sent. What was written and is in
+ * none of them has its answer: the library's parser gives a reply out before its last byte (`+OK` at its CR, and ioredis
+ * 6 a string before its CR LF), and a connection may end between the two. The wire, which waits for all of it, has not
+ * told of it then; nobody else would, and the call would stand on its lane for ever.
  */
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
@@ -163,7 +168,7 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
     socket.prependListener('close', () => {
       if (redis.stream !== socket) return;
       const cause = new Error(`connection to ${wire.endpoint} closed`);
-      wire.reset();
+      const written = wire.reset();
       const unsent = takeCalls(
         redis.offlineQueue,
         () => redis.resetOfflineQueue(),
@@ -175,6 +180,8 @@ export function linkIoredis(redis: IoRedis, events: LinkEvents): Wire<Sent> {
         () => redis.commandQueue,
       );
       events.down(cause);
+      const left = new Set<Sent>(lost);
+      for (const sent of written) if (!left.has(sent)) answered(sent, performance.now());
       for (const call of lost) events.lost(call, true, cause);
       for (const call of unsent) events.lost(call, false, cause);
     });

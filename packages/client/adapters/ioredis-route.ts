@@ -26,7 +26,7 @@ import { ASK_MS, WAITING_CALLS_MAX } from '../limits.ts';
 import { IoBatch } from './ioredis-batch.ts';
 import { IoCall } from './ioredis-call.ts';
 import { kCall, type Tagged } from './ioredis-link.ts';
-import { ClusterNodes, keyOf } from './ioredis-nodes.ts';
+import { ClusterNodes } from './ioredis-nodes.ts';
 import { byLibrary, putAgain, runOn } from './ioredis-put.ts';
 import {
   commandOf,
@@ -289,11 +289,8 @@ export class ClusterRoute {
     }
   }
 
-  /** Its calls have been told, but for those that the library has taken from its queue without a word. */
+  /** Its calls have been told. */
   closed(node: IoRedis): void {
-    const gone = new Error(`connection to ${keyOf(node)} closed`);
-    for (const call of this.#lane.pending)
-      if (call instanceof IoCall && call.routed?.at === node) this.lost(call, true, gone);
     this.#underWay.forget(node);
     this.#soon();
   }

@@ -1,16 +1,15 @@
 /**
  * A wire on one node-redis connection, and the kit's own queue on it.
  *
- * The library keeps its socket and its queues private, but not the two doors between them: what goes
- * to the socket is pulled out of the generator `queue.commandsToWrite()`, and all bytes from it pass
- * `queue.decoder.write`, which hands each decoded reply to `decoder.onReply`. So the kit stands in
- * both doors, on the instance. Its calls never enter the library's queues: they are encoded when the
- * generator is pulled (a whole tick's in one string) and answered from the decoder, each as it is
- * parsed. That saves a promise, an abort signal and four wrappers a command, and it is what makes a
- * deadline on a written command, a retry on another connection and a report of what stands in front
- * possible at all. Commands of the library itself (handshake, PING, WATCH) use its queues as ever;
- * the order between both is kept by a mark in the kit's queue. What is still in the library's queue when
- * a connection ends goes to the next one, whatever was asked for meanwhile: so no data goes through it.
+ * The library keeps its socket and its queues private, but not the two doors between them: what goes to the socket is
+ * pulled out of the generator `queue.commandsToWrite()`, and all bytes from it pass `queue.decoder.write`, which hands
+ * each decoded reply to `decoder.onReply`. So the kit stands in both doors, on the instance. Its calls never enter the
+ * library's queues: they are encoded when the generator is pulled (a whole tick's in one string) and answered from the
+ * decoder, each as it is parsed. That saves a promise, an abort signal and four wrappers a command, and it is what
+ * makes a deadline on a written command, a retry on another connection and a report of what stands in front possible.
+ * Commands of the library itself (handshake, PING, WATCH) use its queues as ever; the order between both is kept by a
+ * mark in the kit's queue. What is still in the library's queue when a connection ends goes to the next one, whatever
+ * was asked for meanwhile: no data goes there.
  */
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
@@ -21,6 +20,7 @@ import { type Sent, Wire } from '../wire/wire.ts';
 import { anonymous } from './node-redis-encode.ts';
 import { Hold } from './node-redis-hold.ts';
 import {
+  answeredOf,
   encodedOf,
   type NodeLinkEvents,
   type Outgoing,
@@ -376,8 +376,9 @@ export class NodeLink {
       this.#emptied();
       this.#scheduled = false;
       this.#own = undefined;
-      this.wire.reset();
+      const answered = answeredOf(this.wire.reset(), written);
       this.#events.down(cause);
+      for (const call of answered) this.#events.answered(call, performance.now());
       for (const call of written) if (call !== undefined) this.#events.lost(call, true, cause);
       for (const call of queued) if (call !== libraryTurn) this.#events.lost(call, false, cause);
     };
@@ -395,6 +396,5 @@ export class NodeLink {
   }
 }
 
-function own(target: object, name: string, value: unknown): void {
+const own = (target: object, name: string, value: unknown): object =>
   Object.defineProperty(target, name, { value, configurable: true, writable: true });
-}

@@ -36,3 +36,15 @@ export interface NodeLinkEvents {
 export function encodedOf(call: Outgoing | OutgoingBatch): string | Error | (string | Buffer)[] {
   return call.parts === undefined ? encode(call.args) : encodeAll(call.parts);
 }
+
+/**
+ * A connection has ended. Of what the wire still waits for, `sent`, the kit's calls that have no part in what is
+ * unanswered: the library's parser gives a reply out before its last byte, and the wire waits for that.
+ */
+export function answeredOf(
+  sent: readonly Sent[],
+  unanswered: readonly (Outgoing | undefined)[],
+): Sent[] {
+  const open = new Set<Sent | undefined>(unanswered);
+  return sent.filter((one) => 'errorReply' in one && !open.has(one));
+}

@@ -10,7 +10,7 @@ import { type Home, homesOf, loadInDisorder } from '../testing/orders.ts';
 import { type FaultProxy, startProxy } from '../testing/proxy.ts';
 import { ask, startCluster, type TestCluster } from '../testing/server.ts';
 
-/** 13, 16, 36, 110 and 118 once left calls behind that the library had taken from its queue without a word. */
+/** 13, 16, 36, 110 and 118 once left calls behind: their replies were cut within the last two bytes. */
 const SEEDS = process.env['CINNABAR_TEST_SEEDS']?.split(',').map(Number) ?? [1, 13, 118];
 
 /** One for all: a new cluster refuses everything for its first two seconds. */
