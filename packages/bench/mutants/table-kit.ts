@@ -99,7 +99,7 @@ export const KIT_MUTANTS: readonly Mutant[] = [
     file: `${ADAPTERS}/node-redis-cluster-batch.ts`,
     edits: [
       {
-        find: 'return batchLost(this.#pool, this, lane, error, written ? unknown : undefined);',
+        find: 'if (!this.#refused && (this.parts.at(-1)?.writtenAt ?? 0) > 0)',
         replace:
           'return batchLost(this.#pool, this, lane, error, written ? undefined : undefined);',
       },

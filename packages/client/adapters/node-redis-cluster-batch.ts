@@ -11,7 +11,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import { UnknownOutcomeError } from '../errors.ts';
+import { lostForGood, UnknownOutcomeError } from '../errors.ts';
 import { batchLost } from '../lanes/fate.ts';
 import type { Lane } from '../lanes/lane.ts';
 import type { Pool } from '../lanes/pool.ts';
@@ -139,13 +139,22 @@ export class ClusterBatch extends NodeBatch implements Turn {
     if (this.#lane !== lane) return;
     // When it is closed the library has more words for it, from wherever it was.
     if (isConnectionError(error) || (this.#pool.closed && !isErrorReply(error))) {
-      this.#lane = undefined;
-      const written = !this.#refused && (this.parts.at(-1)?.writtenAt ?? 0) > 0;
-      const unknown = new UnknownOutcomeError('MULTI', this.keys()[0], error);
-      return batchLost(this.#pool, this, lane, error, written ? unknown : undefined);
+      return this.#lost(error, lane);
     }
     this.#over(lane);
     this.fail(batchAsKnown(error, this));
+  }
+
+  #lost(error: unknown, lane: Lane): void {
+    this.#lane = undefined;
+    const pool = this.#pool;
+    const [key] = this.keys();
+    if (!this.#refused && (this.parts.at(-1)?.writtenAt ?? 0) > 0)
+      return batchLost(pool, this, lane, error, new UnknownOutcomeError('MULTI', key, error));
+    // It was written in part, and so not run. What was asked for later is in the library's queue, which it keeps.
+    const overtaken = pool.overtaken.judgeAll(this.calls, pool.lanes);
+    const late = lostForGood(this.label, false, 'in a transaction', error, undefined);
+    batchLost(pool, this, lane, error, overtaken ? late : undefined);
   }
 
   override fail(error: unknown): void {

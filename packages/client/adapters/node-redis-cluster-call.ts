@@ -86,8 +86,12 @@ export class ClusterCall extends PromisedCall {
         end();
         this.succeed(reply);
       },
-      (failure: unknown) => {
-        const error = failure instanceof Overtaken ? failure.refusal : failure;
+      (error: unknown) => {
+        if (error instanceof Overtaken) {
+          end();
+          this.#pool.release(this, lane);
+          return this.fail(error.refusal);
+        }
         this.#failed(error, lane);
         end(isConnectionError(error) ? error : undefined);
       },

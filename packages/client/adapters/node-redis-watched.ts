@@ -40,13 +40,16 @@ export class Watched<S extends Sent | undefined = Sent> implements SignalLike {
 
 interface Run {
   readonly parts: Watched<Sent | undefined>[];
-  /** What its commands are, in their order; the library's own say nothing. */
-  readonly sents: readonly Sent[];
+  /** What its commands are, in their order. Those of whom nobody has said it are for this connection only. */
+  readonly sents: readonly Sent[] | undefined;
   cause: unknown;
   dropped: boolean;
 }
 
-/** Runs whose commands are in the library's own queue and for the present connection only: taken out when it ends. */
+/**
+ * Runs whose commands are in the library's own queue. Some are for the present connection only, and taken out when it
+ * ends; others (a cluster client's, as its calls) go to the next one in their place.
+ */
 export class Bound {
   readonly #runs = new Set<Run>();
   readonly #link: NodeLink;
@@ -60,7 +63,7 @@ export class Bound {
   async run(
     begin: () => Promise<unknown>,
     dropped: (cause: unknown) => Promise<unknown>,
-    sents: readonly Sent[] = [],
+    sents?: readonly Sent[],
   ): Promise<unknown> {
     const run: Run = { parts: [], sents, cause: undefined, dropped: false };
     this.#runs.add(run);
@@ -82,7 +85,7 @@ export class Bound {
   options(options: CommandOptions | undefined): CommandOptions | undefined {
     const run = this.#collecting;
     if (run === undefined) return options;
-    const part = new Watched(run.sents[run.parts.length], this.#link);
+    const part = new Watched(run.sents?.[run.parts.length], this.#link);
     run.parts.push(part);
     return { ...options, abortSignal: part };
   }
@@ -97,6 +100,7 @@ export class Bound {
   drop(cause: unknown): number {
     let count = 0;
     for (const run of this.#runs) {
+      if (run.sents !== undefined) continue;
       for (const part of run.parts) {
         if (!part.drop()) continue;
         count += 1;

@@ -78,7 +78,7 @@ function becomesOf(pool: Pool, call: Call, written: boolean, cause: unknown): vo
 }
 
 /**
- * The connection of a batch is gone. `outcome`: why it cannot be made again, if it was written; else it is made again
+ * The connection of a batch is gone. `outcome`: why it cannot be made again, if so; else it is made again
  * as a whole, in its place.
  */
 export function batchLost(
@@ -86,7 +86,7 @@ export function batchLost(
   batch: Placeable,
   lane: Lane,
   cause: unknown,
-  outcome: UnknownOutcomeError | undefined,
+  outcome: KitError | undefined,
 ): void {
   pool.releaseAll(batch, lane, () => {
     if (batch.settled) return;

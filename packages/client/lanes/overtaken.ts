@@ -48,6 +48,15 @@ export class Overtaken {
     return this.#overtaken.has(call);
   }
 
+  /** Of a batch; its own calls are no later than itself. */
+  judgeAll(calls: readonly Call[], lanes: Iterable<Lane>): boolean {
+    const turn = calls.reduce((last, call) => Math.max(last, call.turn), 0);
+    const [first] = calls;
+    if (first?.chain !== undefined && first.chain.turn > turn) return true;
+    const keys = calls.flatMap((call) => (call.facts.read ? [] : call.keys()));
+    return keys.length > 0 && this.#isAfter(turn, keys, lanes);
+  }
+
   wait(call: Call): void {
     if (call.place === 'barrier') this.#waitingForAll.add(call);
     for (const key of call.keys()) {
@@ -98,10 +107,15 @@ export class Overtaken {
     if (call.place === 'barrier') return this.#turn > call.turn;
     const keys = call.facts.read ? [] : call.keys();
     if (keys.length === 0) return false;
+    return this.#isAfter(call.turn, keys, lanes);
+  }
+
+  /** Something on any of these keys went to a lane later. */
+  #isAfter(turn: number, keys: readonly string[], lanes: Iterable<Lane>): boolean {
     this.#last ??= lastOf(lanes);
     this.#on = true;
     const { onKey, onAll } = this.#last;
-    return onAll > call.turn || keys.some((key) => (onKey.get(key) ?? 0) > call.turn);
+    return onAll > turn || keys.some((key) => (onKey.get(key) ?? 0) > turn);
   }
 }
 
