@@ -110,3 +110,29 @@ test('the calendar: what is due, windows, skipping, and what cannot be asked for
   const all = (await service.call('GET', '/cinnabar/maintenance')).body.value;
   assert.deepEqual(all.map((row: { cluster: string }) => row.cluster).sort(), ['pairs', 'singles']);
 });
+
+test('a shard whose engine executes no script any more is told of, and has one that does', async (t) => {
+  const name = 'scripts';
+  await service.create(name, { sku: 'Balanced_B0' });
+  const client = once(await target(service, name, 'EnterpriseCluster'));
+  await client.connect();
+  t.after(() => client.disconnect());
+  await client.mset('user:1', '1', 'user:2', '2', 'kept', 'k');
+  const script = (body: string, ...args: string[]): Promise<unknown> =>
+    client.call('EVAL', body, ...args).catch((error: Error) => error.message);
+  const get = (): Promise<unknown> => script("return redis.call('GET', KEYS[1])", '1', 'kept');
+  await script("return redis.call('DEL', unpack(redis.call('KEYS', 'user:*')))", '0');
+  // Versions without this fault have refused that one script only.
+  if ((await get()) === 'k') return;
+  await eventually('it is known', HEAL_DEADLINE_MS, async () =>
+    /^ERR scripts-refused: shard .*'cinnabar maintain'/.test(String(await get())) ? true : null,
+  );
+  const { body } = await service.call('GET', '/cinnabar/events', undefined, {
+    query: `cluster=${name}&top=200`,
+  });
+  const said = (body.value as { reason: string }[]).filter((e) => e.reason === 'scripts-refused');
+  assert.equal(said.length, 1);
+  await ended(name, await service.call('POST', `${service.database(name)}/maintain`, {}));
+  assert.equal(await get(), 'k');
+  assert.deepEqual(await client.mget('user:1', 'user:2'), ['1', '2']);
+});
