@@ -100,4 +100,7 @@ export const LONG: Readonly<Record<string, readonly [seconds: number, how: 'work
   'packages/control/boot/certificates.test.ts': [5, 'works'],
   'packages/endpoint/proxy/guard.test.ts': [5, 'waits'],
   'packages/cli/up/quickstart.test.ts': [5, 'works'],
+  'packages/endpoint/proxy/merges.test.ts': [7, 'works'],
+  'packages/control/e2e/beyond.test.ts': [7, 'works'],
+  'packages/control/e2e/observe.test.ts': [7, 'works'],
 };
