@@ -298,6 +298,11 @@ export interface EngineNode {
    * Where the system has no way to, nothing is done.
    */
   ease(process: ProcessRef, forMs: number): void;
+  /**
+   * What this engine gets of a busy machine from now on, as one that is not needed yet, or as any other.
+   * Returns at once; where the system has no way to, nothing is done.
+   */
+  weigh(process: ProcessRef, weight: 'light' | 'full'): void;
   link(socket: string, login: EngineLogin, deadlineMs: number): Promise<EngineLink>;
   /** Renames the data folder to `<dir>.<label>` (engine rule 1). No folder: no error. */
   setAside(dataDir: string, label: string): Promise<void>;

@@ -10,6 +10,10 @@ export const CHILDREN_GONE_MS = 2_000;
 
 /** Added to an engine's niceness for its children: against a busy parent they get a quarter of what both have. */
 export const CHILD_NICE = 5;
+/** Niceness of the session of an engine that fills. With 10 it fills five times as long where others want all cores. */
+export const LIGHT_NICE = 5;
+/** After a write that was refused: the next is possible a tenth of a second after somebody's last. */
+export const WEIGH_RETRY_MS = 20;
 /** Between two looks for new children, while a copy is due: a small shard's lives for 50 ms. */
 export const EASE_POLL_MS = 10;
 

@@ -31,6 +31,7 @@ import { openLink } from './link.ts';
 import { childrenGone, fence, startDetached } from './process.ts';
 import { inspectProcess, placeOf, processesIn, readStat } from './procfs.ts';
 import type { ProvisionedEngine } from './provision/index.ts';
+import { type Weight, Weights } from './weights.ts';
 
 export interface LocalNodeOptions {
   readonly id: string;
@@ -56,6 +57,7 @@ export class LocalNode implements EngineNode {
   /** Ended here; whether their children are gone was not looked at yet. */
   readonly #fenced = new Set<ProcessRef>();
   readonly #children = new Children();
+  readonly #weights = new Weights();
 
   constructor(options: LocalNodeOptions) {
     this.id = options.id;
@@ -154,6 +156,10 @@ export class LocalNode implements EngineNode {
 
   ease(process: ProcessRef, forMs: number): void {
     this.#children.ease(process, forMs);
+  }
+
+  weigh(process: ProcessRef, weight: Weight): void {
+    this.#weights.set(process, weight);
   }
 
   link(socket: string, login: EngineLogin, deadlineMs: number): Promise<EngineLink> {

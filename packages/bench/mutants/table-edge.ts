@@ -3,6 +3,30 @@ import type { Mutant } from './table.ts';
 
 export const EDGE_MUTANTS: readonly Mutant[] = [
   {
+    name: 'light-for-ever',
+    mistake: 'who has given way is like everybody else as soon as it is not named any more',
+    file: 'packages/control/databases/weigh-engines.ts',
+    edits: [
+      {
+        find: "return [{ process, weight: isFilling(instance, primary) ? 'light' : 'full' }];",
+        replace: "return isFilling(instance, primary) ? [{ process, weight: 'light' }] : [];",
+      },
+    ],
+    caughtBy: ['weighing'],
+  },
+  {
+    name: 'weight-is-not-given-back',
+    mistake: 'a refused write can be left: it is about speed only',
+    file: 'packages/engine/weights.ts',
+    edits: [
+      {
+        find: 'nice !== null && nice !== NICE[wanted];',
+        replace: 'nice !== null && nice < NICE[wanted];',
+      },
+    ],
+    caughtBy: ['weights'],
+  },
+  {
     name: 'a-word-is-an-option',
     mistake: 'whatever looks like an option of a newer engine is one',
     file: 'packages/resp/table/newer.ts',

@@ -54,6 +54,8 @@ export const CHECKS = {
   ],
   databases: ['--test', 'packages/control/databases/databases.test.ts'],
   lease: ['--test', 'packages/control/databases/lease.test.ts'],
+  weights: ['--test', 'packages/engine/weights.test.ts'],
+  weighing: ['--test', 'packages/control/databases/weigh-engines.test.ts'],
   epoch: [
     ...['--test', '--test-name-pattern', 'refuses an older epoch'],
     'packages/control/endpoints/fleet.test.ts',

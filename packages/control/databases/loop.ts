@@ -27,6 +27,7 @@ import { watchCopies } from './sync-alarm.ts';
 import { tellTimes } from './tell-times.ts';
 import { Watch } from './watch.ts';
 import type { WatchEvents } from './watch-events.ts';
+import { weighEngines } from './weigh-engines.ts';
 
 export class DatabaseLoop extends DatabaseRecords {
   /** Generation of the lock on the data folder: checked in the transaction of each promotion. */
@@ -147,9 +148,7 @@ export class DatabaseLoop extends DatabaseRecords {
   }
 
   residentBytes(): number {
-    let sum = 0;
-    for (const watch of this.#watches.values()) sum += watch.memory;
-    return sum;
+    return [...this.#watches.values()].reduce((sum, { memory }) => sum + memory, 0);
   }
 
   /** How it is seen now; null when it is not watched. */
@@ -183,6 +182,7 @@ export class DatabaseLoop extends DatabaseRecords {
     const view = this.#gather(database);
     const planned = plan(view);
     this.#waits = planned.waits;
+    weighEngines(this.deps, view);
     for (const action of planned.actions) this.#begin(action);
     followOperations(this, view, planned);
     watchCopies(this, view);

@@ -268,13 +268,14 @@ export class Checks {
     }
   }
 
-  /** Never TAKEOVER without a committed decision, nor beside a primary that may still speak. */
+  /** Never TAKEOVER without a committed decision, nor beside a primary that may still speak, nor of one that gives way. */
   takingOver(engine: SimEngine): void {
     const shard = this.#shardRecordOf(engine);
     const decided = shard?.phase === 'promoting' || shard?.phase === 'switching';
     if (!decided || shard.successor !== engine.id) {
       throw new Broken(`${engine.id} was told to take over without a committed decision`);
     }
+    if (engine.light) throw new Broken(`${engine.id} was told to take over while it gives way`);
     if (shard.primary === null || shard.primary === engine.id) return;
     const old = this.#world.running().find((each) => each.id === shard.primary);
     if (shard.phase === 'switching') return this.#handingOver(shard, old, engine);

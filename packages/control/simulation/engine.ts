@@ -65,6 +65,8 @@ export class SimEngine {
   pausedUntil = 0;
   mayVote = false;
   saved: number[] | null = null;
+  /** It gives way to all others. */
+  light = false;
 
   constructor(
     launch: EngineLaunch,

@@ -95,6 +95,12 @@ export class SimNode implements EngineNode {
   /** Nobody waits for a core here. */
   ease(): void {}
 
+  /** Done in the moment in which it is asked for; on a machine it may have to wait for its turn. */
+  weigh(process: ProcessRef, weight: 'light' | 'full'): void {
+    const engine = this.#world.byProcess(process);
+    if (engine !== undefined && !this.#life.dead) engine.light = weight === 'light';
+  }
+
   inspect(process: ProcessRef): ProcessFacts {
     const engine = this.#world.byProcess(process);
     const busy = engine !== undefined && engine.busyUntil > this.#world.clock.ticks();

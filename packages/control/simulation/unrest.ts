@@ -66,6 +66,7 @@ function shardProblem(
     const engine = world.running().find((e) => e.id === member.id);
     if (engine === undefined) return `${member.id.slice(0, 6)} does not run`;
     if (!member.synced) return `${member.id.slice(0, 6)} is not in sync`;
+    if (engine.light) return `${member.id.slice(0, 6)} still gives way`;
     if (engine !== primary && engine.role !== 'replica')
       return `${member.id.slice(0, 6)} is a second primary`;
   }
