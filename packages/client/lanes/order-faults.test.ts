@@ -110,7 +110,8 @@ for (const kind of plainKinds) {
         lanesOf(redis).map((lane) => lane.pending),
         [0],
       );
-      assert.equal(await redis.get('warm'), null);
+      // A busy machine may take longer for it.
+      assert.equal(await calling(redis, { deadlineMs: 5_000 }).get('warm'), null);
     });
 
     test('pipelines and transactions end by their signal, before and after they are sent', async () => {
