@@ -6,6 +6,10 @@ const ADAPTERS = 'packages/client/adapters';
 export const KIT_CHECKS = {
   kitSlots: ['--test', 'packages/client/adapters/node-redis-slots.test.ts'],
   kitMulti: ['--test', 'packages/client/lanes/cluster-multi.test.ts'],
+  kitNodes: [
+    ...['--test', '--test-name-pattern', 'what goes to the new node of a slot'],
+    'packages/client/lanes/cluster-nodes.test.ts',
+  ],
   kitReconnects: ['--test', 'packages/client/lanes/cluster-reconnects.test.ts'],
   kitIdle: ['--test', 'packages/client/lanes/idle-cluster.test.ts'],
   kitMoves: [
@@ -52,7 +56,7 @@ export const KIT_MUTANTS: readonly Mutant[] = [
         replace: 'return node !== undefined && behind >= 0;',
       },
     ],
-    caughtBy: ['kitMoves', 'kitCuts'],
+    caughtBy: ['kitNodes'],
   },
   {
     name: 'kit-lost-did-not-run',

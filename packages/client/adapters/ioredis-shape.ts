@@ -110,7 +110,7 @@ export interface IoCluster extends IoRedis {
     findOrCreate(place: { host: string; port: number }, readOnly?: boolean): unknown;
   };
   natMapper(key: string): { readonly host: string; readonly port: number };
-  refreshSlotsCache(): void;
+  refreshSlotsCache(done?: (error?: unknown) => void): void;
 }
 
 export interface IoPipeline {

@@ -1,10 +1,11 @@
 /** Cluster clients whose commands the kit takes to the nodes: replicas, failovers, transactions whose slot moves. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { IoRedis } from '../adapters/ioredis-shape.ts';
+import type { IoCluster, IoRedis } from '../adapters/ioredis-shape.ts';
 import { type KitError, lanes, lanesOf } from '../index.ts';
 import { clusterKinds } from '../testing/clients.ts';
 import { homesOf } from '../testing/orders.ts';
+import { startProxy } from '../testing/proxy.ts';
 import { ask, startCluster, type TestCluster } from '../testing/server.ts';
 import { until } from '../testing/until.ts';
 import { poolOf } from './lanes.ts';
@@ -146,6 +147,44 @@ for (const kind of kinds) {
       await ask(to, 'SCRIPT', 'FLUSH');
       assert.deepEqual(await twice(), [[null, 9]]);
       await until(() => lanesOf(redis).every((lane) => lane.pending === 0));
+    });
+
+    test('what goes to the new node of a slot waits for what is under way to the old one', async (t) => {
+      const relays = await Promise.all(cluster.ports.map((port) => startProxy(port)));
+      t.after(() => Promise.all(relays.map((relay) => relay.stop())));
+      const places = cluster.ports.map((port, i) => [
+        `127.0.0.1:${port}`,
+        { host: '127.0.0.1', port: relays[i]?.port ?? 0 },
+      ]);
+      const more = { natMap: Object.fromEntries(places), slotsRefreshTimeout: 200 };
+      const entries = relays.map((relay) => relay.port);
+      const redis = lanes(() => kind.make(entries, more), { deadlines: false });
+      t.after(() => kind.close(redis));
+      const home = (await homesOf(cluster.ports))[1];
+      const { tag = '', port: from = 0 } = home ?? {};
+      const to = cluster.ports.find((port) => port !== from) ?? 0;
+      const slot = await slotOf(from, tag);
+      const key = `{${tag}}under way`;
+      await redis.get(key);
+      const relay = relays[cluster.ports.indexOf(from)];
+      relay?.stall();
+      const first = redis.append(key, 'a');
+      for (const port of [to, from])
+        await ask(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', await idOf(to));
+      const [lane] = poolOf(redis)?.lanes ?? [];
+      const library = lane?.client?.library as IoCluster;
+      // By a look at the map, and not by what the old node says.
+      await until(async () => {
+        await new Promise((done) => library.refreshSlotsCache(done));
+        return (
+          library.slots[Number(slot)]?.[0] ===
+          `127.0.0.1:${relays[cluster.ports.indexOf(to)]?.port}`
+        );
+      });
+      const later = redis.append(key, 'b');
+      relay?.resume();
+      assert.deepEqual(await Promise.all([first, later]), [1, 2]);
+      assert.equal(await redis.get(key), 'ab');
     });
 
     test('a transaction whose WATCH is lost with its connection is not run', async (t) => {
