@@ -160,7 +160,7 @@ for (const kind of kinds) {
       const entries = relays.map((relay) => relay.port);
       const redis = lanes(() => kind.make(entries, more), { deadlines: false });
       t.after(() => kind.close(redis));
-      const home = (await homesOf(cluster.ports))[1];
+      const [other, home] = await homesOf(cluster.ports);
       const { tag = '', port: from = 0 } = home ?? {};
       const to = cluster.ports.find((port) => port !== from) ?? 0;
       const slot = await slotOf(from, tag);
@@ -182,6 +182,8 @@ for (const kind of kinds) {
         );
       });
       const later = redis.append(key, 'b');
+      // The new node answers what is asked of it meanwhile.
+      assert.equal(await redis.get(`{${other?.tag}}asked meanwhile`), null);
       relay?.resume();
       assert.deepEqual(await Promise.all([first, later]), [1, 2]);
       assert.equal(await redis.get(key), 'ab');
