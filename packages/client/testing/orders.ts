@@ -2,6 +2,10 @@
  * All kinds of calls (single, pipeline, MULTI, several keys, blocking, large ones), not awaited, while something goes
  * wrong at random. On each key what was asked for earlier comes earlier, what was acknowledged is there once, what was
  * said not to have run is not there, and no acknowledged value is overwritten by an older one.
+ *
+ * Of what nobody knows whether it ran this cannot be said. A server that is busy has the bytes of a connection that is
+ * gone, and comes to them after what was sent over another one later: no client can see that. So those are only looked
+ * at for running twice.
  */
 import assert from 'node:assert/strict';
 import { Redis } from 'ioredis';
@@ -220,10 +224,11 @@ function checkList(i: number, wishes: readonly Wish[], there: readonly number[])
   const known = new Map(wishes.map((wish) => [wish.token, wish]));
   const set = new Set(there);
   assert.equal(set.size, there.length, `list ${i}: something ran twice`);
-  const swapped = there.findIndex((token, at) => at > 0 && token < (there[at - 1] as number));
-  const around = there
+  const sure = there.filter((token) => known.get(token)?.fate !== 'unknown');
+  const swapped = sure.findIndex((token, at) => at > 0 && token < (sure[at - 1] as number));
+  const around = sure
     .slice(Math.max(0, swapped - 4), swapped + 4)
-    .map((token) => `${token} ${known.get(token)?.how} ${known.get(token)?.fate}`)
+    .map((token) => `${token} ${known.get(token)?.how}`)
     .join('; ');
   assert.equal(swapped, -1, `list ${i}: out of order, ${around}`);
   for (const token of there) assert.notEqual(known.get(token)?.fate, 'never ran', `${token}`);
@@ -233,8 +238,10 @@ function checkList(i: number, wishes: readonly Wish[], there: readonly number[])
 
 function checkValue(i: number, sets: readonly Wish[], value: number): void {
   const newest = newestOf(sets);
-  assert.ok(value >= newest, `value ${i}: ${newest} was acknowledged, and ${value} is there`);
-  assert.notEqual(sets.find(({ token }) => token === value)?.fate, 'never ran');
+  const fate = sets.find(({ token }) => token === value)?.fate;
+  const said = `value ${i}: ${newest} was acknowledged, and ${value} (${fate}) is there`;
+  assert.ok(value >= newest || fate === 'unknown', said);
+  assert.notEqual(fate, 'never ran');
 }
 
 /**
