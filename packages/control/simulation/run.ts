@@ -68,7 +68,7 @@ const CALM_STEPS = 400_000;
 const TIMELINE_KEPT = 400;
 /** So many steps in one moment of time are a loop without a pause. */
 const STILL_STEPS = 5_000;
-/** How often everything ends at the worst moment of a cold start. */
+/** How often everything ends at the worst moment of a cold start, while there is trouble. */
 const CUT_CHANCE = 0.3;
 
 export async function simulate(options: RunOptions): Promise<RunResult> {
@@ -98,6 +98,7 @@ class Run {
   #arrangements = 0;
   #arranged = 0;
   #stopping = false;
+  #cutChance = CUT_CHANCE;
   readonly #storm: boolean;
   #views: readonly ClientView[] = [];
   #failure: Error | null = null;
@@ -239,7 +240,7 @@ class Run {
       crash: () => this.#crash('at a call'),
       changed: (why) => {
         this.#broken(() => this.#checks.afterStep(why));
-        if (why === 'consume' && this.#random.chance(CUT_CHANCE)) this.#cut();
+        if (why === 'consume' && this.#random.chance(this.#cutChance)) this.#cut();
       },
     });
     this.#leaseAt = this.#clock.ticks();
@@ -369,6 +370,7 @@ class Run {
   /** No more trouble: everything must come to rest, with the user's word where only that helps. */
   async #calm(): Promise<void> {
     Object.assign(this.#trouble, { lostCall: 0, lostReply: 0, crash: 0 });
+    this.#cutChance = 0;
     for (const engine of this.#world.running()) {
       if (engine.state === 'stopped') engine.state = 'running';
       engine.busyUntil = 0;
