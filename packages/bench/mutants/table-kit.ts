@@ -12,12 +12,10 @@ export const KIT_CHECKS = {
   ],
   kitReconnects: ['--test', 'packages/client/lanes/cluster-reconnects.test.ts'],
   kitIdle: ['--test', 'packages/client/lanes/idle-cluster.test.ts'],
-  kitMoves: [
-    ...['--test', '--test-name-pattern', 'slots move'],
+  kitCuts: [
+    ...['--test', '--test-name-pattern', 'cuts, seed'],
     'packages/client/lanes/order-cuts-cluster.test.ts',
   ],
-  /** All of it: connections are cut, too. */
-  kitCuts: ['--test', 'packages/client/lanes/order-cuts-cluster.test.ts'],
 } as const satisfies Record<string, readonly string[]>;
 
 export const KIT_MUTANTS: readonly Mutant[] = [
@@ -31,7 +29,7 @@ export const KIT_MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    caughtBy: ['kitMoves', 'kitCuts'],
+    caughtBy: ['kitMulti'],
   },
   {
     name: 'kit-held-goes-last',
@@ -43,7 +41,7 @@ export const KIT_MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    caughtBy: ['kitMoves', 'kitCuts'],
+    caughtBy: ['kitMulti'],
   },
   {
     name: 'kit-slot-on-two-nodes',
@@ -85,7 +83,8 @@ export const KIT_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         find: 'return alone !== undefined || waiting.length > 0 || (under > 0 && slot.node !== node);',
-        replace: 'return (alone ?? waiting) === undefined || (under > 0 && slot.node !== node);',
+        replace:
+          'return (alone !== undefined && waiting.length < 0) || (under > 0 && slot.node !== node);',
       },
     ],
     caughtBy: ['kitSlots'],

@@ -91,7 +91,9 @@ test('what a node sends elsewhere goes one by one, as it was asked for, before w
   assert.equal(await again, '5');
 });
 
-test('what waits behind one that is lost has its fate, and was never sent; one that was given up is passed over', async () => {
+test('what waits behind one that is lost has its fate, and was never sent; one that was given up is passed over', {
+  timeout: 5_000,
+}, async () => {
   const bench = new Bench();
   const [one, two, three] = [turn(1), turn(2), turn(3)];
   const first = bench.attempt(one, A, '1').catch(() => bench.attempt(one, B, '1 again'));

@@ -59,6 +59,9 @@ for (const [i, kind] of clusterKinds.entries()) {
       const waits = kind.multi(redis, both);
       await until(async () => (await refusals()) > before);
       const later = redis.append(b, 'y');
+      // It is refused once more, with something behind it.
+      const once = await refusals();
+      await until(async () => (await refusals()) > once);
       await move.key(b);
       assert.deepEqual(await waits, [2, 2]);
       assert.equal(await later, 3);

@@ -123,7 +123,7 @@ async function runMoving(t: TestContext, kind: Kind, seed: number): Promise<void
 
 for (const kind of clusterKinds)
   for (const seed of kind.library === 'redis' ? FEW : SEEDS)
-    test(`${kind.name}, seed ${seed}`, (t) => run(t, kind, seed));
+    test(`${kind.name}, cuts, seed ${seed}`, (t) => run(t, kind, seed));
 
 for (const kind of clusterKinds)
   for (const seed of FEW)
