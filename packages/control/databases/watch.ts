@@ -4,8 +4,7 @@
  * A closed connection is not a death: an application may close it (CLIENT KILL), a limit may. So
  * the close of the first connection asks the process table and then the second connection; an
  * answer there is a false alarm, said and forgotten (engine rule 2). Silence is only reported here,
- * with what tells hung from busy: the process state, and whether CPU time still grows. The verdict
- * is the plan's.
+ * with what tells hung from busy: the process state, and whether it works. The verdict is the plan's.
  */
 import type { EngineFacts, EngineLink, EngineLogin, ProcessFacts } from '../../engine/contract.ts';
 import { EngineError } from '../../engine/index.ts';
@@ -48,6 +47,7 @@ export class Watch {
   #spare: EngineLink | null = null;
   #condition: Condition = 'unknown';
   #since: number;
+  #scriptSince: number | null = null; // one that may fall silent now and then
   #process: ProcessFacts | null = null;
   #stillSince = 0;
   #lookedAt = 0;
@@ -196,7 +196,8 @@ export class Watch {
     const before = this.#condition;
     if (condition === before) return;
     this.#condition = condition;
-    this.#since = since;
+    this.#since = condition === 'script' ? (this.#scriptSince ?? since) : since;
+    if (condition !== 'mute') this.#scriptSince = condition === 'script' ? this.#since : null;
     if (condition === 'mute') this.#events.alarm();
     else if (before === 'mute' && ['answering', 'script'].includes(condition)) this.#events.calm();
   }
@@ -360,19 +361,17 @@ export class Watch {
     const before = this.#condition;
     if (answer !== 'pong') this.#set(answer === 'busy' ? 'script' : 'loading');
     else {
-      try {
-        const facts = await link.facts(FACTS_DEADLINE_MS);
-        if (!this.#current(round)) return;
-        this.#learn(facts, askedAt);
-      } catch {
-        return; // the next beat asks again
-      }
+      const facts = await link.facts(FACTS_DEADLINE_MS).catch(() => null);
+      if (facts === null || !this.#current(round)) return; // the next beat asks again
+      this.#learn(facts, askedAt);
     }
     if (before !== this.#condition) this.#events.changed();
   }
 
   /** The stream, once a second; everything, more seldom or when the stream is another one. */
   async #sample(link: EngineLink, everything: boolean): Promise<void> {
+    // It says BUSY to everything, which would look like silence; only PING is told so.
+    if (this.#condition === 'script') return this.#ask(link);
     const round = this.#round;
     const before = this.#condition;
     const asked = { at: this.#deps.clock.ticks() };
