@@ -27,6 +27,8 @@ export const STOP_NOW_GRACE_MS = 5_000;
 /** First pause before a crashed control process is started again; doubles up to the last. */
 export const RESTART_FIRST_MS = 200;
 export const RESTART_LAST_MS = 10_000;
+/** ... and of one that served: no shard of one or two heals meanwhile, however often it was killed. */
+export const RESTART_SERVED_MS = 1_000;
 /** A control process that ran this long was healthy: the next crash counts as the first. */
 export const HEALTHY_AFTER_MS = 60_000;
 /** Crashes in a row before it was ever ready, after which trying again has no sense. */

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { HEALTHY_AFTER_MS, MAX_BOOT_CRASHES, RESTART_LAST_MS, SAME_SIGNAL_MS } from '../limits.ts';
+import {
+  HEALTHY_AFTER_MS,
+  MAX_BOOT_CRASHES,
+  RESTART_LAST_MS,
+  RESTART_SERVED_MS,
+  SAME_SIGNAL_MS,
+} from '../limits.ts';
 import type { Act, Happening, Life } from './lifecycle.ts';
 import { begin, next, pauseBefore } from './lifecycle.ts';
 
@@ -92,6 +98,16 @@ test('a healthy run forgives what was before', () => {
   );
   const pauses = acts.filter((a) => a.act === 'pause').map((a) => a.ms);
   assert.deepEqual(pauses, [pauseBefore(1), pauseBefore(2), pauseBefore(1)]);
+});
+
+test('one that served is back soon, however often it is killed; one that does not get up is tried less often', () => {
+  const pauses = (each: readonly Happening[]): number[] => {
+    const story: [number, Happening][] = [[0, READY]];
+    for (let i = 1; i < 12; i++) for (const happening of each) story.push([i * 2_000, happening]);
+    return play(...story).acts.flatMap((a) => (a.act === 'pause' ? [a.ms] : []));
+  };
+  assert.equal(Math.max(...pauses([CRASH, { type: 'pause-over' }, READY])), RESTART_SERVED_MS);
+  assert.equal(Math.max(...pauses([CRASH, { type: 'pause-over' }])), RESTART_LAST_MS);
 });
 
 test('a refused stop starts control again at once; one by a signal meanwhile is carried out', () => {

@@ -16,6 +16,7 @@ import {
   MAX_BOOT_CRASHES,
   RESTART_FIRST_MS,
   RESTART_LAST_MS,
+  RESTART_SERVED_MS,
   SAME_SIGNAL_MS,
 } from '../limits.ts';
 
@@ -153,7 +154,8 @@ function exited(
   if (!life.served && crashes >= MAX_BOOT_CRASHES) {
     return { life: ended, acts: [{ act: 'say-gave-up' }, { act: 'exit', how: 'gave-up' }] };
   }
-  const ms = pauseBefore(crashes);
+  const longest = life.phase === 'serving' ? RESTART_SERVED_MS : RESTART_LAST_MS;
+  const ms = Math.min(longest, pauseBefore(crashes));
   return {
     life: { ...life, phase: 'pausing', crashes },
     acts: [
