@@ -8,6 +8,7 @@
 import { ARRANGE_MUTANTS } from './table-arrange.ts';
 import { EDGE_MUTANTS } from './table-edge.ts';
 import { KIT_CHECKS, KIT_MUTANTS } from './table-kit.ts';
+import { PROXY_CHECKS, PROXY_MUTANTS } from './table-proxy.ts';
 import { STOP_MUTANTS } from './table-stop.ts';
 import { SWITCH_MUTANTS } from './table-switch.ts';
 
@@ -105,8 +106,8 @@ export const CHECKS = {
     ...['--test', '--test-name-pattern', 'a store with a damaged page'],
     'packages/control/e2e/bad-start.test.ts',
   ],
-  hang: ['--test', 'packages/endpoint/supervision/hang.test.ts'],
   ...KIT_CHECKS,
+  ...PROXY_CHECKS,
 } as const satisfies Record<string, readonly string[]>;
 
 export type CheckName = keyof typeof CHECKS;
@@ -125,6 +126,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...SWITCH_MUTANTS,
   ...EDGE_MUTANTS,
   ...KIT_MUTANTS,
+  ...PROXY_MUTANTS,
   ...STOP_MUTANTS,
   {
     name: 'port-for-ever',

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { eventually } from '../../engine/testing.ts';
 import { encodeCommand } from '../../resp/index.ts';
-import { DRAIN_FRESH_MS, LANE_RETRY_MS } from './limits.ts';
+import { DRAIN_FRESH_MS, DRAIN_PAUSES_MS, DRAIN_STALE_MS, LANE_RETRY_MS } from './limits.ts';
 import { startProxy } from './testing.ts';
 import { KEY, RawClient, startShards } from './testing-engines.ts';
 
@@ -29,4 +29,57 @@ test('what has come and was not looked at yet is answered before the end', async
     assert.equal(client.received.toString(), `:${round + 1}\r\n`);
     assert.deepEqual(running.reasons, ['drained']);
   }
+});
+
+test('what comes while others are ended is answered before the end', async (t) => {
+  const { views } = await startShards(t, 1);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const clients = await Promise.all(Array.from({ length: 10 }, () => RawClient.open(running.port)));
+  for (const [i, client] of clients.entries()) {
+    await client.ask('SET', `n${i}`, 0);
+    client.received = Buffer.alloc(0);
+  }
+  const { push } = Array.prototype;
+  let first = true;
+  running.reasons.push = function (this: string[], ...reasons: string[]): number {
+    if (first) {
+      first = false;
+      for (const [i, client] of clients.entries()) client.send(['INCR', `n${i}`]);
+      const until = performance.now() + 2 * DRAIN_STALE_MS;
+      while (performance.now() < until);
+    }
+    return push.apply(this, reasons);
+  };
+  void running.proxy.drain(Date.now() + DRAIN_FRESH_MS);
+  await eventually('the ends', () => clients.every(({ closed }) => closed));
+  const answered = clients.filter(({ received }) => received.toString() === ':1\r\n');
+  assert.equal(answered.length, clients.length - 1, 'all but the one that was being ended');
+});
+
+test('who asks one thing after another leaves when he pauses', async (t) => {
+  const { views } = await startShards(t, 1);
+  const [ask, reply] = [encodeCommand(['PING']), '+PONG\r\n'];
+  let inPause = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const running = await startProxy({ shards: views, keys: { default: KEY } });
+    t.after(() => running.close());
+    const client = await RawClient.open(running.port);
+    const until = performance.now() + DRAIN_PAUSES_MS / 10;
+    let [asked, answered] = [0, 0];
+    const next = (): void => {
+      asked++;
+      client.socket.write(ask);
+    };
+    client.socket.on('data', (bytes: Buffer) => {
+      answered += bytes.length / reply.length;
+      if (performance.now() < until) next();
+    });
+    next();
+    void running.proxy.drain(Date.now() + DRAIN_FRESH_MS);
+    await eventually('the end', () => client.closed);
+    if (asked === answered && performance.now() >= until) inPause++;
+  }
+  // A machine that stands still for a moment looks like a pause.
+  assert.ok(inPause >= ROUNDS / 2, `${inPause} of ${ROUNDS}`);
 });

@@ -80,6 +80,12 @@ export const OWN_LANES_KEPT = 8;
 
 /** A worker that leaves waits so long for the first word of a client that has only just connected. */
 export const DRAIN_FRESH_MS = 2000;
+/** What the kernel said is trusted for so long: ends of a few clients, and a turn of a busy loop. */
+export const DRAIN_STALE_MS = 1;
+/** A client is in a pause when nothing came for so long: longer than the way to it and back... */
+export const DRAIN_SILENT_MS = 5;
+/** ...and whoever makes no pause in this time leaves between any two commands. */
+export const DRAIN_PAUSES_MS = 1000;
 
 /** How long a command waits for a shard that is held, down or not reachable, before it fails. A
  * failover takes milliseconds, a cold start seconds; most clients' own limit is 5 to 15 s. */

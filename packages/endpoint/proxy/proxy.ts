@@ -8,10 +8,11 @@ import { AZURE_BLOCKED, type CommandTable } from '../../resp/table/index.ts';
 import type { ClientView, DatabaseView, LargeView, Successor } from '../control-protocol.ts';
 import type { AdmittedClient, DataPath, DataPathHost, PathCounters } from '../data-path.ts';
 import { AcrossWorkers } from './across-workers.ts';
+import { drain } from './drain.ts';
 import { type EngineGreeting, readGreeting } from './greeting.ts';
 import { GuardBook } from './guard-book.ts';
 import { knownTable, tableFrom } from './known-tables.ts';
-import { DRAIN_FRESH_MS, LANE_RETRY_MS, LISTENERS_FIRST_MS, WAIT_SWEEP_MS } from './limits.ts';
+import { LISTENERS_FIRST_MS, WAIT_SWEEP_MS } from './limits.ts';
 import { ListenersFirst } from './listeners-first.ts';
 import { Logins } from './logins.ts';
 import { Monitors } from './monitor.ts';
@@ -70,7 +71,6 @@ export class ProxyPath implements DataPath {
   #sweep: NodeJS.Timeout;
   #sweeps = 0;
   #asking = false;
-  #drained: (() => void) | null = null;
 
   /** `alone`: serves this shard only, beside the path of the whole database, and leads to the others by MOVED. */
   constructor(host: DataPathHost, database: string, alone: Alone | null = null) {
@@ -322,27 +322,7 @@ export class ProxyPath implements DataPath {
   }
 
   drain(deadlineAt: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#drained = resolve;
-      const look = (): void => {
-        const over = this.world.host.now() >= deadlineAt;
-        for (const session of [...this.sessions.values()]) {
-          if (over) session.end('drained');
-          else if (session.atBoundary && !this.#fresh(session)) session.endWhenQuiet('drained');
-        }
-        if (this.sessions.size > 0) return;
-        clearInterval(timer);
-        this.#drained?.();
-      };
-      // Behind what has come since the last turn: a command that lies there is answered first.
-      const timer = setInterval(() => setImmediate(look), LANE_RETRY_MS);
-    });
-  }
-
-  /** It has connected and not yet said what for: its first command is on its way and is answered. */
-  #fresh(session: Session): boolean {
-    const age = this.world.host.now() - session.client.openedAt;
-    return session.activeAt === session.bornAt && age < DRAIN_FRESH_MS;
+    return drain(this, deadlineAt);
   }
 
   close(): void {
