@@ -59,7 +59,13 @@ export interface Lateness {
   /** What was in front of it, nearest the server first. */
   readonly inFront: readonly FrontCommand[];
   readonly inFrontCount: number;
-  readonly cause: 'behind-others' | 'server' | 'transfer' | 'not-connected' | 'not-written';
+  readonly cause:
+    | 'behind-others'
+    | 'server'
+    | 'own-wait'
+    | 'transfer'
+    | 'not-connected'
+    | 'not-written';
   readonly remedy: string;
 }
 

@@ -5,6 +5,7 @@
  * pending the timer rests. It never keeps a process alive.
  */
 import { performance } from 'node:perf_hooks';
+import { blockingMs } from '../commands/keys.ts';
 import { DeadlineError, messageOf } from '../errors.ts';
 import { adviseOnDistance } from '../identity/advise.ts';
 import { JANITOR_MS, TIMER_MS_MAX } from '../limits.ts';
@@ -56,8 +57,8 @@ export class Janitor {
     for (const item of pool.placement.waiting) {
       const [first] = item.calls;
       if (now < item.deadlineAt || item.settled || first === undefined) continue;
-      if (item instanceof Call) this.#late(item, undefined, now);
-      else item.fail(this.#error(first, undefined, now));
+      if (item instanceof Call) this.#late(item, { sent: item, wire: undefined }, now);
+      else item.fail(this.#error(first, { sent: first, wire: undefined }, now));
     }
     pool.placement.step();
     for (const { item, error } of pool.offline.expire(now)) {
@@ -89,13 +90,13 @@ export class Janitor {
   #deadlines(lane: Lane, now: number): void {
     for (const call of lane.pending) {
       if (now < call.deadlineAt || call.settled) continue;
-      this.#late(call, wireOf(call, lane), now);
+      this.#late(call, placeOf(call, lane), now);
     }
   }
 
-  #late(call: Call, wire: Wire<Sent> | undefined, now: number): void {
+  #late(call: Call, where: Where, now: number): void {
     try {
-      this.#pool.giveUp(call, this.#error(call, wire, now));
+      this.#pool.giveUp(call, this.#error(call, where, now));
     } catch (error) {
       // One call that cannot even fail must not end the process, nor be looked at again for ever.
       call.settled = true;
@@ -104,9 +105,10 @@ export class Janitor {
     }
   }
 
-  #error(call: Call, wire: Wire<Sent> | undefined, now: number): DeadlineError {
-    const late = lateness(call, wire, now);
-    this.#pool.breaker?.failed(now);
+  #error(call: Call, { sent, wire }: Where, now: number): DeadlineError {
+    const late = lateness(sent, wire, now, ownWaitMs(call));
+    // The server did as it was asked: such a deadline says nothing of its health.
+    if (late.cause !== 'own-wait') this.#pool.breaker?.failed(now);
     if (lateChannel.hasSubscribers) {
       lateChannel.publish({
         lateness: late,
@@ -138,10 +140,26 @@ export class Janitor {
   }
 }
 
-function wireOf(call: Call, lane: Lane): Wire<Sent> | undefined {
+/** How long the server may keep silent because the command asks it to wait. */
+function ownWaitMs(call: Call): number {
+  const waits = call.place === 'blocking' || asksForConfirmation(call.name);
+  return waits ? blockingMs(call.name, call.args, call.from) : 0;
+}
+
+/** Where a call is: on which connection, and as what. */
+interface Where {
+  readonly sent: Sent;
+  readonly wire: Wire<Sent> | undefined;
+}
+
+function placeOf(call: Call, lane: Lane): Where {
   for (const wire of lane.wires) {
-    for (let i = 0; i < wire.pending; i += 1) if (wire.at(i) === call) return wire;
+    for (let i = 0; i < wire.pending; i += 1) {
+      const sent = wire.at(i);
+      if (sent !== undefined && (sent === call || sent.call === call)) return { sent, wire };
+    }
   }
   // Not written yet, or a part of the library's own batch: any connection of the lane tells where it goes.
-  return call.writtenAt === 0 || call.inTransaction ? lane.wires[0] : undefined;
+  const some = call.writtenAt === 0 || call.inTransaction;
+  return { sent: call, wire: some ? lane.wires[0] : undefined };
 }

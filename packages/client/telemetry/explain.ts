@@ -11,7 +11,13 @@ import type { FrontCommand, Lateness } from '../errors.ts';
 import { EXPLAIN_FRONT, KEY_SHOWN_CHARS, LARGE_BYTES } from '../limits.ts';
 import type { Sent, Wire } from '../wire/wire.ts';
 
-export function lateness(call: Sent, wire: Wire<Sent> | undefined, now: number): Lateness {
+/** `ownWaitMs`: for so long the command itself tells the server to wait before it answers. */
+export function lateness(
+  call: Sent,
+  wire: Wire<Sent> | undefined,
+  now: number,
+  ownWaitMs = 0,
+): Lateness {
   const position = wire === undefined || call.writtenAt === 0 ? -1 : positionOf(call, wire);
   const written = call.writtenAt > 0;
   const front: FrontCommand[] = [];
@@ -28,7 +34,8 @@ export function lateness(call: Sent, wire: Wire<Sent> | undefined, now: number):
   const serverMs = call.headAt > 0 ? firstByteAt - headAt : 0;
   const wireMs = call.firstByteAt > 0 ? now - call.firstByteAt : 0;
   const queueMs = (written ? call.writtenAt : now) - call.queuedAt;
-  const cause = causeOf(wire, written, front.length > 0, serverMs, wireMs);
+  const part = causeOf(wire, written, front.length > 0, serverMs, wireMs);
+  const cause = part === 'server' && serverMs < ownWaitMs ? 'own-wait' : part;
   return {
     command: call.name.toUpperCase(),
     key: shown(call.key),
@@ -134,6 +141,8 @@ function remedyFor(
       return `The server did not answer: it is busy with a slow command (SLOWLOG GET, COMMANDLOG), stopped, or cut off${
         call.announced > 0 ? ' in the middle of the reply' : ''
       }.`;
+    case 'own-wait':
+      return 'It is a command that waits at the server, and its own time was not over: give it a longer deadline, or a shorter time of its own.';
     case 'not-connected':
       return 'There was no connection to the server; diagnose(url) says why.';
     case 'not-written':

@@ -29,6 +29,8 @@ export interface Sent {
   endpoint: string;
   /** Takes the bytes of the reply, if it is one string; see diversion.ts. */
   readonly into?: ReplyInto | undefined;
+  /** What the application asked for, where this is what one node got of it. */
+  readonly call?: Sent;
 }
 
 /** A command that did not come through the kit: the library's handshake, a pipeline's, a duplicate. */
