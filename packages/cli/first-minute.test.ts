@@ -222,6 +222,8 @@ test('the first minute', async (t) => {
     assert.equal((await rig.run('update', 'jobs')).code, EXIT.usage);
     const day = await rig.run('update', 'jobs', '--window', 'Someday 2 9');
     assert.match(day.err, /'Someday' is not a day of the week/);
+    const hours = await rig.run('update', 'jobs', '--window', 'Monday');
+    assert.match(hours.err, /'Monday' is not a day, an hour and .*\n {2}For example: --window/);
     const notify = await rig.run('update', 'jobs', '--notify', 'q');
     assert.equal(notify.code, EXIT.refused, notify.err);
     assert.match(notify.err, /\n {2}See: cinnabar update --help\n/);
@@ -246,7 +248,10 @@ test('the first minute', async (t) => {
       'saturday 1 9',
       '--window',
       'Sunday 22 10',
+      '--defer-upgrade',
+      'on',
     );
+    assert.match(changed.out, /^Newer engine +only when asked for$/m);
     assert.match(changed.out, /^Eviction +NoEviction$/m);
     assert.match(changed.out, /^Notifications +KEA$/m);
     assert.match(

@@ -44,6 +44,7 @@ export interface DatabaseResource {
     readonly accessKeysAuthentication?: 'Enabled' | 'Disabled';
     readonly redisVersion?: string;
     readonly notifyKeyspaceEvents?: string;
+    readonly deferUpgrade?: 'Deferred' | 'NotDeferred';
     readonly cinnabar?: Extension & {
       readonly azureStrict?: boolean;
       readonly guard?: readonly GuardRule[];

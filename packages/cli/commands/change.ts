@@ -42,6 +42,7 @@ interface UpdateFlags extends WaitFlags {
   readonly replicas?: string;
   readonly notify?: string;
   readonly tag?: readonly string[];
+  readonly deferUpgrade?: string;
   readonly window?: readonly string[];
   readonly windows?: boolean;
 }
@@ -81,6 +82,11 @@ export function updateCommand(): Command {
       (v: string, all: readonly string[] = []) => [...all, v],
     )
     .option('--no-windows', 'remove all maintenance windows')
+    .option(
+      '--defer-upgrade <on|off>',
+      'no newer engine by itself, windows or not',
+      state('--defer-upgrade'),
+    )
     .option(
       '--tag <name=value>',
       'replace all tags (repeatable)',
@@ -156,18 +162,21 @@ function windowsOf(flags: UpdateFlags): readonly string[] | null {
 }
 
 function windowFrom(text: string): Record<string, unknown> {
-  const [day = '', hour, hours] = text.trim().split(/\s+/);
+  const [day = '', hour = '', hours = '', ...more] = text.trim().split(/\s+/);
   const dayOfWeek = day.slice(0, 1).toUpperCase() + day.slice(1).toLowerCase();
-  if (!DAYS.includes(dayOfWeek)) {
-    throw new CliError(
+  const wrong = (what: string): CliError =>
+    new CliError(
       'usage',
       'bad-option',
-      `--window: '${day}' is not a day of the week.`,
+      `--window: ${what}.`,
       "For example: --window 'Sunday 2 9'   (day, hour in UTC, hours)",
     );
+  if (!DAYS.includes(dayOfWeek)) throw wrong(`'${day}' is not a day of the week`);
+  if (hours === '' || more.length > 0) {
+    throw wrong(`'${text}' is not a day, an hour and a number of hours`);
   }
-  const startHourUtc = whole('--window', hour ?? '', 0, LAST_HOUR);
-  const duration = `PT${whole('--window', hours ?? '', 1, LAST_HOUR + 1)}H`;
+  const startHourUtc = whole('--window', hour, 0, LAST_HOUR);
+  const duration = `PT${whole('--window', hours, 1, LAST_HOUR + 1)}H`;
   return { type: 'Weekly', startHourUtc, duration, schedule: { dayOfWeek } };
 }
 
@@ -189,6 +198,9 @@ function databaseChange(flags: UpdateFlags): Record<string, unknown> | null {
     ...(flags.policy === undefined ? {} : { clusteringPolicy: flags.policy }),
     ...(flags.protocol === undefined ? {} : { clientProtocol: flags.protocol }),
     ...(flags.notify === undefined ? {} : { notifyKeyspaceEvents: flags.notify }),
+    ...(flags.deferUpgrade === undefined
+      ? {}
+      : { deferUpgrade: flags.deferUpgrade === 'Enabled' ? 'Deferred' : 'NotDeferred' }),
     ...(Object.keys(cinnabar).length === 0 ? {} : { cinnabar }),
   };
   return Object.keys(properties).length === 0 ? null : { properties };

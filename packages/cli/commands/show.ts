@@ -133,6 +133,7 @@ export async function showCache(context: Context, cache: Cache): Promise<void> {
       ['Eviction', p.evictionPolicy],
     );
     if (p.redisVersion !== undefined) items.push(['Redis version', p.redisVersion]);
+    if (p.deferUpgrade === 'Deferred') items.push(['Newer engine', 'only when asked for']);
     if (p.notifyKeyspaceEvents) items.push(['Notifications', p.notifyKeyspaceEvents]);
     if (p.cinnabar?.azureStrict === true) items.push(['Azure strict', 'on']);
     if (p.cinnabar?.shardAccess === 'relayed') items.push(['Shards', 'through the endpoint']);

@@ -81,6 +81,19 @@ describe('capacity', () => {
     );
   });
 
+  it('says how many replicas were asked for, and what fits with one', () => {
+    const two = { ...figures('Balanced_B10'), replicas: 2 };
+    const question = { policy: 'OSSCluster', machine: MACHINE, promised: NOTHING } as const;
+    assert.throws(
+      () => requireCapacity({ ...question, figures: two, room: room(32) }),
+      isError(
+        'InsufficientCapacity',
+        409,
+        /^Balanced_B10 with 2 replicas \(.* With one replica the largest that fits is \w+\.$/,
+      ),
+    );
+  });
+
   it('keeps what was promised, also when nobody uses it yet', () => {
     const promised = addNeeds([needOf(figures('Balanced_B10')), needOf(figures('Balanced_B0'))]);
     assert.throws(() => ask('Balanced_B5', room(32), promised), ControlError);

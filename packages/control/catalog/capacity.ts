@@ -158,7 +158,12 @@ export function requireCapacity(question: CapacityQuestion): void {
   const short = shortage(need, free, question.room);
   if (short === null) return;
   const { sku, replicas, shards } = question.figures;
-  const copies = replicas === 0 ? 'without replicas' : 'with replicas';
+  const copies =
+    replicas === 0
+      ? 'without replicas'
+      : replicas === 1
+        ? 'with replicas'
+        : `with ${replicas} replicas`;
   throw new ControlError(
     'InsufficientCapacity',
     409,
@@ -169,8 +174,12 @@ export function requireCapacity(question: CapacityQuestion): void {
 }
 
 function advice(question: CapacityQuestion, free: Free, short: readonly string[]): string {
-  const highAvailability = question.figures.replicas > 0;
+  const { replicas } = question.figures;
+  const highAvailability = replicas > 0;
   const fitting = largestThatFits({ ...question, free, highAvailability });
+  // Suggestions are reckoned with one replica, which is what high availability is by itself.
+  if (fitting !== null && replicas > 1)
+    return `With one replica the largest that fits is ${fitting}.`;
   if (fitting !== null) return `The largest that fits is ${fitting}.`;
   const single = highAvailability
     ? largestThatFits({ ...question, free, highAvailability: false })
