@@ -67,14 +67,20 @@ function settle(
   reply: Buffer | null,
   asked?: ReadonlySet<StandingQuestion>,
 ): void {
-  const refused = reply !== null && reply[0] === MINUS;
-  const standing = reply === null || refused ? null : standingOf(reply);
+  const busy = reply !== null && reply.toString('latin1', 0, BUSY.length) === BUSY;
+  const refused = reply !== null && reply[0] === MINUS && !busy;
+  const standing = reply === null || refused || busy ? null : standingOf(reply);
   const now = performance.now();
   const left: StandingQuestion[] = [];
   for (const question of waiting.get(group) ?? []) {
     if (question.session.gone) continue;
     const { earlier, wanted } = question;
     const lost = earlier.lineage !== shard.lineage || refused;
+    // A script runs. Nothing is lost, and a WAIT on a lane is told the same: it is asked again behind it.
+    if (busy && !lost) {
+      question.done(reply);
+      continue;
+    }
     if (standing !== null && asked?.has(question) === true) earlier.place ??= standing;
     const { place } = earlier;
     const replicas = lost || standing === null || place === null ? null : count(place, standing);
@@ -99,6 +105,7 @@ function count(place: Place, { stream, confirmed }: Standing): number {
 }
 
 const MINUS = 0x2d;
+const BUSY = '-BUSY ';
 const RESP2 = 2;
 
 /** null: it is no primary (any more). */

@@ -159,6 +159,31 @@ test('clients that ask again and again while the replica is away', async (t) => 
   for (const client of clients) client.close();
 });
 
+test('while a script keeps the primary from telling, WAIT says BUSY, and is answered behind it', async (t) => {
+  const { shards, views } = await startShards(t, 1, true);
+  const running = await startProxy({ shards: views, keys: { default: KEY } });
+  t.after(() => running.close());
+  const [writer, other] = await Promise.all([
+    RawClient.open(running.port),
+    RawClient.open(running.port),
+  ]);
+  const { link } = shards[0]?.primary ?? assert.fail();
+  await link.configure({ 'busy-reply-threshold': '50' }, ENGINE_MS);
+  assert.equal(await writer.ask('SET', 'k', 'v'), '+OK\r\n');
+  // The connection that carried the write is gone, so INFO is asked in its place.
+  const [lane] = running.proxy.world.topology.shards[0]?.lanes ?? [];
+  await link.command(['CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'], ENGINE_MS);
+  await eventually('it is lost', () => lane?.state === 'closed');
+  assert.equal(await other.ask('GET', 'k'), '$1\r\nv\r\n');
+  const endless = link.command(['EVAL', 'while true do end', '0'], ENGINE_MS);
+  await eventually('BUSY', async () => (await other.ask('GET', 'k')).startsWith('-BUSY '));
+  assert.match(await writer.ask('WAIT', '1', '5000'), /^-BUSY /);
+  assert.equal(await other.ask('SCRIPT', 'KILL'), '+OK\r\n');
+  await endless;
+  assert.equal(await writer.ask('WAIT', '1', '5000'), ':1\r\n');
+  for (const client of [writer, other]) client.close();
+});
+
 test('WAIT after more transactions at once than connections are kept for, with a replica that is late', async (t) => {
   const { shards, views } = await startShards(t, 1, true);
   const running = await startProxy({ shards: views, keys: { default: KEY } });
