@@ -69,6 +69,22 @@ describe('capacity', () => {
       () => ask('Balanced_B1', room(0.3)),
       isError('InsufficientCapacity', 409, nothing),
     );
+    const small = { ...MACHINE, miniature: { memoryFactor: 0.5, maxShards: null } };
+    assert.throws(
+      () =>
+        requireCapacity({
+          figures: figures('Balanced_B1'),
+          policy: 'OSSCluster',
+          machine: small,
+          room: room(0.2),
+          promised: NOTHING,
+        }),
+      isError(
+        'InsufficientCapacity',
+        409,
+        /in miniature neither: delete a cache, or free memory\.$/,
+      ),
+    );
     const disk = /needs \S+ GB of disk for what a stop saves; \S+ GB of 5 GB are free/;
     assert.throws(
       () => ask('Balanced_B10', room(64, 5)),

@@ -187,8 +187,12 @@ function advice(question: CapacityQuestion, free: Free, short: readonly string[]
   if (single !== null) {
     return `With high availability none fits; without it the largest is ${single}.`;
   }
+  const what = `free ${short.join(' and ')}`;
+  if (question.machine.miniature !== null) {
+    return `No SKU fits, in miniature neither: delete a cache, or ${what}.`;
+  }
   return (
-    `No SKU fits: delete a cache, free ${short.join(' and ')}, or start with ` +
+    `No SKU fits: delete a cache, ${what}, or start with ` +
     'CINNABAR_MINIATURE=memory=0.1 to run smaller caches under the same names.'
   );
 }
