@@ -20,6 +20,7 @@ import { ClusterBatch } from './node-redis-cluster-batch.ts';
 import { ClusterCall, type ClusterParts, Part } from './node-redis-cluster-call.ts';
 import { ClusterEnd } from './node-redis-cluster-end.ts';
 import { BatchTaker } from './node-redis-cluster-multi.ts';
+import { cutOff } from './node-redis-hold.ts';
 import { eachSubscription } from './node-redis-lanes.ts';
 import { NodeLink } from './node-redis-link.ts';
 import {
@@ -98,11 +99,15 @@ export class NodeClusterDriver implements Driver {
       keepsUnsent: true,
       close: () => end.close(),
       destroy: () => end.destroy(),
-      cut: (wire) => {
+      cut: (wire, reason) => {
         for (const [client, link] of links) {
           if (link.wire !== wire) continue;
-          client.destroy();
-          client.connect().catch(() => {});
+          cutOff(
+            client,
+            () => client.destroy(),
+            () => client.connect(),
+            reason,
+          );
         }
       },
       connectNow: () => {},

@@ -104,3 +104,27 @@ export function socketOf(client: NodeClient): NodeSocket {
   client._insertSocket(socket);
   return socket;
 }
+
+/**
+ * Ends its connection, for the next one. One that is just being made is ended by the failure of its handshake, after
+ * which the library tries again: destroyed and told to connect, it would try twice from then on, because the attempt
+ * that fails finds the client open again, and of two connections it knows only the last and leaves the other one open.
+ */
+export function cutOff(
+  client: NodeClient,
+  destroy: () => void,
+  connect: () => Promise<unknown>,
+  reason: string,
+): void {
+  const proto: NodeClient = Object.getPrototypeOf(client);
+  const is = (name: 'isOpen' | 'isReady'): boolean => Reflect.get(proto, name, client) === true;
+  if (is('isOpen') && !is('isReady')) {
+    client._getQueue().flushWaitingForReply(new Error(reason));
+    // Not every handshake fails with its commands: what the library finds without a socket is no connection.
+    socketOf(client).destroySocket();
+    return;
+  }
+  // The library hides its socket; ending the session and opening the next is the same to the server.
+  destroy();
+  connect().catch(() => {});
+}

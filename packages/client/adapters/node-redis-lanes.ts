@@ -9,7 +9,7 @@ import { type FaceState, kCalling, kChain, kPool } from './face.ts';
 import { fresh, take } from './factory.ts';
 import { batchOf, PartCall } from './node-redis-batch.ts';
 import { NodeCall, type NodeLaneParts } from './node-redis-call.ts';
-import { socketOf } from './node-redis-hold.ts';
+import { cutOff, socketOf } from './node-redis-hold.ts';
 import { NodeLink } from './node-redis-link.ts';
 import { callingOf, runInLibrary, runOnLink, watchError } from './node-redis-run.ts';
 import {
@@ -88,11 +88,13 @@ export class NodeDriver implements Driver {
         // Closing already, and not to be waited for any more.
         else socketOf(client).destroySocket();
       },
-      cut: () => {
-        // The library hides its socket; ending the session and opening the next is the same to the server.
-        proto.destroy.call(client);
-        link.connect().catch(() => {});
-      },
+      cut: (_, reason) =>
+        cutOff(
+          client,
+          () => proto.destroy.call(client),
+          () => link.connect(),
+          reason,
+        ),
       connectNow: () => link.hold.end(),
       ping: () =>
         Reflect.get(proto, 'isReady', client) === true

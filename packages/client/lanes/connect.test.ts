@@ -1,6 +1,7 @@
 /** connect(): it fails where the plain client's does, and never lasts for ever. */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -8,9 +9,10 @@ import { createClient } from 'redis';
 import { createClient as createOlderClient } from 'redis5';
 import { testCertificates } from '../../engine/testing.ts';
 import { type KitError, lanes } from '../index.ts';
-import { clusterKinds, plainKinds } from '../testing/clients.ts';
+import { clusterKinds, olderKinds, plainKinds } from '../testing/clients.ts';
 import { startProxy } from '../testing/proxy.ts';
 import { freePort, startServer, type TestServer } from '../testing/server.ts';
+import { until } from '../testing/until.ts';
 
 let server: TestServer;
 before(async () => {
@@ -73,6 +75,37 @@ for (const kind of [...plainKinds, ...clusterKinds]) {
     (redis as unknown as { disconnect(): void }).disconnect();
     await proxy.stop();
     await open.stop();
+  });
+}
+
+for (const kind of [...plainKinds, ...olderKinds]) {
+  test(`${kind.name}: a server that accepts and says nothing: one connection at a time, and none after the end`, async (t) => {
+    const open = new Set<Socket>();
+    let made = 0;
+    let most = 0;
+    const silent = createServer((socket) => {
+      open.add(socket);
+      made += 1;
+      most = Math.max(most, open.size);
+      socket.resume();
+      socket.on('error', () => {});
+      socket.on('close', () => open.delete(socket));
+    });
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    t.after(() => {
+      for (const socket of open) socket.destroy();
+      silent.close();
+    });
+    const address = silent.address();
+    assert.ok(address !== null && typeof address !== 'string');
+    const redis = lanes(() => kind.make([address.port]), { deadlines: { connectMs: 200 } });
+    kind.connect(redis).catch(() => {});
+    redis.get('k').catch(() => {});
+    await until(() => made >= 4);
+    // The other end of one that has just ended may not have heard of it.
+    assert.ok(most <= 2, `${most} at once`);
+    await kind.close(redis).catch(() => {});
+    await until(() => open.size === 0);
   });
 }
 
