@@ -111,6 +111,7 @@ test('mistakes on the command line are refused with code 2, and nothing is made'
     ['keys', 'regenerate', 'x', '--key', 'Third'],
     ['completion', 'tcsh'],
     ['certificate', 'set', 'x', '--cert', '/no/such/file', '--key', '/no/such/file'],
+    ['update', 'x', '--shards', '3'],
     ['log\n\u202es'],
   ];
   const all = await Promise.all(mistakes.map((args) => cinnabar(args)));
@@ -121,6 +122,7 @@ test('mistakes on the command line are refused with code 2, and nothing is made'
     assert.match(err, /^error: .+ \([a-z-]+\)\n {2}\S/, args.join(' '));
   }
   assert.match(all[5]?.err ?? '', /to 65535\. \(bad-option\)\n {2}See: cinnabar up --help\n/);
+  assert.match(all.at(-2)?.err ?? '', /follows from its SKU: --sku, see: cinnabar sku list\./);
   assert.match(
     all.at(-1)?.err ?? '',
     /^error: unknown command 'log\ufffd\ufffds' \(bad-usage\)\n {2}Did you mean logs\? See: cinnabar --help\n$/,

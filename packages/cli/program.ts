@@ -103,6 +103,12 @@ Exit codes: docs/exit-codes.md`,
 /** What commander says of a mistake: in a line of its own, what was meant perhaps. */
 const MISTAKE = /^(?:error: )?(.*?)(?:\n\((Did you mean [^\n]*\?)\))?\n?$/s;
 
+/** What is looked for under a name that it does not have here. */
+const MEANT: Readonly<Record<string, string>> = {
+  "unknown option '--shards'":
+    'How many shards a cache has follows from its SKU: --sku, see: cinnabar sku list.',
+};
+
 function sentence(summary: string): string {
   return summary === '' ? '' : `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
 }
@@ -123,7 +129,7 @@ function configure(command: Command, output: Output): void {
       writeOut: (text) => output.out.write(output.typed(text)),
       outputError: (text) => {
         const [, message = text, hint = ''] = MISTAKE.exec(text) ?? [];
-        const remedy = `${hint} See: ${pathOf(command)} --help`.trim();
+        const remedy = `${hint || (MEANT[message] ?? '')} See: ${pathOf(command)} --help`.trim();
         output.error(new CliError('usage', 'bad-usage', message, remedy));
       },
     });

@@ -127,6 +127,8 @@ export const CHUNK_GRACE_MS = 60_000;
 export const CHUNK_TORN_TTL_MS = 3_600_000;
 /** A reader that loses the race against a writer starts over this often before it says so. */
 export const CHUNK_READ_ATTEMPTS = 5;
+/** After an abort of a write: what it had begun is cleaned up, if the server answers in this time. */
+export const CHUNK_ABORT_MS = 100;
 
 /** Which key was asked for last is known for at least so many calls after a write was refused. */
 export const OVERTAKEN_KEPT_CALLS = 1_024;

@@ -73,7 +73,7 @@ export class Faults {
   /** SIGSTOP: the process is there, its sockets are open, nothing moves. */
   stop(ref: ProcessRef, ms: number): Promise<Fault> {
     return this.set(
-      `stop ${ref.pid}`,
+      `stop of process ${ref.pid}`,
       ms,
       [{ kind: 'signal', process: ref, signal: 'SIGCONT' }],
       (isOver) => {
@@ -92,12 +92,13 @@ export class Faults {
     });
     const undo: Undo = { kind: 'limit', process: ref, resource: 'as', soft: was, set: bytes };
     return this.set(
-      `memory limit ${ref.pid}`,
+      `memory limit of process ${ref.pid}`,
       ms,
       [undo],
       async () => {
         // Another fault may have ended since: then `was` was its doing.
-        if ((await softLimit(ref, 'as')) !== was) throw alreadyOn(`memory limit ${ref.pid}`);
+        if ((await softLimit(ref, 'as')) !== was)
+          throw alreadyOn(`memory limit of process ${ref.pid}`);
         await run('prlimit', ['--pid', String(ref.pid), `--as=${bytes}:`]);
       },
       claimOn('memory', ref),
@@ -156,7 +157,13 @@ export class Faults {
     tracer.attached.catch(() => undefined); // It is not asked when the fault is refused before.
     try {
       const apply = (): Promise<void> => tracer.attached;
-      return await this.set(`${what} ${ref.pid}`, ms, [undo], apply, claimOn('disk', ref));
+      return await this.set(
+        `${what} for process ${ref.pid}`,
+        ms,
+        [undo],
+        apply,
+        claimOn('disk', ref),
+      );
     } catch (error) {
       await perform(undo);
       throw error;

@@ -48,6 +48,18 @@ export const PROXY_MUTANTS: readonly Mutant[] = [
     caughtBy: ['merges'],
   },
   {
+    name: 'nobody-is-behind',
+    mistake: 'who does not read what all shards answered is asked for on like anybody else',
+    file: 'packages/endpoint/proxy/merges.ts',
+    edits: [
+      {
+        find: 'if (session.output.unwritten > CLIENT_HIGH_WATER) {',
+        replace: 'if (session.output.unwritten > 1000 * CLIENT_HIGH_WATER) {',
+      },
+    ],
+    caughtBy: ['merges'],
+  },
+  {
     name: 'a-turn-for-each',
     mistake: 'each client that waits may go on for a whole turn',
     file: 'packages/endpoint/proxy/world.ts',

@@ -226,5 +226,5 @@ function takeCalls(queue: IoQueue, reset: () => void, fresh: () => IoQueue): Cal
 
 function anonymous({ name, args }: IoCommand): Sent {
   const key = firstKey(factsOf(name), args, 0);
-  return notOurs(name, key === undefined ? undefined : keyText(key), requestBytes(args, 0));
+  return notOurs(name, key === undefined ? undefined : keyText(key), requestBytes(name, args, 0));
 }

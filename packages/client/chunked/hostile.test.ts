@@ -55,6 +55,21 @@ for (const kind of plainKinds) {
       assert.equal(await values.get('stuck'), null);
     });
 
+    test('a signal ends a write to a server that says nothing', async () => {
+      const values = chunked(redis, { chunkBytes: 1_000 });
+      for (const parts of [1, 30]) {
+        // Behind a pause of all commands that one waits, too: so it ends by itself.
+        await ask(server.port, 'CLIENT', 'PAUSE', '1500', 'ALL');
+        const signal = AbortSignal.timeout(50);
+        const began = performance.now();
+        await assert.rejects(values.set('silent', randomBytes(parts * 900), { signal }), {
+          code: 'ERR_CLIENT_ABORTED',
+        });
+        assert.ok(performance.now() - began < 1_000, 'at its signal, not at the end of a deadline');
+        await ask(server.port, 'PING');
+      }
+    });
+
     test('with a signal that is aborted nothing is begun', async () => {
       const values = chunked(redis, { chunkBytes: 1_000 });
       await values.set('whole', randomBytes(3_000));

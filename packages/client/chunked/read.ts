@@ -81,10 +81,11 @@ export async function readRange(
   end: number,
   options: ReadOptions,
 ): Promise<Buffer | null> {
-  if (!(Number.isInteger(start) && start >= 0) || !(end >= start)) {
+  const ends = Number.isInteger(end) || end === Number.POSITIVE_INFINITY;
+  if (!(Number.isInteger(start) && start >= 0 && ends && end >= start)) {
     throw new KitError(
       'ERR_CLIENT_OPTION',
-      `${key}: a range goes from a whole number up to one not before it, got ${start} to ${end}`,
+      `${key}: a range goes from a whole number up to one not before it (or Infinity), got ${start} to ${end}`,
     );
   }
   for (let attempt = 0; attempt < CHUNK_READ_ATTEMPTS; attempt += 1) {

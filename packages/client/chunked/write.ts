@@ -2,7 +2,7 @@
 import type { RawCall } from '../adapters/raw.ts';
 import { kindOf } from '../checks.ts';
 import { aborted, KitError, messageOf } from '../errors.ts';
-import { CHUNK_READ_ATTEMPTS } from '../limits.ts';
+import { CHUNK_ABORT_MS, CHUNK_READ_ATTEMPTS } from '../limits.ts';
 import type { ChunkedContext, ChunkedValue } from './chunked.ts';
 import { maybeCollect } from './collect.ts';
 import {
@@ -46,12 +46,26 @@ export async function write(
         'give a number as String(value), an object as JSON.stringify(value)',
     );
   }
+  return soonAfterAbort(put(context, key, source, ttlMs, signal), signal, stoppedAt(key));
+}
+
+const stoppedAt =
+  (key: string) =>
+  (reason: unknown): KitError =>
+    aborted(`chunked.set ${key}`, reason);
+
+async function put(
+  context: ChunkedContext,
+  key: string,
+  source: ChunkSource,
+  ttlMs: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<ChunkedValue> {
   const id = newId();
   const writer = new Writer(context, key, id, ttlMs, signal);
   let manifest: Manifest;
   try {
-    const stopped = (reason: unknown): KitError => aborted(`chunked.set ${key}`, reason);
-    for await (const piece of pieces(source, context.chunkBytes, signal, stopped))
+    for await (const piece of pieces(source, context.chunkBytes, signal, stoppedAt(key)))
       await writer.add(piece);
     manifest = await writer.end();
   } catch (error) {
@@ -65,6 +79,30 @@ export async function write(
   maybeCollect(context);
   const { size, chunks, chunkBytes } = manifest;
   return { size, chunks, chunkBytes, version: id };
+}
+
+/**
+ * Who aborts is told by what the work comes to: that it was cleaned up, or stands after all. But a server that says
+ * nothing would keep him for as long as each of the calls may take; then he goes on, and what is left to do is done
+ * behind his back, or found by collect().
+ */
+function soonAfterAbort<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  stopped: (reason: unknown) => Error,
+): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
+    const stop = (): void => {
+      timer = setTimeout(() => reject(stopped(signal.reason)), CHUNK_ABORT_MS);
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    work.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+    });
+  });
 }
 
 /** Puts the manifest in the place of whatever stands there, and lets that go. */

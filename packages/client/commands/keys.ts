@@ -111,14 +111,30 @@ function zeroIsForever(ms: number): number {
   return ms > 0 ? ms : Number.POSITIVE_INFINITY;
 }
 
-/** Bytes of a request, near enough: what it takes on the wire without counting text as UTF-8. */
-export function requestBytes(args: readonly unknown[], from: number): number {
-  let bytes = 16;
-  for (let i = from; i < args.length; i += 1) {
-    const arg = args[i];
-    bytes += typeof arg === 'string' || arg instanceof Uint8Array ? arg.length + 16 : 24;
-  }
+/** Bytes of a request on the wire; text counts as Latin-1, which UTF-8 may exceed. */
+export function requestBytes(name: string, args: readonly unknown[], from: number): number {
+  let bytes = 3 + digits(args.length - from + 1) + framed(name.length);
+  for (let i = from; i < args.length; i += 1) bytes += framed(lengthOf(args[i]));
   return bytes;
+}
+
+/** `$`, the length, a line end, the bytes, a line end. */
+function framed(length: number): number {
+  return 5 + digits(length) + length;
+}
+
+function lengthOf(arg: unknown): number {
+  if (typeof arg === 'string' || arg instanceof Uint8Array) return arg.length;
+  return typeof arg === 'number' ? String(arg).length : OTHER_BYTES;
+}
+
+/** Of what is neither text, bytes nor a number: its library says what it becomes. */
+const OTHER_BYTES = 16;
+
+function digits(n: number): number {
+  let count = 1;
+  for (let bound = 10; n >= bound; bound *= 10) count += 1;
+  return count;
 }
 
 function take(args: readonly unknown[], from: number, count: number, step: number): string[] {

@@ -1,9 +1,9 @@
 /** What the kit knows of commands against what the engine says of them: order per key hangs on it. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Redis } from 'ioredis';
+import { Command, Redis } from 'ioredis';
 import { startServer, type TestServer } from '../testing/server.ts';
-import { factsOf, keysOf } from './keys.ts';
+import { factsOf, keysOf, requestBytes } from './keys.ts';
 
 let server: TestServer;
 let redis: Redis;
@@ -39,6 +39,25 @@ const examples: readonly string[][] = [
   ['XGROUP', 'CREATE', 'a', 'g', '$'],
   ['MEMORY', 'USAGE', 'a'],
 ];
+
+test('bytes of a request are those that its library sends', () => {
+  for (const args of [
+    [],
+    ['k'],
+    ['k', '9 bytes..'],
+    ['k', 'x'.repeat(10)],
+    Array(120).fill('y'.repeat(1_000)),
+  ]) {
+    const sent = new Command('set', args).toWritable({});
+    assert.equal(requestBytes('set', args, 0), sent.length, String(args.length));
+    assert.equal(requestBytes('set', ['SET', ...args], 1), sent.length);
+  }
+  assert.equal(
+    requestBytes('set', ['k', Buffer.alloc(500)], 0),
+    requestBytes('set', ['k', 'z'.repeat(500)], 0),
+  );
+  assert.equal(requestBytes('expire', ['k', 86_400], 0), requestBytes('expire', ['k', '86400'], 0));
+});
 
 test('keys of commands whose keys are not only the first argument', async () => {
   for (const [name = '', ...args] of examples) {

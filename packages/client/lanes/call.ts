@@ -114,7 +114,7 @@ export abstract class Call implements Sent, Placeable {
       facts.place === 'data' && facts.keys === 'one' ? 'data' : placeOf(name, facts, args, from);
     const key = firstKey(facts, args, from);
     this.key = key === undefined ? undefined : typeof key === 'string' ? key : keyText(key);
-    this.bytesOut = requestBytes(args, from);
+    this.bytesOut = requestBytes(name, args, from);
     this.queuedAt = performance.now();
     this.calling = calling;
   }

@@ -42,7 +42,7 @@ for (const workers of WORKER_COUNTS) {
     }
     clearInterval(watching);
     assert.ok(most > 0 && most <= workers * MERGES + 1, `${most} at once`);
-    assert.ok(rounds >= (FLOODERS * ASKED) / 10, `${rounds} rounds of another client`);
+    assert.ok(rounds >= (FLOODERS * ASKED) / 20, `${rounds} rounds of another client`);
     for (const { socket } of flooders) socket.destroy();
     other.close();
   });
@@ -61,6 +61,12 @@ test('who does not read is asked for on, but seldom, and has everything when he 
   const other = await RawClient.open(running.port);
   const long = 'k'.repeat(100_000);
   for (let i = 0; i < 8; i++) await other.ask('SET', `${i}${long}`, 'v');
+  const alone: number[] = [];
+  for (let i = 0; i < 10; i++) {
+    const asked = performance.now();
+    await other.ask('KEYS', '*');
+    alone.push(performance.now() - asked);
+  }
   const lazy = Array.from({ length: 4 }, () => new Reader(running.port, false));
   for (const { socket } of lazy) socket.pause();
   const question = encodeCommand(['KEYS', '*']);
@@ -80,7 +86,9 @@ test('who does not read is asked for on, but seldom, and has everything when he 
   const since = performance.now();
   await eventually('one is begun all the same', async () => (await calls()) > before + 2);
   const each = (performance.now() - since) / 3;
-  assert.ok(each > 10, `one each ${each.toFixed(1)} ms`);
+  // Without the pause behind each, two are under way all the time: less than that of one who reads.
+  const least = 2 * Math.min(...alone);
+  assert.ok(each > least, `one each ${each.toFixed(1)} ms, not ${least.toFixed(1)}`);
   for (const { socket } of lazy) socket.resume();
   const size = '*8\r\n'.length + 8 * ('$100001\r\n'.length + 1 + long.length + 2);
   await eventually(
