@@ -160,7 +160,8 @@ for (const kind of kinds) {
       const entries = relays.map((relay) => relay.port);
       const redis = lanes(() => kind.make(entries, more), { deadlines: false });
       t.after(() => kind.close(redis));
-      const [other, home] = await homesOf(cluster.ports);
+      // Of slots that no test before this one has moved.
+      const [other, home] = await homesOf(cluster.ports, 'way');
       const { tag = '', port: from = 0 } = home ?? {};
       const to = cluster.ports.find((port) => port !== from) ?? 0;
       const slot = await slotOf(from, tag);
