@@ -5,15 +5,8 @@ export function contained(session: Session, work: () => void): void {
   try {
     work();
   } catch (error) {
-    const { host, database } = session.proxy.world;
-    host.emit({
-      type: 'event',
-      at: host.now(),
-      kind: 'limit',
-      database,
-      limit: 'internal-error',
-      detail: `${session.id}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-    });
+    const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    session.proxy.world.reached('internal-error', `${session.id}: ${what}`);
     session.end('internal-error');
   }
 }

@@ -39,15 +39,7 @@ export class RefusedScripts {
       if (!refuses) return void this.#refusing.delete(node);
       if (this.#refusing.has(node)) return;
       this.#refusing.add(node);
-      const { host, database } = world;
-      host.emit({
-        type: 'event',
-        at: host.now(),
-        kind: 'limit',
-        database,
-        limit: 'scripts-refused',
-        detail: why(shard.id),
-      });
+      world.reached('scripts-refused', why(shard.id));
     });
   }
 }

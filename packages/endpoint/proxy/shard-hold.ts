@@ -62,15 +62,7 @@ export class ShardHold {
     const { id, world, inFlight } = this.#shard;
     const error = new HoldExpired(id, inFlight);
     for (const reject of hold.reject) reject(error);
-    const { host, database } = world;
-    host.emit({
-      type: 'event',
-      at: host.now(),
-      kind: 'limit',
-      database,
-      limit: 'hold-expired',
-      detail: `shard ${id} was held until its deadline and goes on`,
-    });
+    world.reached('hold-expired', `shard ${id} was held until its deadline and goes on`);
     takeBack(this.#shard);
     this.#shard.wakeAll();
   }

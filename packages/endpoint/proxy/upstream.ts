@@ -285,15 +285,10 @@ export class Upstream {
       this.#overlap = null;
     } else if (connection === this.#current) {
       this.#current = null;
-      const { host, database } = this.shard.world;
-      host.emit({
-        type: 'event',
-        at: host.now(),
-        kind: 'limit',
-        database,
-        limit: 'subscription-remade',
-        detail: `shard ${this.shard.id}: ${this.#wishes.size} subscriptions are made again; messages may have been missed`,
-      });
+      this.shard.world.reached(
+        'subscription-remade',
+        `shard ${this.shard.id}: ${this.#wishes.size} subscriptions are made again; messages may have been missed`,
+      );
     } else return;
     if (this.#wishes.size > 0) this.#later();
   }

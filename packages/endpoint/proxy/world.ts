@@ -116,6 +116,12 @@ export class World {
     if (this.#touched.length > 0) this.schedule();
   }
 
+  /** A limit of this database that was reached: an event, with its name and what happened. */
+  reached(limit: string, detail: string): void {
+    const { host, database } = this;
+    host.emit({ type: 'event', at: host.now(), kind: 'limit', database, limit, detail });
+  }
+
   #endOfTick(): void {
     this.#scheduled = false;
     this.tick();
