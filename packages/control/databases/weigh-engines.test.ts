@@ -69,23 +69,23 @@ test('nobody does who may be the next primary, or may hold the last copy', () =>
   }
 });
 
-/** As the kernel has it; where it knows no such thing every engine is as any other. */
-function gives(instance: InstanceRecord | undefined): boolean {
+/** As the kernel has it; null: it knows no such thing, or nothing of this session. */
+function niceOf(instance: InstanceRecord | undefined): number | null {
   try {
     const text = readFileSync(`/proc/${instance?.process?.pid ?? 0}/autogroup`, 'latin1');
-    return !text.endsWith(' nice 0\n');
+    const nice = / nice (-?\d+)/.exec(text)?.[1];
+    return nice === undefined ? null : Number(nice);
   } catch {
-    return false;
+    return null;
   }
 }
-/** The kernel has autogroups: then what is looked for below can be seen. */
-const VISIBLE = (() => {
-  try {
-    return readFileSync('/proc/self/autogroup', 'latin1') !== '';
-  } catch {
-    return false;
-  }
-})();
+/** Where the kernel knows no such thing every engine is as any other. */
+const gives = (instance: InstanceRecord | undefined): boolean => (niceOf(instance) ?? 0) > 0;
+/**
+ * What is looked for below can be seen. An engine is asked, and not this process: what descends from the first
+ * process of a machine and never began a session is in no autogroup, and its engines, which began one, are.
+ */
+const visible = (w: World, id: string): boolean => niceOf(w.primary(id)) !== null;
 
 const replicaOf = (w: World, id: string): InstanceRecord | undefined =>
   w.store.instances(id).find((each) => each.id !== w.primary(id).id);
@@ -103,7 +103,7 @@ async function replicaFills(w: World, id: string): Promise<() => Promise<void>> 
     () => {
       const replica = replicaOf(w, id);
       const runs = replica?.process != null && replica.process.pid !== old;
-      return runs && gives(replica) === VISIBLE;
+      return runs && gives(replica) === visible(w, id);
     },
     HEAL_MS,
   );
@@ -123,7 +123,7 @@ describe('weights of real engines', { concurrency: false }, () => {
     assert.equal(gives(w.primary(id)), false);
     await w.restart({});
     await w.databases.lookAt(id);
-    assert.equal(gives(replicaOf(w, id)), VISIBLE, 'it still fills');
+    assert.equal(gives(replicaOf(w, id)), visible(w, id), 'it still fills');
     await fill();
     await eventually('in sync', () => replicaOf(w, id)?.synced === true, HEAL_MS);
     await eventually('it is as any other', () => !gives(replicaOf(w, id)), HEAL_MS);
@@ -134,11 +134,12 @@ describe('weights of real engines', { concurrency: false }, () => {
     const w = await world(t);
     const id = await w.create();
     const engines = w.store.instances(id);
+    const seen = visible(w, id);
     await w.databases.detach();
-    for (const { process } of VISIBLE ? engines : []) {
+    for (const { process } of seen ? engines : []) {
       await eventually('written', () => lighten(process?.pid ?? 0), HEAL_MS);
     }
-    assert.deepEqual(engines.map(gives), [VISIBLE, VISIBLE]);
+    assert.deepEqual(engines.map(gives), [seen, seen]);
     await w.restart({});
     for (const engine of engines) {
       await eventually('it is as any other', () => !gives(engine), HEAL_MS);
