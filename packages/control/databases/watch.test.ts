@@ -19,20 +19,23 @@ class Scripted {
   readonly clock = new SimClock(new Random(1));
   readonly heart = new Heart(this.clock);
   readonly watch: Watch;
-  busy = false;
+  busy: boolean;
+  /** Connections that nobody has closed. */
+  open = 0;
 
-  constructor(answersIn: (now: number) => number) {
+  constructor(answersIn: (now: number) => number, busy = false) {
     const { clock } = this;
+    this.busy = busy;
     const late = () => (this.busy ? answersIn(clock.ticks()) : 0);
     const info = async () => {
       await clock.sleep(late());
-      if (this.busy) throw new EngineError('BUSY', 'BUSY Valkey is busy running a script.');
+      if (this.busy) throw new EngineError('engine-busy', 'BUSY Valkey is busy running a script.');
       return FACTS;
     };
     const link = {
       closed: false,
       onClose() {},
-      close() {},
+      close: () => void this.open--,
       facts: info,
       stream: info,
       beat: (answered: (answer: 'pong' | 'busy') => void) =>
@@ -44,7 +47,11 @@ class Scripted {
       rssBytes: 0,
       runnable: true,
     });
-    const deps = { clock, node: { link: async () => link, inspect } } as unknown as ExecutorDeps;
+    const opened = async () => {
+      this.open++;
+      return link;
+    };
+    const deps = { clock, node: { link: opened, inspect } } as unknown as ExecutorDeps;
     const instance = { phase: 'running', process: { pid: 1, startTicks: 1 } } as InstanceRecord;
     this.watch = new Watch(deps, instance, {} as never, {}, QUIET, this.heart);
     this.heart.start();
@@ -106,4 +113,20 @@ test('an engine that answered between two scripts is judged by the second alone'
   await it.until(is('script'), 5_000);
   await it.until(() => false, SCRIPT_AFTER_MS - 2_000);
   assert.ok('waitMs' in it.verdict());
+});
+
+test('an engine that is found in a script is given as long, and no connection is left behind by asking', async () => {
+  const it = new Scripted(() => 0, true);
+  const is = (condition: string) => () => it.watch.sighting().condition === condition;
+  await it.until(is('script'), 1_000);
+  assert.ok(is('script')());
+  const began = it.clock.ticks();
+  await it.until(() => 'fence' in it.verdict(), 2 * SCRIPT_AFTER_MS);
+  assert.deepEqual(it.verdict(), { fence: 'script' });
+  assert.ok(it.clock.ticks() - began >= SCRIPT_AFTER_MS - 1_000);
+  assert.ok(it.open <= 1, `${it.open} connections`);
+  it.busy = false;
+  await it.until(is('answering'), 1_000);
+  assert.ok(is('answering')());
+  assert.equal(it.open, 2);
 });

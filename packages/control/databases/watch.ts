@@ -14,6 +14,7 @@ import { differs, moved, within } from './changed-facts.ts';
 import type { ExecutorDeps } from './deps.ts';
 import { drain } from './drain.ts';
 import { dueAt } from './due.ts';
+import { firstAnswer } from './first-answer.ts';
 import type { Beating, Heart } from './heart.ts';
 import {
   ASK_AGAIN_MS,
@@ -221,11 +222,9 @@ export class Watch {
     if (this.#isGone()) return this.#events.changed();
     const began = this.#deps.clock.ticks();
     try {
-      const link = await this.#deps.node.link(this.#instance.socket, this.#login, LINK_DEADLINE_MS);
-      if (!this.#current(round)) return link.close();
-      if (Object.keys(this.#first).length > 0) await link.configure(this.#first, LINK_DEADLINE_MS);
-      const askedAt = this.#deps.clock.ticks();
-      const facts = await link.facts(FACTS_DEADLINE_MS);
+      const { socket } = this.#instance;
+      const answer = await firstAnswer(this.#deps, socket, this.#login, this.#first);
+      const { link, facts, askedAt } = answer;
       if (!this.#current(round)) return link.close();
       this.#main = link;
       this.#asked = null;
@@ -238,14 +237,16 @@ export class Watch {
       if (!this.#current(round)) return;
       // No socket yet, or an engine that does not answer: the same question again. One that turns us
       // away (all its connections are taken) lives, and serves those that it has.
-      const refused = error instanceof EngineError && TURNED_AWAY.has(error.code);
+      const code = error instanceof EngineError ? error.code : '';
+      const busy = code === 'engine-busy';
       // A stopped one takes connections (the kernel does) and says nothing: nobody tries that 300 times.
       const silent = this.#deps.clock.ticks() - began >= LINK_DEADLINE_MS;
-      if (refused) this.#set('unknown');
+      if (busy) this.#set('script');
+      else if (TURNED_AWAY.has(code)) this.#set('unknown');
       else if (silent || attempt >= LINK_QUICK_TRIES) this.#set('mute');
-      const delay = attempt < LINK_QUICK_TRIES ? LINK_RETRY_MS : LINK_RETRY_SLOW_MS;
+      const delay = attempt < LINK_QUICK_TRIES && !busy ? LINK_RETRY_MS : LINK_RETRY_SLOW_MS;
       this.#timer = this.#deps.clock.later(delay, () => void this.#connect(round, attempt + 1));
-      if (this.#condition === 'mute') this.#events.changed();
+      if (busy || this.#condition === 'mute') this.#events.changed();
     }
   }
 
