@@ -44,7 +44,8 @@ export class Publisher {
   #unserved: ReadonlyMap<string, string> = new Map();
   /** By database and port: why one shard cannot be reached at its own port now. */
   #unheld: ReadonlyMap<string, ReadonlyMap<number, Unheld>> = new Map();
-  #retry = false;
+  /** It may be something else that is served: what comes next is sent, whatever it is. */
+  #unsure = false;
   #again: { cancel(): void } | null = null;
   #lastProblems = '';
   #running: Promise<void> | null = null;
@@ -52,10 +53,10 @@ export class Publisher {
   #asked = 0;
   #sent = 0;
   /** Who waits for a publication, and which one. */
-  #waiting: {
+  readonly #waiting = new Set<{
     readonly mine: number;
     readonly done: (told: boolean) => void;
-  }[] = [];
+  }>();
   #soon: { cancel(): void } | null = null;
   #stopped = false;
 
@@ -87,19 +88,19 @@ export class Publisher {
     this.publish();
     const mine = this.#asked;
     return new Promise((resolve) => {
-      const timer = this.#deps.clock.later(deadlineMs, () => resolve(false));
       const done = (told: boolean): void => {
         timer.cancel();
+        this.#waiting.delete(waiting);
         resolve(told);
       };
-      this.#waiting.push({ mine, done });
+      const timer = this.#deps.clock.later(deadlineMs, () => done(false));
+      const waiting = { mine, done };
+      this.#waiting.add(waiting);
     });
   }
 
   #told(): void {
-    const waiting = this.#waiting;
-    this.#waiting = waiting.filter(({ mine }) => mine > this.#sent);
-    for (const { mine, done } of waiting) if (mine <= this.#sent) done(true);
+    for (const { mine, done } of this.#waiting) if (mine <= this.#sent) done(true);
   }
 
   #go(): void {
@@ -127,10 +128,10 @@ export class Publisher {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#again?.cancel();
     this.#soon?.cancel();
     await this.#running;
-    for (const { done } of this.#waiting.splice(0)) done(false);
+    this.#again?.cancel();
+    for (const { done } of this.#waiting) done(false);
   }
 
   /** The same problems are told once, not at every try. */
@@ -186,14 +187,15 @@ export class Publisher {
     const { store, fleet } = this.#deps;
     const views = await this.#views();
     const next = new Map(views.map((view) => [view.id, fingerprint(view)]));
-    const retry = this.#retry;
-    this.#retry = false;
     const reachable = new Map([...next].filter(([id]) => !this.#unserved.has(id)));
-    if (this.#epoch > 0 && !retry && same(reachable, this.#served)) return;
+    if (this.#epoch > 0 && !this.#unsure && same(reachable, this.#served)) return;
     const epoch = this.#epoch + 1;
     store.decide(() => store.setMeta(EPOCH, String(epoch)));
     this.#epoch = epoch;
+    // Of one that fails some workers may have heard, and ports that were taken are not known to be free.
+    this.#unsure = true;
     const problems = await fleet.publish(epoch, views);
+    this.#unsure = false;
     const before = this.#served;
     // What cannot be reached is not served, whatever the records say: it is tried again.
     this.#unserved = new Map(
@@ -209,7 +211,7 @@ export class Publisher {
     if (this.#unserved.size + this.#unheld.size > 0) {
       this.#again?.cancel();
       this.#again = this.#deps.clock.later(LISTEN_RETRY_MS, () => {
-        this.#retry = true;
+        this.#unsure = true;
         this.publish();
       });
     }
