@@ -29,7 +29,7 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
       continue;
     }
     if (operation.kind === 'RegenerateKey') continue; // ended by whoever applies the key
-    const states = stepsFor(operation, view);
+    const states = stepsFor(operation, view, loop.deps.listenProblem(loop.id));
     const steps = advance(operation.steps, states, clock.now(), operation.startedAt);
     if (steps !== operation.steps) {
       store.decide(() => store.putOperation({ ...operation, status: 'InProgress', steps }));
@@ -62,12 +62,16 @@ export function followOperations(loop: DatabaseLoop, view: View, planned: Plan):
   }
 }
 
-function stepsFor(operation: OperationRecord, view: View): StepState[] {
+function stepsFor(
+  operation: OperationRecord,
+  view: View,
+  listenProblem: string | null,
+): StepState[] {
   if (operation.kind === 'DeleteDatabase') return removalSteps(view);
   if (isPlanned(operation)) return plannedSteps(operation, view);
   if (operation.kind === 'Maintain') return maintenanceSteps(operation, view);
   if (operation.kind === 'Failover') return failoverSteps(operation, view);
-  if (operation.kind === 'CreateDatabase') return runningSteps(view);
+  if (operation.kind === 'CreateDatabase') return runningSteps(view, listenProblem);
   return scalingSteps(operation, view) ?? changeSteps(operation, view);
 }
 
@@ -105,14 +109,14 @@ function stuck({ code, message }: Failure): StateReason {
 function changeSteps(operation: OperationRecord, view: View): StepState[] {
   const shown = new Set(operation.steps.map((step) => step.name));
   return [
-    ...runningSteps(view).filter((s) => s.name !== OPEN && (!s.done || shown.has(s.name))),
+    ...runningSteps(view, null).filter((s) => s.name !== OPEN && (!s.done || shown.has(s.name))),
     APPLY,
   ];
 }
 
 const OPEN = 'Open the endpoint';
 
-function runningSteps(view: View): StepState[] {
+function runningSteps(view: View, listenProblem: string | null): StepState[] {
   const wantedEngines = view.shards.length * (1 + view.database.sizing.replicas);
   const running = view.instances.filter((i) => i.phase === 'running').length;
   const serving = view.shards.filter((s) => s.phase === 'serving').length;
@@ -145,7 +149,7 @@ function runningSteps(view: View): StepState[] {
   steps.push({
     name: OPEN,
     done: laidOut && serving === view.shards.length && view.published,
-    detail: `port ${view.database.port}`,
+    detail: listenProblem ?? `port ${view.database.port}`,
   });
   return steps;
 }

@@ -1,4 +1,4 @@
-/** What becomes of a publication that fails. The endpoint is one that does as it is told here, or does not. */
+/** What becomes of a publication that fails, or that cannot be listened for. The endpoint is one that does as it is told here, or does not. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DatabaseView } from '../../endpoint/control-protocol.ts';
@@ -25,7 +25,9 @@ class Endpoint {
   /** What is recorded now. */
   recorded = view(1);
   fails = false;
-  taken = false;
+  taken: string | null = null;
+  /** How often the database was told that something is other than it was. */
+  told = 0;
   /** What it was sent, whether or not it answered. */
   readonly heard: DatabaseView[] = [];
 
@@ -37,14 +39,16 @@ class Endpoint {
         publish: async (_epoch, views) => {
           this.heard.push(...views);
           if (this.fails) throw new Error('the endpoint supervisor is not running');
-          return this.taken ? [{ address: ADDRESS, reason: 'port-taken' }] : [];
+          return this.taken === null ? [] : [{ address: ADDRESS, reason: this.taken }];
         },
       },
       load: async () => undefined,
       view: () => this.recorded,
       portsChanged: () => undefined,
       databaseIds: () => ['db'],
-      published: () => undefined,
+      published: () => {
+        this.told += 1;
+      },
       unreachable: () => undefined,
       log: () => undefined,
     });
@@ -59,7 +63,7 @@ class Endpoint {
 
 test('a port that was taken is tried again also when the endpoint failed at one of the tries', async () => {
   const it = new Endpoint();
-  it.taken = true;
+  it.taken = 'port-taken';
   it.publisher.publish();
   await it.passes(1);
   assert.match(it.publisher.problem('db') ?? '', /port-taken/);
@@ -68,7 +72,7 @@ test('a port that was taken is tried again also when the endpoint failed at one 
   await it.passes(LISTEN_RETRY_MS + 1);
   assert.ok(it.heard.length > before, 'it was tried');
   it.fails = false;
-  it.taken = false;
+  it.taken = null;
   await it.passes(PUBLISH_RETRY_MS + LISTEN_RETRY_MS);
   assert.equal(it.publisher.problem('db'), null);
 });
@@ -86,4 +90,27 @@ test('what some workers may have of a publication that failed is taken back', as
   it.recorded = view(1);
   await it.passes(2 * PUBLISH_RETRY_MS);
   assert.deepEqual(it.heard, [view(1), view(2), view(1)]);
+});
+
+test('a database hears that its port cannot be listened on, and why, and when that ends', async () => {
+  const it = new Endpoint();
+  const toldOf = async (taken: string | null): Promise<number> => {
+    const before = it.told;
+    it.taken = taken;
+    await it.passes(LISTEN_RETRY_MS + 1);
+    return it.told - before;
+  };
+  it.publisher.publish();
+  assert.equal(await toldOf('port-taken: by one'), 1);
+  assert.equal(it.publisher.problem('db'), `${ADDRESS}: port-taken: by one`);
+  assert.equal(await toldOf('port-taken: by one'), 0, 'it knows');
+  assert.equal(await toldOf('port-taken: by another'), 1);
+  // Another port is not one of the tries: it is published at once.
+  it.recorded = view(2);
+  it.publisher.publish();
+  const heard = it.heard.length;
+  await it.passes(1);
+  assert.equal(it.heard.length, heard + 1);
+  assert.equal(await toldOf(null), 1);
+  assert.equal(it.publisher.problem('db'), null);
 });

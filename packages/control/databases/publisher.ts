@@ -23,7 +23,7 @@ export interface PublisherDeps {
   /** Which of its shards' ports cannot be listened on is another answer now, and so its view. */
   portsChanged(databaseId: string): void;
   databaseIds(): readonly string[];
-  /** What every worker applied changed for this database. */
+  /** What every worker applied changed for this database, or why nobody can reach it at its port. */
   published(databaseId: string): void;
   unreachable(problems: readonly Problem[]): void;
   log(level: 'warn' | 'debug', message: string, data: Record<string, unknown>): void;
@@ -39,6 +39,8 @@ export class Publisher {
   readonly #deps: PublisherDeps;
   /** By database: what every worker serves now. */
   #served = new Map<string, string>();
+  /** By database: what every worker was told last, also of those that it cannot listen for. */
+  #sentViews: ReadonlyMap<string, string> = new Map();
   #epoch: number;
   /** Their port cannot be listened on now. */
   #unserved: ReadonlyMap<string, string> = new Map();
@@ -187,8 +189,7 @@ export class Publisher {
     const { store, fleet } = this.#deps;
     const views = await this.#views();
     const next = new Map(views.map((view) => [view.id, fingerprint(view)]));
-    const reachable = new Map([...next].filter(([id]) => !this.#unserved.has(id)));
-    if (this.#epoch > 0 && !this.#unsure && same(reachable, this.#served)) return;
+    if (this.#epoch > 0 && !this.#unsure && same(next, this.#sentViews)) return;
     const epoch = this.#epoch + 1;
     store.decide(() => store.setMeta(EPOCH, String(epoch)));
     this.#epoch = epoch;
@@ -196,7 +197,9 @@ export class Publisher {
     this.#unsure = true;
     const problems = await fleet.publish(epoch, views);
     this.#unsure = false;
+    this.#sentViews = new Map(next);
     const before = this.#served;
+    const why = this.#unserved;
     // What cannot be reached is not served, whatever the records say: it is tried again.
     this.#unserved = new Map(
       views.flatMap((view) => {
@@ -215,8 +218,9 @@ export class Publisher {
         this.publish();
       });
     }
-    for (const id of new Set([...before.keys(), ...next.keys()])) {
-      if (before.get(id) !== next.get(id)) this.#deps.published(id);
+    for (const id of new Set([...before.keys(), ...next.keys(), ...this.#unserved.keys()])) {
+      const unchanged = before.get(id) === next.get(id) && why.get(id) === this.#unserved.get(id);
+      if (!unchanged) this.#deps.published(id);
     }
   }
 }
