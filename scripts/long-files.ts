@@ -32,6 +32,7 @@ export const LONG: Readonly<Record<string, readonly [seconds: number, how: 'work
   'packages/bench/rivals/rivals.test.ts': [17, 'works'],
   'packages/control/e2e/upgrade.test.ts': [17, 'works'],
   'packages/client/identity/rotation.test.ts': [17, 'waits'],
+  'packages/cli/commands/down.test.ts': [17, 'works'],
   'packages/control/e2e/supervisor-killed.test.ts': [16, 'works'],
   'packages/bench/load/generator.test.ts': [16, 'works'],
   'packages/endpoint/proxy/failover.test.ts': [16, 'waits'],

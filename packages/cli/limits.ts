@@ -43,6 +43,10 @@ export const DOWN_NOW_TIMEOUT_MS = 300_000;
 export const LONG_STOP_MS = 360_000;
 /** What the unit has systemd wait for a stop (TimeoutStopSec); one that may take longer asks for more. */
 export const UNIT_STOP_MS = 600_000;
+/** ... which nobody hears who finds the stop of another under way: that one has a bound of its own. */
+export const JOINED_TIMEOUT_MS = 3_600_000;
+/** So often `cinnabar down` begins anew where control was killed in its stop, or is back. */
+export const STOP_TURNS = 4;
 /** After a refused stop control is started again, which takes a second or two; `down` waits so long for it. */
 export const BACK_TIMEOUT_MS = 30_000;
 /** A command that changes something waits so long for a control process that is being started again. */

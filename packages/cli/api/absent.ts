@@ -9,9 +9,15 @@ import { userId } from '../self.ts';
 
 /** The control process runs in its data folder; without an API it starts, or stops. */
 export function isUnderWay(home: string): boolean {
-  return processesOf({ home, runDir: home }).some(({ command }) =>
+  return controlOf(home) !== null;
+}
+
+/** Its pid, whether it has an API or not; null when there is none. */
+export function controlOf(home: string): number | null {
+  const control = processesOf({ home, runDir: home }).find(({ command }) =>
     /control\/boot\/run\.[jt]s\b/.test(command),
   );
+  return control?.pid ?? null;
 }
 
 /** So full that a control process that was started again could not record its own start. */

@@ -10,7 +10,7 @@ import type { ShardStatus } from '../../control/service.ts';
 import { Faults, inspectProcess, requireRef, until } from '../../faults/index.ts';
 import { ApiClient } from '../api/client.ts';
 import { moduleFile } from '../self.ts';
-import { Rig, type Up } from '../testing/rig.ts';
+import { Rig, type Started } from '../testing/rig.ts';
 import { KIND_NAMES, KINDS } from './kinds.ts';
 import { type FaultFlags, requestOf } from './request.ts';
 import type { FaultEvent } from './run.ts';
@@ -18,7 +18,7 @@ import type { FaultEvent } from './run.ts';
 const rig = new Rig();
 const CACHE = 'quickstart';
 const HEAL_MS = 60_000;
-let up: Up;
+let up: Started;
 
 before(async () => {
   Object.assign(rig.env, await rig.json('fault', '--clock-environment'));

@@ -32,6 +32,8 @@ export class Rig {
     NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
   };
 
+  readonly #started: Started[] = [];
+
   constructor() {
     mkdirSync(path.join(this.scratch, 'r'));
   }
@@ -53,8 +55,19 @@ export class Rig {
     return JSON.parse(out) as T;
   }
 
-  up(...args: readonly string[]): Up {
-    return new Up(this, args);
+  up(...args: readonly string[]): Started {
+    const own = ['--api-port', '0', '--https-port', '0', '--workers', '1'];
+    return this.#start('up', ...own, ...args);
+  }
+
+  down(): Started {
+    return this.#start('down');
+  }
+
+  #start(...args: readonly string[]): Started {
+    const started = new Started(this, args);
+    this.#started.push(started);
+    return started;
   }
 
   control(): ControlFile {
@@ -63,33 +76,24 @@ export class Rig {
 
   /** Whatever a failed test left. */
   async clean(): Promise<void> {
+    for (const { child } of this.#started) child.kill('SIGKILL');
     await killAll(foldersFrom(this.env));
     rmSync(this.scratch, { recursive: true, force: true });
   }
 }
 
-export class Up {
+/** A command that is looked at while it runs. */
+export class Started {
   out = '';
   err = '';
   readonly child: ChildProcess;
   readonly ended: Promise<number | null>;
 
   constructor(rig: Rig, args: readonly string[]) {
-    this.child = spawn(
-      process.execPath,
-      [
-        moduleFile('cli/main'),
-        'up',
-        '--api-port',
-        '0',
-        '--https-port',
-        '0',
-        '--workers',
-        '1',
-        ...args,
-      ],
-      { env: rig.env, stdio: ['ignore', 'pipe', 'pipe'] },
-    );
+    this.child = spawn(process.execPath, [moduleFile('cli/main'), ...args], {
+      env: rig.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.child.stdout?.on('data', (chunk) => {
       this.out += String(chunk);
     });
