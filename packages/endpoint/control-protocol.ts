@@ -245,6 +245,8 @@ export type Event =
       readonly kind: 'limit';
       readonly database: string;
       readonly limit: string;
+      /** Whose engine it is about, where it is about one. */
+      readonly instance?: string;
       readonly detail: string;
     }
   /** A client asks for these settings, and waits for the `config-answer` with this serial. */

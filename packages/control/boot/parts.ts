@@ -152,11 +152,17 @@ function endpointEvent(store: Store, reason: string, detail: string, log: Logger
 }
 
 /** What the endpoint has to say is heard from here on; what it said before is not lost. */
-export function heed(fleet: LocalFleet, databases: Databases, log: Logger): void {
+export function heed(
+  fleet: LocalFleet,
+  { databases, maintenance }: Pick<Parts, 'databases' | 'maintenance'>,
+  log: Logger,
+): void {
   fleet.onEvent((event) => {
     log.info(event, `endpoint ${event.kind}`);
     if (event.kind === 'shard-lost' || event.kind === 'shard-mute') {
       databases.suspect(event.shard);
+    } else if (event.kind === 'limit' && event.limit === 'scripts-refused') {
+      maintenance.scriptsRefused(event);
     } else if (event.kind === 'limit') databases.limitHit(event);
     else if (event.kind === 'config-set') void databases.setConfig(event);
   });

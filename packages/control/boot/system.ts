@@ -141,7 +141,7 @@ export class System {
       'Databases',
       async () => {
         const { adopted } = await passing('adopt-databases', () => databases.start());
-        heed(fleet, databases, this.#log);
+        heed(fleet, { databases, maintenance }, this.#log);
         resources.start();
         maintenance.start();
         return adopted;

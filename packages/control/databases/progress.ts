@@ -94,7 +94,9 @@ function maintenanceSteps(operation: OperationRecord, view: View): StepState[] {
   const name =
     kind === 'up' || kind === 'back'
       ? `${kind === 'up' ? 'Upgrade to' : 'Go back to'} ${engine}, one process at a time`
-      : 'Replace every process, one at a time';
+      : kind === 'scripts'
+        ? 'Replace the process that executes no script any more'
+        : 'Replace every process, one at a time';
   return [{ name, done: maintenance === null, detail: `${Math.max(0, all - left)} of ${all}` }];
 }
 

@@ -4,7 +4,7 @@
  * (Two shards: upgrade.test.ts.)
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { once, target } from './clients.ts';
 import { HEAL_DEADLINE_MS } from './limits.ts';
 import { type Answer, eventually, Service } from './service.ts';
@@ -111,9 +111,15 @@ test('the calendar: what is due, windows, skipping, and what cannot be asked for
   assert.deepEqual(all.map((row: { cluster: string }) => row.cluster).sort(), ['pairs', 'singles']);
 });
 
-test('a shard whose engine executes no script any more is told of, and has one that does', async (t) => {
-  const name = 'scripts';
-  await service.create(name, { sku: 'Balanced_B0' });
+for (const ha of [true, false]) {
+  test(`${ha ? 'with' : 'without'} replicas: an engine that executes no script any more is replaced by itself`, (t) =>
+    scripts(t, ha));
+}
+
+async function scripts(t: TestContext, ha: boolean): Promise<void> {
+  const name = ha ? 'scripts' : 'scripts-single';
+  await service.create(name, { sku: 'Balanced_B0', ha });
+  await service.healthy(name);
   const client = once(await target(service, name, 'EnterpriseCluster'));
   await client.connect();
   t.after(() => client.disconnect());
@@ -121,18 +127,46 @@ test('a shard whose engine executes no script any more is told of, and has one t
   const script = (body: string, ...args: string[]): Promise<unknown> =>
     client.call('EVAL', body, ...args).catch((error: Error) => error.message);
   const get = (): Promise<unknown> => script("return redis.call('GET', KEYS[1])", '1', 'kept');
-  await script("return redis.call('DEL', unpack(redis.call('KEYS', 'user:*')))", '0');
+  const poison = (): Promise<unknown> =>
+    script("return redis.call('DEL', unpack(redis.call('KEYS', 'user:*')))", '0');
+  await poison();
   // Versions without this fault have refused that one script only.
   if ((await get()) === 'k') return;
-  await eventually('it is known', HEAL_DEADLINE_MS, async () =>
-    /^ERR scripts-refused: shard .*'cinnabar maintain'/.test(String(await get())) ? true : null,
-  );
-  const { body } = await service.call('GET', '/cinnabar/events', undefined, {
-    query: `cluster=${name}&top=200`,
+  const refusedOnce = /^ERR (scripts-refused: shard .*'cinnabar maintain'|Attempted)/;
+  await eventually('scripts are executed', MAINTAINED_MS, async () => {
+    const answer = String(await get());
+    if (answer !== 'k') assert.match(answer, refusedOnce);
+    return answer === 'k' ? true : null;
   });
-  const said = (body.value as { reason: string }[]).filter((e) => e.reason === 'scripts-refused');
-  assert.equal(said.length, 1);
+  await eventually('the operation ended', MAINTAINED_MS, async () => {
+    const { body } = await service.call('GET', '/cinnabar/operations');
+    const [last] = body.value;
+    return last.kind === 'Maintain' && last.status === 'Succeeded' ? true : null;
+  });
+  assert.deepEqual(await client.mget('user:1', 'user:2'), ['1', '2']);
+  const events = async (reason: string): Promise<string[]> => {
+    const query = `cluster=${name}&top=200`;
+    const { body } = await service.call('GET', '/cinnabar/events', undefined, { query });
+    const all = body.value as { reason: string; message: string }[];
+    return all.filter((each) => each.reason === reason).map(({ message }) => message);
+  };
+  assert.match((await events('scripts-refused')).join(), /^Shard .* is replaced as soon as/);
+  assert.match(
+    (await events('maintenance-began')).join(),
+    /executes no script .*by Cinnabar itself/,
+  );
+
+  // Whoever did that does it again.
+  await poison();
+  await eventually('it is told', HEAL_DEADLINE_MS, async () => {
+    await get();
+    return (await events('scripts-refused')).length === 2 ? true : null;
+  });
+  assert.match(
+    (await events('scripts-refused')).join(),
+    /was replaced a short while ago.* At once: cinnabar maintain scripts/,
+  );
+  assert.equal((await events('maintenance-began')).length, 1);
   await ended(name, await service.call('POST', `${service.database(name)}/maintain`, {}));
   assert.equal(await get(), 'k');
-  assert.deepEqual(await client.mget('user:1', 'user:2'), ['1', '2']);
-});
+}

@@ -26,6 +26,11 @@ export const MOST_WINDOW_MINUTES = 24 * 60;
 export const LEAST_WINDOWS_MINUTES = 18 * 60;
 /** How often it is looked whether a window is open. */
 export const CALENDAR_INTERVAL_MS = 30_000;
+/** A process that executes no script is replaced again after this at the earliest, then after twice that ... */
+export const SCRIPTS_AGAIN_FIRST_MS = 10 * 60_000;
+/** ... counting those of a day, which are among so many operations. */
+export const SCRIPTS_COUNTED_MS = 24 * 3_600_000;
+export const OPERATIONS_LOOKED_AT = 200;
 /** A process of so many bytes that takes so many times what it uses is better made anew. */
 export const FRAGMENTED_FROM_BYTES = 256 * 1024 * 1024;
 export const FRAGMENTED_RATIO = 1.5;

@@ -13,12 +13,19 @@ import type {
   MaintenanceSource,
   MaintenanceView,
 } from '../service.ts';
-import type { DatabaseRecord, OperationRecord, Store, Upgrade } from '../store/index.ts';
+import type {
+  DatabaseRecord,
+  InstanceRecord,
+  OperationRecord,
+  Store,
+  Upgrade,
+} from '../store/index.ts';
 import type { ResourceDeps } from './contract.ts';
 import { dueOf } from './due.ts';
 import { databaseId as armId } from './ids.ts';
 import { CALENDAR_INTERVAL_MS, HOUR_MS, MOST_WAY_BACK_HOURS, WAY_BACK_HOURS } from './limits.ts';
 import { isOpen, refuseWhenBusy, type Stamp, startOperation } from './operations.ts';
+import { SCRIPTS, ScriptFaults, type ScriptsRefused } from './script-faults.ts';
 import { Situations } from './situations.ts';
 import { requireOpen, returning, upgradeOf, whyNoUpgrade } from './upgrade.ts';
 import { nextWindow, type Window, windowCount } from './windows.ts';
@@ -26,21 +33,34 @@ import { nextWindow, type Window, windowCount } from './windows.ts';
 type Wish =
   /** New processes of what it is to run. */
   | { readonly kind: 'anew' }
+  /** A new process for this one, which executes no script any more. */
+  | { readonly kind: typeof SCRIPTS; readonly instance: InstanceRecord }
   | { readonly kind: 'up'; readonly keepMs: number }
   | { readonly kind: 'back' };
 
 const UNASKED: Actor = { name: 'its maintenance window', apiVersion: '', correlationId: '' };
+const ITSELF: Actor = { name: 'Cinnabar itself', apiVersion: '', correlationId: '' };
 
 export class MaintenanceDesk implements MaintenanceSource {
   readonly #store: Store;
   readonly #deps: ResourceDeps;
   readonly #situations: Situations;
+  readonly #scriptFaults: ScriptFaults;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(store: Store, deps: ResourceDeps) {
     this.#store = store;
     this.#deps = deps;
     this.#situations = new Situations(store, deps);
+    this.#scriptFaults = new ScriptFaults({
+      store,
+      now: deps.now,
+      replace: (instance) =>
+        this.#unasked(instance.databaseId, () =>
+          this.#begin(instance.databaseId, ITSELF, { kind: SCRIPTS, instance }),
+        ),
+      wouldUpgrade: (id) => this.view(id).due.some(({ code }) => code === 'engine'),
+    });
   }
 
   start(): void {
@@ -173,8 +193,10 @@ export class MaintenanceDesk implements MaintenanceSource {
     const instances = this.#store.instances(databaseId);
     const upgrade = this.#versionFor(cluster.name, database, wish);
     const engine = wantedEngine(upgrade, this.#deps.engine());
-    const anew =
-      wish.kind === 'anew' ? instances : instances.filter((each) => each.engine !== engine);
+    const anew = instances.filter((each) => {
+      if (wish.kind === SCRIPTS) return each.id === wish.instance.id;
+      return wish.kind === 'anew' || each.engine !== engine;
+    });
     const stamp: Stamp = { now: this.#deps.now(), newId: this.#deps.newId, actor };
     const operation = startOperation(stamp, {
       kind: 'Maintain',
@@ -187,6 +209,7 @@ export class MaintenanceDesk implements MaintenanceSource {
         processes: anew.length,
         due: due.map(({ code }) => code),
         kind: wish.kind,
+        ...(wish.kind === SCRIPTS ? { shard: wish.instance.shard } : {}),
         engine,
       },
     });
@@ -205,6 +228,11 @@ export class MaintenanceDesk implements MaintenanceSource {
     return operation;
   }
 
+  /** The endpoint found an engine that executes no script any more. */
+  scriptsRefused(told: ScriptsRefused): void {
+    this.#scriptFaults.heard(told);
+  }
+
   /** Windows that are open: what is due in them begins. Ways back whose time is over are closed. */
   look(): void {
     const now = this.#deps.now();
@@ -214,12 +242,18 @@ export class MaintenanceDesk implements MaintenanceSource {
       if (over && maintenance === null) this.#close(id, upgrade, 'its time is over');
       const { plan, next } = this.view(id);
       if (plan !== 'in-window' || next === null || next.startsAt > now) continue;
-      try {
-        this.#begin(id, UNASKED, { kind: 'anew' }, { maintainedUntil: next.endsAt });
-      } catch (error) {
-        // Busy, or a shard is down: the window is still open at the next look.
-        this.#deps.log('info', 'maintenance waits', { database: id, error: String(error) });
-      }
+      this.#unasked(id, () =>
+        this.#begin(id, UNASKED, { kind: 'anew' }, { maintainedUntil: next.endsAt }),
+      );
+    }
+  }
+
+  /** Where it is busy, or a shard is down, it is tried again: at the next look, or when it is told again. */
+  #unasked(database: string, begin: () => void): void {
+    try {
+      begin();
+    } catch (error) {
+      this.#deps.log('info', 'maintenance waits', { database, error: String(error) });
     }
   }
 
@@ -227,6 +261,7 @@ export class MaintenanceDesk implements MaintenanceSource {
     const inUse = this.#deps.engine();
     const shards = this.#deps.shards(database.id);
     const engines = shards.flatMap((each) => each.instances.map(({ instance }) => instance.engine));
+    if (wish.kind === SCRIPTS) return database.upgrade;
     if (wish.kind === 'back') return returning(name, database, this.#deps.canStart);
     if (wish.kind === 'up') {
       const not = whyNoUpgrade(name, database, engines, inUse);
@@ -279,7 +314,9 @@ function begins(
       ? `'${name}' is upgraded to ${engine}, one process at a time`
       : kind === 'back'
         ? `'${name}' goes back to ${engine}, one process at a time`
-        : `The processes of '${name}' are replaced, one at a time`;
+        : kind === SCRIPTS
+          ? `A process of '${name}' that executes no script any more is replaced`
+          : `The processes of '${name}' are replaced, one at a time`;
   const codes = kind === 'anew' ? due.map(({ code }) => code) : [];
   const why = codes.length > 0 ? ` Due: ${codes.join(', ')}.` : '';
   return `${what}. Asked for by ${who}.${why}`;

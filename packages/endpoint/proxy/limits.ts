@@ -164,6 +164,8 @@ export const TURN_MS = 2;
 export const TURN_COMMANDS = 8;
 /** An engine whose words may mean that it executes no script any more is asked again at the earliest after this. */
 export const REFUSED_SCRIPTS_AGAIN_MS = 1000;
+/** ... and while it does not, that is said again after this: whoever sees to it may not have been able to. */
+export const REFUSED_SCRIPTS_TOLD_MS = 60_000;
 /** What all clients that were made to wait may hold it for in a turn; the next ones come first in the next. */
 export const TURN_ALL_MS = 2;
 /** Bodies of scripts remembered to load them again. */

@@ -8,11 +8,11 @@
  * ends. Nothing but another process ends it: flushing scripts, functions or data does not.
  *
  * The engine's words are the same as for a script that is wrong itself. So when they come, the engine is
- * asked for a script that cannot be wrong, and from then on clients, and whoever reads the events, are told
- * what it is and what to do.
+ * asked for a script that cannot be wrong, and from then on clients are told what it is. So is the control
+ * process, which replaces that engine's process if it can (control/resources/script-faults.ts).
  */
 import type { Lane } from './lane.ts';
-import { REFUSED_SCRIPTS_AGAIN_MS } from './limits.ts';
+import { REFUSED_SCRIPTS_AGAIN_MS, REFUSED_SCRIPTS_TOLD_MS } from './limits.ts';
 
 const WORDS = '-ERR Attempted to access a non local key in a cluster node';
 const HARMLESS = ['EVAL', "return redis.call('PING')", '0'];
@@ -20,7 +20,8 @@ const HARMLESS = ['EVAL', "return redis.call('PING')", '0'];
 export class RefusedScripts {
   /** By node, performance.now() of the last question; Infinity: it is under way. */
   readonly #askedAt = new Map<string, number>();
-  readonly #refusing = new Set<string>();
+  /** By node that refuses, when that was told. */
+  readonly #refusing = new Map<string, number>();
 
   /** What the client is to read instead of these words of its engine, or null. */
   instead(lane: Lane, line: Buffer): Buffer | null {
@@ -28,7 +29,7 @@ export class RefusedScripts {
     const { node, shard } = lane;
     if (lane.world.now - (this.#askedAt.get(node) ?? 0) > REFUSED_SCRIPTS_AGAIN_MS) this.#ask(lane);
     if (!this.#refusing.has(node)) return null;
-    return Buffer.from(`-ERR scripts-refused: ${why(shard.id)}\r\n`);
+    return Buffer.from(`-ERR scripts-refused: ${why(shard.id)}; ${REMEDY}\r\n`);
   }
 
   #ask(lane: Lane): void {
@@ -37,13 +38,16 @@ export class RefusedScripts {
     lane.question(HARMLESS, (reply) => {
       const refuses = reply?.toString('latin1', 0, WORDS.length) === WORDS;
       if (!refuses) return void this.#refusing.delete(node);
-      if (this.#refusing.has(node)) return;
-      this.#refusing.add(node);
-      world.reached('scripts-refused', why(shard.id));
+      if (world.now - (this.#refusing.get(node) ?? -Infinity) < REFUSED_SCRIPTS_TOLD_MS) return;
+      this.#refusing.set(node, world.now);
+      world.reached('scripts-refused', why(shard.id), node);
     });
   }
 }
 
+const REMEDY =
+  "its process is being replaced unless that was done a short while ago (see: cinnabar events); at once: 'cinnabar maintain'";
+
 function why(shard: string): string {
-  return `shard ${shard} executes no script or function any more, since one named keys of different slots in one command (a fault of its version of the engine); 'cinnabar maintain' ends that without losing anything`;
+  return `shard ${shard} executes no script or function any more, since one named keys of different slots in one command (a fault of its version of the engine)`;
 }

@@ -117,9 +117,10 @@ export class World {
   }
 
   /** A limit of this database that was reached: an event, with its name and what happened. */
-  reached(limit: string, detail: string): void {
+  reached(limit: string, detail: string, instance?: string): void {
     const { host, database } = this;
-    host.emit({ type: 'event', at: host.now(), kind: 'limit', database, limit, detail });
+    const about = instance === undefined ? {} : { instance };
+    host.emit({ type: 'event', at: host.now(), kind: 'limit', database, limit, ...about, detail });
   }
 
   #endOfTick(): void {
