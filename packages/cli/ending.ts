@@ -27,9 +27,9 @@ export async function killAll(folders: Pick<Folders, 'home' | 'runDir'>): Promis
 }
 
 export async function gone(there: () => boolean, timeoutMs: number, what: string): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   while (there()) {
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new CliError(
         'timeout',
         'still-stopping',

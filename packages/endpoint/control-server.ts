@@ -173,7 +173,7 @@ async function holdAll(
   shard: string,
   deadlineMs: number,
 ): Promise<void> {
-  const deadlineAt = Date.now() + deadlineMs;
+  const deadlineAt = performance.now() + deadlineMs;
   const held = await Promise.allSettled(paths.map((path) => path.hold(shard, deadlineAt)));
   const failed = held.find((each) => each.status === 'rejected');
   if (failed === undefined) return;

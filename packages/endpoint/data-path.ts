@@ -53,7 +53,7 @@ export interface DataPathHost {
   /** The other workers that serve the same databases. */
   readonly neighbours: Neighbours;
   emit(event: Event): void;
-  /** ms since 1970 */
+  /** ms since 1970: what is told to people. Ages and deadlines go by `performance.now()`. */
   now(): number;
 }
 
@@ -75,8 +75,8 @@ export interface DataPath {
   prepare(shard: string): Promise<void>;
   /**
    * Sends nothing more to the shard and resolves when no command is in flight there (blocking
-   * ones are not waited for). Rejects with `HoldExpired` at `deadlineAt` (ms since 1970) after
-   * having released itself. A second hold of a held shard only moves its deadline.
+   * ones are not waited for). Rejects with `HoldExpired` at `deadlineAt` (by `performance.now()`)
+   * after having released itself. A second hold of a held shard only moves its deadline.
    */
   hold(shard: string, deadlineAt: number): Promise<void>;
   /**
@@ -109,7 +109,7 @@ export interface DataPath {
   large(): readonly LargeView[];
   /**
    * Ends every client at a moment when nothing of it is in flight; resolves when all are gone.
-   * At `deadlineAt` those left are ended anyway.
+   * At `deadlineAt` (by `performance.now()`) those left are ended anyway.
    */
   drain(deadlineAt: number): Promise<void>;
   /** Frees what is left. No method is called afterwards. */

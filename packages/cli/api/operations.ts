@@ -39,13 +39,13 @@ export async function waitFor(
     return null;
   }
   const steps = new Steps(output);
-  const deadline = Date.now() + options.timeoutMs;
+  const deadline = performance.now() + options.timeoutMs;
   try {
     for (;;) {
       const record = await patiently(api, (now) => now.operation(id), deadline, options.signal);
       showSteps(steps, record);
       if (ENDED.has(record.status)) return finished(record);
-      if (Date.now() > deadline) throw late(record, options.timeoutMs);
+      if (performance.now() > deadline) throw late(record, options.timeoutMs);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   } finally {
@@ -55,7 +55,7 @@ export async function waitFor(
 
 /** Resolves when nothing is done to a cluster any more, however it ended. */
 export async function settled(api: ApiClient, name: string, options: WaitOptions): Promise<void> {
-  const deadline = Date.now() + options.timeoutMs;
+  const deadline = performance.now() + options.timeoutMs;
   for (;;) {
     const { properties } = await patiently(
       api,
@@ -64,7 +64,7 @@ export async function settled(api: ApiClient, name: string, options: WaitOptions
       options.signal,
     );
     if (!UNDER_WAY.has(properties.provisioningState)) return;
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new CliError(
         'timeout',
         'still-running',
@@ -91,7 +91,7 @@ async function patiently<T>(
     try {
       return await ask(now);
     } catch (error) {
-      if (!isAway(error) || Date.now() > deadline) throw error;
+      if (!isAway(error) || performance.now() > deadline) throw error;
       now.refuseStopped();
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       now = here(now);
@@ -110,7 +110,7 @@ function isAway(error: unknown): boolean {
  * second or two, is waited for. A write is sent once, so this is asked before it.
  */
 export async function whenBack(context: Pick<Context, 'api'>): Promise<ApiClient> {
-  const deadline = Date.now() + BACK_SOON_MS;
+  const deadline = performance.now() + BACK_SOON_MS;
   for (;;) {
     try {
       const api = context.api();
@@ -119,7 +119,7 @@ export async function whenBack(context: Pick<Context, 'api'>): Promise<ApiClient
     } catch (error) {
       // Without its file and without a process nobody is there to come back.
       const starts = error instanceof CliError && error.exit === 'underWay';
-      if (!starts || Date.now() > deadline) throw error;
+      if (!starts || performance.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }

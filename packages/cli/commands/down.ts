@@ -145,8 +145,8 @@ async function tellEnd(
   for (const note of end?.notes ?? []) output.warn(note);
   if (end?.held.length === 0) return;
   // Who asks next should meet the one that goes on, and nobody else be started beside it.
-  const deadline = Date.now() + BACK_TIMEOUT_MS;
-  while (!isRunning(folders) && processesOf(folders).length > 0 && Date.now() < deadline) {
+  const deadline = performance.now() + BACK_TIMEOUT_MS;
+  while (!isRunning(folders) && processesOf(folders).length > 0 && performance.now() < deadline) {
     if (end === null && !mayComeBack() && controlOf(folders.home) === null) return;
     await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
   }

@@ -74,7 +74,7 @@ class Parent {
   constructor(options: ParentOptions, log: ControlLog) {
     this.#options = options;
     this.#log = log;
-    this.#life = begin(Date.now()).life;
+    this.#life = begin(performance.now()).life;
   }
 
   async run(): Promise<number> {
@@ -86,7 +86,7 @@ class Parent {
     this.#options.stop?.addEventListener('abort', onSignal);
     const looking = setInterval(() => this.#look(), HUNG_LOOK_MS);
     try {
-      this.#do(begin(Date.now()).acts);
+      this.#do(begin(performance.now()).acts);
       if (this.#options.stop?.aborted === true) onSignal();
       return await this.#done.promise;
     } finally {
@@ -100,7 +100,7 @@ class Parent {
   }
 
   #happened(happening: Happening): void {
-    const { life, acts } = next(this.#life, happening, Date.now());
+    const { life, acts } = next(this.#life, happening, performance.now());
     this.#life = life;
     this.#do(acts);
   }

@@ -53,7 +53,7 @@ before(async () => {
     pino({ level: 'silent' }),
     () => undefined,
     () => undefined,
-    { now: () => Date.now() + aheadMs, renewEveryMs: 100 },
+    { now: () => Date.now() + aheadMs, clockLookMs: 20 },
   );
   const { status } = await system.start();
   http = status.api.http ?? '';
@@ -196,6 +196,22 @@ test('renewal: new connections get the new certificate, open ones go on, replica
   for (const bad of ['engine-died', 'shard-promoted', 'false-alarm', 'data-lost']) {
     assert.ok(!reasons.has(bad), bad);
   }
+});
+
+test('a clock that is set back: what is shown then is valid by that clock, too, within seconds', async () => {
+  const info = (await call('GET', `${database('direct')}/connection`)).body;
+  const shardPort = info.shards.find((s: { role: string }) => s.role === 'primary').port;
+  const ports = [info.port, shardPort, Number(new URL(https).port)];
+  const before = await Promise.all(ports.map(shown));
+  aheadMs = -3 * DAY;
+  for (const [i, port] of ports.entries()) {
+    await until(`port ${port} shows a new one`, async () => (await shown(port)) !== before[i]);
+    const socket = await open(port);
+    const leaf = socket.getPeerX509Certificate();
+    socket.destroy();
+    assert.ok(Date.parse(String(leaf?.validFrom)) <= Date.now() + aheadMs, `port ${port}`);
+  }
+  aheadMs = 0;
 });
 
 test('an own certificate is checked, served, shown without its key, warned of, and given back', async () => {

@@ -118,8 +118,8 @@ export async function startFleet(
     say: (reason, detail) => {
       log.info({ reason, detail }, 'endpoint');
       // Said again at each try to start another one.
-      const told = reason === LOST && Date.now() - lostAt < ENDPOINT_EVENT_MS;
-      if (reason === LOST && !told) lostAt = Date.now();
+      const told = reason === LOST && performance.now() - lostAt < ENDPOINT_EVENT_MS;
+      if (reason === LOST && !told) lostAt = performance.now();
       if (ENDPOINT_EVENTS.has(reason) && !told) endpointEvent(store, reason, detail, log);
     },
     onVoteGiven: () => databases()?.certificatesChanged(null),

@@ -25,7 +25,7 @@ import { ROOT_REPLACED } from '../tls/root.ts';
 import { type ApiPorts, apiPorts } from './api-ports.ts';
 import { certificateEvent } from './certificates.ts';
 import { buildVersion, subscriptionOf } from './identity.ts';
-import { DRAIN_DEADLINE_MS, RENEW_EVERY_MS, SERVING_DEADLINE_MS } from './limits.ts';
+import { CLOCK_LOOK_MS, DRAIN_DEADLINE_MS, RENEW_EVERY_MS, SERVING_DEADLINE_MS } from './limits.ts';
 import {
   assemble,
   FIRST_CACHE,
@@ -42,7 +42,7 @@ import { type Say, step } from './steps.ts';
 export interface Internals {
   /** The clock of certificates alone. */
   readonly now?: () => number;
-  readonly renewEveryMs?: number;
+  readonly clockLookMs?: number;
 }
 
 export class System {
@@ -56,6 +56,8 @@ export class System {
   #lock: FolderLock | null = null;
   #parts: Parts | null = null;
   #renewal: NodeJS.Timeout | null = null;
+  /** By the time of day. */
+  #renewedAt = Number.NEGATIVE_INFINITY;
   readonly #reserve: Reserve;
   readonly #hurried = Promise.withResolvers<void>();
   /** Said to everybody as long as this process lives: no client can connect. */
@@ -158,9 +160,9 @@ export class System {
     // From here on everything is answered; what is not up yet says so itself.
     await this.#writeControlFile(this.#status());
     await this.#serving(databases, store.databases().length);
-    const renewEveryMs = this.#internals.renewEveryMs ?? RENEW_EVERY_MS;
-    this.#renewal = setInterval(() => void this.#renew(), renewEveryMs).unref();
-    void this.#renew();
+    const lookMs = this.#internals.clockLookMs ?? CLOCK_LOOK_MS;
+    this.#renewal = setInterval(() => this.#renewWhenDue(), lookMs).unref();
+    this.#renewWhenDue();
     this.#reserve.keep();
     const status = this.#status();
     return { status, firstStart };
@@ -315,6 +317,14 @@ export class System {
     );
     ports.record(parts.api);
     return parts.api;
+  }
+
+  /** Also when the clock was set: certificates that end or begin at another time than now are no use. */
+  #renewWhenDue(): void {
+    const now = this.#internals.now?.() ?? Date.now();
+    if (Math.abs(now - this.#renewedAt) < RENEW_EVERY_MS) return;
+    this.#renewedAt = now;
+    void this.#renew();
   }
 
   async #renew(): Promise<void> {

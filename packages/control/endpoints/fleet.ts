@@ -161,7 +161,7 @@ export class LocalFleet implements EndpointFleet {
   }
 
   async hold(shard: string, deadlineMs: number): Promise<void> {
-    this.#holds.set(shard, Date.now() + deadlineMs);
+    this.#holds.set(shard, performance.now() + deadlineMs);
     const word = { type: 'hold', shard, deadlineMs };
     const problem = await this.#tell(word, deadlineMs + ANSWER_GRACE_MS);
     if (problem === null) return;

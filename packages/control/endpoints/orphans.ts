@@ -40,7 +40,7 @@ export interface OrphanOwner {
   readonly folder: string;
   readonly build: string;
   lastSnapshot(): Snapshot | null;
-  /** Holds in force: shard and the deadline (ms since 1970). */
+  /** Holds in force: shard and the deadline (by `performance.now()`). */
   holds(): Iterable<readonly [shard: string, deadlineAt: number]>;
   event(event: Event): void;
   say(reason: string, detail: string): void;

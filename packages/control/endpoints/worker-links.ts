@@ -262,7 +262,7 @@ export class WorkerLinks {
 /** To one that was not there when they began; whether it holds is seen by the release. */
 export function tellHolds(peer: Peer, owner: Pick<LinkOwner, 'holds' | 'say'>): void {
   for (const [shard, deadlineAt] of owner.holds()) {
-    const deadlineMs = deadlineAt - Date.now();
+    const deadlineMs = deadlineAt - performance.now();
     if (deadlineMs <= 0) continue;
     peer
       .request({ type: 'hold', shard, deadlineMs } as WorkerRequest, deadlineMs)

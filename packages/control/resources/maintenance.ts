@@ -28,7 +28,7 @@ import { isOpen, refuseWhenBusy, type Stamp, startOperation } from './operations
 import { SCRIPTS, ScriptFaults, type ScriptsRefused } from './script-faults.ts';
 import { Situations } from './situations.ts';
 import { requireOpen, returning, upgradeOf, whyNoUpgrade } from './upgrade.ts';
-import { nextWindow, type Window, windowCount } from './windows.ts';
+import { isSkipped, nextWindow, recordedUntil, type Window, windowCount } from './windows.ts';
 
 type Wish =
   /** New processes of what it is to run. */
@@ -82,16 +82,16 @@ export class MaintenanceDesk implements MaintenanceSource {
     const config = cluster.echoed['maintenanceConfiguration'];
     const now = this.#deps.now();
     // Each window is used once: what is still due after it would be so again, all night long.
-    const next = nextWindow(config, Math.max(now, database.maintainedUntil ?? 0));
+    const next = nextWindow(config, Math.max(now, recordedUntil(database.maintainedUntil, now)));
     const wanted = wantedEngine(database.upgrade, this.#deps.engine());
     const due = dueOf(database, this.#deps.shards(databaseId), wanted);
-    const skippedUntil = database.maintenanceSkippedUntil ?? 0;
+    const skippedUntil = recordedUntil(database.maintenanceSkippedUntil, now);
     return {
       cluster: cluster.name,
       due,
       windows: windowCount(config),
       next,
-      plan: planOf(database, due, next, skippedUntil),
+      plan: planOf(database, due, next, next !== null && isSkipped(next, skippedUntil, now)),
       skippedUntil: skippedUntil > now ? skippedUntil : null,
       upgrade: database.upgrade,
     };
@@ -331,7 +331,7 @@ function planOf(
   { maintenance, settings }: DatabaseRecord,
   due: readonly Due[],
   next: Window | null,
-  skippedUntil: number,
+  skipped: boolean,
 ): MaintenancePlan {
   if (maintenance !== null) return 'under-way';
   if (due.length === 0) return 'nothing-due';
@@ -339,5 +339,5 @@ function planOf(
   const deferred = settings.deferUpgrade === 'Deferred';
   if (deferred && due.some(({ code }) => code === 'engine')) return 'deferred';
   if (next === null) return 'no-window';
-  return skippedUntil > next.startsAt ? 'skipped' : 'in-window';
+  return skipped ? 'skipped' : 'in-window';
 }

@@ -15,6 +15,7 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const WEEK_DAYS = 7;
+const MOST_WINDOW_MS = MOST_WINDOW_MINUTES * MINUTE_MS;
 
 interface Weekly {
   /** 0: Sunday. */
@@ -61,6 +62,20 @@ export function nextWindow(config: unknown, now: number): Window | null {
   );
   const ahead = all.filter(({ endsAt }) => endsAt > now).sort((a, b) => a.startsAt - b.startsAt);
   return ahead[0] ?? null;
+}
+
+/**
+ * Until when windows were used or skipped, as it was recorded; 0: not at all. What lies further ahead than any
+ * window can was recorded while the clock was, and would keep maintenance away until then.
+ */
+export function recordedUntil(until: number | undefined, now: number): number {
+  if (until === undefined || until > now + WEEK_DAYS * DAY_MS + MOST_WINDOW_MS) return 0;
+  return until;
+}
+
+/** Of windows that overlap only the one that was skipped: what is left of the next one is open. */
+export function isSkipped({ startsAt }: Window, skippedUntil: number, now: number): boolean {
+  return skippedUntil > Math.max(startsAt, now);
 }
 
 export function windowCount(config: unknown): number {

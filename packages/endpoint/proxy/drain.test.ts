@@ -20,7 +20,7 @@ test('what has come and was not looked at yet is answered before the end', async
     client.received = Buffer.alloc(0);
     // Timers are next, and what has come after them.
     await turn();
-    void running.proxy.drain(Date.now() + DRAIN_FRESH_MS);
+    void running.proxy.drain(performance.now() + DRAIN_FRESH_MS);
     // It lies there when the time to look for clients at rest has come, too.
     client.socket.write(encodeCommand(['INCR', 'n']));
     const until = performance.now() + 2 * LANE_RETRY_MS;
@@ -51,7 +51,7 @@ test('what comes while others are ended is answered before the end', async (t) =
     }
     return push.apply(this, reasons);
   };
-  void running.proxy.drain(Date.now() + DRAIN_FRESH_MS);
+  void running.proxy.drain(performance.now() + DRAIN_FRESH_MS);
   await eventually('the ends', () => clients.every(({ closed }) => closed));
   const answered = clients.filter(({ received }) => received.toString() === ':1\r\n');
   assert.equal(answered.length, clients.length - 1, 'all but the one that was being ended');
@@ -76,7 +76,7 @@ test('who asks one thing after another leaves when he pauses', async (t) => {
       if (performance.now() < until) next();
     });
     next();
-    void running.proxy.drain(Date.now() + DRAIN_FRESH_MS);
+    void running.proxy.drain(performance.now() + DRAIN_FRESH_MS);
     await eventually('the end', () => client.closed);
     if (asked === answered && performance.now() >= until) inPause++;
   }

@@ -23,7 +23,6 @@ import type { Session } from './session.ts';
 
 /** Resolves when the last one is gone; at the deadline all go, whatever is under way. */
 export async function drain(proxy: ProxyPath, deadlineAt: number): Promise<void> {
-  const { host } = proxy.world;
   const pausesUntil = performance.now() + DRAIN_PAUSES_MS;
   let askedAt = Number.NEGATIVE_INFINITY;
   const stale = (): boolean => performance.now() - askedAt > DRAIN_STALE_MS;
@@ -37,7 +36,7 @@ export async function drain(proxy: ProxyPath, deadlineAt: number): Promise<void>
   while (proxy.sessions.size > 0) {
     await new Promise((resolve) => setTimeout(resolve, LANE_RETRY_MS));
     for (const session of [...proxy.sessions.values()]) {
-      if (host.now() >= deadlineAt) session.end('drained');
+      if (performance.now() >= deadlineAt) session.end('drained');
       else if (mayGo(session, pausesUntil)) {
         if (stale()) await askKernel();
         if (mayGo(session, pausesUntil)) session.endWhenQuiet('drained');

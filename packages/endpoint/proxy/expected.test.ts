@@ -34,7 +34,7 @@ for (const workers of WORKER_COUNTS) {
       assert.equal(openLanes(running, next), workers, 'connected while clients are served');
       assert.equal(await clients[0]?.ask('SET', 'k', '2'), '+OK\r\n');
 
-      await running.hold('test/0', Date.now() + HOLD_MS);
+      await running.hold('test/0', performance.now() + HOLD_MS);
       for (const client of clients) client.send(['APPEND', 'k', '+']);
       await switchPrimary(shard.primary, shard.replica);
       const successor: Successor = { node: next, reason: SWITCHING };
@@ -62,7 +62,10 @@ for (const workers of WORKER_COUNTS) {
         await eventually('it listens', () => listener.received.includes(':1\r\n'));
         assert.equal(await client.ask('SET', 'k', '1'), '+OK\r\n');
 
-        await running.hold('test/0', Date.now() + (end === 'the end of the hold' ? 100 : HOLD_MS));
+        await running.hold(
+          'test/0',
+          performance.now() + (end === 'the end of the hold' ? 100 : HOLD_MS),
+        );
         client.send(['APPEND', 'k', '+'], ['WAIT', '1', '5000'], ['SPUBLISH', 'c', 'message']);
         running.expect('test/0', successor);
         if (end === 'a release without it') running.release('test/0');
@@ -78,7 +81,7 @@ for (const workers of WORKER_COUNTS) {
 
         // It can be expected once more, and then come.
         await inSync(shard.replica);
-        await running.hold('test/0', Date.now() + HOLD_MS);
+        await running.hold('test/0', performance.now() + HOLD_MS);
         client.send(['APPEND', 'k', '+']);
         await switchPrimary(shard.primary, shard.replica);
         running.expect('test/0', successor);
@@ -110,7 +113,7 @@ test('nobody is expected where clients are not held, and nobody who is not known
   const known: Successor = { node: instance(shard.replica).node, reason: SWITCHING };
   assert.throws(() => running.expect('test/0', known), NotHeld);
   assert.equal(await client.ask('SET', 'k', '2'), '+OK\r\n');
-  await running.hold('test/0', Date.now() + HOLD_MS);
+  await running.hold('test/0', performance.now() + HOLD_MS);
   const stranger: Successor = { node: 'nobody', reason: SWITCHING };
   assert.throws(() => running.expect('test/0', stranger), UnknownSuccessor);
   running.release('test/0');

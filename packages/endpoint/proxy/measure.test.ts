@@ -81,7 +81,7 @@ test('a command that waited for its shard shows it', async (t) => {
   const a = await RawClient.open(running.port);
   t.after(() => a.close());
   await a.ask('SET', 'k', '1');
-  await running.proxy.hold('test/0', Date.now() + 10_000);
+  await running.proxy.hold('test/0', performance.now() + 10_000);
   a.send(['GET', 'k']);
   await new Promise((resolve) => setTimeout(resolve, 300)); // time is what is measured here
   running.proxy.release('test/0', 1, null);

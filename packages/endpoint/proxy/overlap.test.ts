@@ -119,7 +119,7 @@ for (const workers of WORKER_COUNTS) {
     for (let round = 0; round < ROUNDS; round++) {
       await more();
       await inSync(to);
-      await running.hold('test/0', Date.now() + 4000);
+      await running.hold('test/0', performance.now() + 4000);
       await switchPrimary(from, to);
       const view = { ...shard.view, primary: instance(to), replicas: [instance(from)] };
       if (round % 2 === 0) {
@@ -168,7 +168,7 @@ test('nobody publishes on a new primary before all who listen are there', async 
   let [from, to] = [shard.primary, shard.replica];
   const change = async (): Promise<Successor> => {
     await inSync(to);
-    await running.hold('test/0', Date.now() + 4000);
+    await running.hold('test/0', performance.now() + 4000);
     await switchPrimary(from, to);
     publisher.received = Buffer.alloc(0);
     publisher.send(['SPUBLISH', 'c', '<0 1>']);

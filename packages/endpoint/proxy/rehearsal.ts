@@ -15,7 +15,7 @@ export function rehearse(proxy: ProxyPath): void {
   rehearsed = true;
   const { world } = proxy;
   const shard = new Shard(world, NO_INDEX, NOBODYS);
-  void shard.hold(world.host.now() + REHEARSAL_MS);
+  void shard.hold(performance.now() + REHEARSAL_MS);
   expect(shard, SUCCESSOR, () => undefined);
   takeBack(shard);
   expect(shard, SUCCESSOR, () => undefined);

@@ -23,7 +23,7 @@ export class ShardHold {
 
   /** A second one only moves the deadline. */
   begin(deadlineAt: number): Promise<void> {
-    const ms = Math.max(0, deadlineAt - this.#shard.world.host.now());
+    const ms = Math.max(0, deadlineAt - performance.now());
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#expire(), ms);
       if (this.#hold === null) this.#hold = { resolve: [], reject: [], timer };

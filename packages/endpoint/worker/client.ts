@@ -10,7 +10,7 @@ export class Client implements AdmittedClient {
   readonly address: string;
   readonly tls: boolean;
   readonly openedAt: number;
-  /** ms since 1970 of the last byte seen by a sweep, either way. */
+  /** When a sweep last saw another byte, either way; by `performance.now()`, as somebody may set the clock. */
   activeAt: number;
   #bytes = 0;
   #reason: string | null = null;
@@ -24,7 +24,7 @@ export class Client implements AdmittedClient {
     this.address = address;
     this.tls = tls;
     this.openedAt = Date.now();
-    this.activeAt = this.openedAt;
+    this.activeAt = performance.now();
   }
 
   /** Why it ended; null while nobody here ended it. */

@@ -120,7 +120,7 @@ export class Front {
   }
 
   clients(): ClientView[] {
-    const now = this.#host.now();
+    const now = performance.now();
     return this.#path.clients().map((view) => {
       const client = this.#clients.get(view.id);
       client?.observe(now);
@@ -128,7 +128,7 @@ export class Front {
         ? view
         : {
             ...view,
-            idleMs: now - client.activeAt,
+            idleMs: Math.round(now - client.activeAt),
             bytesIn: client.socket.bytesRead,
             bytesOut: client.socket.bytesWritten,
           };
@@ -152,8 +152,8 @@ export class Front {
   }
 
   async #arrivalsOver(deadlineAt: number): Promise<void> {
-    const until = Math.min(deadlineAt, this.#host.now() + DRAIN_ARRIVALS_MS);
-    while (this.#tls.pending + this.purse.waiting > 0 && this.#host.now() < until) {
+    const until = Math.min(deadlineAt, performance.now() + DRAIN_ARRIVALS_MS);
+    while (this.#tls.pending + this.purse.waiting > 0 && performance.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
     }
   }
@@ -252,7 +252,7 @@ export class Front {
   }
 
   #endIdle(): void {
-    const now = this.#host.now();
+    const now = performance.now();
     const idleMs = this.#view.limits.idleTimeoutMs;
     for (const client of this.#clients.values()) {
       client.observe(now);

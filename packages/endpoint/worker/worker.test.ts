@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { DatabaseView, Snapshot } from '../control-protocol.ts';
 import { addressOf } from '../worker-ipc.ts';
 import { StaleEpoch, Worker } from './worker.ts';
 
+const LIMITS = { maxConnections: 10, idleTimeoutMs: 60_000, outputBufferBytes: 0 };
 const LISTEN = { host: '127.0.0.1', port: 9, tls: false };
 
 function snapshot(epoch: number, ...ids: string[]): Snapshot {
@@ -16,7 +17,7 @@ function snapshot(epoch: number, ...ids: string[]): Snapshot {
       listen: [LISTEN],
       certificate: null,
       users: [],
-      limits: { maxConnections: 10, idleTimeoutMs: 60_000, outputBufferBytes: 0 },
+      limits: LIMITS,
       guard: [],
       azureStrict: false,
       readFrom: 'primary',
@@ -50,7 +51,8 @@ test('a snapshot is in force at once, whatever sockets it waits for', async (t) 
   assert.deepEqual(await second, failed);
 });
 
-test('who ignores the end of its connection keeps no place in the limit while a worker leaves', async (t) => {
+/** A worker with one client that was answered; the server and the client end with the test. */
+async function oneClient(t: TestContext) {
   const told: { type: string; count?: number }[] = [];
   const worker = new Worker({
     slot: 0,
@@ -75,10 +77,29 @@ test('who ignores the end of its connection keeps no place in the limit while a 
   while (front.purse.waiting === 0) await new Promise(setImmediate);
   front.purse.granted(1);
   await answered;
+  return { front, client, told };
+}
+
+test('who ignores the end of its connection keeps no place in the limit while a worker leaves', async (t) => {
+  const { front, client, told } = await oneClient(t);
   const ended = once(client, 'end');
-  void front.drain(Date.now());
+  void front.drain(performance.now());
   await ended;
   assert.ok(!client.closed, 'it does not close');
   front.purse.recall();
   assert.deepEqual(told.at(-1), { type: 'return', database: 'a', count: 1, answer: true });
+});
+
+test('a clock that is set makes nobody idle, and no leaving worker stay', async (t) => {
+  const { front, client } = await oneClient(t);
+  const { now } = Date;
+  const idleMs = () => front.clients()[0]?.idleMs ?? Number.NaN;
+  assert.ok(idleMs() < LIMITS.idleTimeoutMs);
+  const clock = t.mock.method(Date, 'now', () => now() + 3_600_000);
+  assert.ok(idleMs() < LIMITS.idleTimeoutMs, 'the clock is an hour ahead');
+  clock.mock.mockImplementation(() => now() - 3_600_000);
+  assert.ok(idleMs() >= 0, 'the clock is an hour behind');
+  const ended = once(client, 'end');
+  void front.drain(performance.now());
+  await ended;
 });

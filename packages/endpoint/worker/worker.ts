@@ -139,7 +139,7 @@ export class Worker {
 
   /** Stops accepting at once; resolves when the last client is gone. */
   drain(deadlineMs: number): Promise<void> {
-    this.#draining ??= this.#drain(Date.now() + deadlineMs);
+    this.#draining ??= this.#drain(performance.now() + deadlineMs);
     return this.#draining;
   }
 
@@ -226,7 +226,7 @@ export class Worker {
   /** Clients of a shard that is no longer served alone leave between two commands. */
   #remove(key: string, front: Front, gently: boolean): void {
     this.#fronts.delete(key);
-    const leave = gently ? front.drain(Date.now() + SHARD_LEAVES_MS) : Promise.resolve();
+    const leave = gently ? front.drain(performance.now() + SHARD_LEAVES_MS) : Promise.resolve();
     void leave.then(() => front.close());
     const counted = { ...front.counters(), connections: 0 };
     const before = this.#gone.get(front.id);
