@@ -79,7 +79,7 @@ function outputBufferBytes({ sizing, settings }: DatabaseRecord): number {
   return (shardsDirect(settings) ? 1 : CLIENTS_IN_A_LANE) * sizing.outputBufferBytes;
 }
 
-/** Where clients are direct the engine ends idle ones, seconds. Our own links are never idle for so long. */
+/** Where clients are direct the engine ends idle ones, seconds. The endpoint's lanes are used or closed before. */
 function engineTimeout(settings: DatabaseRecord['settings']): number {
   if (!shardsDirect(settings)) return 0;
   return (settings.idleTimeoutMinutes ?? IDLE_TIMEOUT_MINUTES) * (MINUTE_MS / 1000);

@@ -67,8 +67,8 @@ export const LANE_RETRY_MS = 20;
 export const SILENCE_MS = 30;
 /** ...and said again at the earliest after this: slow commands are legal. */
 export const SILENCE_AGAIN_MS = 1000;
-/** A lane that nobody used for this long is closed. */
-export const LANE_IDLE_MS = 60_000;
+/** A lane that nobody used for this long is closed: before an engine would, whose shortest time is a minute. */
+export const LANE_IDLE_MS = 45_000;
 /** Lanes of users other than the default one, all together. Beyond: clients wait their turn. */
 export const OTHER_USERS_LANES = 64;
 /** Connections of single sessions (blocking commands, WATCH, tracking) in one worker and database.

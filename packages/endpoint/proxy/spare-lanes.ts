@@ -107,16 +107,29 @@ export function leave(lane: Lane, close: () => void): void {
 
 const COLON = 0x3a;
 
-/** Closes lanes that nobody used for a while, when nobody may ask there about writes. */
+/** Closes lanes that nobody used for a while, but for those that a client still needs. */
 export function closeIdle(lanes: Iterable<Lane>, kept: (own: Lane) => boolean): void {
   const now = performance.now();
   for (const lane of lanes) {
-    if (lane.state !== 'ready' || lane.inFlight > 0 || lane.login.tracking !== null) continue;
-    if (now - lane.usedAt <= LANE_IDLE_MS || (lane.kind === 'own' && !kept(lane))) continue;
+    if (lane.state !== 'ready' || lane.inFlight > 0 || now - lane.usedAt <= LANE_IDLE_MS) continue;
+    if (lane.login.tracking !== null || (lane.kind === 'own' && !kept(lane))) {
+      stay(lane);
+      continue;
+    }
     askIdle(lane, () => {
-      if (lane.inFlight === 0 && !owes(lane)) lane.close('idle');
+      if (lane.state !== 'ready' || lane.inFlight > 0) return;
+      if (owes(lane)) stay(lane);
+      else lane.close('idle');
     });
   }
+}
+
+/**
+ * Where clients are direct the engines end whoever is idle, and cannot tell us from them: a key that is
+ * watched would count as changed, and who tracks would be told to forget everything.
+ */
+function stay(lane: Lane): void {
+  if (lane.world.topology.view.policy === 'OSSCluster') lane.question(['PING'], () => {});
 }
 
 export function isFull({ journal }: Lane): boolean {
