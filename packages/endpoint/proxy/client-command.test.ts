@@ -104,6 +104,14 @@ test('CLIENT REPLY, NO-TOUCH, TRACKING, CACHING', async (t) => {
       ['CLIENT', 'TRACKING', 'ON', 'PREFIX', 'a'],
     );
     await same(3, ['CLIENT', 'TRACKING', 'ON'], ['CLIENT', 'TRACKING', 'ON', 'BCAST']);
+    await same(3, ['CLIENT', 'TRACKING', 'ON', 'OPTOUT'], yes, ['CLIENT', 'CACHING', 'x']);
+    await same(3, ['CLIENT', 'TRACKING', 'ON'], yes, no, ['CLIENT', 'CACHING', 'x']);
+    const prefixed = ['CLIENT', 'TRACKING', 'ON', 'BCAST', 'PREFIX', 'b', 'PREFIX', 'a'];
+    const every = ['CLIENT', 'TRACKING', 'ON', 'BCAST'];
+    const info = ['CLIENT', 'TRACKINGINFO'];
+    await same(3, prefixed, info, every, info);
+    await same(3, every, info, prefixed);
+    await same(2, ['CLIENT', 'SETINFO', 'LIB-NAME', 'a b'], ['CLIENT', 'SETINFO', 'lib-Ver', ' ']);
     writer.close();
   });
 

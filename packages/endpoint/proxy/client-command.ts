@@ -78,7 +78,7 @@ function setInfo(call: Call): number {
   if (!/^[!-~]*$/.test(value)) {
     return refuse(
       session,
-      `-ERR ${lower} cannot contain spaces, newlines or special characters.\r\n`,
+      `-ERR ${option} cannot contain spaces, newlines or special characters.\r\n`,
     );
   }
   if (lower === 'lib-name') session.state.libName = value;

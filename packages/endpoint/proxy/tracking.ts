@@ -36,7 +36,8 @@ export class TrackingState {
       'TRACKING',
       'ON',
       ...flags.map((flag) => flag.toUpperCase()),
-      ...prefixes.flatMap((prefix) => ['PREFIX', prefix]),
+      // The empty one takes in the others, and together with them it would be refused.
+      ...(prefixes.includes('') ? [] : prefixes.flatMap((prefix) => ['PREFIX', prefix])),
     ];
     session.proxy.world.tracking.add(this);
   }
@@ -123,7 +124,7 @@ export function trackingCommand(call: Call, sub: string): number {
       bulk('redirect'),
       Buffer.from(tracking === null ? ':-1\r\n' : ':0\r\n'),
       bulk('prefixes'),
-      array((tracking?.prefixes ?? []).map(bulk)),
+      array([...(tracking?.prefixes ?? [])].sort().map(bulk)),
     ];
     session.reply(three ? Buffer.concat([Buffer.from('%3\r\n'), ...items]) : array(items));
     return TAKEN;
@@ -136,8 +137,8 @@ export function trackingCommand(call: Call, sub: string): number {
 function caching({ session, bytes, args }: Call): number {
   const { state } = session;
   const yes = textOf(bytes, args, 2).toLowerCase();
-  const flags = state.tracking?.flags ?? [];
-  if (!flags.includes('optin') && !flags.includes('optout')) {
+  const { tracking } = state;
+  if (tracking === null) {
     return refuse(
       session,
       '-ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled\r\n',
@@ -145,7 +146,7 @@ function caching({ session, bytes, args }: Call): number {
   }
   if (yes !== 'yes' && yes !== 'no') return refuse(session, '-ERR syntax error\r\n');
   const needed = yes === 'yes' ? 'optin' : 'optout';
-  if (!flags.includes(needed)) {
+  if (!tracking.flags.includes(needed)) {
     const mode = needed.toUpperCase();
     return refuse(
       session,
@@ -191,7 +192,8 @@ function track(call: Call): number {
   }
   const before = mode === 'on' ? (state.tracking?.prefixes ?? []) : [];
   state.tracking?.leave();
-  const all = [...before, ...prefixes.filter((prefix) => !before.includes(prefix))];
+  const added = flags.includes('bcast') && prefixes.length === 0 ? [''] : prefixes;
+  const all = [...new Set([...before, ...added])];
   state.setTracking(mode === 'on' ? new TrackingState(session, flags, all) : null);
   if (state.tracking?.broadcast !== true) {
     session.reply('+OK\r\n');
