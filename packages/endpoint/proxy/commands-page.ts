@@ -1,6 +1,6 @@
 /** docs/commands.md, from the command table. `WRITE_PAGE=1` makes the test of the table write it. */
 import type { Command, CommandTable } from '../../resp/table/index.ts';
-import { DIFFERENCES, IN_MULTI } from './examples.ts';
+import { DIFFERENCES, IN_MULTI, WITH_SOME_ARGUMENTS } from './examples.ts';
 
 const HEAD = `# Commands
 
@@ -49,7 +49,8 @@ export function commandsPage(table: CommandTable): string {
 }
 
 function differences(command: Command): string {
-  const known = [DIFFERENCES[command.name], IN_MULTI[command.name]];
+  const { name } = command;
+  const known = [DIFFERENCES[name], WITH_SOME_ARGUMENTS[name], IN_MULTI[name]];
   return known.filter((each) => each !== undefined).join('; ');
 }
 

@@ -24,7 +24,7 @@ zadd z 1 a 2 b 3 c | zscore z a | zmscore z a x | zrank z b | zrevrank z b | zca
 zrangebyscore z 0 9 | zrevrangebyscore z 9 0 | zrangebylex z - + | zrevrangebylex z + - | zrangestore {z}a {z}b 0 1 | zrem z c | zremrangebyrank z 9 9
 zremrangebyscore z 9 9 | zremrangebylex z (x (y | zpopmin z | zpopmax none | zmpop 1 none min | bzpopmin none 0.01 | bzpopmax none 0.01 | bzmpop 0.01 1 none min
 zrandmember none | zscan z 0 | zunion 1 {z}a | zunionstore {z}c 1 {z}a | zinter 1 {z}a | zinterstore {z}c 1 {z}a | zintercard 1 {z}a | zdiff 1 {z}a | zdiffstore {z}c 1 {z}a
-pfadd p 1 2 | pfcount p | pfmerge {p}a {p}b | pfdebug encoding p
+pfadd p 1 2 | pfcount p | pfmerge {p}a {p}b
 geoadd g 13.36 38.11 P | geopos g P | geodist g P P | geohash g P | georadius g 13 38 100 km | georadius_ro g 13 38 100 km | georadiusbymember g P 1 km
 georadiusbymember_ro g P 1 km | geosearch g frommember P byradius 1 km | geosearchstore {g}a {g}b frommember P byradius 1 km
 xadd x 1-1 f v | xadd x 2-1 f v | xlen x | xrange x - + | xrevrange x + - | xread count 1 streams x 0 | xread block 5 streams x $ | xgroup create x gr 0 | xgroup createconsumer x gr c1
@@ -100,6 +100,20 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   unsubscribe: 'changes the mode of the connection; tested by itself',
   punsubscribe: 'changes the mode of the connection; tested by itself',
   sunsubscribe: 'changes the mode of the connection; tested by itself',
+};
+
+const OF_A_CLUSTER = 'BY and GET: a pattern needs the hash tag of the key';
+
+/** What is different with some arguments only: the examples are the same. */
+export const WITH_SOME_ARGUMENTS: Readonly<Record<string, string>> = {
+  copy: 'with DB: a clustered database has only database 0',
+  sort: OF_A_CLUSTER,
+  sort_ro: OF_A_CLUSTER,
+  dump: 'large values are not compressed',
+  'command|info': 'without names: the order is by chance',
+  'command|docs': 'without names: the order is by chance',
+  'command|list': 'the order is by chance',
+  'function|list': 'the order is by chance',
 };
 
 /** What is different in a MULTI only. */

@@ -177,7 +177,7 @@ const LINES: readonly Line[] = [
     'users belong to the control plane; they are changed by its API',
   ],
   [
-    'shutdown save bgsave bgrewriteaof replicaof slaveof failover psync sync replconf debug pfselftest module|load module|loadex module|unload config|rewrite config|resetstat',
+    'shutdown save bgsave bgrewriteaof replicaof slaveof failover psync sync replconf debug pfdebug pfselftest module|load module|loadex module|unload config|rewrite config|resetstat',
     refused(),
     'administers the engine',
   ],
