@@ -60,18 +60,16 @@ export class Certificates implements CertificateDesk {
     await authority.useOwn(cluster.id, pair);
     const after = await authority.shown(cluster.id);
     if (before?.generation !== after?.generation) {
-      store.write(() =>
-        store.addEvent({
-          reason: pair === null ? 'certificate-reset' : 'certificate-replaced',
-          severity: 'info',
-          message: `Cluster '${cluster.name}' serves ${pair === null ? 'a certificate of ours' : 'the certificate that was given'} now.`,
-          clusterId: cluster.id,
-          databaseId: null,
-          shard: null,
-          instance: null,
-          data: { actor, generation: after?.generation ?? null },
-        }),
-      );
+      store.tell({
+        reason: pair === null ? 'certificate-reset' : 'certificate-replaced',
+        severity: 'info',
+        message: `Cluster '${cluster.name}' serves ${pair === null ? 'a certificate of ours' : 'the certificate that was given'} now.`,
+        clusterId: cluster.id,
+        databaseId: null,
+        shard: null,
+        instance: null,
+        data: { actor, generation: after?.generation ?? null },
+      });
       databases.certificatesChanged(cluster.id);
     }
     await this.look();
@@ -118,16 +116,14 @@ export class Certificates implements CertificateDesk {
 }
 
 export function certificateEvent(store: Store, { code, message, clusterId }: Notice): void {
-  store.write(() =>
-    store.addEvent({
-      reason: code,
-      severity: code === 'certificate-renewed' ? 'info' : 'warning',
-      message,
-      clusterId,
-      databaseId: null,
-      shard: null,
-      instance: null,
-      data: {},
-    }),
-  );
+  store.tell({
+    reason: code,
+    severity: code === 'certificate-renewed' ? 'info' : 'warning',
+    message,
+    clusterId,
+    databaseId: null,
+    shard: null,
+    instance: null,
+    data: {},
+  });
 }

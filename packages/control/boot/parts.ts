@@ -120,7 +120,7 @@ export async function startFleet(
       // Said again at each try to start another one.
       const told = reason === LOST && performance.now() - lostAt < ENDPOINT_EVENT_MS;
       if (reason === LOST && !told) lostAt = performance.now();
-      if (ENDPOINT_EVENTS.has(reason) && !told) endpointEvent(store, reason, detail, log);
+      if (ENDPOINT_EVENTS.has(reason) && !told) endpointEvent(store, reason, detail);
     },
     onVoteGiven: () => databases()?.certificatesChanged(null),
   });
@@ -138,17 +138,11 @@ const ENDPOINT_EVENTS: ReadonlySet<string> = new Set([
   LOST,
 ]);
 
-function endpointEvent(store: Store, reason: string, detail: string, log: Logger): void {
+function endpointEvent(store: Store, reason: string, detail: string): void {
   const nobody = { clusterId: null, databaseId: null, shard: null, instance: null };
   const who = reason === LOST ? 'supervisor is gone:' : 'process';
   const message = `The endpoint's ${who} ${detail}`;
-  try {
-    store.write(() =>
-      store.addEvent({ reason, severity: 'warning', message, data: {}, ...nobody }),
-    );
-  } catch (error) {
-    log.error({ error: String(error) }, 'an event could not be recorded'); // a full disk, say
-  }
+  store.tell({ reason, severity: 'warning', message, data: {}, ...nobody });
 }
 
 /** What the endpoint has to say is heard from here on; what it said before is not lost. */

@@ -5,6 +5,7 @@ import type {
   EventSeverity,
   InstanceRecord,
   InternalSecrets,
+  NewEvent,
   ShardRecord,
 } from '../store/records.ts';
 import type { ExecutorDeps } from './deps.ts';
@@ -67,22 +68,32 @@ export class DatabaseRecords {
   }
 
   /** Adds an event about this database; inside a transaction. */
-  event(
-    reason: string,
-    severity: EventSeverity,
-    message: string,
-    about: { shard?: number; instance?: string; data?: Record<string, unknown> } = {},
-  ): void {
-    const database = this.deps.store.databaseById(this.id);
-    this.deps.store.addEvent({
+  event(reason: string, severity: EventSeverity, message: string, about: About = {}): void {
+    this.deps.store.addEvent(this.#newEvent(reason, severity, message, about));
+  }
+
+  /** An event in a transaction of its own, and only in the log where the disk is full: see `Store.tell`. */
+  tell(reason: string, severity: EventSeverity, message: string, about: About = {}): void {
+    this.deps.store.tell(this.#newEvent(reason, severity, message, about));
+  }
+
+  #newEvent(reason: string, severity: EventSeverity, message: string, about: About): NewEvent {
+    return {
       reason,
       severity,
       message,
-      clusterId: database?.clusterId ?? null,
+      clusterId: this.deps.store.databaseById(this.id)?.clusterId ?? null,
       databaseId: this.id,
       shard: about.shard ?? null,
       instance: about.instance ?? null,
       data: about.data ?? {},
-    });
+    };
   }
+}
+
+/** What an event is about, beside its database. */
+interface About {
+  readonly shard?: number;
+  readonly instance?: string;
+  readonly data?: Record<string, unknown>;
 }

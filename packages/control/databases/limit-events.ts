@@ -7,16 +7,14 @@ export type LimitHit = Pick<Extract<Event, { kind: 'limit' }>, 'database' | 'lim
 export function noteLimit(store: Store, { database, limit, detail }: LimitHit): void {
   const record = limit.startsWith('guard-') ? store.databaseById(database) : null;
   if (record === null) return;
-  store.write(() =>
-    store.addEvent({
-      reason: limit,
-      severity: 'warning',
-      message: `A rule of the guard ${detail}.`,
-      clusterId: record.clusterId,
-      databaseId: database,
-      shard: null,
-      instance: null,
-      data: {},
-    }),
-  );
+  store.tell({
+    reason: limit,
+    severity: 'warning',
+    message: `A rule of the guard ${detail}.`,
+    clusterId: record.clusterId,
+    databaseId: database,
+    shard: null,
+    instance: null,
+    data: {},
+  });
 }

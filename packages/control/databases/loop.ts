@@ -261,14 +261,9 @@ export class DatabaseLoop extends DatabaseRecords {
       sampled: (facts) => this.#sample(instance.id, facts),
       falseAlarm: (reason) => {
         this.#calm(instance.id);
-        this.deps.store.write(() =>
-          this.event(
-            'false-alarm',
-            'info',
-            `A control connection was closed (${reason}), but the engine lives.`,
-            { shard: instance.shard, instance: instance.id },
-          ),
-        );
+        const message = `A control connection was closed (${reason}), but the engine lives.`;
+        const about = { shard: instance.shard, instance: instance.id };
+        this.tell('false-alarm', 'info', message, about);
       },
     };
     return new Watch(this.deps, instance, login, votingOff(database), events, this.heart);

@@ -355,21 +355,18 @@ export class Databases {
   }
 
   #unreachable(problems: readonly { readonly address: string; readonly reason: string }[]): void {
-    const { store } = this.#deps;
-    store.write(() => {
-      for (const { address, reason } of problems) {
-        store.addEvent({
-          reason: 'listen-failed',
-          severity: 'error',
-          message: `The endpoint cannot listen on ${address}: ${reason}`,
-          clusterId: null,
-          databaseId: null,
-          shard: null,
-          instance: null,
-          data: { address, reason },
-        });
-      }
-    });
+    for (const { address, reason } of problems) {
+      this.#deps.store.tell({
+        reason: 'listen-failed',
+        severity: 'error',
+        message: `The endpoint cannot listen on ${address}: ${reason}`,
+        clusterId: null,
+        databaseId: null,
+        shard: null,
+        instance: null,
+        data: { address, reason },
+      });
+    }
   }
 
   #renewLease(): void {

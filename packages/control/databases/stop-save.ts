@@ -200,9 +200,7 @@ async function saveOlder(
     const file = await saveOn(loop, shard, copy, turns);
     const message = `Shard ${shard.index} of ${name}: only an older copy was left; what the lost primary wrote last may be missing in it. It was saved, and serves after the next start when you say so: cinnabar failover ${name} --accept-data-loss`;
     notes.push(message);
-    loop.deps.store.write(() =>
-      loop.event('older-copy-saved', 'error', message, { shard: shard.index, instance: copy.id }),
-    );
+    loop.tell('older-copy-saved', 'error', message, { shard: shard.index, instance: copy.id });
     return fresh(file);
   } catch (error) {
     return heldOrLost(loop, shard, whyNot(loop, copy, error), notes);

@@ -243,12 +243,7 @@ class DatabaseStop {
     );
     const why = this.#failed ?? [...new Set(reasons)].join('; ');
     const message = `Cache ${this.#name} was not stopped: ${why}. Its engines go on and hold the data.`;
-    const { store } = this.#loop.deps;
-    try {
-      store.write(() => this.#loop.event('stop-not-saved', 'error', message));
-    } catch (error) {
-      this.#warn(error); // The disk may be full to the last byte; the caller says it, too.
-    }
+    this.#loop.tell('stop-not-saved', 'error', message);
     return [message];
   }
 

@@ -6,13 +6,11 @@ export function tellTimes(loop: DatabaseLoop): void {
   for (const shard of loop.times.over()) {
     const after = loop.times.end(shard);
     const parts = Object.entries(after).map(([part, ms]) => `${part} ${ms}`);
-    loop.deps.store.write(() =>
-      loop.event(
-        'failover-complete',
-        'info',
-        `Shard ${shard} serves again ${after.published ?? 0} ms after ${PARTS.alarm} (ms: ${parts.join(', ')}).`,
-        { shard, data: after },
-      ),
+    loop.tell(
+      'failover-complete',
+      'info',
+      `Shard ${shard} serves again ${after.published ?? 0} ms after ${PARTS.alarm} (ms: ${parts.join(', ')}).`,
+      { shard, data: after },
     );
   }
 }

@@ -60,6 +60,30 @@ describe('store', () => {
     assert.equal(store.events({ limit: 10 })[0]?.at, 7);
   });
 
+  test('on a full disk an event is heard and not kept; what has to be kept is refused', () => {
+    const db = openDatabase(':memory:');
+    const store = new Store(db, sealer, () => 7);
+    const heard: string[] = [];
+    store.onEvent((e) => heard.push(`${e.id} ${e.reason}`));
+    store.tell(event);
+    db.exec('PRAGMA max_page_count = 1'); // of those that it has: no more
+    const large = { ...event, data: { text: 'x'.repeat(100_000) } };
+    assert.throws(
+      () => store.write(() => store.addEvent(large)),
+      (e: unknown) => e instanceof ControlError && e.code === 'DiskFull',
+    );
+    store.tell(large);
+    assert.deepEqual(heard, ['1 engine-died', '0 engine-died']);
+    assert.equal(store.events({ limit: 10 }).length, 1);
+  });
+
+  test('an event that is wrong is an error on any disk', () => {
+    const store = new Store(openDatabase(':memory:'), sealer, () => 7);
+    const data: Record<string, unknown> = {};
+    data['itself'] = data;
+    assert.throws(() => store.tell({ ...event, data }), TypeError);
+  });
+
   test('writing outside a transaction is a programming error', () => {
     const store = new Store(openDatabase(':memory:'), sealer, () => 0);
     assert.throws(() => store.putGroup(group), /outside a transaction/);

@@ -6,6 +6,7 @@
 import { AUDIT_KEPT, EVENTS_KEPT, OPERATIONS_KEPT, TRIM_EVERY } from './limits.ts';
 import type { AuditRecord, EventRecord, NewEvent, OperationRecord } from './records.ts';
 import { ResourceTables } from './resource-tables.ts';
+import { isDiskFull } from './tables.ts';
 
 export class Store extends ResourceTables {
   #inserts = 0;
@@ -67,6 +68,19 @@ export class Store extends ResourceTables {
     const id = Number(this.statement('SELECT last_insert_rowid() AS id').get()?.['id']);
     this.announceLater({ ...body, id });
     this.#trim('events', 'id', EVENTS_KEPT);
+  }
+
+  /**
+   * An event on which nothing else depends, in a transaction of its own. On a full disk it is only heard, by
+   * the log: nobody's work ends because it cannot be told of.
+   */
+  tell(event: NewEvent): void {
+    try {
+      this.write(() => this.addEvent(event));
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      this.announce({ ...event, id: 0, at: this.now() });
+    }
   }
 
   /** Newest first; `since` is an event id that the reader has already seen. */

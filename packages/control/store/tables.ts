@@ -119,7 +119,11 @@ export class Tables {
   #announce(): void {
     const events = this.#pending;
     this.#pending = [];
-    for (const event of events) for (const listener of this.#eventListeners) listener(event);
+    for (const event of events) this.announce(event);
+  }
+
+  protected announce(event: EventRecord): void {
+    for (const listener of this.#eventListeners) listener(event);
   }
 
   protected statement(sql: string): StatementSync {
@@ -218,7 +222,8 @@ export class Tables {
 
 const DISK_FULL = 'DiskFull';
 
-function isDiskFull(error: unknown): boolean {
+/** What `write` and `decide` throw where there is no room: it may be tried again. */
+export function isDiskFull(error: unknown): boolean {
   return error instanceof ControlError && error.code === DISK_FULL;
 }
 

@@ -53,7 +53,7 @@ export async function recallFunctions(
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     const message = `Shard ${index} starts without the functions of its database (${why}): load them again (FUNCTION LOAD).`;
-    loop.deps.store.write(() => loop.event('functions-lost', 'warning', message, data));
+    loop.tell('functions-lost', 'warning', message, data);
   }
 }
 

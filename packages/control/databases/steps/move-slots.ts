@@ -140,13 +140,11 @@ export async function cancelMove(loop: DatabaseLoop): Promise<void> {
   const move = loop.database().scaling?.move;
   if (move == null) return;
   await loop.watch(move.sourceNode).link.cancelSlotMoves(VERB_DEADLINE_MS);
-  loop.deps.store.write(() =>
-    loop.event(
-      'slot-move-canceled',
-      'warning',
-      'A batch of slots waited too long for a snapshot or a replica of its shard; it is tried again.',
-      { shard: move.source },
-    ),
+  loop.tell(
+    'slot-move-canceled',
+    'warning',
+    'A batch of slots waited too long for a snapshot or a replica of its shard; it is tried again.',
+    { shard: move.source },
   );
 }
 
@@ -196,9 +194,7 @@ export async function claimSlots(
       loop.database().scaling === null
         ? `Shard ${index} had lost ${count} slots that are recorded as its own, and nobody else had them: it has them again. Keys of these slots may be lost.`
         : `Shard ${index} took ${count} slots whose owner died as they were handed to it; keys of these slots may be lost.`;
-    loop.deps.store.write(() =>
-      loop.event('slots-claimed', 'error', message, { shard: index, data: { ranges: nobodys } }),
-    );
+    loop.tell('slots-claimed', 'error', message, { shard: index, data: { ranges: nobodys } });
   }
   await Promise.all(serving.map((shard) => loop.watch(shard.primary ?? '').refresh()));
 }

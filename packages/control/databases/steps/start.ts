@@ -125,15 +125,13 @@ function refuseUnfit(shard: ShardRecord, instance: InstanceRecord, as: StartKind
 }
 
 async function killUnrecorded(loop: DatabaseLoop, instance: InstanceRecord): Promise<void> {
-  const { node, store } = loop.deps;
+  const { node } = loop.deps;
   for (const found of await node.find(instance.dataDir)) {
     await node.kill(found.process, FENCE_DEADLINE_MS);
-    store.write(() =>
-      loop.event('stray-killed', 'warning', 'An engine that nobody had recorded was ended.', {
-        shard: instance.shard,
-        instance: instance.id,
-      }),
-    );
+    loop.tell('stray-killed', 'warning', 'An engine that nobody had recorded was ended.', {
+      shard: instance.shard,
+      instance: instance.id,
+    });
   }
 }
 
@@ -151,12 +149,10 @@ async function coldFile(
   if (saved !== null && saved.instance === instance.id) {
     if (await loop.deps.node.reviveDataFile(instance.dataDir, saved.sha256)) {
       const message = `Shard ${shard.index} starts from the file of the last stop once more: the start before this one ended within milliseconds of serving. What was written in these is lost.`;
-      loop.deps.store.write(() =>
-        loop.event('saved-file-again', 'warning', message, {
-          shard: shard.index,
-          instance: instance.id,
-        }),
-      );
+      loop.tell('saved-file-again', 'warning', message, {
+        shard: shard.index,
+        instance: instance.id,
+      });
     }
     const file = await loop.deps.node.dataFile(instance.dataDir);
     if (file !== null && file.sha256 === saved.sha256) return 'files';
