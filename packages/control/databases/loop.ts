@@ -5,10 +5,11 @@
  * starts on that until it ended, so a slow start never delays a failover beside it. The loop never
  * waits for an action: its end wakes the loop like any other event.
  */
-import type { EngineFacts, ProcessRef } from '../../engine/contract.ts';
+import type { ProcessRef } from '../../engine/contract.ts';
 import type { Action, MoveSighting, Plan, Sighting, View, Wait } from '../plan/model.ts';
 import { plan } from '../plan/plan.ts';
 import type { DatabaseRecord, InstanceRecord } from '../store/records.ts';
+import { isDiskFull } from '../store/tables.ts';
 import { DatabaseRecords } from './database-records.ts';
 import type { ExecutorDeps } from './deps.ts';
 import { easeCopies } from './ease-copies.ts';
@@ -21,6 +22,7 @@ import { Patience } from './patience.ts';
 import { perform } from './perform.ts';
 import { codeOf, type Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
+import { Samples } from './samples.ts';
 import { ShardPorts } from './shard-ports.ts';
 import { subjectOf } from './subject.ts';
 import { watchCopies } from './sync-alarm.ts';
@@ -55,8 +57,7 @@ export class DatabaseLoop extends DatabaseRecords {
   #stopped = false;
   /** Steps that fail, by what they work on, until one on the same succeeds. */
   readonly failing = new Map<string, Failure>();
-  /** What each engine last said, and the state of the records then: an idle cache is not read again. */
-  readonly #sampled = new Map<string, { readonly facts: EngineFacts; readonly changes: number }>();
+  readonly #samples = new Samples(this);
   /** When this process first saw an operation, in ticks: their age, whatever the time of day does. */
   readonly #operations = new Map<string, number>();
 
@@ -184,7 +185,7 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#waits = planned.waits;
     weighEngines(this.deps, view);
     for (const action of planned.actions) this.#begin(action);
-    followOperations(this, view, planned);
+    this.#recorded('follow operations', () => followOperations(this, view, planned));
     watchCopies(this, view);
     easeCopies(this.deps, view);
     tellTimes(this);
@@ -249,6 +250,7 @@ export class DatabaseLoop extends DatabaseRecords {
       if (known.has(id)) continue;
       watch.stop();
       this.#watches.delete(id);
+      this.#samples.forget(id);
     }
   }
 
@@ -258,7 +260,8 @@ export class DatabaseLoop extends DatabaseRecords {
       changed: () => this.wake(),
       alarm: () => this.#alarm(instance.id),
       calm: () => this.#calm(instance.id),
-      sampled: (facts) => this.#sample(instance.id, facts),
+      sampled: (facts) =>
+        this.#recorded(`sample ${instance.id}`, () => this.#samples.take(instance.id, facts)),
       falseAlarm: (reason) => {
         this.#calm(instance.id);
         const message = `A control connection was closed (${reason}), but the engine lives.`;
@@ -297,38 +300,6 @@ export class DatabaseLoop extends DatabaseRecords {
     return phase === 'serving' && primary === id ? instance.shard : null;
   }
 
-  /** Keeps what each engine last said of its stream: it proves candidates fit (engine rule 3). */
-  #sample(id: string, facts: EngineFacts): void {
-    const { changes } = this.deps.store;
-    const last = this.#sampled.get(id);
-    // Of a replica nothing else is kept; a primary's word counts anew when it becomes its shard's.
-    if (last?.facts === facts && (facts.role === 'replica' || last.changes === changes)) return;
-    this.#sampled.set(id, { facts, changes });
-    const instance = this.deps.store.instance(id);
-    if (instance === null || instance.phase !== 'running' || facts.syncing || facts.loading) return;
-    const moved =
-      instance.offset !== facts.offset || instance.replicationId !== facts.replicationId;
-    if (!moved) return;
-    const shard = this.shard(instance.shard);
-    const primary = shard.phase === 'serving' && shard.primary === id && facts.role === 'primary';
-    const note = facts.replicationId === instance.replicationId ? 'note' : 'decide';
-    this.deps.store[note](() => {
-      this.deps.store.putInstance({
-        ...instance,
-        replicationId: facts.replicationId,
-        offset: facts.offset,
-      });
-      if (primary) {
-        this.deps.store.putShard({
-          ...shard,
-          replicationId: facts.replicationId,
-          offset: facts.offset,
-          configEpoch: facts.cluster?.epoch ?? 0,
-        });
-      }
-    });
-  }
-
   #begin(action: Action): void {
     this.once(subjectOf(action), () => perform(this, action), action);
   }
@@ -346,6 +317,17 @@ export class DatabaseLoop extends DatabaseRecords {
         this.wake(true);
       });
     this.#busy.set(key, running);
+  }
+
+  /** What a full disk keeps from being recorded is a step that fails, and no reason to end or to doubt an engine. */
+  #recorded(key: string, work: () => void): void {
+    try {
+      work();
+      this.failing.delete(key);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      this.once(key, () => Promise.reject(error));
+    }
   }
 
   /** True when nothing runs under this key any more, false when it still does at the deadline. */
