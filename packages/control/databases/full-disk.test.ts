@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { eventually } from '../../engine/testing.ts';
 import { ControlError } from '../errors.ts';
 import { newOperation } from '../simulation/records.ts';
+import { RETRY_MS } from './limits.ts';
 import { operationEnded, type World, world } from './testing.ts';
 
 /** As on a disk that is full to the last byte; answers what makes room again. */
@@ -47,4 +48,30 @@ test('what cannot be recorded is tried until there is room; meanwhile everything
     again.close();
     return w.primary(id).offset > offset;
   });
+});
+
+test('ports of shards that cannot be claimed are looked for again after a pause, and found when there is room', async (t) => {
+  const w = await world(t);
+  const id = await w.create({ policy: 'OSSCluster' }, { replicas: 0 });
+  const database = w.store.databaseById(id);
+  assert.ok(database !== null);
+  const { settings, generation } = database;
+  w.store.write(() =>
+    w.store.putDatabase({
+      ...database,
+      generation: generation + 1,
+      settings: { ...settings, shardAccess: 'relayed' },
+    }),
+  );
+  const makeRoom = fillDisk(w);
+  t.after(makeRoom);
+  const began = performance.now();
+  w.databases.wake(id);
+  const failed = () => w.logged().filter((line) => line.includes('"shard ports"')).length;
+  await eventually('it failed', () => failed() > 3);
+  const tries = failed();
+  assert.ok(performance.now() - began >= (tries - 1) * RETRY_MS - 50, `${tries} tries`);
+  makeRoom();
+  const owner = `${id}/shard-0`;
+  await eventually('it has one', () => w.store.ports().some((each) => each.owner === owner));
 });

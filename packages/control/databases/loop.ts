@@ -23,7 +23,7 @@ import { perform } from './perform.ts';
 import { codeOf, type Failure } from './problems.ts';
 import { followOperations } from './progress.ts';
 import { Samples } from './samples.ts';
-import { ShardPorts } from './shard-ports.ts';
+import { SETTLE_PORTS, ShardPorts } from './shard-ports.ts';
 import { subjectOf } from './subject.ts';
 import { watchCopies } from './sync-alarm.ts';
 import { tellTimes } from './tell-times.ts';
@@ -49,7 +49,7 @@ export class DatabaseLoop extends DatabaseRecords {
   #stopSoon = false;
   #waits: readonly Wait[] = [];
   readonly #patience = new Patience();
-  readonly shardPorts = new ShardPorts(this, () => this.wake());
+  readonly #shardPorts = new ShardPorts(this, (work) => this.once(SETTLE_PORTS, work));
   #timer: { cancel(): void } | null = null;
   #scheduled = false;
   #between: { cancel(): void } | null = null;
@@ -208,7 +208,7 @@ export class DatabaseLoop extends DatabaseRecords {
     this.#syncWatches(database, instances);
     this.#syncMove(database);
     const seen = new Map(instances.map((i) => [i.id, this.watch(i.id).sighting()]));
-    const ported = this.shardPorts.settle(database);
+    const ported = this.#shardPorts.settle(database);
     const { published } = this.deps;
     const { id } = this;
     return {

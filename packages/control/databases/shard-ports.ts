@@ -20,8 +20,8 @@ export function shardPorts(store: Store, databaseId: string): ReadonlyMap<number
   return new Map(own.map(({ owner, port }) => [Number(owner.slice(prefix.length)), port]));
 }
 
-/** Shards that need a port and have none, and ports that nobody needs any more. Pure. */
-export function portChanges(
+/** Shards that need a port and have none, and ports that nobody needs any more. */
+function portChanges(
   database: DatabaseRecord,
   shards: readonly ShardRecord[],
   ports: ReadonlyMap<number, number>,
@@ -35,47 +35,43 @@ export function portChanges(
   };
 }
 
+/** The step that finds and frees them. */
+export const SETTLE_PORTS = 'shard ports';
+
 export class ShardPorts {
   readonly #records: DatabaseRecords;
-  readonly #changed: () => void;
-  #looking: Promise<void> | null = null;
+  readonly #settle: (work: () => Promise<void>) => void;
   /** Until looked at once, an earlier process may have left some. */
   #any = true;
 
-  constructor(records: DatabaseRecords, changed: () => void) {
+  /** `settle`: begins this unless it is under way; asked again when it has ended. */
+  constructor(records: DatabaseRecords, settle: (work: () => Promise<void>) => void) {
     this.#records = records;
-    this.#changed = changed;
+    this.#settle = settle;
   }
 
   /** Whether every shard has what it needs; what is missing is looked for. */
   settle(database: DatabaseRecord): boolean {
     const relayed = shardsRelayed(database.settings);
     if (!relayed && !this.#any) return true;
-    const { store } = this.#records.deps;
-    const ports = shardPorts(store, database.id);
+    const ports = shardPorts(this.#records.deps.store, database.id);
     const { missing, surplus } = portChanges(database, this.#records.shards(), ports);
-    if (surplus.length > 0) {
-      store.write(() => {
-        for (const index of surplus) store.freePorts(ownerOf(database.id, index));
+    if (missing.length + surplus.length > 0) {
+      this.#settle(async () => {
+        this.#free(surplus);
+        await this.#find(missing);
       });
     }
-    this.#any = relayed;
-    if (missing.length === 0) return true;
-    this.#looking ??= this.#find(missing)
-      .catch((error) => {
-        const data = { database: database.id, error: String(error) };
-        this.#records.deps.log('warn', 'no port for a shard', data);
-      })
-      .finally(() => {
-        this.#looking = null;
-        this.#changed();
-      });
-    return false;
+    this.#any = relayed || surplus.length > 0;
+    return missing.length === 0;
   }
 
-  /** Resolves when nothing is looked for any more. */
-  async found(): Promise<void> {
-    await this.#looking;
+  #free(surplus: readonly number[]): void {
+    const { deps, id } = this.#records;
+    if (surplus.length === 0) return;
+    deps.store.write(() => {
+      for (const index of surplus) deps.store.freePorts(ownerOf(id, index));
+    });
   }
 
   async #find(missing: readonly number[]): Promise<void> {

@@ -11,6 +11,7 @@ import {
   VERB_DEADLINE_MS,
 } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
+import { SETTLE_PORTS } from '../shard-ports.ts';
 import { commandsOf, usersOf } from '../users.ts';
 import { settleClientPort } from './client-port.ts';
 
@@ -82,7 +83,7 @@ export async function applySettings(loop: DatabaseLoop, id: string): Promise<num
   const relayed = shardsRelayed(database.settings);
   if (relayed) {
     // Before anybody who comes to the engine itself is sent away.
-    await loop.shardPorts.found();
+    await loop.quiet(SETTLE_PORTS, SWITCH_PUBLISH_MS);
     await loop.deps.publishNow(SWITCH_PUBLISH_MS);
   }
   await watch.link.configure(
