@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { ControlError } from '../errors.ts';
 import type { InstanceStatus, ShardStatus } from '../service.ts';
 import { openCalls, refused } from './testing-calls.ts';
 
@@ -76,6 +77,16 @@ test('up, and closed by its time; asked for in the meantime it says until when',
   assert.equal((await upgrade()).phase, 'open');
   rig.time = until;
   const { generation = 0 } = record() ?? {};
+  rig.store.write = () => {
+    throw new ControlError('DiskFull', 507, 'The data folder has no space left.');
+  };
+  rig.maintenance.look();
+  Reflect.deleteProperty(rig.store, 'write');
+  assert.equal(
+    (await upgrade()).phase,
+    'open',
+    'a disk without room: it is tried at the next look',
+  );
   rig.maintenance.look();
   assert.equal(await upgrade(), null);
   assert.equal(record()?.generation, generation + 1, 'the engines get their rules again');

@@ -235,26 +235,27 @@ export class MaintenanceDesk implements MaintenanceSource {
 
   /** Windows that are open: what is due in them begins. Ways back whose time is over are closed. */
   look(): void {
-    const now = this.#deps.now();
     for (const database of this.#store.databases()) {
-      const { id, upgrade, maintenance } = database;
-      const over = upgrade?.phase === 'open' && (upgrade.until ?? 0) <= now;
-      if (over && maintenance === null) this.#close(id, upgrade, 'its time is over');
-      const { plan, next } = this.view(id);
-      if (plan !== 'in-window' || next === null || next.startsAt > now) continue;
-      this.#unasked(id, () =>
-        this.#begin(id, UNASKED, { kind: 'anew' }, { maintainedUntil: next.endsAt }),
-      );
+      this.#unasked(database.id, () => this.#lookAt(database));
     }
   }
 
-  /** Where it is busy, or a shard is down, it is tried again: at the next look, or when it is told again. */
-  #unasked(database: string, begin: () => void): void {
+  /** Where it is busy, a shard is down, or the disk is full, it is tried again: at the next look, or when it is told again. */
+  #unasked(database: string, work: () => void): void {
     try {
-      begin();
+      work();
     } catch (error) {
       this.#deps.log('info', 'maintenance waits', { database, error: String(error) });
     }
+  }
+
+  #lookAt({ id, upgrade, maintenance }: DatabaseRecord): void {
+    const now = this.#deps.now();
+    const over = upgrade?.phase === 'open' && (upgrade.until ?? 0) <= now;
+    if (over && maintenance === null) this.#close(id, upgrade, 'its time is over');
+    const { plan, next } = this.view(id);
+    if (plan !== 'in-window' || next === null || next.startsAt > now) return;
+    this.#begin(id, UNASKED, { kind: 'anew' }, { maintainedUntil: next.endsAt });
   }
 
   #versionFor(name: string, database: DatabaseRecord, wish: Wish): Upgrade | null {
