@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, describe, test } from 'node:test';
 import { ControlError } from '../errors.ts';
+import { EVENTS_KEPT, TRIM_EVERY } from './limits.ts';
 import { lockFolder, openDatabase } from './open.ts';
 import type { GroupRecord, NewEvent } from './records.ts';
 import { Store } from './store.ts';
@@ -39,6 +40,17 @@ const event: NewEvent = {
   shard: null,
   instance: null,
   data: {},
+};
+
+const audit = {
+  actor: 'api-token',
+  method: 'GET',
+  path: '/',
+  apiVersion: '',
+  status: 200,
+  code: null,
+  requestId: '',
+  correlationId: '',
 };
 
 describe('store', () => {
@@ -82,6 +94,21 @@ describe('store', () => {
     const data: Record<string, unknown> = {};
     data['itself'] = data;
     assert.throws(() => store.tell({ ...event, data }), TypeError);
+  });
+
+  test('each table is trimmed after so many of its own inserts, whatever else is written', () => {
+    const db = openDatabase(':memory:');
+    const store = new Store(db, sealer, () => 7);
+    store.write(() => store.addEvent({ ...event, message: 'the first' }));
+    db.exec(`INSERT INTO events (id, at, body) VALUES (${EVENTS_KEPT + 1}, 7, '{}')`);
+    store.write(() => {
+      for (let i = 0; i < TRIM_EVERY; i++) {
+        store.addAudit(audit);
+        store.addEvent(event);
+      }
+    });
+    const all = store.events({ limit: 2 * TRIM_EVERY });
+    assert.ok(!all.some((each) => each.message === 'the first'), `${all.length} events`);
   });
 
   test('writing outside a transaction is a programming error', () => {

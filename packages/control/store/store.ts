@@ -9,7 +9,8 @@ import { ResourceTables } from './resource-tables.ts';
 import { isDiskFull } from './tables.ts';
 
 export class Store extends ResourceTables {
-  #inserts = 0;
+  /** By table, so that none depends on what is written to others. */
+  readonly #inserts = new Map<string, number>();
 
   // --- operations ----------------------------------------------------------------------------
 
@@ -118,7 +119,9 @@ export class Store extends ResourceTables {
   }
 
   #trim(table: string, key: string, kept: number, extra = ''): void {
-    if (++this.#inserts % TRIM_EVERY !== 0) return;
+    const inserts = (this.#inserts.get(table) ?? 0) + 1;
+    this.#inserts.set(table, inserts % TRIM_EVERY);
+    if (inserts < TRIM_EVERY) return;
     this.db.exec(
       `DELETE FROM ${table} WHERE ${key} <= (SELECT max(${key}) FROM ${table}) - ${kept} ${extra}`,
     );
