@@ -97,18 +97,16 @@ export function refuseOlderStore(store: Store, found: readonly FoundEngine[]): v
 export function tookOver(store: Store, adopted: number): void {
   const open = store.openOperations();
   const going = open.map(({ kind, id }) => `${kind} ${id.slice(0, 8)}`).join(', ');
-  store.write(() =>
-    store.addEvent({
-      reason: 'control-took-over',
-      severity: 'warning',
-      message: `The control process before this one ended without stopping everything. This one took over ${adopted} ${adopted === 1 ? 'engine' : 'engines'}; operations that go on: ${going === '' ? 'none' : going}.`,
-      clusterId: null,
-      databaseId: null,
-      shard: null,
-      instance: null,
-      data: { adopted, operations: open.map(({ id }) => id) },
-    }),
-  );
+  store.tell({
+    reason: 'control-took-over',
+    severity: 'warning',
+    message: `The control process before this one ended without stopping everything. This one took over ${adopted} ${adopted === 1 ? 'engine' : 'engines'}; operations that go on: ${going === '' ? 'none' : going}.`,
+    clusterId: null,
+    databaseId: null,
+    shard: null,
+    instance: null,
+    data: { adopted, operations: open.map(({ id }) => id) },
+  });
 }
 
 /** What a start of this one was allowed to be: nothing of the shard was decided since. */

@@ -92,18 +92,16 @@ export class ScriptFaults {
   }
 
   #event(database: DatabaseRecord, instance: InstanceRecord, message: string): void {
-    this.#deps.store.write(() =>
-      this.#deps.store.addEvent({
-        reason: 'scripts-refused',
-        severity: 'warning',
-        message,
-        clusterId: database.clusterId,
-        databaseId: database.id,
-        shard: instance.shard,
-        instance: instance.id,
-        data: {},
-      }),
-    );
+    this.#deps.store.tell({
+      reason: 'scripts-refused',
+      severity: 'warning',
+      message,
+      clusterId: database.clusterId,
+      databaseId: database.id,
+      shard: instance.shard,
+      instance: instance.id,
+      data: {},
+    });
   }
 }
 
