@@ -60,7 +60,9 @@ export function updateCommand(): Command {
       new Option('--eviction <policy>', 'what goes when memory is full').choices([...EVICTION]),
     )
     .addOption(
-      new Option('--policy <policy>', 'OSSCluster or EnterpriseCluster').choices([...POLICIES]),
+      new Option('--policy <policy>', 'between OSSCluster and EnterpriseCluster').choices([
+        ...POLICIES,
+      ]),
     )
     .addOption(
       new Option('--protocol <protocol>', 'TLS or not').choices(['Encrypted', 'Plaintext']),

@@ -5,6 +5,7 @@ import type { StartOptions } from '../boot-protocol.ts';
 import { openDatabase } from '../store/open.ts';
 import { Store } from '../store/store.ts';
 import { apiPorts } from './api-ports.ts';
+import { API_PORT } from './limits.ts';
 
 const NO_SECRETS = {
   seal: (_owner: string, text: string) => text,
@@ -44,6 +45,25 @@ test('a port that was asked for once is the port of later starts; "any" is for o
   await new Promise<void>((resolve) => stranger.listen(named, '127.0.0.1', resolve));
   try {
     await assert.rejects(start({}), /port \d+: another process listens there/);
+  } finally {
+    stranger.close();
+  }
+});
+
+test('at the first start another one is chosen where the usual port is taken, and that is said', async () => {
+  const store = new Store(openDatabase(':memory:'), NO_SECRETS, Date.now);
+  // Whoever has it: this, or a Cinnabar on this machine.
+  const stranger = createServer();
+  await new Promise<void>((resolve) => {
+    stranger.once('error', () => resolve());
+    stranger.listen(API_PORT, '127.0.0.1', resolve);
+  });
+  try {
+    const { http, moved } = await apiPorts(store, {} as StartOptions, HOSTS);
+    assert.notEqual(http, API_PORT);
+    assert.match(moved ?? '', new RegExp(`^${API_PORT} is taken: (process \\d+|a process of)`));
+    const any = await apiPorts(store, { apiPort: 0, httpsPort: 0 } as StartOptions, HOSTS);
+    assert.equal(any.moved, null);
   } finally {
     stranger.close();
   }

@@ -6,12 +6,15 @@
 import { createServer } from 'node:net';
 import { portError, type RunningApi } from '../api/index.ts';
 import type { StartOptions } from '../boot-protocol.ts';
+import { kernelPorts } from '../resources/index.ts';
 import type { Store } from '../store/index.ts';
 import { API_PORT, API_PORTS_TRIED } from './limits.ts';
 
 export interface ApiPorts {
   readonly http: number;
   readonly https: number;
+  /** Why it is not the usual one; null: it is, or was named. */
+  readonly moved: string | null;
   /** Remembers what was bound, also when it was asked for; "any free one" (0) is for this time only. */
   record(api: RunningApi): void;
 }
@@ -26,13 +29,17 @@ export async function apiPorts(
     return port === 0 && asked === undefined ? null : port;
   };
   const host = hosts[0] ?? '127.0.0.1';
-  const http =
-    (await usable(host, fixed('api-http', options.apiPort))) ?? (await firstFree(host, []));
+  const named = await usable(host, fixed('api-http', options.apiPort));
+  const http = named ?? (await firstFree(host, []));
   const https =
     (await usable(host, fixed('api-https', options.httpsPort))) ?? (await firstFree(host, [http]));
   return {
     http,
     https,
+    moved:
+      named === null && http !== API_PORT
+        ? `${API_PORT} is taken: ${kernelPorts.describe(API_PORT)}`
+        : null,
     record: (api) =>
       store.write(() => {
         if (options.apiPort !== 0) store.setMeta('api-http', portOf(api.http));

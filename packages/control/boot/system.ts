@@ -155,7 +155,7 @@ export class System {
       'api',
       'Management API',
       () => this.#openApi(ports),
-      (api) => api.http ?? '',
+      (api) => [api.http ?? '', ...(ports.moved === null ? [] : [`(${ports.moved})`])].join(' '),
     );
     // From here on everything is answered; what is not up yet says so itself.
     await this.#writeControlFile(this.#status());

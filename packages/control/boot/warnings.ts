@@ -18,7 +18,7 @@ export function inMiniature(miniature: Miniature | null): string[] {
   const { memoryFactor, maxShards } = miniature;
   const parts = [
     ...(memoryFactor < 1 ? [`their memory divided by ${Math.round(10 / memoryFactor) / 10}`] : []),
-    ...(maxShards === null ? [] : [`at most ${maxShards} shards`]),
+    ...(maxShards === null ? [] : [`at most ${maxShards} ${maxShards === 1 ? 'shard' : 'shards'}`]),
   ];
   return [
     `SKUs are in miniature: ${parts.join(', ')}. In full size from the next start on: cinnabar up --miniature off`,

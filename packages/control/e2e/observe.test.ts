@@ -42,6 +42,7 @@ test('behind the endpoint', async (t) => {
   await t.test('rules by the API: validated, stored, in force', async () => {
     const bad: readonly (readonly [object, RegExp])[] = [
       [{ command: 'GET', action: 'refuse' }, /GET cannot have a guard rule.*HGETALL/],
+      [{ command: 'HGETAL', action: 'refuse' }, /Did you mean HGETALL\? All that can: docs\/guard/],
       [{ command: 'save', action: 'refuse' }, /never for clients/],
       [{ command: 'KEYS', action: 'refuse', above: 5 }, /no size that a rule could measure/],
       [{ command: 'KEYS', action: 'forbid' }, /must be one of allow, warn, refuse/],

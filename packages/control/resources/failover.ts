@@ -36,7 +36,7 @@ export function shardsToFailOver(
     throw new ControlError(
       'InvalidParameter',
       400,
-      `'${name}' has no shard ${asked}; it has ${shards.length}, counted from 0.`,
+      `'${name}' has no shard ${asked}: ${shardsThere(shards.length)}.`,
       'shard',
     );
   }
@@ -49,6 +49,11 @@ export function shardsToFailOver(
       : `No older copy of '${name}' waits for this: ${describe(shard)}.`,
     'shard',
   );
+}
+
+/** Numbers of shards begin at 0, and who counts from 1 should read it here. */
+export function shardsThere(count: number): string {
+  return count === 1 ? 'its only one is 0' : `it has 0 to ${count - 1}`;
 }
 
 function describe(shard: ShardRecord): string {

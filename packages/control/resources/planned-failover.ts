@@ -6,6 +6,7 @@ import { ControlError } from '../errors.ts';
 import { SWITCH_LAG_BYTES } from '../plan/limits.ts';
 import type { ShardStatus } from '../service.ts';
 import type { OperationRecord, Store } from '../store/index.ts';
+import { shardsThere } from './failover.ts';
 import { databaseId as armId } from './ids.ts';
 import { isOpen, refuseWhenBusy, type Stamp, startOperation } from './operations.ts';
 import type { ActionSituation } from './situations.ts';
@@ -37,7 +38,7 @@ export function plannedInput(
     throw new ControlError(
       'InvalidParameter',
       400,
-      `'${name}' has no shard ${asked}; it has ${statuses.length}, counted from 0.`,
+      `'${name}' has no shard ${asked}: ${shardsThere(statuses.length)}.`,
       'shard',
     );
   }

@@ -4,6 +4,7 @@ import type { Sku } from '../catalog/skus.ts';
 import { ControlError } from '../errors.ts';
 import { type DatabaseSettings, shardsDirect } from '../store/records.ts';
 import { MAX_LOCATION, MAX_TAG_NAME, MAX_TAG_VALUE, MAX_TAGS } from './limits.ts';
+import { nearest } from './nearest.ts';
 
 const LOCATION = /^[A-Za-z][A-Za-z0-9 _-]*$/;
 
@@ -103,7 +104,7 @@ export function checkGuard(
     const name = command.slice(0, 40).toUpperCase();
     if (about === undefined) {
       throw badRule(
-        `${name} cannot have a guard rule. These can: ${EXPENSIVE_NAMES.join(', ').toUpperCase()}. SAVE, BGSAVE, DEBUG, SHUTDOWN and the like are never for clients.`,
+        `${name} cannot have a guard rule. ${meant(command)} All that can: docs/guard.md. SAVE, BGSAVE, DEBUG, SHUTDOWN and the like are never for clients.`,
       );
     }
     if (seen.has(command)) throw badRule(`${name} has two guard rules: give one a command.`);
@@ -118,6 +119,15 @@ export function checkGuard(
       );
     }
   }
+}
+
+const OFTEN_GUARDED = ['keys', 'hgetall', 'smembers', 'lrange', 'flushall'];
+
+function meant(command: string): string {
+  const near = nearest(command.slice(0, 40), EXPENSIVE_NAMES).slice(0, OFTEN_GUARDED.length);
+  const [start, names, end] =
+    near.length > 0 ? ['Did you mean', near, '?'] : ['These can, for example:', OFTEN_GUARDED, '.'];
+  return `${start} ${names.join(', ').toUpperCase()}${end}`;
 }
 
 function badRule(message: string): ControlError {
