@@ -234,6 +234,11 @@ test('OSSCluster, where clients are direct', async (t) => {
       ['large-reply', 'large-request'],
       JSON.stringify(large).slice(0, 500),
     );
+    // Not once a copy, and not as if a copy's primary were the client.
+    assert.ok(
+      kinds.every((l: { count: number }) => l.count === 1),
+      JSON.stringify(kinds),
+    );
     const direct = once(to, { port: (await primary(0)).port });
     await direct.connect();
     await direct.call('CLIENT', 'SETNAME', 'one-of-many');

@@ -13,11 +13,12 @@ import type {
   LargeView,
 } from '../../endpoint/control-protocol.ts';
 import { CONTROL_NAME } from '../../engine/index.ts';
+import { INTERNAL_USERS } from '../auth/users.ts';
 import { bucketOf } from './histogram.ts';
 
 /** Of replication and of our own questions, not of clients. */
 const OURS = new Set(['replconf', 'psync', 'sync', 'failover', 'latency|histogram', 'config|set']);
-const OUR_USERS = new Set(['admin', 'replication', 'endpoint']);
+const OUR_USERS: ReadonlySet<string> = new Set(Object.values(INTERNAL_USERS));
 const NOTHING: Histogram = { unit: 'bytes', count: 0, sum: 0, buckets: [] };
 
 /** @param info the reply to INFO stats commandstats clients */

@@ -194,6 +194,8 @@ test('clients of an engine, without our own', () => {
     'id=8 addr=/tmp/x.sock:0 name= age=1 idle=0 flags=U user=admin cmd=info',
     'id=9 addr=1.2.3.4:6 name= age=1 idle=0 flags=S user=replication cmd=replconf',
     'id=10 addr=127.0.0.1:6 name= age=1 idle=0 flags=P user=default cmd=subscribe',
+    'id=11 addr=/tmp/x.sock:0 name= age=1 idle=0 flags=U user=endpoint cmd=get',
+    'id=12 addr=/tmp/x.sock:0 name= age=1 idle=0 flags=U user=service cmd=config|get',
     '',
   ].join('\n');
   const clients = clientsOf('db', 'abcd', list, 100_000);

@@ -77,7 +77,11 @@ export class Observe implements Observer {
     const seen = await this.#deps.fleet.large(id);
     if (!this.#direct(id)) return { note: null, value: seen.slice(0, most) };
     const engines = await this.#deps.askEngines(id, (link) => largeLogs(id, link));
-    const all = mergeLarge([...seen, ...engines.flatMap(({ result }) => result)]);
+    // A replica repeats the writes of its primary, as if that had asked for them.
+    const said = engines.flatMap(({ role, result }) =>
+      role === 'replica' ? result.filter(({ kind }) => kind === 'large-reply') : result,
+    );
+    const all = mergeLarge([...seen, ...said]);
     return {
       note: `From the COMMANDLOG of the engines, which keep the last ${ENGINE_LOG_ENTRIES} of each kind and know neither how long they took nor who waited.`,
       value: all.slice(0, most),

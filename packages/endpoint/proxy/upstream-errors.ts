@@ -2,8 +2,8 @@
  * Error replies of an engine that are not meant for the client as they are.
  *
  * MOVED and its relatives say: not executed, not here or not now. The command takes a place of its
- * own in the session's order and is sent again when its shard is known and open. NOPERM names the
- * twin, which no client knows: the user's own name is put in its place. Everything else passes.
+ * own in the session's order and is sent again when its shard is known and open. NOPERM, and its like of a
+ * script, names the twin, which no client knows: the user's own name is put in its place. Everything else passes.
  */
 
 import type { Command } from '../../resp/table/index.ts';
@@ -95,13 +95,15 @@ export function noteMoved(lane: Lane, line: Buffer): void {
   if (line.toString('latin1', 0, 7) === '-MOVED ') lane.world.topology.askSlots(lane);
 }
 
-/** "NOPERM User <twin> has no permissions ..." in the words of the client. */
+/** "NOPERM User <twin> has no permissions ..." in the words of the client; a script's failure, too. */
 export function withoutTwin(lane: Lane, line: Buffer): Buffer {
   const { twin, user } = lane.login;
-  const prefix = `-NOPERM User ${twin} `;
-  if (twin === user || line.toString('latin1', 0, prefix.length) !== prefix) {
-    return Buffer.from(line);
+  if (twin === user) return Buffer.from(line);
+  for (const words of ['-NOPERM', '-ERR ACL failure in script:']) {
+    const prefix = `${words} User ${twin} `;
+    if (line.toString('latin1', 0, prefix.length) !== prefix) continue;
+    const rest = line.toString('latin1', prefix.length);
+    return Buffer.from(`${words} User ${user} ${rest}`, 'latin1');
   }
-  const text = line.toString('latin1');
-  return Buffer.from(text.replace(`-NOPERM User ${twin} `, `-NOPERM User ${user} `), 'latin1');
+  return Buffer.from(line);
 }
