@@ -112,6 +112,48 @@ for (const kind of plainKinds) {
   });
 }
 
+test('a token that current() had to fetch is that of every attached client, though one of them gets no answer', async (t) => {
+  const mute = await startServer();
+  t.after(() => mute.stop());
+  const user = 'late-token';
+  for (const { port } of [server, mute])
+    await ask(port, 'ACL', 'SETUSER', user, 'on', '>token1', '~*', '&*', '+@all');
+  let time = 0;
+  let fetched = 0;
+  const keeper = new TokenKeeper({
+    now: () => time,
+    fetch: async () => {
+      fetched += 1;
+      return { username: user, password: `token${fetched}`, expiresAt: time + 3_600_000 };
+    },
+  });
+  t.after(() => keeper.stop());
+  const { password } = await keeper.current();
+  type Client = ReturnType<(typeof plainKinds)[number]['make']>;
+  const clients: Client[] = [];
+  for (const kind of plainKinds) {
+    for (const { port } of [mute, server]) {
+      const redis = kind.make([port], { username: user, password });
+      t.after(() => kind.close(redis));
+      await kind.connect(redis);
+      keeper.attach(redis);
+      if (port === server.port) clients.push(redis);
+    }
+  }
+  await ask(mute.port, 'CLIENT', 'PAUSE', '5000', 'ALL');
+  await ask(server.port, 'ACL', 'SETUSER', user, '>token2');
+  time += 3_600_001;
+  assert.equal((await keeper.current()).password, 'token2');
+  await ask(server.port, 'ACL', 'SETUSER', user, '<token1');
+  await ask(server.port, 'CLIENT', 'KILL', 'USER', user);
+  const works = (redis: Client): Promise<boolean> =>
+    redis.get('k').then(
+      () => true,
+      () => false,
+    );
+  await Promise.all(clients.map((redis) => until(() => works(redis), 3_000)));
+});
+
 test('a rotation and a renewal while the certificate is not trusted: told at once why, and in force when it is', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'cinnabar-client-'));
   t.after(() => rm(folder, { recursive: true }));

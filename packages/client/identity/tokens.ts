@@ -59,6 +59,8 @@ export class TokenKeeper {
   readonly #clients = new Set<object>();
   #token: Token | undefined;
   #fetching: Promise<Token> | undefined;
+  /** With the last token that was fetched: on how many connections. */
+  #logins: Promise<number> = Promise.resolve(0);
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -92,8 +94,8 @@ export class TokenKeeper {
 
   /** Fetches a new token now and logs all connections in with it; answers how many. */
   async renew(): Promise<number> {
-    const token = await this.#fetch();
-    return this.#loginAll(token);
+    await this.#fetch();
+    return this.#logins;
   }
 
   #now(): number {
@@ -115,6 +117,9 @@ export class TokenKeeper {
         if (wrong !== undefined) throw new KitError('ERR_CLIENT_TOKEN', wrong);
         this.#token = token;
         this.#plan(token);
+        // Whoever asked for it, a renewal or somebody who found the old one over.
+        this.#logins = this.#loginAll(token);
+        this.#logins.catch(() => {}); // `onError` threw: told to whoever called renew()
         return token;
       })
       .finally(() => {
@@ -150,22 +155,20 @@ export class TokenKeeper {
   }
 
   async #loginAll(token: Login): Promise<number> {
+    // First of all: what connects again meanwhile must not come with the old one.
+    for (const redis of this.#clients) adopt(redis, token);
+    const asked = [...this.#clients].flatMap((redis) => loginEach(redis, token));
     let count = 0;
-    for (const redis of this.#clients) {
-      // First of all: what connects again meanwhile must not come with the old one.
-      adopt(redis, token);
-      const results = await Promise.allSettled(loginEach(redis, token));
-      for (const result of results) {
-        if (result.status === 'fulfilled') count += 1;
-        else {
-          this.#options.onError?.(
-            new KitError(
-              'ERR_CLIENT_TOKEN',
-              `a connection refused the new token: ${messageOf(result.reason)}`,
-              { cause: result.reason },
-            ),
-          );
-        }
+    for (const result of await Promise.allSettled(asked)) {
+      if (result.status === 'fulfilled') count += 1;
+      else {
+        this.#options.onError?.(
+          new KitError(
+            'ERR_CLIENT_TOKEN',
+            `a connection refused the new token: ${messageOf(result.reason)}`,
+            { cause: result.reason },
+          ),
+        );
       }
     }
     return count;
