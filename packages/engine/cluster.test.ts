@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RespError } from '../resp/index.ts';
 import type { ClusterMember, EngineLaunch } from './contract.ts';
-import { engineLogTail } from './data-folder.ts';
+import { engineLogTail } from './testing/log-tail.ts';
 import {
   type EngineRoom,
   engineRoom,

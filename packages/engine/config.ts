@@ -136,7 +136,7 @@ export function launchFiles(launch: EngineLaunch, capabilities: EngineCapabiliti
  * lies beside the socket, in a folder that is in memory on most systems. Where an engine would end itself
  * because it cannot write it (that folder may go when a user logs out), it stays with the data.
  */
-export function nodesPath(
+function nodesPath(
   launch: Pick<EngineLaunch, 'dataDir' | 'socket'>,
   capabilities: Pick<EngineCapabilities, 'settings'>,
 ): string {

@@ -23,7 +23,7 @@ import { basename, dirname, join } from 'node:path';
 import { FILES, type LaunchFiles, rolePath } from './config.ts';
 import type { EngineLaunch } from './contract.ts';
 import { EngineError, systemCode } from './errors.ts';
-import { KEPT_NODES_FILES, LOG_TAIL_BYTES, MAX_SOCKET_PATH_BYTES } from './limits.ts';
+import { KEPT_NODES_FILES, MAX_SOCKET_PATH_BYTES } from './limits.ts';
 import { epochOf } from './nodes-conf.ts';
 
 /** Data files and folders of an engine. */
@@ -199,30 +199,6 @@ export async function removeFolder(dataDir: string, socket: string): Promise<voi
   }
   await rm(dataDir, { recursive: true, force: true });
   await dropFoldersAside(dataDir);
-}
-
-/** The last lines of the engine's own log: why it did not start, or how it died. */
-export async function engineLogTail(dataDir: string): Promise<string> {
-  let handle: Awaited<ReturnType<typeof open>>;
-  try {
-    handle = await open(join(dataDir, FILES.log), 'r');
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return '';
-    throw error;
-  }
-  try {
-    const { size } = await handle.stat();
-    const start = Math.max(0, size - LOG_TAIL_BYTES);
-    const { buffer, bytesRead } = await handle.read(
-      Buffer.alloc(LOG_TAIL_BYTES),
-      0,
-      LOG_TAIL_BYTES,
-      start,
-    );
-    return buffer.toString('utf8', 0, bytesRead);
-  } finally {
-    await handle.close();
-  }
 }
 
 async function renameIfThere(from: string, to: string): Promise<void> {

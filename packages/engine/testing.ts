@@ -14,7 +14,6 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AclUser, EngineLaunch, EngineLink, EngineTls, ProcessRef } from './contract.ts';
-import { engineLogTail } from './data-folder.ts';
 import { reasonOf } from './errors.ts';
 import { LocalNode } from './local-node.ts';
 import {
@@ -24,6 +23,7 @@ import {
 } from './provision/index.ts';
 import { testCertificates } from './testing/certificates.ts';
 import { Guard } from './testing/guard.ts';
+import { engineLogTail } from './testing/log-tail.ts';
 import { freePorts } from './testing/ports.ts';
 
 export { testCertificates } from './testing/certificates.ts';

@@ -1,6 +1,6 @@
 /** Faults on processes, disks, clocks and connections: each with a duration, each undone at its end. */
 export { FaultError } from './errors.ts';
-export { type Clock, clockEnvironment, type Fault, Faults, NO_FAKE_TIME } from './faults.ts';
+export { clockEnvironment, type Fault, Faults, NO_FAKE_TIME } from './faults.ts';
 export { MAX_FAULT_MS, MAX_FILL_BYTES } from './limits.ts';
 export { type Direction, FaultyNetwork } from './network.ts';
 export {
@@ -14,5 +14,4 @@ export {
   until,
 } from './processes.ts';
 export { fakeTimeLibrary, faultTool } from './tools.ts';
-export { type DiskEffect, STRACE } from './tracer.ts';
-export { cutPort, NFT, resetPort } from './wire.ts';
+export { cutPort, resetPort } from './wire.ts';

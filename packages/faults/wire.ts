@@ -12,7 +12,7 @@ import type { Fault, Faults } from './faults.ts';
 import type { Direction } from './network.ts';
 import { run } from './processes.ts';
 
-export const NFT: Program = { file: 'nft', argsBefore: [] };
+const NFT: Program = { file: 'nft', argsBefore: [] };
 
 /** `up`: what clients send to this port does not arrive; `down`: what it sends does not leave. */
 export function cutPort(

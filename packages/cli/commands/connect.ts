@@ -97,7 +97,7 @@ function refuseUnreachable(cache: Cache): void {
   );
 }
 
-export function cliArguments(cache: Cache, caFile: string): string[] {
+function cliArguments(cache: Cache, caFile: string): string[] {
   const { cluster, database } = cache;
   if (database === null) return [];
   const { port, clientProtocol, clusteringPolicy } = database.properties;

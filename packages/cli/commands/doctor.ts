@@ -37,7 +37,7 @@ export function doctorCommand(): Command {
     );
 }
 
-export async function examine(context: Context): Promise<Finding[]> {
+async function examine(context: Context): Promise<Finding[]> {
   const { folders } = context;
   const file = readControlFile(folders.home);
   const control = file !== null && isAlive(file.pid) ? file : null;

@@ -192,7 +192,7 @@ const SHARD_COLUMNS: readonly Column<ShardRow>[] = [
   { title: 'LAG', value: (r) => r.lag, align: 'right' },
 ];
 
-export function showShards(context: Context, shards: readonly ShardStatus[]): void {
+function showShards(context: Context, shards: readonly ShardStatus[]): void {
   const rows = shards.flatMap(({ shard, instances }) =>
     instances.length === 0
       ? [shardRow(String(shard.index), shard.phase, shard.reason.message)]

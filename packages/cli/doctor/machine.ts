@@ -48,7 +48,7 @@ function platform(): Finding {
     : warn('platform', 'Platform', `linux ${process.arch} was not tried`, 'Use x64 or arm64.');
 }
 
-export function openFiles(limits: string): Finding {
+function openFiles(limits: string): Finding {
   const match = /^Max open files\s+(\S+)\s+(\S+)/m.exec(limits);
   const soft = match?.[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(match?.[1] ?? 0);
   const hard = match?.[2] ?? '?';
@@ -64,7 +64,7 @@ export function openFiles(limits: string): Finding {
   return ok('open-files', 'Open files', detail);
 }
 
-export function overcommit(value: string | null): Finding {
+function overcommit(value: string | null): Finding {
   const mode = value?.trim();
   if (mode === undefined) {
     return warn(
@@ -92,7 +92,7 @@ export function overcommit(value: string | null): Finding {
       );
 }
 
-export function hugePages(value: string | null): Finding {
+function hugePages(value: string | null): Finding {
   if (value === null) return ok('huge-pages', 'Huge pages', 'not offered by this kernel');
   const mode = /\[(\w+)\]/.exec(value)?.[1] ?? value.trim();
   return mode === 'always'

@@ -22,7 +22,7 @@ export interface UnitOptions {
   readonly args: readonly string[];
 }
 
-export const UNIT_NAME = 'cinnabar.service';
+const UNIT_NAME = 'cinnabar.service';
 
 /**
  * What the service has no use for. Where data, sockets and engines are is the user's choice, so all of

@@ -77,7 +77,7 @@ export type Act =
   | { readonly act: 'say-gave-up' }
   | { readonly act: 'exit'; readonly how: 'stopped' | 'held' | 'fatal' | 'gave-up' | 'unclean' };
 
-export const BORN: Life = {
+const BORN: Life = {
   phase: 'booting',
   crashes: 0,
   served: false,

@@ -18,7 +18,7 @@ import { Steps } from '../output/steps.ts';
 import { plural } from '../output/text.ts';
 import { tellProblems } from './found.ts';
 
-export const QUICKSTART = 'quickstart';
+const QUICKSTART = 'quickstart';
 
 type Ready = Extract<FromControl, { type: 'ready' }>;
 

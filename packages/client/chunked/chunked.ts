@@ -183,10 +183,7 @@ function heeding(context: ChunkedContext, what: string, { signal }: Heeding): Ch
   return { ...context, raw: context.small(signal), bulk: () => context.bulk(signal) };
 }
 
-export async function readManifest(
-  context: ChunkedContext,
-  key: string,
-): Promise<Manifest | undefined> {
+async function readManifest(context: ChunkedContext, key: string): Promise<Manifest | undefined> {
   const bytes = await context.raw('GET', key);
   return bytes instanceof Buffer ? decodeManifest(key, bytes) : undefined;
 }

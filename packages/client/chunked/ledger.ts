@@ -41,7 +41,7 @@ const REMOVE = `if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0
 return redis.call('HDEL', KEYS[1], ARGV[1])`;
 
 /** The server has no memory left and takes nothing that needs any. */
-export function saysFull(error: unknown): boolean {
+function saysFull(error: unknown): boolean {
   return messageOf(error).startsWith('OOM ');
 }
 

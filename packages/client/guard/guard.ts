@@ -76,7 +76,7 @@ export class GuardError extends KitError {
   }
 }
 
-export function sayFinding(finding: GuardFinding): string {
+function sayFinding(finding: GuardFinding): string {
   const of =
     finding.key === undefined ? finding.command : `${finding.command} ${shown(finding.key)}`;
   return `${of} ${finding.problem}. Use ${finding.suggestion}. (rule ${finding.rule})`;

@@ -40,7 +40,7 @@ export interface LaneClient {
 }
 
 /** Calls in the order they came, linked through themselves: nothing is allocated to add or remove one. */
-export class CallList {
+class CallList {
   #first: Call | undefined;
   #last: Call | undefined;
   size = 0;

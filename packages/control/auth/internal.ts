@@ -7,7 +7,7 @@ import { SECRET_BYTES } from './limits.ts';
  * A random password of 256 bits. Letters, digits, `-` and `_` only: it travels through engine
  * configuration files, where quotes and `#` mean something.
  */
-export function newPassword(): string {
+function newPassword(): string {
   return randomBytes(SECRET_BYTES).toString('base64url');
 }
 

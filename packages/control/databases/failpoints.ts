@@ -57,7 +57,7 @@ export const STEPS: Readonly<Record<Action['kind'], StepLife>> = {
 };
 
 /** Steps that are no actions of a plan; those of a planned switch are parts of one action. */
-export const OTHER_STEPS = {
+const OTHER_STEPS = {
   'prepare-cluster': 'create',
   'release-cluster': 'delete',
   'apply-key': 'keys',

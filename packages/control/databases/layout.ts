@@ -21,7 +21,7 @@ const HIGHEST_PORT = 65_535;
 const NAME_DIGITS = 12;
 
 /** Equal contiguous ranges, the first ones longer by one where it does not divide. */
-export function slotRanges(shards: number): SlotRange[] {
+function slotRanges(shards: number): SlotRange[] {
   return Array.from({ length: shards }, (_, i) => [
     Math.ceil((i * SLOTS) / shards),
     Math.ceil(((i + 1) * SLOTS) / shards) - 1,

@@ -23,7 +23,7 @@ export interface Cancellation {
 }
 
 /** Pure. `asked`: what the user named; `child`: the database's operation of it, if there is one. */
-export function decideCancel(
+function decideCancel(
   asked: OperationRecord,
   child: OperationRecord | null,
   database: DatabaseRecord | null,

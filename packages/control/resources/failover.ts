@@ -17,7 +17,7 @@ export interface FailoverInput {
 }
 
 /** Which shards may be told; throws ControlError when there is none. Pure. */
-export function shardsToFailOver(
+function shardsToFailOver(
   name: string,
   shards: readonly ShardRecord[],
   { shard: asked }: Pick<FailoverInput, 'shard'>,

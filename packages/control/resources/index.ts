@@ -1,7 +1,6 @@
-export { type Catalogue, catalogueOn, type ScalingStart } from './catalogue.ts';
-export type { PortView, ResourceDeps } from './contract.ts';
+export { catalogueOn } from './catalogue.ts';
+export type { ResourceDeps } from './contract.ts';
 export * from './ids.ts';
-export { keysOwner } from './keys.ts';
 export { MaintenanceDesk } from './maintenance.ts';
 export { kernelPorts } from './ports.ts';
 export { Resources } from './resources.ts';

@@ -8,7 +8,7 @@ import { refuseWhenBusy, type Stamp, startOperation } from './operations.ts';
 import type { ActionSituation } from './situations.ts';
 
 /** Owner of a database's access keys in the store; its internal passwords are under its id alone. */
-export function keysOwner(databaseId: string): string {
+function keysOwner(databaseId: string): string {
   return `${databaseId}/keys`;
 }
 

@@ -20,7 +20,7 @@ export interface PlannedInput {
 }
 
 /** Which shards change their primary; throws ControlError where that is not possible now. Pure. */
-export function plannedInput(
+function plannedInput(
   name: string,
   replicas: number,
   statuses: readonly ShardStatus[],

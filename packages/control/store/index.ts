@@ -2,4 +2,4 @@ export { type FolderLock, lockFolder, openDatabase, refuseLostStore } from './op
 export * from './records.ts';
 export { RESERVE_FILE, Reserve } from './reserve.ts';
 export { Store } from './store.ts';
-export { isDiskFull, type Sealer } from './tables.ts';
+export type { Sealer } from './tables.ts';

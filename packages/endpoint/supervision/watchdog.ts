@@ -72,7 +72,7 @@ export class Watchdog {
 }
 
 /** Rejects when the engine does not take it. A standalone engine refuses the setting: that is fine. */
-export function allowVote(target: LeaseTarget): Promise<void> {
+function allowVote(target: LeaseTarget): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path: target.socket });
     const deadline = setTimeout(

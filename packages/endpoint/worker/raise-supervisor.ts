@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { HeldSocket } from './listeners.ts';
 
-export class NothingHeld extends Error {
+class NothingHeld extends Error {
   override readonly name = 'NothingHeld';
   readonly code = 'nothing-held';
 }

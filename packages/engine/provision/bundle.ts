@@ -237,19 +237,14 @@ export async function currentBundle(
 }
 
 /** All bundles of one home, unchecked; rubbish without a manifest is passed over. */
-export async function bundlesIn(home: string): Promise<(Bundle & { current: boolean })[]> {
-  const found: (Bundle & { current: boolean })[] = [];
-  const current = await readFile(join(home, CURRENT), 'utf8').catch(() => '');
+export async function bundlesIn(home: string): Promise<Bundle[]> {
+  const found: Bundle[] = [];
   for (const name of await readdir(home)) {
     if (name.startsWith('staging-')) continue;
     const text = await readFile(join(home, name, MANIFEST), 'utf8').catch(() => null);
     if (text === null) continue;
     const manifest: Manifest = JSON.parse(text);
-    found.push({
-      folder: join(home, name),
-      manifest,
-      current: current === JSON.stringify({ folder: name }),
-    });
+    found.push({ folder: join(home, name), manifest });
   }
   return found;
 }

@@ -7,7 +7,7 @@ const KEYRINGS = [
   '/usr/share/keyrings/debian-archive-keyring.pgp',
 ];
 
-export const DEFAULT_MIRROR = 'http://deb.debian.org/debian';
+const DEFAULT_MIRROR = 'http://deb.debian.org/debian';
 
 export function debianKeyring(): string | null {
   return KEYRINGS.find((file) => existsSync(file)) ?? null;

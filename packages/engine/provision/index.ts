@@ -157,38 +157,6 @@ export async function provisionPackages(
   });
 }
 
-export interface ListedBundle {
-  readonly packages: readonly string[];
-  readonly suite: string;
-  readonly folder: string;
-  readonly current: boolean;
-  readonly madeAt: string;
-  readonly versions: Readonly<Record<string, string>>;
-}
-
-/** Everything that was fetched into the cache folder, the present one of each kind marked. */
-export async function listBundles(cacheDir = engineCacheDir()): Promise<ListedBundle[]> {
-  const listed: ListedBundle[] = [];
-  for (const home of await readdir(cacheDir).catch(() => [])) {
-    const at = home.lastIndexOf('@');
-    if (at < 0) continue;
-    const packages = home.slice(0, at).split('+');
-    for (const each of await bundlesIn(join(cacheDir, home))) {
-      const { suite, madeAt, packages: unpacked } = each.manifest;
-      const own = unpacked.filter(({ name }) => packages.includes(name));
-      listed.push({
-        packages,
-        suite,
-        folder: each.folder,
-        current: each.current,
-        madeAt,
-        versions: Object.fromEntries(own.map(({ name, version }) => [name, version])),
-      });
-    }
-  }
-  return listed;
-}
-
 /** An engine that was fetched once and is still in the cache folder, by its label ('valkey 8.1.1'). */
 export async function bundledEngine(
   label: string,
