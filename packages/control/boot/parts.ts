@@ -10,6 +10,7 @@ import { openSecretBox } from '../auth/secret-box.ts';
 import { openToken } from '../auth/token.ts';
 import { engineUsers } from '../auth/users.ts';
 import { LOG_FOLDER, type StartOptions } from '../boot-protocol.ts';
+import type { Room } from '../catalog/capacity.ts';
 import { freeDisk, freeMemory, readSizingMachine } from '../catalog/machine.ts';
 import type { Miniature } from '../catalog/miniature.ts';
 import { Databases, systemClock } from '../databases/index.ts';
@@ -23,8 +24,7 @@ import {
   MaintenanceDesk,
   type ResourceDeps,
   Resources,
-  type RoomView,
-  watchRoom,
+  roomOn,
 } from '../resources/index.ts';
 import type { SystemStatus } from '../service.ts';
 import { openDatabase, type Reserve, refuseLostStore, Store } from '../store/index.ts';
@@ -54,7 +54,7 @@ export interface Parts {
   readonly resources: Resources;
   readonly maintenance: MaintenanceDesk;
   readonly miniature: Miniature | null;
-  readonly room: RoomView;
+  readonly room: () => Room;
   readonly observe: Observe;
   readonly audit: ConnectionAudit;
   api: RunningApi | null;
@@ -198,7 +198,7 @@ export async function assemble(given: Given): Promise<Parts> {
     log,
     fleet,
   });
-  const room = await watchRoom(
+  const room = roomOn(
     home,
     () => databases.footprint(),
     (error) => log('warn', 'the machine could not be read', { error: String(error) }),
@@ -207,7 +207,7 @@ export async function assemble(given: Given): Promise<Parts> {
   const machine = { ...readSizingMachine(), miniature };
   const resourceDeps: ResourceDeps = {
     subscriptionId: subscriptionOf(store),
-    catalogue: catalogueOn(machine, room.current),
+    catalogue: catalogueOn(machine, room),
     ports: kernelPorts,
     firstPort: firstPorts?.database ?? DATABASE_PORTS,
     domain,

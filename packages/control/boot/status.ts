@@ -40,11 +40,11 @@ export function systemStatus(parts: Parts, about: About): SystemStatus {
       ...(listen.length === 0 ? [] : [openToOthers(listen)]),
       ...inMiniature(parts.miniature),
       ...fewerConnections(store.databases().map((each) => each.sizing.maxConnections)),
-      ...noRoomToSave(home, databases.dataBytes(), room.current().disk.availableBytes),
+      ...noRoomToSave(home, databases.dataBytes(), room().disk.availableBytes),
       ...certificates.problems.map((each) => each.message),
     ],
     capacity: capacitySummary(
-      room.current(),
+      room(),
       addNeeds(store.databases().map((each) => needOf(each.sizing))),
     ),
   };

@@ -209,7 +209,6 @@ export class System {
       parts.audit.stop();
       parts.maintenance.stop();
       await parts.resources.stop();
-      parts.room.stop();
       parts.engineLogs.stop();
     });
     await this.#reserve.stop();
@@ -266,7 +265,6 @@ export class System {
     if (this.#lock !== null) await rm(join(this.#options.home, CONTROL_FILE), { force: true });
     await this.#parts?.databases.detach();
     await this.#reserve.stop();
-    this.#parts?.room.stop();
     this.#parts?.engineLogs.stop();
     this.#parts?.fleet.detach();
     this.#lock?.release();

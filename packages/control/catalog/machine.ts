@@ -3,7 +3,6 @@
  * container the machine's own figures promise what the kernel will not give.
  */
 import { readFileSync, statfsSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Room } from './capacity.ts';
@@ -32,11 +31,11 @@ export function readSizingMachine(
  * Memory and disk as `capacity.ts` wants them. `own` is what our engines hold now: resident memory,
  * and data files on the disk of `folder`.
  */
-export async function readRoom(
+export function readRoom(
   folder: string,
   own: { readonly memoryBytes: number; readonly diskBytes: number },
-): Promise<Room> {
-  const disk = await statfs(folder);
+): Room {
+  const disk = statfsSync(folder);
   return {
     memory: { ...readMemory(readText), ownBytes: own.memoryBytes },
     disk: {

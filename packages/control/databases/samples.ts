@@ -19,16 +19,20 @@ export class Samples {
     const { changes } = this.#records.deps.store;
     const last = this.#last.get(id);
     // Of a replica nothing else is kept; a primary's word counts anew when it becomes its shard's.
-    if (last?.facts === facts && (facts.role === 'replica' || last.changes === changes)) return;
-    this.#keep(id, facts);
-    this.#last.set(id, { facts, changes });
+    const same = last !== undefined && isSame(last.facts, facts);
+    if (same && (facts.role === 'replica' || last.changes === changes)) return;
+    if (this.#keep(id, facts)) this.#last.set(id, { facts, changes });
   }
 
-  #keep(id: string, { role, replicationId, offset, cluster, syncing, loading }: EngineFacts): void {
+  /** False: it is not to be kept now. */
+  #keep(
+    id: string,
+    { role, replicationId, offset, cluster, syncing, loading }: EngineFacts,
+  ): boolean {
     const { store } = this.#records.deps;
     const instance = store.instance(id);
-    if (instance === null || instance.phase !== 'running' || syncing || loading) return;
-    if (instance.offset === offset && instance.replicationId === replicationId) return;
+    if (instance === null || instance.phase !== 'running' || syncing || loading) return false;
+    if (instance.offset === offset && instance.replicationId === replicationId) return true;
     const shard = this.#records.shard(instance.shard);
     const primary = shard.phase === 'serving' && shard.primary === id && role === 'primary';
     const note = replicationId === instance.replicationId ? 'note' : 'decide';
@@ -38,5 +42,11 @@ export class Samples {
         store.putShard({ ...shard, replicationId, offset, configEpoch: cluster?.epoch ?? 0 });
       }
     });
+    return true;
   }
+}
+
+/** All that is kept of them: other figures move while a stream stands still. */
+function isSame(a: EngineFacts, b: EngineFacts): boolean {
+  return a.role === b.role && a.replicationId === b.replicationId && a.offset === b.offset;
 }

@@ -4,5 +4,5 @@ export * from './ids.ts';
 export { MaintenanceDesk } from './maintenance.ts';
 export { kernelPorts } from './ports.ts';
 export { Resources } from './resources.ts';
-export { type RoomView, watchRoom } from './room.ts';
+export { roomOn } from './room.ts';
 export type { ScalingSkus, SkuQuestion, SkuView } from './sku-views.ts';

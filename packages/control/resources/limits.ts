@@ -16,8 +16,8 @@ export const MAX_LOCATION = 64;
 export const MAX_CLUSTERS = 1_000;
 export const MAX_GROUPS = 980;
 
-/** How often memory and disk of the machine are read for capacity checks. */
-export const ROOM_INTERVAL_MS = 2_000;
+/** What was read of the machine's memory and disk counts for so long. */
+export const ROOM_FRESH_MS = 500;
 
 /** Maintenance windows, as in Azure. */
 export const LEAST_WINDOWS = 2;

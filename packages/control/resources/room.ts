@@ -1,29 +1,31 @@
 /**
- * The machine's memory and disk as last seen. A write decides in one turn of the event loop, and
- * asking the disk takes more than one: so it is asked beforehand and at intervals. What the caches
- * were promised is not in these figures and never stale: it comes from the store at each decision.
+ * The machine's memory and disk, read when a decision or a reader asks, and for a moment the same: a list
+ * of all SKUs asks for each. Nobody asks an idle control process. What the caches were promised is not in
+ * these figures and never stale: it comes from the store at each decision.
  */
 import type { Room } from '../catalog/capacity.ts';
 import { readRoom } from '../catalog/machine.ts';
-import { ROOM_INTERVAL_MS } from './limits.ts';
+import { ROOM_FRESH_MS } from './limits.ts';
 
-export interface RoomView {
-  /** What was seen last. */
-  current(): Room;
-  refresh(): Promise<void>;
-  stop(): void;
-}
-
-/** `own` says what our engines hold now: resident memory, and data files on the disk of `folder`. */
-export async function watchRoom(
+/**
+ * `own` says what our engines hold now: resident memory, and data files on the disk of `folder`. Where
+ * the machine cannot be read any more, the last that was read counts on.
+ */
+export function roomOn(
   folder: string,
   own: () => { readonly memoryBytes: number; readonly diskBytes: number },
   onError: (error: unknown) => void,
-): Promise<RoomView> {
-  let room = await readRoom(folder, own());
-  const refresh = async () => {
-    room = await readRoom(folder, own());
+): () => Room {
+  let room = readRoom(folder, own());
+  let readAt = performance.now();
+  return () => {
+    if (performance.now() - readAt < ROOM_FRESH_MS) return room;
+    readAt = performance.now();
+    try {
+      room = readRoom(folder, own());
+    } catch (error) {
+      onError(error);
+    }
+    return room;
   };
-  const timer = setInterval(() => void refresh().catch(onError), ROOM_INTERVAL_MS).unref();
-  return { current: () => room, refresh, stop: () => clearInterval(timer) };
 }
