@@ -74,15 +74,15 @@ export class ControlServer {
     const worker = this.#worker;
     if (worker === null) return;
     const request = message as unknown as Request;
-    let answer: Answer;
     try {
       const result = await this.#perform(worker, request);
-      answer = { type: 'done', id: request.id, epoch: worker.epoch, result };
+      const answer: Answer = { type: 'done', id: request.id, epoch: worker.epoch, result };
+      connection.send(answer);
     } catch (error) {
+      // Also of an answer that is longer than a frame.
       const code = error instanceof Error && 'code' in error ? String(error.code) : 'failed';
-      answer = this.#refusal(request.id, code, messageOf(error));
+      connection.send(this.#refusal(request.id, code, messageOf(error)));
     }
-    connection.send(answer);
   }
 
   async #perform(worker: Worker, request: Request): Promise<unknown> {

@@ -24,6 +24,12 @@ export function mergeCounters(parts: readonly Counters[]): Counters {
   };
 }
 
+/** Of these databases alone: nobody asks for what was counted of one that is no more. */
+export function countersOf(counters: Counters, databases: Iterable<string>): Counters {
+  const known = new Set(databases);
+  return { ...counters, databases: counters.databases.filter(({ id }) => known.has(id)) };
+}
+
 /** Of a process that is gone: what it counted stays true, but it has no connections any more. */
 export function withoutGauges(counters: Counters): Counters {
   return {

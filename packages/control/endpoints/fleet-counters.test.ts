@@ -93,6 +93,29 @@ test('no counter goes back when workers, the supervisor or the control process e
   assert.equal((await fleet.counters()).since, since);
 });
 
+test('what was counted of a database goes with it, also what the dead had counted', async (t) => {
+  const engines = await engineRoom(t);
+  const engine = await engines.start(await engines.launch());
+  const fleet = await startedFleet(fleetRoom(t), 2);
+  const shard = shardOf(instanceOf(engine));
+  const stays = await viewOf(shard);
+  const goes = { ...(await viewOf(shard)), id: 'goes', shards: [{ ...shard, id: 'goes/0' }] };
+  await fleet.publish(1, [stays, goes]);
+  const counted = async () => (await fleet.counters()).databases.map(({ id }) => id).toSorted();
+  const client = await new RawClient(goes.port).ready();
+  assert.equal(await client.ask('AUTH', TEST_PASSWORDS.default), '+OK\r\n');
+  client.close();
+  assert.deepEqual(await counted(), ['db', 'goes']);
+  const [victim] = fleet.status().workers;
+  process.kill(victim?.pid ?? 0, 'SIGKILL');
+  await eventually('a successor serves', () =>
+    fleet.status().workers.every(({ state, pid }) => state === 'serving' && pid !== victim?.pid),
+  );
+  assert.deepEqual(await counted(), ['db', 'goes']);
+  await fleet.publish(2, [stays]);
+  assert.deepEqual(await counted(), ['db']);
+});
+
 test('clients of all workers are listed and ended by their id; the largest are added up', async (t) => {
   const engines = await engineRoom(t);
   const engine = await engines.start(await engines.launch());

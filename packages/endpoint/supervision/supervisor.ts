@@ -8,7 +8,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Counters, Snapshot } from '../control-protocol.ts';
 import { ControlSocket } from '../control-socket.ts';
-import { mergeCounters, withoutGauges } from '../counters.ts';
+import { countersOf, mergeCounters, withoutGauges } from '../counters.ts';
 import type { FrameConnection } from '../frame-connection.ts';
 import type { Message } from '../frames.ts';
 import type { InheritedSocket } from '../inherited.ts';
@@ -173,6 +173,7 @@ export class Supervisor {
       for (const listen of database.listen) wanted.set(addressOf(listen), listen);
     }
     this.#permits.limits(limits);
+    if (this.#retired !== null) this.#retired = countersOf(this.#retired, limits.keys());
     const before = this.#listening.names();
     const unwanted = before.filter((address) => !wanted.has(address));
     const closed = this.#pool

@@ -141,12 +141,13 @@ export class Listeners {
   #arrival(address: string): Promise<void> {
     if (this.#lent.has(address)) return Promise.resolve();
     return new Promise((resolve) => {
+      const waiters = this.#arrivals.get(address) ?? new Set();
       const done = (): void => {
         clearTimeout(timer);
+        waiters.delete(done);
         resolve();
       };
       const timer = setTimeout(done, LISTENER_WAIT_MS);
-      const waiters = this.#arrivals.get(address) ?? new Set();
       waiters.add(done);
       this.#arrivals.set(address, waiters);
     });

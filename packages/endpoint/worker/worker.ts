@@ -54,7 +54,7 @@ export class Worker {
   readonly #host: DataPathHost & { workers: number };
   readonly #permits: PermitSupplier;
   readonly #since = Date.now();
-  /** What fronts that are no more had counted, by database. */
+  /** What fronts of single shards that are no more had counted, by database. */
   readonly #gone = new Map<string, DatabaseCounters>();
   #ticketSecret: Buffer;
   #epoch = 0;
@@ -174,6 +174,7 @@ export class Worker {
       this.#purses.delete(id);
       purse.close();
     }
+    for (const id of this.#gone.keys()) if (!databases.has(id)) this.#gone.delete(id);
     for (const view of snapshot.databases) {
       const failures = new Map<string, string | null>();
       for (const shard of [null, ...shardsWith(view)]) {
