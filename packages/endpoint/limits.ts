@@ -35,6 +35,10 @@ export const PERMIT_WAIT_MS = 2000;
 /** Connections of one database and worker that wait for a permit. */
 export const PERMITS_WAITING = 4096;
 
+/** Of what a client calls itself in a list of clients. A name may have 64 KB, and a list of many
+ * has to fit into a frame. */
+export const CLIENT_WORD_CHARS = 256;
+
 /** Events that wait for a control process that reads slowly or is away; older ones are dropped. */
 export const EVENTS_KEPT = 4096;
 /** Unread bytes towards a control connection above which events wait in the ring. */

@@ -158,6 +158,14 @@ test('clients of all workers are listed and ended by their id; the largest are a
       { kind: 'large-reply', key: 'large', count: 8 },
     ],
   );
+  const wordy = await new RawClient(view.port).ready();
+  clients.push(wordy);
+  assert.equal(await wordy.ask('AUTH', TEST_PASSWORDS.default), '+OK\r\n');
+  assert.equal(await wordy.ask('CLIENT', 'SETNAME', 'n'.repeat(60_000)), '+OK\r\n');
+  const [longest] = (await fleet.clients('db', 100)).toSorted(
+    (a, b) => b.name.length - a.name.length,
+  );
+  assert.equal(longest?.name, 'n'.repeat(256));
   const victim = listed.find(({ name }) => name === 'worker-3');
   assert.equal(await fleet.kill(victim?.id ?? '', 'killed'), true);
   assert.equal(await fleet.kill('1-1', 'killed'), false);

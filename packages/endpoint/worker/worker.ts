@@ -13,7 +13,7 @@ import type {
 } from '../control-protocol.ts';
 import { mergeCounters } from '../counters.ts';
 import type { DataPathHost } from '../data-path.ts';
-import { SHARD_LEAVES_MS } from '../limits.ts';
+import { CLIENT_WORD_CHARS, SHARD_LEAVES_MS } from '../limits.ts';
 import { addressOf, type FromWorker } from '../worker-ipc.ts';
 import { Front } from './front.ts';
 import { Listeners, type Route } from './listeners.ts';
@@ -134,7 +134,12 @@ export class Worker {
 
   clients(database: string, most: number): ClientView[] {
     const all = this.frontsOf(database).flatMap((front) => front.clients());
-    return all.sort((a, b) => a.idleMs - b.idleMs).slice(0, most);
+    const first = all.sort((a, b) => a.idleMs - b.idleMs).slice(0, most);
+    return first.map((view) => ({
+      ...view,
+      name: view.name.slice(0, CLIENT_WORD_CHARS),
+      library: view.library.slice(0, CLIENT_WORD_CHARS),
+    }));
   }
 
   /** Stops accepting at once; resolves when the last client is gone. */
