@@ -132,7 +132,7 @@ test('hang: a primary that is replaced for it is not said to be back', async () 
   await fault.says('undone');
   const undone = fault.events.find(({ event }) => event === 'undone');
   assert.ok(undone?.event === 'undone');
-  assert.equal(undone.what, `process ${ref.pid} was ended meanwhile, and another took its place`);
+  assert.equal(undone.what, `process ${ref.pid} was ended meanwhile: nothing is left to be undone`);
   await whole();
 });
 

@@ -106,7 +106,7 @@ async function held(fault: Fault, tell: Tell, stop: AbortSignal): Promise<void> 
 function replaced(event: FaultEvent['event'], target: Target): string | null {
   const ref = processOf(target);
   if (event !== 'undone' || inspectProcess(ref).state !== 'gone') return null;
-  return `process ${ref.pid} was ended meanwhile, and another took its place`;
+  return `process ${ref.pid} was ended meanwhile: nothing is left to be undone`;
 }
 
 type Tell = (event: 'on' | 'undone' | 'done', what: string) => void;
