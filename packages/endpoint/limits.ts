@@ -98,5 +98,9 @@ export const LEASE_MS = 10_000;
 export const LEASE_CHECK_MS = 500;
 /** One engine's CONFIG SET by the watchdog, connect included. */
 export const WATCHDOG_COMMAND_MS = 2000;
+/** A weight that was refused to be given back: the next write is possible a tenth of a second after the last. */
+export const WEIGHT_RETRY_MS = 20;
+/** ... for a minute: with many engines each has its turn, and others may write, too. */
+export const WEIGHT_TRIES = 3_000;
 /** TLS session tickets are valid on every worker until the key changes. */
 export const TICKET_KEY_ROTATION_MS = 12 * 3600 * 1000;

@@ -34,11 +34,12 @@ export interface SupervisorHello {
   readonly pid: number;
 }
 
-/** How the dead-man watchdog logs in to one engine. */
+/** How the dead-man watchdog logs in to one engine; `pid`: its process, which may be one that gives way. */
 export interface LeaseTarget {
   readonly socket: string;
   readonly user: string;
   readonly password: string;
+  readonly pid?: number;
 }
 
 export interface WorkerPlan {

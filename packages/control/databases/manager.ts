@@ -382,8 +382,10 @@ export class Databases {
       const database = this.#deps.store.databaseById(loop.id);
       if (database === null || !isClustered(database)) continue;
       const { admin } = loop.secrets();
-      for (const { phase, socket } of loop.instances()) {
-        if (phase === 'running') targets.push({ socket, user: 'admin', password: admin });
+      for (const { phase, socket, process } of loop.instances()) {
+        if (phase !== 'running') continue;
+        const pid = process === null ? {} : { pid: process.pid };
+        targets.push({ socket, user: 'admin', password: admin, ...pid });
       }
     }
     return targets;

@@ -16,6 +16,7 @@ export interface WatchdogTarget {
   readonly socket: string;
   readonly user: string;
   readonly password: string;
+  readonly pid?: number;
 }
 
 export interface FleetStatus {

@@ -1,6 +1,7 @@
 /** Engine rule 28: the engines vote exactly when nobody else promotes. Takes the lease's ten seconds. */
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +23,24 @@ async function vote(engine: RunningEngine): Promise<string | undefined> {
 }
 
 function targetOf(engine: RunningEngine) {
-  return { socket: engine.launch.socket, user: 'admin', password: TEST_PASSWORDS.admin };
+  const { pid } = engine.process;
+  return { socket: engine.launch.socket, user: 'admin', password: TEST_PASSWORDS.admin, pid };
+}
+
+const weightOf = ({ process: { pid } }: RunningEngine) => `/proc/${pid}/autogroup`;
+
+/** Where there are no such weights it says what is wanted. */
+function gives(engine: RunningEngine, way: boolean): boolean {
+  const file = weightOf(engine);
+  return !existsSync(file) || / nice 0\n?$/.test(readFileSync(file, 'latin1')) !== way;
+}
+
+function makeLight(engine: RunningEngine): void {
+  try {
+    writeFileSync(weightOf(engine), '5');
+  } catch {
+    // no such file; or another's write of this tenth of a second: it is tried again
+  }
 }
 
 suite('the lease', { concurrency: true }, () => {
@@ -30,6 +48,10 @@ suite('the lease', { concurrency: true }, () => {
     const engines = await engineRoom(t);
     const engine = await engines.start(await engines.launch());
     await engine.link.configure({ [SETTING]: 'yes' }, MS);
+    await eventually('it gives way, as one that fills', () => {
+      makeLight(engine);
+      return gives(engine, true);
+    });
     const room = fleetRoom(t);
     const view = await viewOf(shardOf(instanceOf(engine)));
     const program = fileURLToPath(new URL('./testing/control-process.ts', import.meta.url));
@@ -51,6 +73,7 @@ suite('the lease', { concurrency: true }, () => {
     await eventually('the watchdog acts', async () => (await vote(engine)) === 'no', 15_000);
     const waitedMs = performance.now() - killed;
     assert.ok(waitedMs > 9000 && waitedMs < 12_000, `${waitedMs} ms`);
+    await eventually('it gives way to nobody', () => gives(engine, false));
 
     const fleet = room.fleet(1);
     await fleet.start();

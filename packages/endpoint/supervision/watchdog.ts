@@ -11,6 +11,7 @@ import { connect } from 'node:net';
 import { LEASE_CHECK_MS, LEASE_MS, WATCHDOG_COMMAND_MS } from '../limits.ts';
 import { messageOf, say } from '../say.ts';
 import type { LeaseTarget } from '../supervisor-protocol.ts';
+import { giveWeightBack } from './full-weight.ts';
 
 export class Watchdog {
   #targets: readonly LeaseTarget[] = [];
@@ -52,6 +53,7 @@ export class Watchdog {
     this.#renewedAt = null;
     if (targets.length === 0) return;
     say('watchdog', `${why}: ${targets.length} engines may vote`);
+    giveWeightBack(targets.flatMap(({ pid }) => pid ?? []));
     const failed: LeaseTarget[] = [];
     await Promise.all(
       targets.map(async (target) => {
