@@ -81,9 +81,18 @@ export function trimLog(file: string | null): void {
   if (size > LOG_BYTES) truncateSync(file);
 }
 
+/** To one that may have ended since it was looked at: then nothing is left to do. */
+export function signalTo(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
 /** Resolves when the process is gone, or the time is over. */
 export async function endInOrder(pid: number, waitMs: number): Promise<void> {
-  process.kill(pid, 'SIGTERM');
+  signalTo(pid, 'SIGTERM');
   const end = performance.now() + waitMs;
   while (alive(pid) && performance.now() < end) {
     await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
@@ -97,7 +106,7 @@ export async function endedOrKilled(pids: readonly number[], waitMs: number): Pr
     await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_MS));
   }
   const killed = pids.filter(alive);
-  for (const pid of killed) process.kill(pid, 'SIGKILL');
+  for (const pid of killed) signalTo(pid, 'SIGKILL');
   return killed;
 }
 

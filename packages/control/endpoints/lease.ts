@@ -6,6 +6,7 @@
 import type { LeaseResult } from '../../endpoint/supervisor-protocol.ts';
 import { ControlError } from '../errors.ts';
 import type { WatchdogTarget } from './contract.ts';
+import { signalTo } from './launch.ts';
 import { ANSWER_WAIT_MS, STILL_MS } from './limits.ts';
 import type { Peer } from './peer.ts';
 import { isStill } from './silence.ts';
@@ -60,7 +61,7 @@ export class Lease {
       const still = await isStill(pid);
       if ((await answered) || !still || !supervisor.open) return;
       this.#owner.say('supervisor-hung', `${pid}: no answer for ${ANSWER_WAIT_MS} ms; killed`);
-      process.kill(pid, 'SIGKILL'); // its socket is open, so it is still the one that said hello
+      signalTo(pid, 'SIGKILL'); // its socket is open, so it is still the one that said hello
     } finally {
       this.#suspecting = false;
     }

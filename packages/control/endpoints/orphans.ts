@@ -23,7 +23,7 @@ import {
   WORKER_SOCKET,
 } from '../../endpoint/supervisor-protocol.ts';
 import { ControlError } from '../errors.ts';
-import { alive, spawnSupervisor } from './launch.ts';
+import { alive, signalTo, spawnSupervisor } from './launch.ts';
 import {
   ANSWER_WAIT_MS,
   CONNECT_RETRY_MS,
@@ -165,7 +165,7 @@ export class Orphans {
         );
         left.catch(() => {
           // Its socket is open, so this is still the process that said hello.
-          if (peer.open) process.kill(pid, 'SIGKILL');
+          if (peer.open) signalTo(pid, 'SIGKILL');
         });
         // Answered after the drain began, and that closes the listening sockets first of all.
         await peer.request({ type: 'counters' }, ORPHAN_RELEASE_MS).catch(() => {});

@@ -6,7 +6,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { inspectProcess, refOf } from '../../engine/index.ts';
-import { endedOrKilled } from './launch.ts';
+import { endedOrKilled, signalTo } from './launch.ts';
 import { APPLY_WAIT_MS, STILL_LATE_MS, STILL_LOOK_MS, STILL_MS } from './limits.ts';
 
 /** False also when this process was late itself, and so saw too little. */
@@ -32,7 +32,7 @@ export async function isStill(pid: number): Promise<boolean> {
 /** True if it was hung: it is killed then. */
 export async function killIfStill(pid: number): Promise<boolean> {
   if (!(await isStill(pid))) return false;
-  process.kill(pid, 'SIGKILL');
+  signalTo(pid, 'SIGKILL');
   return true;
 }
 
