@@ -153,6 +153,46 @@ test('a report of a time: rates, differences, rules and what they did', () => {
   ]);
 });
 
+test('a report over the end of a process: what the new one counted, and nothing below zero', () => {
+  const command = (calls: number, failed: number) => ({
+    calls,
+    failed,
+    latency: histogram([100]),
+    requestBytes: histogram([], 'bytes'),
+    replyBytes: histogram([], 'bytes'),
+  });
+  const reading = (at: number, parts: Partial<DatabaseCounters>) => ({
+    at,
+    since: 0,
+    counters: counters(parts),
+  });
+  const report = reportOf(
+    reading(2_000, {
+      opened: 1,
+      closed: { idle: 1 },
+      bytesIn: 5,
+      commands: { get: command(4, 1) },
+      guard: { keys: { warned: 1, refused: 0 } },
+    }),
+    reading(1_000, {
+      opened: 50,
+      closed: { idle: 40 },
+      bytesIn: 900,
+      commands: { get: command(70, 9) },
+      guard: { keys: { warned: 8, refused: 0 } },
+    }),
+    [],
+    'engines',
+    null,
+  );
+  assert.deepEqual([report.opened, report.closed, report.bytesIn], [1, { idle: 1 }, 5]);
+  assert.deepEqual(
+    report.commands.map((each) => [each.command, each.calls, each.failed]),
+    [['get', 4, 1]],
+  );
+  assert.equal(report.expensive.find((each) => each.command === 'keys')?.warned, 1);
+});
+
 test('what an engine says, as counters', () => {
   const info = [
     '# Server',

@@ -37,11 +37,11 @@ export function reportOf(
     from,
     to: now.at,
     connections: counters.connections,
-    opened: counters.opened - (old?.opened ?? 0),
+    opened: grown(counters.opened, old?.opened),
     closed: less(counters.closed, old?.closed),
     refused: less(counters.refused, old?.refused),
-    bytesIn: Math.max(0, counters.bytesIn - (old?.bytesIn ?? 0)),
-    bytesOut: Math.max(0, counters.bytesOut - (old?.bytesOut ?? 0)),
+    bytesIn: grown(counters.bytesIn, old?.bytesIn),
+    bytesOut: grown(counters.bytesOut, old?.bytesOut),
     commands,
     expensive: expensive(commands, now.counters, old, rules),
   };
@@ -54,14 +54,14 @@ function statsOf(
   seconds: number,
   source: Source,
 ): CommandStats {
-  const calls = counted.calls - (old?.calls ?? 0);
+  const calls = grown(counted.calls, old?.calls);
   const reply = since(counted.replyBytes, old?.replyBytes);
   const knowsBytes = source === 'endpoint';
   return {
     command,
     calls,
     callsPerSecond: Math.round((calls / seconds) * 10) / 10,
-    failed: counted.failed - (old?.failed ?? 0),
+    failed: grown(counted.failed, old?.failed),
     ...quantiles(since(counted.latency, old?.latency)),
     requestBytes: knowsBytes ? since(counted.requestBytes, old?.requestBytes).sum : null,
     replyBytes: knowsBytes ? reply.sum : null,
@@ -80,18 +80,23 @@ function expensive(
     const rule = rules.find((each) => each.command === command) ?? null;
     const acts = now.guard[command];
     const before = old?.guard[command];
-    const warned = (acts?.warned ?? 0) - (before?.warned ?? 0);
-    const refused = (acts?.refused ?? 0) - (before?.refused ?? 0);
+    const warned = grown(acts?.warned, before?.warned);
+    const refused = grown(acts?.refused, before?.refused);
     const seen = calls.get(command) ?? 0;
     if (rule === null && seen === 0 && warned === 0 && refused === 0) return [];
     return [{ command, rule, calls: seen, warned, refused }];
   });
 }
 
+/** All of it when that is of another life: an engine that was restarted counts from nothing. */
+function grown(now = 0, before = 0): number {
+  return now < before ? now : now - before;
+}
+
 function less(
   now: Readonly<Record<string, number>>,
   before: Readonly<Record<string, number>> = {},
 ): Record<string, number> {
-  const entries = Object.entries(now).map(([name, count]) => [name, count - (before[name] ?? 0)]);
+  const entries = Object.entries(now).map(([name, count]) => [name, grown(count, before[name])]);
   return Object.fromEntries(entries.filter(([, count]) => Number(count) > 0));
 }
