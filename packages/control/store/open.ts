@@ -80,7 +80,9 @@ function serves(home: string): boolean {
     const asked = Date.now() - process.uptime() * 1_000 - LAUNCH_MS;
     const ref = refOf(pid);
     if (ref === null || inspectProcess(ref).state === 'gone') return false;
-    return statSync(file).mtimeMs < asked;
+    const { mtimeMs } = statSync(file);
+    // Later than now: the clock was set back since.
+    return mtimeMs < asked || mtimeMs > Date.now() + LAUNCH_MS;
   } catch {
     return false; // absent, or left by one that was killed
   }

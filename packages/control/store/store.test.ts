@@ -165,6 +165,9 @@ describe('store', () => {
     refusedAs('start-under-way');
     utimesSync(file, 1, 1);
     refusedAs('home-in-use');
+    const ahead = Date.now() / 1_000 + 3_600;
+    utimesSync(file, ahead, ahead); // The clock was set back since.
+    refusedAs('home-in-use');
     writeFileSync(file, JSON.stringify({ pid: 2 ** 30 }));
     utimesSync(file, 1, 1);
     refusedAs('start-under-way');
