@@ -27,9 +27,19 @@ export class RefusedScripts {
   instead(lane: Lane, line: Buffer): Buffer | null {
     if (line.toString('latin1', 0, WORDS.length) !== WORDS) return null;
     const { node, shard } = lane;
-    if (lane.world.now - (this.#askedAt.get(node) ?? 0) > REFUSED_SCRIPTS_AGAIN_MS) this.#ask(lane);
+    this.#askIfDue(lane);
     if (!this.#refusing.has(node)) return null;
     return Buffer.from(`-ERR scripts-refused: ${why(shard.id)}; ${REMEDY}\r\n`);
+  }
+
+  /** An answer to EXEC with scripts in it, which the client gets as it is. */
+  heard(lane: Lane, reply: Buffer): void {
+    if (reply.includes(WORDS, 0, 'latin1')) this.#askIfDue(lane);
+  }
+
+  #askIfDue(lane: Lane): void {
+    const last = this.#askedAt.get(lane.node) ?? 0;
+    if (lane.world.now - last > REFUSED_SCRIPTS_AGAIN_MS) this.#ask(lane);
   }
 
   #ask(lane: Lane): void {

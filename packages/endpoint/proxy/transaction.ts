@@ -130,9 +130,8 @@ export class Transaction {
       state.open();
       return fail(session, shard);
     }
-    const publishes = this.#items.some(
-      ({ message, kept }) => message?.sharded === true || kept.command.fate.kind === 'script',
-    );
+    const scripts = this.#items.some(({ kept }) => kept.command.fate.kind === 'script');
+    const publishes = scripts || this.#items.some(({ message }) => message?.sharded === true);
     if (publishes && !proxy.shardedFirst.open(this.#slot)) {
       proxy.shardedFirst.wait(session);
       return STALLED;
@@ -184,6 +183,7 @@ export class Transaction {
       if (this.#writes && part.lane !== lane) session.lanes.wroteOn(part.lane);
       if (result.kind === 'replies') {
         const last = result.replies[result.replies.length - 1];
+        if (scripts && last !== undefined) proxy.world.refusedScripts.heard(part.lane, last);
         const moved = result.replies.some((reply) => reply.toString('latin1', 0, 7) === '-MOVED ');
         if ((watch !== null && moved) || last === undefined) failed(nothing);
         else if (last[0] !== ARRAY || last[1] === MINUS) failed(discarded(result.replies, last));
