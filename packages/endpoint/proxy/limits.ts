@@ -11,8 +11,9 @@ export const BLOCKS_KEPT = 256;
 export const INPUT_BYTES = 64 * 1024;
 /** What is read of a client behind a blocking command, so that its close is seen: over this, nothing. */
 export const BEHIND_BLOCKED_BYTES = 16 * 1024;
-/** What a lane is read into: one buffer each... */
-export const LANE_INPUT_BYTES = 64 * 1024;
+/** What a lane is read into: one buffer each, more than an engine writes in one go (80 KB), because where a
+ * read ends in the middle of a client's replies he is written to twice... */
+export const LANE_INPUT_BYTES = 128 * 1024;
 /** ...with room before it for the beginning of a reply that came at the end of the last read. It is at
  * most a header line; a longer one (an error of a kilobyte) costs a copy. */
 export const LANE_CARRY_BYTES = 512;

@@ -90,11 +90,16 @@ export class ClientLatency {
 }
 
 export class CommandMeter {
+  readonly name: string;
   calls = 0;
   failed = 0;
   readonly latency = new Series();
   readonly requestBytes = new Series();
   readonly replyBytes = new Series();
+
+  constructor(name: string) {
+    this.name = name;
+  }
 
   read(): CommandCounters {
     return {
@@ -108,18 +113,18 @@ export class CommandMeter {
 }
 
 export class Meter {
-  #commands: (CommandMeter | undefined)[] = [];
-  #names: string[] = [];
+  /** By the command's number, without gaps: with one before a high number they would be a hash table. */
+  readonly #commands: (CommandMeter | null)[] = [];
   /** Another version of the engine numbers its commands anew; what was counted stays. */
   readonly #byName = new Map<string, CommandMeter>();
 
   of(command: Command): CommandMeter {
     const known = this.#commands[command.id];
-    if (known !== undefined && this.#names[command.id] === command.name) return known;
-    const meter = this.#byName.get(command.name) ?? new CommandMeter();
+    if (known !== undefined && known !== null && known.name === command.name) return known;
+    const meter = this.#byName.get(command.name) ?? new CommandMeter(command.name);
     this.#byName.set(command.name, meter);
+    while (this.#commands.length <= command.id) this.#commands.push(null);
     this.#commands[command.id] = meter;
-    this.#names[command.id] = command.name;
     return meter;
   }
 
