@@ -113,7 +113,7 @@ async function measure(
   say: (line: string) => void,
 ): Promise<Measured> {
   // Reads find their keys: a miss is another, shorter reply.
-  if (cell.verb === 'get') await fill(stage, cell.bytes);
+  if (cell.verb === 'get') await fill(stage, stage.engine.port, cell.bytes);
   const sides: Side[] = [];
   for (const contender of stage.contenders) {
     const port = cell.tls ? contender.tlsPort : contender.port;
@@ -147,9 +147,9 @@ async function measure(
   };
 }
 
-async function fill(stage: Stage, bytes: number): Promise<void> {
+async function fill(stage: Stage, port: number, bytes: number): Promise<void> {
   await shoot(stage.benchmark, {
-    port: stage.engine.port,
+    port,
     tls: null,
     pipeline: 50,
     verb: 'set',
@@ -197,6 +197,8 @@ async function growth(context: BenchContext, stage: Stage, seconds: number): Pro
       continue;
     }
     context.defer(endpoint.stop);
+    // Each shard has its keys, and the cells before left others behind, of another size.
+    await fill(stage, endpoint.port, 100);
     const shot = {
       port: endpoint.port,
       tls: null,
