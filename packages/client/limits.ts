@@ -158,6 +158,8 @@ export const TOKEN_RETRY_MS = 5_000;
 /** A login whose connection ended before it was answered. */
 export const LOGIN_ATTEMPTS = 5;
 export const LOGIN_AGAIN_MS = 100;
+/** How often it is looked whether a connection that is being made was refused. */
+export const LOGIN_LOOK_MS = 20;
 /** A server further away than this is worth a warning. */
 export const FAR_SERVER_MS = 5;
 /** Commands that were alone on their connection: the shortest of so many is the way there and back. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { testCertificates } from '../../engine/testing.ts';
 import { lanes, lanesOf, overlappingKeys, TokenKeeper } from '../index.ts';
+import { OFFLINE_AGE_MS } from '../limits.ts';
 import { clusterKinds, type Kind, olderKinds, overTls, plainKinds } from '../testing/clients.ts';
 import {
   ask,
@@ -153,6 +154,28 @@ test('a token that current() had to fetch is that of every attached client, thou
     );
   await Promise.all(clients.map((redis) => until(() => works(redis), 3_000)));
 });
+
+// node-redis' cluster client is not connected again by itself when its first attempt fails.
+for (const kind of [...plainKinds, ...clusterKinds.filter(({ library }) => library !== 'redis')]) {
+  test(`${kind.name}: who is not connected yet is told within seconds which of the keys is taken`, async (t) => {
+    const ports = kind.name.includes('cluster') ? cluster.ports : [server.port];
+    const user = `early-${kind.name.replaceAll(' ', '-')}`;
+    for (const port of ports)
+      await ask(port, 'ACL', 'SETUSER', user, 'on', '>valid', '~*', '+@all');
+    for (const first of ['stale', 'valid']) {
+      const redis = lanes(() => kind.make(ports, login(kind, user, first)), {
+        retries: { breaker: false },
+      });
+      t.after(() => kind.close(redis));
+      const connecting = kind.connect(redis).catch(() => undefined);
+      const since = performance.now();
+      assert.equal(await overlappingKeys(redis, user, ['wrong', 'valid']), 1);
+      assert.ok(performance.now() - since < OFFLINE_AGE_MS, `${performance.now() - since} ms`);
+      await connecting;
+      assert.equal(await redis.set('k', 'v'), 'OK');
+    }
+  });
+}
 
 test('a rotation and a renewal while the certificate is not trusted: told at once why, and in force when it is', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'cinnabar-client-'));

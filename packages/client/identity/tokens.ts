@@ -19,6 +19,7 @@ import { poolOf } from '../lanes/lanes.ts';
 import {
   LOGIN_AGAIN_MS,
   LOGIN_ATTEMPTS,
+  LOGIN_LOOK_MS,
   TIMER_MS_MAX,
   TOKEN_MARGIN_MS,
   TOKEN_RENEW_JITTER,
@@ -50,8 +51,8 @@ export function renewIn(lifeMs: number, random: number): number {
   const share = TOKEN_RENEW_RATIO + (random - 0.5) * 2 * TOKEN_RENEW_JITTER;
   const planned = lifeMs * share;
   const latest = lifeMs - TOKEN_MARGIN_MS * (1 + random * TOKEN_RENEW_JITTER);
-  // Tokens that live shorter than the margin are renewed half way.
-  return Math.max(0, latest > 0 ? Math.min(planned, latest) : lifeMs / 2);
+  // Tokens that live shorter than the margin are renewed about half way.
+  return Math.max(0, latest > 0 ? Math.min(planned, latest) : planned - lifeMs / 4);
 }
 
 export class TokenKeeper {
@@ -241,7 +242,7 @@ async function logIn(redis: object, login: Login): Promise<void> {
       if (asked.length > 0) await Promise.all(asked);
       adopt(redis, login);
       if (asked.length === 0) {
-        await rawOf(redis)('PING');
+        await firstConnection(redis);
         await Promise.all(loginEach(redis, login));
       }
       return;
@@ -252,15 +253,47 @@ async function logIn(redis: object, login: Login): Promise<void> {
       const away = asked.length === 0 && isOffline(error) && !isWrong(said);
       // A connection whose own login is refused fails all that waits on it with that error: not with ours.
       const told = asked.length > 0 && isWrong(error) && error !== why;
-      if (told || away) throw error;
+      if (told || away || error instanceof Refused) throw error;
       if (attempt === LOGIN_ATTEMPTS) throw said;
       await sleep(LOGIN_AGAIN_MS);
     }
   }
 }
 
+/**
+ * Waits until there is a connection. Each one that was being made with the login of before can be refused once:
+ * what is refused once more is this login, and need not be waited for.
+ */
+async function firstConnection(redis: object): Promise<void> {
+  const pool = poolOf(redis);
+  const ping = rawOf(redis)('PING');
+  if (pool === undefined) return void (await ping);
+  let { why } = pool.offline;
+  let ofBefore = pool.lanes.size;
+  let over = false;
+  const end = (): void => {
+    over = true;
+  };
+  ping.then(end, end);
+  while (!over) {
+    await sleep(LOGIN_LOOK_MS);
+    if (over || pool.offline.why === why) continue;
+    why = pool.offline.why;
+    if (!isWrong(why)) continue;
+    if (ofBefore === 0) throw new Refused(messageOf(why), { cause: why });
+    ofBefore -= 1;
+  }
+  await ping;
+}
+
+/** The server has been asked, and does not take the login. */
+class Refused extends Error {}
+
 function isWrong(error: unknown): boolean {
-  return /WRONGPASS|invalid username-password/i.test(messageOf(error));
+  if (error instanceof Refused) return true;
+  // Cluster clients of ioredis and iovalkey say that no node answers, and keep what the last one said.
+  const ofNode = (error as { lastNodeError?: unknown } | undefined)?.lastNodeError;
+  return /WRONGPASS|invalid username-password/i.test(`${messageOf(error)} ${messageOf(ofNode)}`);
 }
 
 function isOffline(error: unknown): boolean {
