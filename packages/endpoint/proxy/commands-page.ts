@@ -27,7 +27,8 @@ left or the user has no right to it, is said by EXEC, as by an engine that comes
 
 Messages come over connections of their own. What a client publishes to itself with \`PUBLISH\` or
 \`SPUBLISH\` follows the answer, as in the engine; what its script publishes to it, or the engine says of its
-own write (keyspace notifications), may come behind the answer to the next command.
+own write (keyspace notifications), may come behind the answer to the next command. What \`PUBLISH\` answers
+to a script counts connections of the endpoint and no clients.
 
 A command has at most 1,048,576 arguments (an engine takes as many as its query buffer holds): the endpoint
 keeps the place of each while it divides and routes the command, and that memory is bounded. More are

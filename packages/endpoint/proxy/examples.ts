@@ -61,7 +61,8 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   readonly: 'works, though one address looks like a server without cluster',
   readwrite: 'works, though one address looks like a server without cluster',
   'client|help': 'names what this endpoint offers',
-  'client|tracking': 'RESP3 only; REDIRECT, which is for RESP2, is not offered',
+  'client|tracking':
+    'RESP3 only; REDIRECT, which is for RESP2, is not offered; ON while it is on says to forget everything',
   'cluster|info': 'one address looks like one server without cluster',
   'cluster|keyslot': 'works, though one address looks like a server without cluster',
   'config|help': 'names the subset that this endpoint offers',

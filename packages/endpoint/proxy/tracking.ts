@@ -191,12 +191,15 @@ function track(call: Call): number {
     return STALLED;
   }
   const before = mode === 'on' ? (state.tracking?.prefixes ?? []) : [];
+  // What it has read was told on lanes that end here.
+  const forget = mode === 'on' && state.tracking !== null;
   state.tracking?.leave();
   const added = flags.includes('bcast') && prefixes.length === 0 ? [''] : prefixes;
   const all = [...new Set([...before, ...added])];
   state.setTracking(mode === 'on' ? new TrackingState(session, flags, all) : null);
   if (state.tracking?.broadcast !== true) {
     session.reply('+OK\r\n');
+    if (forget) session.message(FORGET_ALL);
     return TAKEN;
   }
   // It is on when every shard has been told: a change right after the answer must be heard.
@@ -205,6 +208,7 @@ function track(call: Call): number {
   state.tracking.openAll(() => {
     session.gate(-1);
     session.fill(place, Buffer.from('+OK\r\n'));
+    if (forget) session.message(FORGET_ALL);
   });
   return TAKEN;
 }
