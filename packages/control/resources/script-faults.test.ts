@@ -15,4 +15,6 @@ test('the first time at once, then at longer and longer pauses, until a day is o
   // Of yesterday's only the last is counted by then.
   const next = now + SCRIPTS_COUNTED_MS + 64 * FIRST;
   assert.ok(replaceableFrom(times, next) <= next);
+  // What was done while the clock was years ahead keeps nothing away.
+  assert.equal(replaceableFrom([now + 365 * SCRIPTS_COUNTED_MS], now), now);
 });

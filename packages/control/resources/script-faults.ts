@@ -21,9 +21,12 @@ export interface ScriptsRefused {
 /** In `input.kind` of the operation; `input.shard` says whose. */
 export const SCRIPTS = 'scripts';
 
-/** When its process may be replaced next, after it was at these times: at once, 10, 20, 40 minutes later. */
+/**
+ * When its process may be replaced next, after it was at these times: at once, 10, 20, 40 minutes later. A time
+ * that is still to come is of a clock that was ahead, and would keep help away until then.
+ */
 export function replaceableFrom(earlier: readonly number[], now: number): number {
-  const counted = earlier.filter((at) => at > now - SCRIPTS_COUNTED_MS);
+  const counted = earlier.filter((at) => at > now - SCRIPTS_COUNTED_MS && at <= now);
   if (counted.length === 0) return now;
   return Math.max(...counted) + SCRIPTS_AGAIN_FIRST_MS * 2 ** (counted.length - 1);
 }
