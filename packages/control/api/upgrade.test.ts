@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { ControlError } from '../errors.ts';
 import type { InstanceStatus, ShardStatus } from '../service.ts';
+import type { InstanceRecord } from '../store/index.ts';
 import { openCalls, refused } from './testing-calls.ts';
 
 const { rig, call, cluster, database, makeCache } = await openCalls();
@@ -135,6 +136,27 @@ test('finished by the user: users are applied before it answers', async () => {
   rig.executor.apply = async () => {};
   assert.equal(rig.executor.applied.length, before + 1);
   assert.equal(await upgrade(), null);
+});
+
+test('the process that executes no script is replaced alone: who asks for all of them is not told that this is it', async () => {
+  enginesAre(NEW);
+  const { name, record, ask } = await cache();
+  const databaseId = record()?.id ?? '';
+  rig.store.write(() =>
+    rig.store.putInstance({ id: 'one', databaseId, shard: 0, phase: 'running' } as InstanceRecord),
+  );
+  rig.executor.held = true;
+  const told = { database: databaseId, instance: 'one', detail: 'no script' };
+  rig.maintenance.scriptsRefused(told);
+  const open = () => rig.store.openOperations(databaseId).map(({ input }) => input['kind']);
+  assert.deepEqual(open(), ['scripts']);
+  rig.maintenance.scriptsRefused(told);
+  assert.deepEqual(open(), ['scripts'], 'it is under way');
+  refused(await call('POST', `${database(name)}/maintain`, {}), 409, 'Conflict');
+  refused(await ask({}), 409, 'Conflict');
+  rig.executor.goOn();
+  const all = await call('POST', `${database(name)}/maintain`, {});
+  assert.equal((await rig.done(all)).status, 'Succeeded');
 });
 
 test('half-way: both ways are open, closing is not', async () => {

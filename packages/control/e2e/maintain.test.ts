@@ -155,6 +155,7 @@ async function scripts(t: TestContext, ha: boolean): Promise<void> {
     (await events('maintenance-began')).join(),
     /executes no script .*by Cinnabar itself/,
   );
+  assert.match((await events('maintained')).join(), /^What was to be replaced has been; all/);
 
   // Whoever did that does it again.
   await poison();

@@ -185,8 +185,7 @@ export class MaintenanceDesk implements MaintenanceSource {
     const situation = this.#situations.action(databaseId);
     const { cluster, database, subscriptionId, open } = situation;
     const running = open.find((each) => each.kind === 'Maintain' && isOpen(each));
-    const goesBack = running?.input['kind'] === 'back';
-    if (running !== undefined && goesBack === (wish.kind === 'back')) return running;
+    if (running !== undefined && doesToo(running.input['kind'], wish)) return running;
     refuseWhenBusy(open, `Cluster '${cluster.name}'`);
     const { due } = this.view(databaseId);
     this.#refuseUnfit(cluster.name, database);
@@ -321,6 +320,12 @@ function begins(
   const codes = kind === 'anew' ? due.map(({ code }) => code) : [];
   const why = codes.length > 0 ? ` Due: ${codes.join(', ')}.` : '';
   return `${what}. Asked for by ${who}.${why}`;
+}
+
+/** Whether what runs does what is asked for, too: one process is not all of them, nor back the way up. */
+function doesToo(running: unknown, { kind }: Wish): boolean {
+  if (running === SCRIPTS) return kind === SCRIPTS;
+  return (running === 'back') === (kind === 'back');
 }
 
 /** In UTC: events are read on other machines, too. */

@@ -90,7 +90,7 @@ export async function endMaintenance(loop: DatabaseLoop): Promise<void> {
     const upgrade = afterMaintenance(database.upgrade, engines, clock.now());
     store.putDatabase({ ...database, maintenance: null, upgrade });
     endOperations(loop, (operation) => operation.id === maintenance.operation, null);
-    const made = `Every process of the database was replaced; now: ${engines.join(', ')}.`;
+    const made = `What was to be replaced has been; all processes run ${engines.join(' or ')}.`;
     loop.event('maintained', 'info', made);
     if (upgrade?.phase === 'open' && upgrade.until !== null) {
       const until = new Date(upgrade.until).toISOString();
