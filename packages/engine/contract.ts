@@ -323,6 +323,11 @@ export interface EngineNode {
    * recorded. Answers whether there was something to undo.
    */
   reviveDataFile(dataDir: string, sha256: string): Promise<boolean>;
+  /**
+   * Whether the engine of this folder could write a new role down now. Always, where it goes on when it
+   * cannot; else it would end itself, with all it holds. Synchronous: it is asked in a transaction.
+   */
+  canWriteRole(dataDir: string): boolean;
   /** Frees what a free port needs: true if host:port can be bound now, without reusePort. */
   portIsFree(host: string, port: number): Promise<boolean>;
 }

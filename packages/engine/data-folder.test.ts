@@ -46,6 +46,22 @@ test('the file of an orderly stop is loaded once, and never again', async (t) =>
   assert.equal((await third.link.facts(MS)).keys, 0, 'a consumed file was loaded again');
 });
 
+test('room for a role is asked for only where an engine would end itself without', async (t) => {
+  const room = await engineRoom(t);
+  const launch = await room.launch();
+  await room.start(launch);
+  const role = join(launch.dataDir, 'nodes.conf');
+  const trial = `${role}.trial`;
+  // Whatever stands in the way of writing it: here it cannot be made at all.
+  mkdirSync(join(trial, 'full'), { recursive: true });
+  assert.equal(room.node.canWriteRole(launch.dataDir), true, 'its role lies elsewhere');
+  writeFileSync(role, '');
+  assert.equal(room.node.canWriteRole(launch.dataDir), false);
+  assert.equal(existsSync(trial), false, 'what is left of it would take room');
+  assert.equal(room.node.canWriteRole(launch.dataDir), true);
+  assert.equal(existsSync(trial), false);
+});
+
 test('a file that was set aside as read comes back by its digest, and over nothing newer', async (t) => {
   const room = await engineRoom(t);
   const launch = await room.launch();

@@ -7,7 +7,7 @@
  * that was loaded once into `*.consumed`.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync, rmSync, writeFileSync } from 'node:fs';
 import {
   chmod,
   mkdir,
@@ -23,7 +23,7 @@ import { basename, dirname, join } from 'node:path';
 import { FILES, type LaunchFiles, rolePath } from './config.ts';
 import type { EngineLaunch } from './contract.ts';
 import { EngineError, systemCode } from './errors.ts';
-import { KEPT_NODES_FILES, MAX_SOCKET_PATH_BYTES } from './limits.ts';
+import { KEPT_NODES_FILES, MAX_SOCKET_PATH_BYTES, ROLE_BYTES } from './limits.ts';
 import { epochOf } from './nodes-conf.ts';
 
 /** Data files and folders of an engine. */
@@ -155,6 +155,24 @@ export async function consumeFile(dataDir: string): Promise<void> {
   const path = join(dataDir, FILES.data);
   await renameIfThere(path, consumedName(path));
   await syncFolder(dataDir).catch(ignoreAbsent);
+}
+
+/**
+ * Tried, and not computed: a quota is no less a full disk. Only where the role lies with the data (see
+ * `nodesPath`); elsewhere the engine goes on without it.
+ */
+export function roomForRole(dataDir: string): boolean {
+  const role = join(dataDir, FILES.nodes);
+  if (!existsSync(role)) return true;
+  const trial = `${role}.trial`;
+  try {
+    writeFileSync(trial, Buffer.alloc(ROLE_BYTES, 1), { mode: 0o600 });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmSync(trial, { force: true, recursive: true }); // What was written of it takes room, too.
+  }
 }
 
 /** Never over a data file: what is there may be newer. */

@@ -79,3 +79,6 @@ export const ENGINE_LOG_CHECK_MS = 60_000;
 
 /** An engine's log that is read back for an error message: its last bytes. */
 export const LOG_TAIL_BYTES = 4096;
+
+/** Of the role files of a whole cluster, each of which is written anew when one of its shards changes hands. */
+export const ROLE_BYTES = 256 * 1024;

@@ -23,6 +23,7 @@ import {
   prepareFolder,
   removeFolder,
   reviveFile,
+  roomForRole,
   setFolderAside,
 } from './data-folder.ts';
 import { EngineError } from './errors.ts';
@@ -197,6 +198,10 @@ export class LocalNode implements EngineNode {
   async reviveDataFile(dataDir: string, sha256: string): Promise<boolean> {
     await this.#childrenGone();
     return reviveFile(dataDir, sha256);
+  }
+
+  canWriteRole(dataDir: string): boolean {
+    return roomForRole(dataDir);
   }
 
   portIsFree(host: string, port: number): Promise<boolean> {

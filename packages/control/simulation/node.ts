@@ -178,6 +178,10 @@ export class SimNode implements EngineNode {
     });
   }
 
+  canWriteRole(): boolean {
+    return true;
+  }
+
   reviveDataFile(dataDir: string, sha256: string): Promise<boolean> {
     return this.call('revive', 100, () => {
       const log = this.#world.consumed.get(dataDir);

@@ -3,6 +3,7 @@
  * that are another shard's, and what it lacks.
  */
 import type { ClusterFacts, EngineFacts, SlotRange } from '../../../engine/contract.ts';
+import { ControlError } from '../../errors.ts';
 import { NODES_POLL_MS } from '../../plan/limits.ts';
 import { slotsOfOthers } from '../../plan/slot-owners.ts';
 import type { Ranges } from '../../plan/slot-ranges.ts';
@@ -49,6 +50,19 @@ export async function notItsOwn(
     await meet(loop, id, leaving.targetNode).catch(() => undefined);
     await clock.sleep(NODES_POLL_MS);
   }
+}
+
+/**
+ * In the transaction of the decision. There are engines that end themselves when they cannot write down that they
+ * are primary now, with what may be the last copy. Thrown as a full disk: then the reserve is used first.
+ */
+export function requireRoom(loop: DatabaseLoop, id: string): void {
+  if (loop.deps.node.canWriteRole(loop.instance(id).dataDir)) return;
+  throw new ControlError(
+    'DiskFull',
+    507,
+    `The engine ${id} would end itself if it were to take over now: its folder has no space left.`,
+  );
 }
 
 /** Null: it does not answer; then it owns nothing that anybody could be sent to. */

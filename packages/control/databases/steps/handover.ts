@@ -33,6 +33,7 @@ import {
   SWITCH_VERB_MS,
 } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
+import { requireRoom } from './before-takeover.ts';
 import { whatDiffers } from './copies.ts';
 import { type Agreement, afterTry, connect, finish, quietly } from './handover-end.ts';
 
@@ -269,6 +270,7 @@ function decide({ loop, index, from, to }: Switch, pausedAt: number): void {
   const { store, clock } = loop.deps;
   store.decide(() => {
     loop.lease();
+    requireRoom(loop, to);
     const shard = loop.shard(index);
     if (clock.ticks() - pausedAt >= SWITCH_DECIDE_WITHIN_MS) {
       throw new NotNow('control-late', 'This process was too late to decide within the pause.');

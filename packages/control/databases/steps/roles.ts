@@ -10,7 +10,7 @@ import { isClustered } from '../launch.ts';
 import { FACTS_DEADLINE_MS, VERB_DEADLINE_MS } from '../limits.ts';
 import type { DatabaseLoop } from '../loop.ts';
 import { STARTING_EMPTY } from '../problems.ts';
-import { noteLag, noteLoss, notItsOwn } from './before-takeover.ts';
+import { noteLag, noteLoss, notItsOwn, requireRoom } from './before-takeover.ts';
 import { applySettings, endPause } from './converge.ts';
 import { recallFunctions } from './functions.ts';
 import { letGoOn } from './succession.ts';
@@ -27,6 +27,7 @@ export async function promote(loop: DatabaseLoop, index: number, id: string): Pr
     loop.times.mark(index, 'drained');
     store.decide(() => {
       loop.lease();
+      requireRoom(loop, id);
       const shard = loop.shard(index);
       if (shard.phase === 'down' && !stoppedUnsaved(shard)) noteLoss(loop, shard, id);
       else noteLag(loop, shard, id);
