@@ -163,6 +163,11 @@ test('advice names the command as it has to be typed: under npm and npx it is no
     assert.equal(npx.typed(path), path);
   }
   assert.equal(npx.typed('npx cinnabar up'), 'npx cinnabar up');
+  assert.equal(npx.typed('Usage: cinnabar [options]'), 'Usage: npx cinnabar [options]');
+  assert.equal(
+    npx.typed('sudo cinnabar service install --account cinnabar --home /x'),
+    'sudo npx cinnabar service install --account cinnabar --home /x',
+  );
 });
 
 test('steps: one line each in a pipe, no spinner, each end once', () => {

@@ -3,8 +3,8 @@
  * it, wherever it was written, the API's too, is made right where it is shown.
  */
 
-/** The command in a sentence, with what follows it; not the end of a path, and not what is right already. */
-const COMMAND = /(?<![\w./-]|npx )cinnabar(?= [a-z-])/g;
+/** The command in a sentence, with what follows it; not the end of a path, not what is right already, nor an account. */
+const COMMAND = /(?<![\w./-]|npx |--account )cinnabar(?= [a-z[-])/g;
 
 export function typed(text: string, env: NodeJS.ProcessEnv): string {
   const byNpm = ['start', 'npx'].includes(env['npm_lifecycle_event'] ?? '');
