@@ -58,8 +58,8 @@ Examples:
         const options = startOptions(flags, context.folders);
         makeFolders(context.folders);
         if (flags.detach === true && context.env[INNER] === undefined) {
-          const { detach: _, quickstart: __, ...wanted } = flags;
-          if (isRunning(context.folders)) await goesOn(context, Object.keys(wanted));
+          const { detach: _, quickstart: first = false, ...wanted } = flags;
+          if (isRunning(context.folders)) await goesOn(context, Object.keys(wanted), first);
           else process.exitCode = await launch(context);
           return;
         }

@@ -12,7 +12,7 @@ import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { found } from './found.ts';
 import { openControlLog } from './log.ts';
-import { makeQuickstart, tellHowToConnect } from './quickstart.ts';
+import { makeQuickstart, tellHowToConnect, tellQuickstart } from './quickstart.ts';
 import type { Rendered } from './render.ts';
 import { render } from './render.ts';
 
@@ -39,9 +39,9 @@ export async function launch(context: Context): Promise<number> {
     if (over.signal.aborted) return;
     for (const warning of ready.status.warnings) context.output.warn(warning);
     const told = process.argv.includes('--quickstart')
-      ? makeQuickstart(context, ready, over.signal).then((cache) => {
-          if (cache !== null && cache.database !== null) tellHowToConnect(context);
-        })
+      ? makeQuickstart(context, ready, over.signal).then((cache) =>
+          tellHowToConnect(context, cache),
+        )
       : found(context);
     told.then(
       () => resolve(EXIT.ok),
@@ -82,7 +82,11 @@ export async function launch(context: Context): Promise<number> {
 }
 
 /** Asked for what is so already: no mistake, unless it should run in another way. */
-export async function goesOn(context: Context, wanted: readonly string[]): Promise<void> {
+export async function goesOn(
+  context: Context,
+  wanted: readonly string[],
+  quickstart: boolean,
+): Promise<void> {
   if (wanted.length > 0) {
     throw new CliError(
       'conflict',
@@ -93,6 +97,7 @@ export async function goesOn(context: Context, wanted: readonly string[]): Promi
   }
   context.output.note(`Cinnabar runs already. Stop it: cinnabar down`);
   await found(context);
+  if (quickstart) await tellQuickstart(context);
 }
 
 /** The report of the parent in the background: to the launcher while it listens, and to the log. */

@@ -62,14 +62,26 @@ suite('a first start that is ended', { concurrency: true }, () => {
     const up = rig.up();
     t.after(() => up.child.kill('SIGKILL'));
     await up.says('No cache yet.');
+    const later = await rig.run('up', '--detach', '--quickstart');
+    assert.match(
+      later.err,
+      /runs already.*on the first start ever\. Make it: cinnabar create quickstart/s,
+    );
     const seen = new Collected();
     const context = contextOf(rig, seen);
     await halfMade(context, 'quickstart');
+    const half = await rig.run('up', '--detach', '--quickstart');
+    assert.match(half.err, /has no database\. Make one: cinnabar create quickstart/);
     const ready = { type: 'ready', firstStart: false, status: await context.api().status() };
     const signal = new AbortController().signal;
     const cache = await makeQuickstart(context, ready as never, signal);
     assert.equal(cache?.database?.properties.provisioningState, 'Succeeded', seen.text);
     assert.equal((await rig.run('connect', 'quickstart', 'PING')).out.trim(), 'PONG');
+    const whole = await rig.run('up', '--detach', '--quickstart');
+    assert.match(
+      whole.err,
+      /^Connect: cinnabar connect quickstart\. Its keys: cinnabar keys list/m,
+    );
 
     // As a delete leaves it that was broken off between the two.
     const deleted = await context.api().deleteDatabase('quickstart');

@@ -50,7 +50,7 @@ export async function makeQuickstart(
   }
   const caches = await api.caches();
   const others = caches.filter((cache) => !isQuickstart(cache)).length;
-  if (!ready.firstStart) {
+  if (!ready.firstStart && caches.length > 0) {
     context.output.note(`\nFound ${plural(caches.length, 'cache')} as left.`);
   } else if (others > 0) context.output.note(`\n${plural(others, 'other cache')}.`);
   tellProblems(context, caches);
@@ -66,25 +66,12 @@ export async function quickstart(
 ): Promise<void> {
   const { output } = context;
   const cache = await makeQuickstart(context, ready, signal);
-  if (cache === null) {
-    output.note('There is no cache named quickstart. See: cinnabar list, cinnabar create --help');
-    return;
-  }
-  if (cache.database === null) {
-    output.note(
-      `The cache quickstart has no database. Make one: ${completion(cache.cluster)}. Remove the rest: cinnabar delete quickstart`,
-    );
+  const inJournal = (context.env['JOURNAL_STREAM'] ?? '') !== '';
+  if (inJournal || cache === null || cache.database === null || areKeysOff(cache.database)) {
+    tellHowToConnect(context, cache);
     return;
   }
   const { database, cluster } = cache;
-  if (database.properties.accessKeysAuthentication === 'Disabled') {
-    output.note('Its access keys are off: cinnabar update quickstart --access-keys on');
-    return;
-  }
-  if ((context.env['JOURNAL_STREAM'] ?? '') !== '') {
-    tellHowToConnect(context);
-    return;
-  }
   const keys = await context.api().keys(QUICKSTART);
   const { engine, api, caFile, home } = ready.status;
   output.line();
@@ -104,8 +91,27 @@ export async function quickstart(
   output.note('Ctrl-C stops it.');
 }
 
-export function tellHowToConnect(context: Context): void {
-  context.output.note(
-    `Connect: cinnabar connect quickstart. Its keys: cinnabar keys list quickstart`,
-  );
+const areKeysOff = (database: NonNullable<Cache['database']>): boolean =>
+  database.properties.accessKeysAuthentication === 'Disabled';
+
+/** Without its key; or what is in the way. */
+export function tellHowToConnect({ output }: Context, cache: Cache | null): void {
+  if (cache === null) {
+    output.note(
+      'There is no cache named quickstart: --quickstart makes it on the first start ever. Make it: cinnabar create quickstart',
+    );
+  } else if (cache.database === null) {
+    output.note(
+      `The cache quickstart has no database. Make one: ${completion(cache.cluster)}. Remove the rest: cinnabar delete quickstart`,
+    );
+  } else if (areKeysOff(cache.database)) {
+    output.note('Its access keys are off: cinnabar update quickstart --access-keys on');
+  } else {
+    output.note('Connect: cinnabar connect quickstart. Its keys: cinnabar keys list quickstart');
+  }
+}
+
+/** Of a Cinnabar that runs already: nothing is made. */
+export async function tellQuickstart(context: Context): Promise<void> {
+  tellHowToConnect(context, (await context.api().caches()).find(isQuickstart) ?? null);
 }
