@@ -25,8 +25,7 @@ const WAYS_BACK = 'See which caches have a way back: cinnabar maintain --list';
 
 /** By code, where the kind of error says too little. */
 const REMEDIES_OF: Readonly<Record<string, string>> = {
-  InsufficientCapacity:
-    'Sizes: cinnabar sku list. Many or large ones on a small machine: cinnabar up --miniature 16',
+  InsufficientCapacity: 'Sizes, and what has room: cinnabar sku list',
   InvalidSkuCapacity: SKUS,
   SkuNotAllowedForPolicy: SKUS,
   ClientNotFound: 'See who is connected: cinnabar clients <name>',

@@ -3,6 +3,7 @@ import { statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { Policy } from '../../endpoint/control-protocol.ts';
 import { ControlError } from '../errors.ts';
 import {
   addNeeds,
@@ -59,12 +60,12 @@ describe('capacity', () => {
     const refused = isError(
       'InsufficientCapacity',
       409,
-      /^Balanced_B50 with replicas \(12 shards\) needs \d+ GB of memory .* 30\.4 GB of 32 GB are free .* largest that fits is \w+_[BMX]10\.$/,
+      /^Balanced_B50 with replicas \(12 shards\) needs \d+ GB of memory .* 30\.4 GB of 32 GB are free .* largest that fits is \w+_[BMX]10\. Made small/,
     );
     assert.throws(() => ask('Balanced_B50', room(32)), refused);
-    const alone = /none fits; without it the largest is Balanced_B0\.$/;
+    const alone = /none fits; without it the largest is Balanced_B0\. Made small/;
     assert.throws(() => ask('Balanced_B1', room(1)), isError('InsufficientCapacity', 409, alone));
-    const nothing = /No SKU fits: .*CINNABAR_MINIATURE/;
+    const nothing = /No SKU fits: delete a cache, or free memory\.$/;
     assert.throws(
       () => ask('Balanced_B1', room(0.3)),
       isError('InsufficientCapacity', 409, nothing),
@@ -97,6 +98,43 @@ describe('capacity', () => {
     );
   });
 
+  it('says with which division the SKU that was asked for fits, and then it does', () => {
+    const refusedOf = (
+      sku: string,
+      machine: SizingMachine,
+      where: Room,
+      policy: Policy,
+    ): string => {
+      const asked = sizing({ sku, capacity: null, highAvailability: true, policy }, machine);
+      try {
+        requireCapacity({ figures: asked, policy, machine, room: where, promised: NOTHING });
+        return '';
+      } catch (error) {
+        return String(error);
+      }
+    };
+    const advised = (sku: string, where: Room, policy: Policy): void => {
+      const said = refusedOf(sku, MACHINE, where, policy);
+      const [, divisor, shards] = /'cinnabar up --miniature (\d+)\/(\d+)'\.$/.exec(said) ?? [];
+      const machine = (by: number): SizingMachine => ({
+        ...MACHINE,
+        miniature: { memoryFactor: 1 / by, maxShards: Number(shards) },
+      });
+      assert.equal(refusedOf(sku, machine(Number(divisor)), where, policy), '', said);
+      assert.notEqual(refusedOf(sku, machine(Number(divisor) / 2), where, policy), '', said);
+    };
+    advised('Balanced_B1000', room(16), 'OSSCluster');
+    advised('MemoryOptimized_M2000', room(8, 20), 'EnterpriseCluster');
+    advised('Balanced_B5', room(2), 'EnterpriseCluster');
+    advised('Balanced_B20', room(8), 'NoCluster');
+    // In miniature already, and still too large.
+    const machine = { ...MACHINE, miniature: { memoryFactor: 1 / 16, maxShards: 4 } };
+    assert.match(
+      refusedOf('Balanced_B1000', machine, room(16), 'OSSCluster'),
+      /--miniature 256\/4'\.$/,
+    );
+  });
+
   it('says how many replicas were asked for, and what fits with one', () => {
     const two = { ...figures('Balanced_B10'), replicas: 2 };
     const question = { policy: 'OSSCluster', machine: MACHINE, promised: NOTHING } as const;
@@ -105,7 +143,7 @@ describe('capacity', () => {
       isError(
         'InsufficientCapacity',
         409,
-        /^Balanced_B10 with 2 replicas \(.* With one replica the largest that fits is \w+\.$/,
+        /^Balanced_B10 with 2 replicas \(.* With one replica the largest that fits is \w+\. Made small/,
       ),
     );
   });

@@ -16,12 +16,14 @@ import type { Policy } from '../../endpoint/control-protocol.ts';
 import { ControlError } from '../errors.ts';
 import type { Sizing } from '../store/records.ts';
 import {
+  ADVISED_SHARDS,
   DISK_RESERVE_BYTES,
   DISK_RESERVE_SHARE,
   ENGINE_BASE_BYTES,
   FORK_COPY_SHARE,
   MACHINE_RESERVE_BYTES,
   MACHINE_RESERVE_SHARE,
+  MAX_ADVISED_DIVISOR,
   USABLE_SHARE,
 } from './limits.ts';
 import { formatBytes } from './miniature.ts';
@@ -168,7 +170,7 @@ export function requireCapacity(question: CapacityQuestion): void {
     'InsufficientCapacity',
     409,
     `${sku} ${copies} (${shards} ${shards === 1 ? 'shard' : 'shards'}) needs ${short}. ` +
-      advice(question, free, shortages(need, free)),
+      `${advice(question, free, shortages(need, free))}${madeSmall(question, free)}`,
     'sku.name',
   );
 }
@@ -187,14 +189,24 @@ function advice(question: CapacityQuestion, free: Free, short: readonly string[]
   if (single !== null) {
     return `With high availability none fits; without it the largest is ${single}.`;
   }
-  const what = `free ${short.join(' and ')}`;
-  if (question.machine.miniature !== null) {
-    return `No SKU fits, in miniature neither: delete a cache, or ${what}.`;
+  const none =
+    question.machine.miniature === null ? 'No SKU fits' : 'No SKU fits, in miniature neither';
+  return `${none}: delete a cache, or free ${short.join(' and ')}.`;
+}
+
+/** With which division of its memory the very SKU would fit beside what is promised; '' if with none. */
+function madeSmall(question: CapacityQuestion, free: Free): string {
+  const { sku, replicas } = question.figures;
+  const highAvailability = replicas > 0;
+  for (let divisor = 2; divisor <= MAX_ADVISED_DIVISOR; divisor *= 2) {
+    const miniature = { memoryFactor: 1 / divisor, maxShards: ADVISED_SHARDS };
+    const machine = { ...question.machine, miniature };
+    const figures = sizingOrNull(sku, { ...question, machine, highAvailability });
+    if (figures === null || !fits(needOf({ ...figures, replicas }), free)) continue;
+    const option = `--miniature ${divisor}/${ADVISED_SHARDS}`;
+    return ` Made small, for development, it fits after a start with 'cinnabar up ${option}'.`;
   }
-  return (
-    `No SKU fits: delete a cache, ${what}, or start with ` +
-    'CINNABAR_MINIATURE=memory=0.1 to run smaller caches under the same names.'
-  );
+  return '';
 }
 
 /** The SKU with the most memory that fits, of any tier; of equal ones the first in the catalogue. */

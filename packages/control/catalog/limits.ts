@@ -52,6 +52,13 @@ export const MACHINE_RESERVE_BYTES = 256 * MIB;
 export const DISK_RESERVE_SHARE = 0.02;
 export const DISK_RESERVE_BYTES = 512 * MIB;
 
+/**
+ * What a refused SKU is advised to be divided by, at most: that makes one of the largest, 4.5 TB, of a shard's least
+ * size (`MIN_SHARD_BYTES`). And into how many shards: as many as the command line takes when it is not told.
+ */
+export const MAX_ADVISED_DIVISOR = 32_768;
+export const ADVISED_SHARDS = 4;
+
 /** Azure's name rule: 1 to 60 letters, digits and single hyphens. */
 export const MAX_NAME_LENGTH = 60;
 export const MAX_GROUP_NAME_LENGTH = 90;
