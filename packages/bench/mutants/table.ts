@@ -47,7 +47,7 @@ export const CHECKS = {
   ],
   travel: [
     'packages/control/simulation/main.ts',
-    ...['--focus', 'scaling', '--seed', '100', '--runs', '60', '--steps', '4000', '--few-keys'],
+    ...['--focus', 'scaling', '--seed', '180', '--runs', '60', '--steps', '4000', '--few-keys'],
   ],
   strangers: [
     'packages/control/simulation/main.ts',
