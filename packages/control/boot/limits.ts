@@ -26,3 +26,6 @@ export const CERTIFICATE_APPLY_MS = 5_000;
 export const DRAIN_DEADLINE_MS = 2_000;
 /** A start waits this long for its caches, then says which are not up and goes on. */
 export const SERVING_DEADLINE_MS = 60_000;
+/** A program that systemd started ends within this after the one that it started itself. */
+export const UNIT_ENDS_MS = 1_000;
+export const UNIT_POLL_MS = 20;

@@ -22,6 +22,7 @@ import type { StopWish } from '../databases/stop.ts';
 import { openLog } from './log.ts';
 import type { Say } from './steps.ts';
 import { System } from './system.ts';
+import { isUnitOver } from './unit.ts';
 
 // Files that a library makes for us (the store's) are nobody else's to read either.
 process.umask(0o077);
@@ -30,6 +31,8 @@ let system: System | null = null;
 let started: Promise<void> | null = null;
 let stopping = false;
 let asked: StartOptions | null = null;
+/** To whoever starts the next one. */
+let left = false;
 
 const say: Say = (message: FromControl) => {
   if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
@@ -92,18 +95,20 @@ async function stop(wish: StopWish): Promise<void> {
   if (!refused) process.exit(EXIT_STOPPED);
   // The parent starts the next one; without a parent, a new parent does.
   stopping = false;
-  if (!process.connected && asked?.keeper !== undefined) orphaned(asked);
+  if (!process.connected && asked?.keeper !== undefined) await orphaned(asked);
   else process.exit(EXIT_ORPHANED);
 }
 
-/** Set by systemd for what it started: it starts the unit again by itself. */
-const UNIT_VARIABLE = 'INVOCATION_ID';
+const parentPid = process.ppid;
 
-function orphaned({ keeper = [], home, ...rest }: StartOptions): void {
+async function orphaned({ keeper = [], home, ...rest }: StartOptions): Promise<void> {
   const [program, ...args] = keeper;
   if (program === undefined || stopping) return;
   log.warn('the parent was killed: another control process takes over');
-  if (process.env[UNIT_VARIABLE] !== undefined) process.exit(EXIT_ORPHANED);
+  const unitOver = await isUnitOver(process.env, parentPid);
+  if (stopping || left) return; // the end of the stop asks the same
+  left = true;
+  if (unitOver) process.exit(EXIT_ORPHANED);
   const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
   const parent = spawn(program, args, { detached: true, stdio: [...stdio], cwd: home });
   // Without it the caches go on, and this process is still better than none.
@@ -121,7 +126,7 @@ function property(error: unknown, name: string): string | null {
 process.on('message', (message: ToControl) => {
   if (message.type === 'start' && started === null) {
     asked = message.options;
-    process.once('disconnect', () => orphaned(message.options));
+    process.once('disconnect', () => void orphaned(message.options));
     started = begin(message.options);
   }
   if (message.type === 'stop') void stop({ ...MUST, save: !message.now });
