@@ -200,8 +200,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: ROLES,
     edits: [
       {
-        find: 'loop.lease();\n      const shard = loop.shard(index);\n      if (shard.phase',
-        replace: 'const shard = loop.shard(index);\n      if (shard.phase',
+        find: 'loop.lease();\n      requireRoom(loop, id);',
+        replace: 'requireRoom(loop, id);',
       },
     ],
     caughtBy: ['lease'],
