@@ -1,6 +1,6 @@
 /**
  * The version of a database by the API: up, back, finished, and closed by time, under a clock of the
- * test's own. What is seen of the engines is given; that real ones do so is in e2e.
+ * test's own; and what is begun beside it unasked. What is seen of the engines is given; that real ones do so is in e2e.
  */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
@@ -8,6 +8,7 @@ import { ControlError } from '../errors.ts';
 import type { InstanceStatus, ShardStatus } from '../service.ts';
 import type { InstanceRecord } from '../store/index.ts';
 import { openCalls, refused } from './testing-calls.ts';
+import { roomOf } from './testing-rig.ts';
 
 const { rig, call, cluster, database, makeCache } = await openCalls();
 after(() => rig.close());
@@ -157,6 +158,41 @@ test('the process that executes no script is replaced alone: who asks for all of
   rig.executor.goOn();
   const all = await call('POST', `${database(name)}/maintain`, {});
   assert.equal((await rig.done(all)).status, 'Succeeded');
+});
+
+test('what keeps such a process from being replaced is told once, and not what is only under way', async () => {
+  enginesAre(NEW);
+  const { name, record } = await cache();
+  const databaseId = record()?.id ?? '';
+  const single = { properties: { highAvailability: 'Disabled' } };
+  await rig.done(await call('PATCH', cluster(name), single));
+  rig.store.write(() =>
+    rig.store.putInstance({ id: 'two', databaseId, shard: 0, phase: 'running' } as InstanceRecord),
+  );
+  const told = (): string[] => {
+    rig.maintenance.scriptsRefused({ database: databaseId, instance: 'two', detail: 'no script' });
+    const events = rig.store.events({ clusterId: record()?.clusterId ?? '', limit: 100 });
+    const ours = events.filter(({ reason }) => reason === 'scripts-refused');
+    return ours.map(({ message }) => message);
+  };
+  const { room } = rig;
+  rig.room = roomOf(2 ** 29);
+  const [why = '', ...before] = told();
+  assert.match(why, /^Its process cannot be replaced yet: Balanced_B1 .*GB/);
+  assert.deepEqual(before, [
+    'No script. Its process is replaced as soon as nothing else is under way.',
+  ]);
+  assert.equal(told().length, 2);
+  rig.room = room;
+  rig.executor.held = true;
+  const busy = await call('POST', `${database(name)}/maintain`, {});
+  assert.equal(told().length, 2);
+  rig.executor.goOn();
+  await rig.done(busy);
+  rig.executor.held = true;
+  assert.equal(told().length, 2);
+  assert.equal(rig.store.openOperations(databaseId)[0]?.input['kind'], 'scripts');
+  rig.executor.goOn();
 });
 
 test('half-way: both ways are open, closing is not', async () => {

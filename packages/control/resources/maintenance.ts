@@ -17,6 +17,7 @@ import type {
   DatabaseRecord,
   InstanceRecord,
   OperationRecord,
+  StateReason,
   Store,
   Upgrade,
 } from '../store/index.ts';
@@ -240,11 +241,14 @@ export class MaintenanceDesk implements MaintenanceSource {
   }
 
   /** Where it is busy, a shard is down, or the disk is full, it is tried again: at the next look, or when it is told again. */
-  #unasked(database: string, work: () => void): void {
+  #unasked(database: string, work: () => void): StateReason | null {
     try {
       work();
+      return null;
     } catch (error) {
       this.#deps.log('info', 'maintenance waits', { database, error: String(error) });
+      const code = error instanceof ControlError ? error.code : 'failed';
+      return { code, message: error instanceof Error ? error.message : String(error) };
     }
   }
 

@@ -8,7 +8,13 @@
  * times between get longer, and the user is told what to mend. A new process that would be of another
  * version than the rest is the user's decision.
  */
-import type { DatabaseRecord, InstanceRecord, OperationRecord, Store } from '../store/index.ts';
+import type {
+  DatabaseRecord,
+  InstanceRecord,
+  OperationRecord,
+  StateReason,
+  Store,
+} from '../store/index.ts';
 import { OPERATIONS_LOOKED_AT, SCRIPTS_AGAIN_FIRST_MS, SCRIPTS_COUNTED_MS } from './limits.ts';
 
 /** As the endpoint tells it. */
@@ -20,6 +26,8 @@ export interface ScriptsRefused {
 
 /** In `input.kind` of the operation; `input.shard` says whose. */
 export const SCRIPTS = 'scripts';
+
+const BUSY = 'Conflict';
 
 /**
  * When its process may be replaced next, after it was at these times: at once, 10, 20, 40 minutes later. A time
@@ -34,16 +42,16 @@ export function replaceableFrom(earlier: readonly number[], now: number): number
 export interface ScriptFaultsDeps {
   readonly store: Store;
   now(): number;
-  /** Replaces its process, if that is possible now. */
-  replace(instance: InstanceRecord): void;
+  /** Replaces its process; answers why that is not possible now, or null. */
+  replace(instance: InstanceRecord): StateReason | null;
   /** A new process would be of another version than those that run. */
   wouldUpgrade(databaseId: string): boolean;
 }
 
 export class ScriptFaults {
   readonly #deps: ScriptFaultsDeps;
-  /** Of which process of an instance the user was told. */
-  readonly #told = new Map<string, string>();
+  /** By instance: of which process the user was told, and what stood in the way of replacing it. */
+  readonly #told = new Map<string, { readonly process: string; readonly not: string | null }>();
 
   constructor(deps: ScriptFaultsDeps) {
     this.#deps = deps;
@@ -58,16 +66,20 @@ export class ScriptFaults {
     if (database === null || instance?.phase !== 'running') return;
     const { now, text } = this.#plan(database, instance);
     const process = `${instance.process?.pid}/${instance.process?.startTicks}`;
-    if (this.#told.get(instance.id) !== process) {
-      this.#told.set(instance.id, process);
+    if (this.#told.get(instance.id)?.process !== process) {
+      this.#told.set(instance.id, { process, not: null });
       this.#event(
         database,
         instance,
         `${detail.charAt(0).toUpperCase()}${detail.slice(1)}. ${text}`,
       );
     }
-    // What stands in the way passes, and this is said again.
-    if (now) this.#deps.replace(instance);
+    const not = now ? this.#deps.replace(instance) : null;
+    // What is under way passes, and this is said again; what else there is may be the user's to mend.
+    if (not === null || not.code === BUSY) return;
+    if (this.#told.get(instance.id)?.not === not.code) return;
+    this.#told.set(instance.id, { process, not: not.code });
+    this.#event(database, instance, `Its process cannot be replaced yet: ${not.message}`);
   }
 
   #plan(
