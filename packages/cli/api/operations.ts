@@ -40,15 +40,21 @@ export async function waitFor(
   }
   const steps = new Steps(output);
   const deadline = performance.now() + options.timeoutMs;
+  // Where nobody else minds Ctrl-C, it ends the wait, and not the operation: that has to be said.
+  const left = new AbortController();
+  const leave = (): void => left.abort(interrupted(`Follow it: cinnabar operations show ${id}`));
+  const signal = options.signal ?? left.signal;
+  if (signal === left.signal) process.once('SIGINT', leave);
   try {
     for (;;) {
-      const record = await patiently(api, (now) => now.operation(id), deadline, options.signal);
+      const record = await patiently(api, (now) => now.operation(id), deadline, signal);
       showSteps(steps, record);
       if (ENDED.has(record.status)) return finished(record);
       if (performance.now() > deadline) throw late(record, options.timeoutMs);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   } finally {
+    process.off('SIGINT', leave);
     steps.end();
   }
 }
@@ -87,7 +93,9 @@ async function patiently<T>(
   signal?: AbortSignal,
 ): Promise<T> {
   for (let now = api; ; ) {
-    if (signal?.aborted === true) throw interrupted();
+    if (signal?.aborted === true) {
+      throw signal.reason instanceof CliError ? signal.reason : interrupted();
+    }
     try {
       return await ask(now);
     } catch (error) {
@@ -134,13 +142,9 @@ function here(api: ApiClient): ApiClient {
   }
 }
 
-function interrupted(): CliError {
-  return new CliError(
-    'interrupted',
-    'interrupted',
-    'Interrupted before it was done.',
-    'What goes on: cinnabar operations',
-  );
+function interrupted(remedy = 'What goes on: cinnabar operations'): CliError {
+  const message = 'Interrupted before it was done: it goes on.';
+  return new CliError('interrupted', 'interrupted', message, remedy);
 }
 
 /** Of what is not done only the first: on the one line that is rewritten others would hide how far it has come. */

@@ -10,7 +10,7 @@ import { CONTROL_FILE, STOP_FILE, TOKEN_FILE } from '../../control/boot-protocol
 import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { Output } from '../output/output.ts';
-import { Rig, until } from '../testing/rig.ts';
+import { Rig, Started, until } from '../testing/rig.ts';
 import { ApiClient } from './client.ts';
 import { waitFor } from './operations.ts';
 
@@ -97,6 +97,17 @@ test('an orderly stop ends the wait, and says what to do', async (t) => {
   await place.stop([]);
   await waiting;
   assert.ok(Date.now() - began < DEADLINE_MS, 'long before it would have given up');
+});
+
+test('Ctrl-C ends the wait, and says that the operation goes on', async (t) => {
+  const place = new Place(t);
+  await place.begin();
+  const command = new Started(place.rig, ['operations', 'show', 'o']);
+  t.after(() => command.child.kill('SIGKILL'));
+  await place.isAsked();
+  await place.isAsked();
+  assert.equal(await command.stop('SIGINT'), EXIT.interrupted, command.err);
+  assert.match(command.err, /it goes on\. .*\n {2}Follow it: cinnabar operations show o\n$/);
 });
 
 for (const [what, go] of [

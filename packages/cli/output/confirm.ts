@@ -17,11 +17,14 @@ export async function confirmed(
     );
   }
   const { confirm, isCancel } = await import('@clack/prompts');
-  const answer = await confirm({
-    message: question,
-    initialValue: false,
-    output: process.stderr,
-  });
+  // Ctrl-D, or a terminal that is gone, ends the prompt without an answer: it would be waited for with nothing left
+  // that could bring it, and the command would end as if all were well.
+  const { promise: unanswered, resolve } = Promise.withResolvers<false>();
+  const nothingLeft = (): void => resolve(false);
+  process.once('beforeExit', nothingLeft);
+  const asked = confirm({ message: question, initialValue: false, output: process.stderr });
+  const answer = await Promise.race([asked, unanswered]);
+  process.off('beforeExit', nothingLeft);
   if (isCancel(answer) || !answer) {
     throw new CliError('interrupted', 'not-confirmed', 'Nothing was changed.', '');
   }
