@@ -122,6 +122,7 @@ test('mistakes on the command line are refused with code 2, and nothing is made'
     assert.match(err, /^error: .+ \([a-z-]+\)\n {2}\S/, args.join(' '));
   }
   assert.match(all[5]?.err ?? '', /to 65535\. \(bad-option\)\n {2}See: cinnabar up --help\n/);
+  assert.match(all[12]?.err ?? '', /^error: 'tcsh' is no <shell> of this command\. Allowed .*zsh/);
   assert.match(all.at(-2)?.err ?? '', /follows from its SKU: --sku, see: cinnabar sku list\./);
   assert.match(
     all.at(-1)?.err ?? '',

@@ -103,6 +103,9 @@ Exit codes: docs/exit-codes.md`,
 /** What commander says of a mistake: in a line of its own, what was meant perhaps. */
 const MISTAKE = /^(?:error: )?(.*?)(?:\n\((Did you mean [^\n]*\?)\))?\n?$/s;
 
+/** Of an argument that has choices: `command-argument` is no word of the reader's. */
+const WRONG_ARGUMENT = /^command-argument value ('.*') is invalid for argument '(\w+)'\./s;
+
 /** What is looked for under a name that it does not have here. */
 const MEANT: Readonly<Record<string, string>> = {
   "unknown option '--shards'":
@@ -128,7 +131,8 @@ function configure(command: Command, output: Output): void {
     .configureOutput({
       writeOut: (text) => output.out.write(output.typed(text)),
       outputError: (text) => {
-        const [, message = text, hint = ''] = MISTAKE.exec(text) ?? [];
+        const [, said = text, hint = ''] = MISTAKE.exec(text) ?? [];
+        const message = said.replace(WRONG_ARGUMENT, '$1 is no <$2> of this command.');
         const remedy = `${hint || (MEANT[message] ?? '')} See: ${pathOf(command)} --help`.trim();
         output.error(new CliError('usage', 'bad-usage', message, remedy));
       },

@@ -3,6 +3,7 @@
  * counted; of each rule one event a minute says how often it acted, so that a client in a loop does
  * not fill the log.
  */
+import { EXPENSIVE } from '../../resp/table/index.ts';
 import type { GuardCounters, GuardRule } from '../control-protocol.ts';
 import { GUARD_SAID_MS } from './limits.ts';
 import type { World } from './world.ts';
@@ -57,7 +58,8 @@ export class GuardBook {
     if (now - tally.saidAt < GUARD_SAID_MS) return;
     const verb = action === 'refuse' ? 'refused' : 'warned of';
     const of = key === '' ? '' : ` on '${key}'`;
-    const found = size === null ? '' : ` with ${size}`;
+    const counts = EXPENSIVE.get(command)?.counts ?? 'elements';
+    const found = size === null ? '' : ` with ${size} ${counts}`;
     const times = tally.unsaid === 1 ? '' : `, ${tally.unsaid} times since it was last said`;
     tally.unsaid = 0;
     tally.saidAt = now;

@@ -251,7 +251,7 @@ test('rules on three shards', async (t) => {
     const events = running.events.slice(said).filter((e) => e.kind === 'limit');
     assert.deepEqual(
       events.map((e) => e.kind === 'limit' && `${e.limit} ${e.detail.split(' by ')[0]}`),
-      ["guard-warn warned of ZRANGE on 'z' with 5", 'guard-warn warned of FLUSHDB'],
+      ["guard-warn warned of ZRANGE on 'z' with 5 elements", 'guard-warn warned of FLUSHDB'],
     );
   });
 

@@ -180,7 +180,7 @@ function bind(address: Address, flags: number): BoundHandle | string {
 function reasonOf(code: string, address: Address): string {
   if (code === 'EADDRINUSE') {
     const owner = portOwner(address.port);
-    return `port-taken: port ${address.port} is held by ${owner ?? 'an unknown process'}; stop it or choose another port`;
+    return `port-taken: port ${address.port} is held by ${owner ?? 'an unknown process'}`;
   }
   if (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT') {
     return `no-such-address: this machine has no address ${address.host}`;
