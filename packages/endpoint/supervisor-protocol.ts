@@ -34,12 +34,18 @@ export interface SupervisorHello {
   readonly pid: number;
 }
 
-/** How the dead-man watchdog logs in to one engine; `pid`: its process, which may be one that gives way. */
+/** Pids are used again: with the time of its start (field 22 of /proc/<pid>/stat) it is one process. */
+export interface ProcessName {
+  readonly pid: number;
+  readonly startTicks: number;
+}
+
+/** How the dead-man watchdog logs in to one engine; `process`: it may be one that gives way. */
 export interface LeaseTarget {
   readonly socket: string;
   readonly user: string;
   readonly password: string;
-  readonly pid?: number;
+  readonly process?: ProcessName;
 }
 
 export interface WorkerPlan {

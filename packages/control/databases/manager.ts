@@ -384,8 +384,8 @@ export class Databases {
       const { admin } = loop.secrets();
       for (const { phase, socket, process } of loop.instances()) {
         if (phase !== 'running') continue;
-        const pid = process === null ? {} : { pid: process.pid };
-        targets.push({ socket, user: 'admin', password: admin, ...pid });
+        const known = process === null ? {} : { process };
+        targets.push({ socket, user: 'admin', password: admin, ...known });
       }
     }
     return targets;

@@ -10,13 +10,14 @@ import type {
   LargeView,
   Successor,
 } from '../../endpoint/control-protocol.ts';
+import type { ProcessRef } from '../../engine/contract.ts';
 
 /** What the supervisor's dead-man watchdog may do when no lease renewal came for 10 s (engine rule 28). */
 export interface WatchdogTarget {
   readonly socket: string;
   readonly user: string;
   readonly password: string;
-  readonly pid?: number;
+  readonly process?: ProcessRef;
 }
 
 export interface FleetStatus {

@@ -23,8 +23,8 @@ async function vote(engine: RunningEngine): Promise<string | undefined> {
 }
 
 function targetOf(engine: RunningEngine) {
-  const { pid } = engine.process;
-  return { socket: engine.launch.socket, user: 'admin', password: TEST_PASSWORDS.admin, pid };
+  const { launch, process } = engine;
+  return { socket: launch.socket, user: 'admin', password: TEST_PASSWORDS.admin, process };
 }
 
 const weightOf = ({ process: { pid } }: RunningEngine) => `/proc/${pid}/autogroup`;

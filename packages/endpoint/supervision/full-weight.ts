@@ -8,31 +8,41 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { WEIGHT_RETRY_MS, WEIGHT_TRIES } from '../limits.ts';
+import type { ProcessName } from '../supervisor-protocol.ts';
 
-export function giveWeightBack(pids: readonly number[]): void {
-  let left = pids.filter(givesWay);
+export function giveWeightBack(processes: readonly ProcessName[]): void {
+  let left = processes.filter(givesWay);
   let tries = 0;
   const again = (): void => {
     // The first that is refused is not the last.
-    while (left.length > 0 && giveBack(left[0] ?? 0) === 'done') left = left.slice(1);
+    while (left[0] !== undefined && giveBack(left[0]) === 'done') left = left.slice(1);
     if (left.length > 0 && ++tries < WEIGHT_TRIES) setTimeout(again, WEIGHT_RETRY_MS).unref();
   };
   again();
 }
 
-const fileOf = (pid: number): string => `/proc/${pid}/autogroup`;
+const fileOf = ({ pid }: ProcessName): string => `/proc/${pid}/autogroup`;
 
-function givesWay(pid: number): boolean {
+function givesWay(process: ProcessName): boolean {
   try {
-    return !readFileSync(fileOf(pid), 'latin1').trimEnd().endsWith(' nice 0');
+    return (
+      isThere(process) && !readFileSync(fileOf(process), 'latin1').trimEnd().endsWith(' nice 0')
+    );
   } catch {
     return false;
   }
 }
 
-function giveBack(pid: number): 'done' | 'later' {
+/** Still itself, and not a stranger who has its pid by now. */
+function isThere({ pid, startTicks }: ProcessName): boolean {
+  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // The name before the last bracket may hold anything; field 22 of proc(5).
+  return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]) === startTicks;
+}
+
+function giveBack(process: ProcessName): 'done' | 'later' {
   try {
-    writeFileSync(fileOf(pid), '0');
+    if (isThere(process)) writeFileSync(fileOf(process), '0');
     return 'done';
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? 'later' : 'done';

@@ -53,7 +53,7 @@ export class Watchdog {
     this.#renewedAt = null;
     if (targets.length === 0) return;
     say('watchdog', `${why}: ${targets.length} engines may vote`);
-    giveWeightBack(targets.flatMap(({ pid }) => pid ?? []));
+    giveWeightBack(targets.flatMap(({ process }) => process ?? []));
     const failed: LeaseTarget[] = [];
     await Promise.all(
       targets.map(async (target) => {
