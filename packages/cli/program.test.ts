@@ -131,6 +131,22 @@ test('mistakes on the command line are refused with code 2, and nothing is made'
   assert.throws(() => readFileSync(path.join(scratch, 'home')), /ENOENT/);
 });
 
+test('what other tools call it is known: stop is down, and not show', async () => {
+  const [stop, start] = await Promise.all([cinnabar(['stop']), cinnabar(['start'])]);
+  assert.match(stop.err, /'stop' \(bad-usage\)\n {2}Did you mean down\? See: cinnabar --help\n$/);
+  assert.match(start.err, /Did you mean up\?/);
+});
+
+test('words that are chosen from a list may be written in small letters', async () => {
+  const words = ['--policy', 'osscluster', '--eviction', 'allkeyslru'];
+  const { code, err } = await cinnabar(['create', 'x', ...words]);
+  assert.equal(code, EXIT.notRunning, err);
+  const update = tree.commands.find((command) => command.name() === 'update');
+  const policy = update?.options.find((option) => option.long === '--policy');
+  assert.equal(policy?.parseArg?.('osscluster', undefined), 'OSSCluster');
+  assert.throws(() => policy?.parseArg?.('cluster', undefined), /Allowed choices are OSSCluster/);
+});
+
 test('without a running Cinnabar: code 6, and what to type', async () => {
   const commands = [
     ['list'],

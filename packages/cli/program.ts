@@ -1,5 +1,5 @@
 /** The tree of commands. Each file under commands/ makes one branch. */
-import { Command } from 'commander';
+import { Command, type Option } from 'commander';
 import { certificateCommand } from './commands/certificate.ts';
 import { deleteCommand, flushCommand, updateCommand } from './commands/change.ts';
 import { completionCommand } from './commands/completion.ts';
@@ -110,6 +110,11 @@ const WRONG_ARGUMENT = /^command-argument value ('.*') is invalid for argument '
 const MEANT: Readonly<Record<string, string>> = {
   "unknown option '--shards'":
     'How many shards a cache has follows from its SKU: --sku, see: cinnabar sku list.',
+  "unknown command 'start'": 'Did you mean up?',
+  "unknown command 'stop'": 'Did you mean down?',
+  "unknown command 'restart'": 'Did you mean down, then up? One process after the other: maintain.',
+  "unknown command 'rm'": 'Did you mean delete?',
+  "unknown command 'scale'": 'Did you mean update, with --sku?',
 };
 
 function sentence(summary: string): string {
@@ -133,9 +138,20 @@ function configure(command: Command, output: Output): void {
       outputError: (text) => {
         const [, said = text, hint = ''] = MISTAKE.exec(text) ?? [];
         const message = said.replace(WRONG_ARGUMENT, '$1 is no <$2> of this command.');
-        const remedy = `${hint || (MEANT[message] ?? '')} See: ${pathOf(command)} --help`.trim();
+        const remedy = `${MEANT[message] ?? hint} See: ${pathOf(command)} --help`.trim();
         output.error(new CliError('usage', 'bad-usage', message, remedy));
       },
     });
+  for (const option of command.options) takeAnyCase(option);
   for (const child of command.commands) configure(child, output);
+}
+
+/** Azure's API does not mind capitals in names of policies and the like; here neither: `--policy osscluster`. */
+function takeAnyCase(option: Option): void {
+  const { argChoices: choices, parseArg: strict } = option;
+  if (choices === undefined || strict === undefined) return;
+  option.argParser((value: string, previous: unknown) => {
+    const meant = choices.find((choice) => choice.toLowerCase() === value.toLowerCase());
+    return strict(meant ?? value, previous);
+  });
 }
