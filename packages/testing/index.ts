@@ -25,6 +25,27 @@ export interface TestCache extends CacheFacts {
 
 const DEFAULT_TIMEOUT_MS = 120_000;
 
+const OPTIONS: Readonly<Record<keyof CacheOptions, true>> = {
+  policy: true,
+  sku: true,
+  highAvailability: true,
+  evictionPolicy: true,
+  tls: true,
+  port: true,
+  engine: true,
+  timeoutMs: true,
+};
+
+/** A test in JavaScript has no compiler that finds a misspelt one: it would run on another cache than it says. */
+function refuseUnknown(options: CacheOptions): void {
+  const wrong = Object.keys(options).find((name) => !Object.hasOwn(OPTIONS, name));
+  if (wrong === undefined) return;
+  throw new StartCacheError(
+    'unknown-option',
+    `startCache has no option '${wrong}'. It has: ${Object.keys(OPTIONS).join(', ')}.`,
+  );
+}
+
 export class StartCacheError extends Error {
   override readonly name = 'StartCacheError';
   readonly code: string;
@@ -36,6 +57,7 @@ export class StartCacheError extends Error {
 }
 
 export async function startCache(options: CacheOptions = {}): Promise<TestCache> {
+  refuseUnknown(options);
   const keeper = spawn(lockedNode(), ['--disable-warning=ExperimentalWarning', keeperFile()], {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: environment(),

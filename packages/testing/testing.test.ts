@@ -49,6 +49,13 @@ test('a folder for temporary files that cannot be used is named, with what to do
   });
 });
 
+test('an option that does not exist is refused, with those that do', async () => {
+  await assert.rejects(startCache({ polcy: 'OSSCluster' } as object), {
+    code: 'unknown-option',
+    message: /no option 'polcy'\. It has: policy, sku, .*timeoutMs\.$/,
+  });
+});
+
 test('two caches at once, each its own; gone after stop', async () => {
   const [a, b] = await Promise.all([
     startCache(),
