@@ -164,6 +164,15 @@ test('without a running Cinnabar: code 6, and what to type', async () => {
   assert.equal(JSON.parse(json.err).error.code, 'not-running');
 });
 
+test('help of a command of a command', async () => {
+  const { code, out } = await cinnabar(['help', 'keys', 'list']);
+  assert.deepEqual([code, out], [0, (await cinnabar(['keys', 'list', '--help'])).out]);
+  assert.match(
+    (await cinnabar(['help', 'keys'])).out,
+    /^Usage: cinnabar keys \[options\] \[command\]/,
+  );
+});
+
 test('under npx the help and the advice say npx', async () => {
   const byNpx = { npm_lifecycle_event: 'npx' };
   const help = await cinnabar(['sku', 'list', '--help'], byNpx);

@@ -18,7 +18,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       output.line(await versionText());
       return;
     }
-    await buildProgram(output).parseAsync([...argv], { from: 'user' });
+    await buildProgram(output).parseAsync(helpOfAll(argv), { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
@@ -28,4 +28,10 @@ export async function main(argv: readonly string[]): Promise<void> {
     output.error(known);
     process.exitCode = EXIT[known.exit];
   }
+}
+
+/** `help keys list` is `keys list --help`; commander looks at the first word alone, and would show the help of `keys`. */
+function helpOfAll(argv: readonly string[]): string[] {
+  const [first, ...words] = argv;
+  return first === 'help' && words.length > 1 ? [...words, '--help'] : [...argv];
 }
