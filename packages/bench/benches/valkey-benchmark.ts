@@ -52,7 +52,8 @@ async function measure(
     ...what,
   ];
   const [file, all] = commandOf(program, args);
-  const out = await run(file, all, { deadlineMs: DEADLINE_MS });
+  // In a session of its own, as all that it loads (`rivals/launch.ts`).
+  const out = await run(file, all, { deadlineMs: DEADLINE_MS, detached: true });
   const figures = parseFigures(out);
   if (figures === null) throw new Error(`valkey-benchmark printed no figure: ${out.slice(0, 500)}`);
   return figures;

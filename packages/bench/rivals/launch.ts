@@ -37,6 +37,9 @@ export async function launch(
   const [file, all] = commandOf(program, args);
   const child = spawn(file, all, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A session of its own, as a service has one, and each engine and endpoint of ours: the kernel divides the
+    // cores among sessions first, and those in one shared what is theirs with the load.
+    detached: true,
     env: { ...process.env, ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
