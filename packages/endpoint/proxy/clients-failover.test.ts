@@ -62,7 +62,7 @@ async function switchByPlan(
     const facts = await to.link.facts(MS);
     return facts.role === 'replica' && facts.link === 'up' && !facts.syncing;
   });
-  await running.hold(owner.view.id, Date.now() + HOLD_MS);
+  await running.hold(owner.view.id, performance.now() + HOLD_MS);
   await from.link.pauseWrites(HOLD_MS, MS);
   const { offset } = await from.link.facts(MS);
   await eventually('equal offsets', async () => (await to.link.facts(MS)).offset >= offset);

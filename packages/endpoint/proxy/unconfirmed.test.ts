@@ -79,7 +79,7 @@ test('WAIT tells of lost writes', async (t) => {
     assert.ok(replica);
     assert.equal(await other.ask('SET', TWO, 'v'), '+OK\r\n');
     assert.equal(await both.ask('SET', TWO, 'w'), '+OK\r\n');
-    await running.hold('test/1', Date.now() + 4000);
+    await running.hold('test/1', performance.now() + 4000);
     await switchPrimary(primary, replica);
     // Who waited at the old primary is told by it, and asks who owns what, before there is a word.
     const worlds = running.proxies.map(({ world }) => world);
