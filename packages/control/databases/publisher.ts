@@ -37,10 +37,8 @@ export interface Unheld {
 
 export class Publisher {
   readonly #deps: PublisherDeps;
-  /** By database: what every worker serves now. */
-  #served = new Map<string, string>();
-  /** By database: what every worker was told last, also of those that it cannot listen for. */
-  #sentViews: ReadonlyMap<string, string> = new Map();
+  /** By database: what every worker was told last. They serve it, but for what is unserved. */
+  #published: ReadonlyMap<string, string> = new Map();
   #epoch: number;
   /** Their port cannot be listened on now. */
   #unserved: ReadonlyMap<string, string> = new Map();
@@ -115,7 +113,8 @@ export class Publisher {
 
   /** Whether what is served is this view. */
   serves(databaseId: string, view: DatabaseView | null): boolean {
-    return (this.#served.get(databaseId) ?? fingerprint(null)) === fingerprint(view);
+    const served = this.#unserved.has(databaseId) ? undefined : this.#published.get(databaseId);
+    return (served ?? fingerprint(null)) === fingerprint(view);
   }
 
   /** Why its address cannot be listened on now; null when it can. */
@@ -189,7 +188,7 @@ export class Publisher {
     const { store, fleet } = this.#deps;
     const views = await this.#views();
     const next = new Map(views.map((view) => [view.id, fingerprint(view)]));
-    if (this.#epoch > 0 && !this.#unsure && same(next, this.#sentViews)) return;
+    if (this.#epoch > 0 && !this.#unsure && same(next, this.#published)) return;
     const epoch = this.#epoch + 1;
     store.decide(() => store.setMeta(EPOCH, String(epoch)));
     this.#epoch = epoch;
@@ -197,9 +196,9 @@ export class Publisher {
     this.#unsure = true;
     const problems = await fleet.publish(epoch, views);
     this.#unsure = false;
-    this.#sentViews = new Map(next);
-    const before = this.#served;
-    const why = this.#unserved;
+    const ids = new Set([...this.#published.keys(), ...next.keys()]);
+    const before = new Map([...ids].map((id) => [id, this.#standing(id)]));
+    this.#published = next;
     // What cannot be reached is not served, whatever the records say: it is tried again.
     this.#unserved = new Map(
       views.flatMap((view) => {
@@ -207,8 +206,6 @@ export class Publisher {
         return reason === null ? [] : [[view.id, reason] as const];
       }),
     );
-    for (const id of this.#unserved.keys()) next.delete(id);
-    this.#served = next;
     this.#tell(problems);
     this.#setUnheld(views, problems);
     if (this.#unserved.size + this.#unheld.size > 0) {
@@ -218,10 +215,12 @@ export class Publisher {
         this.publish();
       });
     }
-    for (const id of new Set([...before.keys(), ...next.keys(), ...this.#unserved.keys()])) {
-      const unchanged = before.get(id) === next.get(id) && why.get(id) === this.#unserved.get(id);
-      if (!unchanged) this.#deps.published(id);
-    }
+    for (const id of ids) if (before.get(id) !== this.#standing(id)) this.#deps.published(id);
+  }
+
+  /** Why it is not served, or what is; undefined: nothing was published of it. */
+  #standing(databaseId: string): string | undefined {
+    return this.#unserved.get(databaseId) ?? this.#published.get(databaseId);
   }
 }
 
