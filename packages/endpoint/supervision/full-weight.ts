@@ -9,6 +9,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { WEIGHT_RETRY_MS, WEIGHT_TRIES } from '../limits.ts';
 import type { ProcessName } from '../supervisor-protocol.ts';
+import { statFields } from './stat.ts';
 
 export function giveWeightBack(processes: readonly ProcessName[]): void {
   let left = processes.filter(givesWay);
@@ -35,9 +36,7 @@ function givesWay(process: ProcessName): boolean {
 
 /** Still itself, and not a stranger who has its pid by now. */
 function isThere({ pid, startTicks }: ProcessName): boolean {
-  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  // The name before the last bracket may hold anything; field 22 of proc(5).
-  return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]) === startTicks;
+  return Number(statFields(pid)?.[19]) === startTicks; // field 22
 }
 
 function giveBack(process: ProcessName): 'done' | 'later' {

@@ -12,8 +12,8 @@
  * The suspect may also be the machine. When this process itself was late, everybody's time begins
  * anew; when several workers are silent and none of them was stopped, nobody is ended for it.
  */
-import { readFileSync } from 'node:fs';
 import { WORKER_ASKED_MS, WORKER_HUNG_MS, WORKER_LOOK_MS, WORKER_TURN_MS } from '../limits.ts';
+import { statFields } from './stat.ts';
 
 /** What /proc says of a process at one moment. */
 export interface Look {
@@ -106,12 +106,9 @@ export class HangWatch {
 
 /** Of a child that was not waited for yet, so that its pid is nobody else's. */
 function lookAt(pid: number): Look | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name before the last bracket may hold anything; fields 3, 14 and 15 of proc(5).
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return { letter: fields[0] ?? '', cpuTicks: Number(fields[11]) + Number(fields[12]) };
-  } catch {
-    return null;
-  }
+  const fields = statFields(pid);
+  // Fields 3, 14 and 15.
+  return fields === null
+    ? null
+    : { letter: fields[0] ?? '', cpuTicks: Number(fields[11]) + Number(fields[12]) };
 }
